@@ -1,0 +1,33 @@
+# make demo   set up, then plan to goal images with the default checkpoint
+# make test   set up, then lint, types and tests
+# PYTHON=…    choose the interpreter that makes .venv (3.11 or newer)
+
+SHELL := /bin/sh
+BIN := .venv/bin
+OUT ?= runs/demo
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test clean
+
+demo: .venv/.stamp
+	$(BIN)/worldmodel plan task=reach episodes=10 videos=2 out=$(OUT)/reach
+	$(BIN)/worldmodel plan task=push episodes=10 videos=4 out=$(OUT)/push
+	@echo "Videos: $(OUT)/reach/videos $(OUT)/push/videos   Reports: $(OUT)/reach/report.html $(OUT)/push/report.html"
+
+test: .venv/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# Written last, so that an interrupted set-up starts again.
+.venv/.stamp: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: found no Python 3.11 or newer; install one (apt-get install python3) or pass PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) lacks venv; run: apt-get install python3-venv" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

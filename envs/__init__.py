@@ -1,0 +1,26 @@
+"""MuJoCo tabletop manipulation with goal images.
+
+Importing this package registers ``tabletop/Reach-v0``, ``tabletop/Push-v0``, ``tabletop/Grasp-v0``,
+``tabletop/ReachWithObject-v0`` and ``tabletop/PickAndPlace-v0`` with gymnasium:
+
+>>> import envs
+>>> env = envs.make("push")
+>>> observation, info = env.reset(seed=0)
+>>> observation["goal"].shape, observation["state"].shape
+((96, 96, 3), (7,))
+>>> env.close()
+"""
+
+from envs.rendering import choose_backend
+
+choose_backend()
+
+import gymnasium  # noqa: E402  (MuJoCo reads the backend when it is first imported)
+
+from envs.registry import TASKS, entry_point, gym_id, make  # noqa: E402
+from envs.tabletop import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
+
+__all__ = ["ACTION_HIGH", "CONTROL_HZ", "TASKS", "TabletopEnv", "gym_id", "make"]
+
+for _task in TASKS:
+    gymnasium.register(id=gym_id(_task), entry_point=entry_point(_task))

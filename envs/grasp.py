@@ -1,0 +1,39 @@
+"""Grasp: lift the cube to where the goal image shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.behaviours import free_point, grasp, move_to
+from envs.pose import Array
+from envs.tabletop import CUBE, MARK, OBJECT_REGION, OPEN, Script, TabletopEnv
+
+__all__ = ["GraspEnv"]
+
+LIFT = (0.10, 0.16)  # m, height of the gripper in the goal image
+_YAW = 0.25  # rad, so that the fingers, whose yaw planners leave alone, find opposite sides
+
+
+class GraspEnv(TabletopEnv):
+    """Grasp the cube and hold it up as in the goal image.
+
+    The arm starts anywhere with an open gripper. Sub-goals: the cube gripped where it lies; lifted.
+    """
+
+    def arrange(self) -> None:
+        rng = self.np_random
+        cube = np.array([*rng.uniform(*OBJECT_REGION), CUBE])
+        self.place_object(cube, rng.uniform(-_YAW, _YAW))
+        self.place_arm(free_point(self, rng), OPEN)
+        self._target = np.array([*cube[:2], rng.uniform(*LIFT)])
+
+    def script(self) -> Script:
+        yield from grasp(self)
+        yield MARK
+        yield from move_to(self, self._target, speed=0.8)
+
+    def well_posed(self, start: Array) -> bool:
+        return bool(self.goal_object[2] > LIFT[0] - 0.02)
+
+    def task_cost(self) -> float:
+        return super().task_cost() + 0.02 * (1.0 - self.tool_pose()[6])

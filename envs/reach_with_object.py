@@ -1,0 +1,40 @@
+"""Reach with object: carry the held cube to where the goal image shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.behaviours import SAFE_HEIGHT, grasp, move_to
+from envs.pose import Array
+from envs.tabletop import CUBE, OBJECT_REGION, OPEN, WORKSPACE, Script, TabletopEnv
+
+__all__ = ["ReachWithObjectEnv"]
+
+NEAREST = 0.1  # m, between the cube's start and its goal
+
+
+class ReachWithObjectEnv(TabletopEnv):
+    """Carry the cube, gripped from the start, to its place in the goal image."""
+
+    def arrange(self) -> None:
+        rng = self.np_random
+        cube = np.array([*rng.uniform(*OBJECT_REGION), CUBE])
+        self.place_object(cube, 0.0)
+        self.place_arm(cube + [0.0, 0.0, SAFE_HEIGHT], OPEN)
+        for action in grasp(self):
+            self.advance(action)
+        start = np.array([*cube[:2], rng.uniform(0.06, WORKSPACE[1, 2])])
+        for action in move_to(self, start):
+            self.advance(action)
+        low = np.array([*OBJECT_REGION[0], 0.06])
+        high = np.array([*OBJECT_REGION[1], WORKSPACE[1, 2]])
+        self._target = start
+        while np.linalg.norm(self._target - start) < NEAREST:
+            self._target = rng.uniform(low, high)
+
+    def script(self) -> Script:
+        yield from move_to(self, self._target, speed=0.8)
+
+    def well_posed(self, start: Array) -> bool:
+        held = np.linalg.norm(self.goal_object - self.tool_pose()[:3]) < CUBE
+        return bool(held and np.linalg.norm(self.goal_object - start) > NEAREST / 2)

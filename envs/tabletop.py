@@ -1,0 +1,279 @@
+"""The scene, the control and the protocol that all tabletop tasks share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Any, ClassVar
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envs.arm import Arm
+from envs.pose import Array, compose
+
+__all__ = ["ACTION_HIGH", "CONTROL_HZ", "MARK", "Script", "Snapshot", "TabletopEnv"]
+
+Script = Iterator["Array | None"]
+MARK = None  # what a script yields, instead of an action, where a sub-goal image is to be taken
+
+CONTROL_HZ = 5
+ACTION_HIGH = np.array([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5], dtype=np.float32)
+
+WORKSPACE = np.array([[0.34, -0.23, 0.02], [0.70, 0.23, 0.30]])  # of the tool, m
+TILT_LIMIT = np.array([0.4, 0.4, 1.5])  # roll and pitch away from pointing down, yaw; rad
+OBJECT_REGION = np.array([[0.42, -0.15], [0.62, 0.15]])  # where objects start and end, m
+CUBE = 0.025  # half side, m
+DOWN = np.array([np.pi, 0.0, np.pi / 2])  # Euler angles of a gripper that points down, fingers fore and aft
+OPEN, CLOSED = 0.0, 1.0
+SUCCESS_DISTANCE = 0.04  # m
+
+_SUBSTEPS, _RAMP = 50, 7  # simulator steps per control step; tenths of it that move the target
+_WINDUP = 0.02  # m that a command may run ahead of a blocked arm
+_IMAGE_SIZES = (64, 96, 128, 192, 224, 256, 384)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything needed to continue a simulation from here."""
+
+    physics: Array
+    command: Array
+
+
+class TabletopEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC):
+    """A 7-joint arm with a parallel gripper above a rimmed table, asked to make a goal image true.
+
+    Observations: ``image`` ``uint8 [s, s, 3]``, ``state`` ``float32 [7]`` (tool xyz in m,
+    extrinsic-xyz Euler angles in rad, closedness in [0, 1]) and ``goal`` ``uint8 [s, s, 3]``.
+    The closedness is the commanded one, so that a zero action keeps its grip on an object.
+
+    Actions: ``float32 [7]``, the change of that state in one control step (0.2 s), clipped to
+    ``ACTION_HIGH``; rotations are about the world's axes and composed. Commands stay within the
+    workspace.
+
+    Success is told in ``info`` (and as the reward) for evaluation only: nothing in an observation
+    depends on it. An episode never terminates; whoever runs it decides on a budget.
+
+    Args:
+        image_size: Side of the square camera image in pixels.
+
+    Raises:
+        ValueError: ``image_size`` is not one of the supported sizes.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}
+
+    def __init__(self, image_size: int = 96, render_mode: str | None = "rgb_array") -> None:
+        if image_size not in _IMAGE_SIZES:
+            raise ValueError(f"Expected image_size in {_IMAGE_SIZES}, got {image_size}")
+        self.render_mode = render_mode
+        self.image_size = image_size
+        image = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        bound = np.array([1, 1, 1, np.pi, np.pi, np.pi, 1], dtype=np.float32)
+        self.observation_space = spaces.Dict(
+            image=image,
+            state=spaces.Box(-bound, bound, dtype=np.float32),
+            goal=image,
+        )
+        self.action_space = spaces.Box(-ACTION_HIGH, ACTION_HIGH, dtype=np.float32)
+
+        self._model = self._build()
+        self._data = mujoco.MjData(self._model)
+        self._arm = Arm(self._model)
+        self._cube = self._model.joint("cube").qposadr[0]
+        self._renderer: mujoco.Renderer | None = None
+        self._command = np.zeros(7)
+        self._goal = np.zeros((image_size, image_size, 3), np.uint8)
+        self.goal_state = np.zeros(7)
+        self.goal_object = np.zeros(3)
+
+    # What a task defines.
+
+    @abstractmethod
+    def arrange(self) -> None:
+        """Put the arm and the object at a random start and draw what to do, from ``np_random``."""
+
+    @abstractmethod
+    def script(self) -> Script:
+        """A scripted solution from the arranged start; reads and needs the simulator's state.
+
+        Its end makes the goal image, and each `MARK` on the way a sub-goal image.
+        """
+
+    def distance(self) -> float:
+        """What success is judged by: metres from the object to where it is in the goal image."""
+        return float(np.linalg.norm(self.object_position() - self.goal_object))
+
+    def well_posed(self, start: Array) -> bool:
+        """Whether the goal that the script reached is a fair one, for an object from ``start``."""
+        return True
+
+    def task_cost(self) -> float:
+        """A shaped cost (m) on the true state, for the privileged upper-bound planner only."""
+        reach = np.linalg.norm(self.tool_pose()[:3] - self.object_position())
+        return self.distance() + 0.1 * float(reach)
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        """Add the objects of the scene; the one to be moved is called ``cube``."""
+        body = spec.worldbody.add_body(name="cube")
+        body.add_freejoint(name="cube")
+        add_box(body, "cube", [CUBE] * 3, [0.85, 0.1, 0.1, 1.0], mass=0.1)
+
+    # What every task shares.
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Draw a task: a start, and a goal image that the scripted expert has reached from it.
+
+        Returns:
+            The observation, and ``info`` with ``subgoals`` ``uint8 [K, s, s, 3]``, whose last one
+            is the goal image, ``success`` and ``distance`` (m).
+
+        Raises:
+            ValueError: ``options`` is given; there are none.
+        """
+        super().reset(seed=seed)
+        if options:
+            raise ValueError(f"Expected no reset options, got {sorted(options)}")
+        while True:
+            self.reset_scene()
+            self.arrange()
+            self.settle()
+            start, object_start = self.snapshot(), self.object_position()
+            images = [self.render() for action in self.script() if self._marks(action)]
+            self.advance(np.zeros(7))
+            self.goal_state, self.goal_object = self.tool_pose(), self.object_position()
+            if self.well_posed(object_start):
+                break
+        self._goal = self.render()
+        self.restore(start)
+        return self._observe(), self._info() | {"subgoals": np.stack([*images, self._goal])}
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Apply one action for 0.2 s; see the class for its meaning."""
+        self.advance(np.asarray(action, dtype=np.float64))
+        info = self._info()
+        return self._observe(), float(info["success"]), False, False, info
+
+    def expert(self) -> Iterator[Array]:
+        """The script's actions, then zero actions for ever."""
+        yield from (action for action in self.script() if action is not MARK)
+        while True:
+            yield np.zeros(7)
+
+    def advance(self, action: Array) -> None:
+        """Simulate one control step without rendering; actions are clipped to their bounds."""
+        measured = self._arm.pose(self._data)
+        blocked = np.abs(self._command[:3] - measured[:3]).max() > _WINDUP
+        origin = np.concatenate([measured[:3], self._command[3:]]) if blocked else self._command
+        self._command = _inside(compose(origin, np.clip(action, -ACTION_HIGH, ACTION_HIGH)))
+        start = self._data.ctrl[:7].copy()
+        goal = self._arm.solve(start, self._command)
+        for tenth in range(1, 11):
+            blend = min(tenth / _RAMP, 1.0)
+            self._arm.command(self._data, start + blend * (goal - start), self._command[6])
+            mujoco.mj_step(self._model, self._data, _SUBSTEPS // 10)
+
+    def tool_pose(self) -> Array:
+        """Pose ``[7]``: measured xyz (m) and Euler angles (rad), commanded closedness."""
+        return np.concatenate([self._arm.pose(self._data)[:6], self._command[6:]])
+
+    def object_position(self) -> Array:
+        """Centre of the object, xyz ``[3]`` (m)."""
+        return self._data.qpos[self._cube : self._cube + 3].copy()
+
+    def snapshot(self) -> Snapshot:
+        """The simulation's state, to be given back to `restore`."""
+        physics = np.empty(mujoco.mj_stateSize(self._model, mujoco.mjtState.mjSTATE_INTEGRATION))
+        mujoco.mj_getState(self._model, self._data, physics, mujoco.mjtState.mjSTATE_INTEGRATION)
+        return Snapshot(physics, self._command.copy())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Continue from a snapshot of this task's simulation."""
+        mujoco.mj_setState(
+            self._model, self._data, snapshot.physics, mujoco.mjtState.mjSTATE_INTEGRATION
+        )
+        mujoco.mj_forward(self._model, self._data)
+        self._command = snapshot.command.copy()
+
+    def reset_scene(self) -> None:
+        """Everything at its default, at rest."""
+        mujoco.mj_resetData(self._model, self._data)
+
+    def place_arm(self, xyz: Array, closedness: float) -> None:
+        """Put the arm at rest with its gripper at ``xyz`` (m), pointing down."""
+        self._command = np.concatenate([xyz, DOWN, [closedness]])
+        self._arm.place(self._data, self._command)
+
+    def place_object(self, xyz: Array, yaw: float) -> None:
+        """Put the object at ``xyz`` (m), turned by ``yaw`` (rad)."""
+        quaternion = [np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
+        self._data.qpos[self._cube : self._cube + 7] = np.concatenate([xyz, quaternion])
+        mujoco.mj_forward(self._model, self._data)
+
+    def settle(self, steps: int = 1) -> None:
+        """Hold still for some control steps, so that objects come to rest."""
+        for _ in range(steps):
+            self.advance(np.zeros(7))
+
+    def render(self) -> NDArray[np.uint8]:
+        """The camera image, ``uint8 [s, s, 3]``."""
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(self._model, self.image_size, self.image_size)
+        self._renderer.update_scene(self._data, camera="front")
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _build(self) -> mujoco.MjModel:
+        with as_file(files("envs") / "assets" / "tabletop.xml") as path:
+            spec = mujoco.MjSpec.from_file(str(path))
+        self.add_objects(spec)
+        return spec.compile()
+
+    def _marks(self, action: Array | None) -> bool:
+        """Advance by an action; True at a `MARK`."""
+        if action is not MARK:
+            self.advance(action)
+        return action is MARK
+
+    def _observe(self) -> dict[str, NDArray[Any]]:
+        return {
+            "image": self.render(),
+            "state": self.tool_pose().astype(np.float32),
+            "goal": self._goal.copy(),
+        }
+
+    def _info(self) -> dict[str, Any]:
+        distance = self.distance()
+        return {"success": distance <= SUCCESS_DISTANCE, "distance": distance}
+
+
+def add_box(body: Any, name: str, half: list[float], rgba: list[float], mass: float) -> None:
+    """Add a colliding box to a body of a `mujoco.MjSpec`: half sides in m, mass in kg."""
+    geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, mass=mass)
+    geom.contype = geom.conaffinity = 1
+    geom.condim = 4
+    geom.friction = [0.6, 0.005, 0.0001]
+    geom.solref = [0.01, 1.0]
+
+
+def _inside(pose: Array) -> Array:
+    """The pose, moved into the workspace."""
+    turned = pose[3:6] - DOWN
+    turned = (turned + np.pi) % (2 * np.pi) - np.pi
+    euler = DOWN + np.clip(turned, -TILT_LIMIT, TILT_LIMIT)
+    return np.concatenate([np.clip(pose[:3], *WORKSPACE), euler, pose[6:]])

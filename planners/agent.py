@@ -1,0 +1,203 @@
+"""Receding-horizon control of a batch of episodes: look, plan, act for a few steps, look again."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from planners.energies import TotalEnergy
+from planners.problem import Plan, Planner, Problem
+from planners.protocols import Proposal, World
+from planners.timing import synchronize
+
+__all__ = ["Agent", "Objective", "PlanRecord"]
+
+StateT = TypeVar("StateT")
+
+
+class Objective(NamedTuple):
+    """What to minimise for a goal, and the policy prior for it if there is one."""
+
+    energy: TotalEnergy
+    proposal: Proposal | None = None
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    """One plan of an episode batch.
+
+    Attributes:
+        step: Control step at which it was made.
+        total_ms: Wall time from frames in to actions out.
+        encode_ms: Of that, encoding frames.
+        plan_ms: Of that, searching.
+        plan: The plan; its ``timings`` split the search further if the agent profiles.
+    """
+
+    step: int
+    total_ms: float
+    encode_ms: float
+    plan_ms: float
+    plan: Plan
+
+
+@dataclass
+class _Episode(Generic[StateT]):
+    """All that changes while acting; a reset replaces it whole."""
+
+    goals: Tensor
+    generator: torch.Generator
+    planner_state: StateT
+    objective: Objective | None = None
+    stage: int = -1
+    step: int = 0
+    latents: list[Tensor] = field(default_factory=list[Tensor])
+    states: list[Tensor] = field(default_factory=list[Tensor])
+    actions: Tensor | None = None
+    records: list[PlanRecord] = field(default_factory=list[PlanRecord])
+
+
+class Agent(Generic[StateT]):
+    """Drives B episodes towards goal images, in step.
+
+    It knows no task: ``objective`` turns goal latents ``[B, N, D]`` into energies and a prior. It
+    decides for B episodes as B agents with the same seed would decide for one each.
+
+    Args:
+        world: World model.
+        planner: Search.
+        objective: Called with the goal latents, once per goal.
+        context: Frames the world is shown; the first frame is repeated until there are as many.
+        stage_steps: With sub-goals, how many control steps each but the last is pursued.
+        budget_s: Seconds from frames in to actions out; the search stops in time. None: no limit.
+        profile: Split the search time further.
+        device: Where frames and states are moved.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        planner: Planner[StateT],
+        objective: Callable[[Tensor], Objective],
+        *,
+        context: int = 1,
+        stage_steps: Sequence[int] = (),
+        budget_s: float | None = None,
+        profile: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if context < 1:
+            raise ValueError(f"Expected a context of at least 1 frame, got {context}")
+        self._world = world
+        self._planner = planner
+        self._objective = objective
+        self._context = context
+        self._stage_ends = list(accumulate(stage_steps))
+        self._budget_s = budget_s
+        self._profile = profile
+        self._device = torch.device(device)
+        self._episode: _Episode[StateT] | None = None
+
+    @property
+    def records(self) -> list[PlanRecord]:
+        """The plans made since the last reset."""
+        return self._running().records
+
+    @torch.inference_mode()
+    def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
+        """Forget everything and take up new goals.
+
+        Args:
+            goal_frames: ``uint8 [B, h, w, 3]``, or sub-goals in order ``[B, G, h, w, 3]``.
+            seed: Of the search.
+        """
+        frames = goal_frames[:, None] if goal_frames.ndim == 4 else goal_frames
+        if frames.ndim != 5 or frames.shape[1] != len(self._stage_ends) + 1:
+            raise ValueError(
+                f"Expected {len(self._stage_ends) + 1} goal image(s) per episode, as frames "
+                f"[B,h,w,3] or [B,G,h,w,3], got {list(goal_frames.shape)}; "
+                "give a number of steps in stage_steps for each sub-goal but the last"
+            )
+        self._episode = _Episode(
+            goals=self._world.encode(frames.to(self._device)),
+            generator=torch.Generator(self._device).manual_seed(seed),
+            planner_state=self._planner.init(len(frames)),
+        )
+
+    @torch.inference_mode()
+    def act(self, frames: Tensor, states: Tensor) -> Tensor:
+        """The next action of each episode.
+
+        Args:
+            frames: What the camera shows, ``uint8 [B, h, w, 3]``.
+            states: Proprioception ``[B, P]``, physical units.
+
+        Returns:
+            Actions ``float32 [B, A]`` within the bounds, on the CPU.
+        """
+        episode, started = self._running(), time.perf_counter()
+        if len(frames) != len(episode.goals):
+            raise ValueError(
+                f"Expected frames of {len(episode.goals)} episodes, as many as goals, "
+                f"got {list(frames.shape)}"
+            )
+        turn = episode.step % self._planner.execute
+        if turn == 0 or self._context > 1:
+            self._observe(episode, frames, states)
+        if turn == 0:
+            self._replan(episode, started)
+        episode.step += 1
+        assert episode.actions is not None
+        return episode.actions[:, turn]
+
+    def _observe(self, episode: _Episode[StateT], frames: Tensor, states: Tensor) -> None:
+        latents = self._world.encode(frames[:, None].to(self._device))
+        new = self._context if not episode.latents else 1
+        episode.latents += [latents] * new
+        episode.states += [states[:, None].to(self._device)] * new
+        del episode.latents[: -self._context], episode.states[: -self._context]
+
+    def _replan(self, episode: _Episode[StateT], started: float) -> None:
+        synchronize(self._device)
+        encoded = time.perf_counter()
+        stage = bisect_right(self._stage_ends, episode.step)
+        if episode.objective is None or stage != episode.stage:
+            episode.objective, episode.stage = self._objective(episode.goals[:, stage]), stage
+        problem = Problem(
+            self._world,
+            torch.cat(episode.latents, 1),
+            torch.cat(episode.states, 1),
+            episode.objective.energy,
+            episode.objective.proposal,
+        )
+        plan, state = self._planner.plan(
+            problem,
+            episode.planner_state,
+            generator=episode.generator,
+            deadline=None if self._budget_s is None else started + self._budget_s,
+            profile=self._profile,
+        )
+        episode.planner_state = self._planner.shift(state, self._planner.execute)
+        episode.actions = plan.actions.float().cpu()
+        done = time.perf_counter()
+        episode.records.append(
+            PlanRecord(
+                step=episode.step,
+                total_ms=1e3 * (done - started),
+                encode_ms=1e3 * (encoded - started),
+                plan_ms=1e3 * (done - encoded),
+                plan=plan,
+            )
+        )
+
+    def _running(self) -> _Episode[StateT]:
+        if self._episode is None:
+            raise RuntimeError("The agent has no goal yet; call `reset(goal_frames)` first")
+        return self._episode

@@ -1,0 +1,163 @@
+"""Energies of imagined trajectories: small callables that add up to ``E_world + λ·E_goal``.
+
+- ``LatentDistance``: goal energy, distance to goal latents, or along a sequence of sub-goals.
+- ``Disagreement``: world energy, ensemble disagreement beyond what held-out data showed.
+- ``TotalEnergy``: their sum, and what each contributed.
+
+A learned cost-to-go is one more ``planners.protocols.Energy``; it lives with the model.
+Shapes: see ``planners.protocols``; G is the number of goals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from planners.protocols import Energy, Trajectory
+
+__all__ = ["Disagreement", "LatentDistance", "TotalEnergy"]
+
+
+def _l1(imagined: Tensor, goal: Tensor) -> Tensor:
+    return (imagined - goal).abs().mean((-2, -1))
+
+
+def _l2(imagined: Tensor, goal: Tensor) -> Tensor:
+    return (imagined - goal).square().mean((-2, -1))
+
+
+def _cosine(imagined: Tensor, goal: Tensor) -> Tensor:
+    return 1.0 - F.cosine_similarity(imagined, goal, dim=-1).mean(-1)
+
+
+_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": _l1,
+    "l2": _l2,
+    "cosine": _cosine,
+}
+
+
+class LatentDistance:
+    """Distance of imagined latents to goal latents.
+
+    Metrics are means over tokens and channels: ``l1`` absolute difference (V-JEPA 2-AC, §4.2 of
+    arXiv:2506.09985), ``l2`` squared difference, ``cosine`` one minus the similarity per token.
+
+    Over the imagined steps, ``final`` takes the last one, ``sum`` adds them up and ``closest``
+    takes the nearest. With sub-goals, the trajectory must visit them in order: to the above, for
+    the last goal, comes the cheapest set of moments at which the earlier ones are approached.
+
+    Args:
+        goal: Goal latents ``[B, N, D]``, or sub-goals in order ``[B, G, N, D]``, the last the goal.
+        metric: One of ``l1``, ``l2``, ``cosine``.
+        reduce: One of ``final``, ``sum``, ``closest``.
+    """
+
+    def __init__(
+        self,
+        goal: Tensor,
+        metric: Literal["l1", "l2", "cosine"] = "l1",
+        reduce: Literal["final", "sum", "closest"] = "final",
+    ) -> None:
+        if goal.ndim not in (3, 4):
+            raise ValueError(
+                f"Expected goal latents [B,N,D] or sub-goals [B,G,N,D], got {list(goal.shape)}"
+            )
+        if metric not in _METRICS:
+            raise ValueError(f"Expected metric l1, l2 or cosine, got {metric!r}")
+        if reduce not in ("final", "sum", "closest"):
+            raise ValueError(f"Expected reduce final, sum or closest, got {reduce!r}")
+        self._goals = goal[:, None] if goal.ndim == 3 else goal
+        self._metric = _METRICS[metric]
+        self._reduce = reduce
+
+    def __call__(self, trajectory: Trajectory) -> Tensor:
+        """Energies ``[B, S]``."""
+        latents = trajectory.latents
+        *visits, goal = self._goals[:, None, None].unbind(3)
+        visited: Tensor | None = None  # [B,S,K]: cost of having made the visits by each step
+        for subgoal in visits:
+            here = self._metric(latents, subgoal)
+            visited = torch.cummin(here if visited is None else visited + here, dim=-1).values
+
+        if self._reduce == "final":
+            latents = latents[:, :, -1:]
+            visited = None if visited is None else visited[..., -1:]
+        distance = self._metric(latents, goal)
+        if self._reduce == "sum":
+            total = distance.sum(-1)
+            return total if visited is None else total + visited[..., -1]
+        return (distance if visited is None else distance + visited).amin(-1)
+
+
+class Disagreement:
+    """Ensemble disagreement on a scale set by held-out data: 0 up to q90, 1 at q99, then linear.
+
+    Being zero where the members agree as well as on known data, it does not pull plans towards the
+    familiar; being in units of the known spread, its weight carries over from model to model.
+
+    Args:
+        q90: 90 % quantile of held-out disagreement; a number, or one per imagined step ``[K]``,
+            since disagreement grows along a rollout.
+        q99: 99 % quantile, likewise.
+    """
+
+    def __init__(self, q90: float | Tensor, q99: float | Tensor) -> None:
+        spread = q99 - q90
+        if not bool(torch.as_tensor(spread > 0).all()):
+            raise ValueError(
+                f"Expected q99 above q90, got q90={q90}, q99={q99}; calibrate on more held-out data"
+            )
+        self._q90 = q90
+        self._spread = spread
+
+    def __call__(self, trajectory: Trajectory) -> Tensor:
+        """Energies ``[B, S]``: the mean over imagined steps."""
+        disagreement = trajectory.disagreement
+        if disagreement is None:
+            raise ValueError(
+                "Expected a trajectory with disagreement, got one from a single member; "
+                "train two members or more, or plan without the world energy"
+            )
+        steps = disagreement.shape[-1]
+        q90 = _first(self._q90, steps)
+        return F.relu((disagreement - q90) / _first(self._spread, steps)).mean(-1)
+
+
+def _first(quantiles: float | Tensor, steps: int) -> float | Tensor:
+    """The quantiles of the imagined steps there are."""
+    if isinstance(quantiles, float | int) or quantiles.ndim == 0:
+        return quantiles
+    if len(quantiles) < steps:
+        raise ValueError(
+            f"Expected calibration for {steps} imagined steps, got {len(quantiles)}; "
+            "shorten the horizon or calibrate longer rollouts"
+        )
+    return quantiles[:steps]
+
+
+class TotalEnergy:
+    """``E_world + goal_weight · E_goal``, with each term on its own beside it.
+
+    Args:
+        goal: Goal energy.
+        world: World energy, or None to trust the model everywhere.
+        goal_weight: λ.
+    """
+
+    def __init__(self, goal: Energy, world: Energy | None = None, goal_weight: float = 1.0) -> None:
+        self._goal = goal
+        self._world = world
+        self._goal_weight = goal_weight
+
+    def __call__(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total energies ``[B, S]``, and the unweighted terms ``goal`` and ``world``, alike."""
+        goal = self._goal(trajectory)
+        if self._world is None:
+            return self._goal_weight * goal, {"goal": goal}
+        world = self._world(trajectory)
+        return world + self._goal_weight * goal, {"goal": goal, "world": world}

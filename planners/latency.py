@@ -1,0 +1,194 @@
+"""How long planning takes, and how much of the machine it uses.
+
+- ``measure``: one planner on one problem, from frames in to actions out.
+- ``matmul_ceiling``: what the device can do at best, measured and not looked up.
+
+All times are taken after the device has finished. They hold for the machine and the number of
+threads they were taken with, so ratios are only fair within one run.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from planners.agent import Objective
+from planners.problem import Planner, Problem
+from planners.protocols import World
+from planners.timing import synchronize
+
+__all__ = ["Latency", "Workload", "matmul_ceiling", "measure"]
+
+StateT = TypeVar("StateT")
+
+PROFILED_PLANS = 20  # enough for a mean per part; profiling all would disturb an accelerator
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is planned for: B episodes, on the device to be measured.
+
+    Attributes:
+        world: World model.
+        objective: Energies and policy prior, for the goals.
+        frames: Context frames, ``uint8 [B, T, h, w, 3]``.
+        states: Context states, ``[B, T, P]``.
+    """
+
+    world: World
+    objective: Objective
+    frames: Tensor
+    states: Tensor
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Measurements of one planner.
+
+    Attributes:
+        plan_ms: Wall time of each plan after warm-up, milliseconds.
+        first_ms: Of the very first.
+        split_ms: Mean per part, from separate profiled plans.
+        flops: Floating-point operations of matrix products and attention in one plan.
+        peak_mb: Most memory held: on an accelerator what its tensors took, else the whole process.
+    """
+
+    plan_ms: Tensor
+    first_ms: float
+    split_ms: dict[str, float]
+    flops: int
+    peak_mb: float
+
+    def percentile(self, percent: float) -> float:
+        """Milliseconds within which that many per cent of the plans were done."""
+        return self.plan_ms.quantile(percent / 100).item()
+
+
+def measure(
+    workload: Workload,
+    planner: Planner[StateT],
+    *,
+    plans: int,
+    warmup: int,
+    precision: Callable[[], AbstractContextManager[Any]],
+    seed: int = 0,
+) -> Latency:
+    """Time ``plans`` receding-horizon plans, each from encoding the frames to actions on the host.
+
+    Args:
+        workload: What to plan for; the same frames every time.
+        planner: Its state is handed on from plan to plan, as an agent would.
+        plans: Timed plans.
+        warmup: Plans before them, the first of which is reported apart.
+        precision: Makes the context to run in, such as ``torch.autocast``.
+        seed: Of the search.
+    """
+    device = workload.frames.device
+    generator = torch.Generator(device).manual_seed(seed)
+    state = planner.init(len(workload.frames))
+    split: dict[str, float] = {}
+
+    @torch.inference_mode()
+    def once(profile: bool = False) -> float:
+        nonlocal state
+        synchronize(device)
+        started = time.perf_counter()
+        with precision():
+            latents = workload.world.encode(workload.frames)
+            if profile:
+                synchronize(device)
+                split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started
+            problem = Problem(workload.world, latents, workload.states, *workload.objective)
+            plan, state = planner.plan(problem, state, generator=generator, profile=profile)
+            plan.actions.cpu()
+        elapsed = time.perf_counter() - started
+        for part, seconds in plan.timings.items():
+            split[part] = split.get(part, 0.0) + seconds
+        state = planner.shift(state, planner.execute)
+        return 1e3 * elapsed
+
+    _reset_peak(device)
+    first_ms = once()
+    for _ in range(warmup - 1):
+        once()
+    plan_ms = torch.tensor([once() for _ in range(plans)], dtype=torch.float64)
+    peak_mb = _peak_mb(device)
+    for _ in range(PROFILED_PLANS):
+        once(profile=True)
+    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        once()
+    return Latency(
+        plan_ms,
+        first_ms,
+        {part: 1e3 * seconds / PROFILED_PLANS for part, seconds in split.items()},
+        counter.get_total_flops(),
+        peak_mb,
+    )
+
+
+def matmul_ceiling(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:
+    """Best rate of square matrix products over several sizes, GFLOP/s.
+
+    Args:
+        device: Where to multiply.
+        dtype: Of the matrices.
+        seconds: How long each size is tried.
+    """
+    sizes = (256, 512, 1024, 2048) if device.type == "cpu" else (1024, 2048, 4096, 8192)
+    return max(_matmul_rate(size, device, dtype, seconds) for size in sizes)
+
+
+def _matmul_rate(size: int, device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    left, right = torch.randn(2, size, size, device=device).to(dtype)
+    out = torch.empty_like(left)
+    fastest, spent = float("inf"), 0.0
+    while spent < seconds:
+        synchronize(device)
+        started = time.perf_counter()
+        torch.mm(left, right, out=out)
+        synchronize(device)
+        elapsed = time.perf_counter() - started
+        fastest, spent = min(fastest, elapsed), spent + elapsed
+    return 2 * size**3 / fastest / 1e9
+
+
+def _attention_flops(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_: Any, **__: Any
+) -> int:
+    *outer, queries, width = query
+    return 2 * math.prod(outer) * queries * key[-2] * (width + value[-1])
+
+
+# The counter of torch knows the attention kernels of accelerators only.
+_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")  # Linux: forget the high-water mark, see proc(5)
+
+
+def _peak_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (s for s in status.read_text().splitlines() if s.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,123 @@
+"""Textbook CEM: the yardstick that a faster planner is measured against.
+
+It is what a first implementation does, and deliberately no more: white noise, a fresh Gaussian for
+every plan, the elites' mean returned; and for every candidate and every imagined step, the whole
+context runs through the model again. Not for use: it has no warm start, prior or deadline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from planners.cem import CEMConfig
+from planners.problem import Plan, Problem
+from planners.protocols import Trajectory
+from planners.timing import Stopwatch
+
+__all__ = ["PlainCEM", "imagine_afresh"]
+
+
+@dataclass(frozen=True)
+class _Imagined:
+    latents: Tensor
+    states: Tensor
+    disagreement: Tensor | None
+
+
+class PlainCEM:
+    """CEM (Rubinstein and Kroese, 2004) without any of the tricks of ``planners.cem``.
+
+    Args:
+        config: Of this, samples, iterations, horizon, elites, std, execute and active_dims count.
+        low: Lower action bounds ``[A]``, physical units.
+        high: Upper action bounds ``[A]``.
+    """
+
+    def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
+        active = torch.zeros_like(low)
+        active[list(config.active_dims)] = 1.0
+        self.config = config
+        self._low, self._high = low * active, high * active
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan to carry out before planning again."""
+        return self.config.execute
+
+    def init(self, batch: int) -> None:
+        """No state."""
+
+    def shift(self, state: None, steps: int) -> None:
+        """No state."""
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        problem: Problem,
+        state: None,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, None]:
+        """Search; see ``planners.problem.Planner.plan``."""
+        if deadline is not None:
+            raise ValueError("Expected no deadline, which the plain baseline cannot keep; use CEM")
+        config, watch = self.config, Stopwatch(problem.latents.device, profile)
+        batch, width = len(problem.latents), len(self._low)
+        mean = self._low.new_zeros(batch, config.horizon, width)
+        std = (config.std * (self._high - self._low) / 2).expand_as(mean)
+        shape = (batch, config.samples, config.horizon, width)
+        trace: list[Tensor] = []
+        for _ in range(config.iterations):
+            noise = torch.randn(shape, generator=generator, device=mean.device)
+            candidates = (mean[:, None] + std[:, None] * noise).clamp(self._low, self._high)
+            watch.lap("update")
+            trajectory = imagine_afresh(problem, candidates)
+            watch.lap("rollout")
+            energy, _ = problem.energy(trajectory)
+            watch.lap("energy")
+            best, index = energy.topk(config.elites, largest=False)
+            elites = candidates.take_along_dim(index[:, :, None, None], 1)
+            mean, std = elites.mean(1), elites.std(1, correction=0)
+            trace.append(best[:, 0])
+            watch.lap("update")
+        energy, terms = problem.energy(imagine_afresh(problem, mean[:, None]))
+        watch.lap("rollout")
+        breakdown = {name: term[:, 0] for name, term in terms.items()}
+        nonfinite = int((~torch.isfinite(energy)).sum())
+        plan = Plan(mean, energy[:, 0], breakdown, torch.stack(trace, 1), nonfinite, watch.seconds)
+        return plan, None
+
+
+def imagine_afresh(problem: Problem, candidates: Tensor) -> Trajectory:
+    """Roll out step by step, each candidate with a context of its own that runs again every step.
+
+    Equals ``world.rollout`` up to rounding for a single model. The members of an ensemble start
+    every step from the same latents here, and so disagree less.
+    """
+    batch, samples, horizon, _ = candidates.shape
+    stride = problem.world.stride
+    latents = problem.latents.repeat_interleave(samples, 0)
+    states = problem.states.repeat_interleave(samples, 0)
+    context = latents.shape[1]
+    disagreements: list[Tensor] = []
+    for start in range(0, horizon, stride):
+        actions = candidates[:, :, start : start + stride].flatten(0, 1)[:, None]
+        step = problem.world.rollout(latents, states, actions)
+        latents = torch.cat([latents, step.latents[:, 0]], 1)
+        states = torch.cat([states, step.states[:, 0]], 1)
+        if step.disagreement is not None:
+            disagreements.append(step.disagreement[:, 0])
+
+    def per_candidate(rows: Tensor) -> Tensor:
+        return rows.view(batch, samples, *rows.shape[1:])
+
+    return _Imagined(
+        per_candidate(latents[:, context:]),
+        per_candidate(states[:, context:]),
+        per_candidate(torch.cat(disagreements, 1)) if disagreements else None,
+    )

@@ -1,0 +1,113 @@
+"""What a planner is given, what it gives back, and what every planner offers.
+
+Shapes: see ``planners.protocols``; I is the number of iterations that ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from planners.energies import TotalEnergy
+from planners.protocols import Proposal, World
+
+__all__ = ["Plan", "Planner", "Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """B episodes to plan for, all at once.
+
+    Attributes:
+        world: The world model to imagine with.
+        latents: Context latents, ``[B, T, N, D]``.
+        states: Context states, ``[B, T, P]``, physical units.
+        energy: What to minimise.
+        proposal: A policy prior whose candidates join the first population, or None.
+    """
+
+    world: World
+    latents: Tensor
+    states: Tensor
+    energy: TotalEnergy
+    proposal: Proposal | None = None
+
+    def __post_init__(self) -> None:
+        if self.latents.ndim != 4 or self.states.ndim != 3:
+            raise ValueError(
+                "Expected context latents [B,T,N,D] and states [B,T,P], got "
+                f"{list(self.latents.shape)} and {list(self.states.shape)}; "
+                "add the time axis with `x[:, None]` for a single frame"
+            )
+        if self.latents.shape[:2] != self.states.shape[:2]:
+            raise ValueError(
+                "Expected latents and states of the same episodes and frames, got "
+                f"{list(self.latents.shape)} and {list(self.states.shape)}"
+            )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The best action sequence that was evaluated, for each episode.
+
+    Attributes:
+        actions: ``[B, H, A]``, physical units, within the action bounds.
+        energy: Its total energy, ``[B]``.
+        breakdown: Its energy per term, ``[B]`` each.
+        trace: Lowest energy known after each iteration, ``[B, I]``; it never rises.
+        nonfinite: Candidates whose energy was NaN or infinite, over all episodes and iterations.
+        timings: Seconds spent per part of the search; empty unless profiled.
+    """
+
+    actions: Tensor
+    energy: Tensor
+    breakdown: dict[str, Tensor]
+    trace: Tensor
+    nonfinite: int
+    timings: dict[str, float] = field(default_factory=dict[str, float])
+
+
+StateT = TypeVar("StateT")
+
+
+class Planner(Protocol[StateT]):
+    """Search over action sequences. All that lasts between plans is in the state it hands back."""
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan to carry out before planning again."""
+        ...
+
+    def init(self, batch: int) -> StateT:
+        """The state before the first plan of ``batch`` episodes."""
+        ...
+
+    def plan(
+        self,
+        problem: Problem,
+        state: StateT,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, StateT]:
+        """Search.
+
+        Args:
+            problem: What to solve.
+            state: From ``init``, or the last plan's after ``shift``.
+            generator: Source of all randomness, on the device of the latents.
+            deadline: A ``time.perf_counter()`` reading to return before. One iteration always runs.
+            profile: Fill ``Plan.timings``; on an accelerator this adds a synchronisation per part.
+
+        Raises:
+            FloatingPointError: In some iteration no candidate of an episode had a finite energy.
+        """
+        ...
+
+    def shift(self, state: StateT, steps: int) -> StateT:
+        """The state to warm-start from once ``steps`` actions of the plan have been executed."""
+        ...

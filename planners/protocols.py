@@ -1,0 +1,87 @@
+"""All that a planner knows of a world model, an energy and a policy prior.
+
+Shapes: B episodes planned at once, S candidate samples, H horizon in control steps, K imagined
+steps (``K = H // stride``), T context frames, N tokens per frame, D latent width, A action width,
+P proprioceptive width.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Energy", "Proposal", "Trajectory", "World"]
+
+
+class Trajectory(Protocol):
+    """Imagined futures of S candidate action sequences."""
+
+    @property
+    def latents(self) -> Tensor:
+        """Imagined latents, ``[B, S, K, N, D]``."""
+        ...
+
+    @property
+    def states(self) -> Tensor:
+        """Proprioceptive states that go with them, ``[B, S, K, P]`` in physical units."""
+        ...
+
+    @property
+    def disagreement(self) -> Tensor | None:
+        """Ensemble disagreement per imagined step, ``[B, S, K]``, or None with a single member."""
+        ...
+
+
+class World(Protocol):
+    """A world model: frames to latents, latents and actions to imagined trajectories."""
+
+    @property
+    def stride(self) -> int:
+        """Control steps per imagined step; the horizon is a multiple of it."""
+        ...
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents ``[B, T, N, D]`` of ``uint8`` RGB frames ``[B, T, height, width, 3]``."""
+        ...
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
+        """Imagine.
+
+        Args:
+            latents: Context latents, ``[B, T, N, D]``.
+            states: Context states, ``[B, T, P]``, physical units.
+            actions: Candidates, ``[B, S, H, A]``, physical units; the first one is applied at the
+                last context frame.
+        """
+        ...
+
+
+class Energy(Protocol):
+    """A scalar per candidate; lower is better."""
+
+    def __call__(self, trajectory: Trajectory) -> Tensor:
+        """Energies ``[B, S]`` of a trajectory."""
+        ...
+
+
+class Proposal(Protocol):
+    """A policy prior: candidates to start the search from."""
+
+    def __call__(
+        self,
+        latents: Tensor,
+        states: Tensor,
+        *,
+        samples: int,
+        horizon: int,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Candidates ``[B, samples, horizon, A]`` in physical units, for context as in ``rollout``.
+
+        The first one is the prior's own choice, without noise: a cold search starts around it.
+        Whatever is drawn is drawn once and shared by all episodes, as ``[samples, ...]``, so that
+        a batch decides as its episodes would one by one.
+        """
+        ...

@@ -1,0 +1,61 @@
+"""Reading the clock: how long each part of a plan took, and whether another iteration fits.
+
+Without profiling and without a deadline, nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+__all__ = ["Countdown", "Stopwatch", "synchronize"]
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it; a CPU always has."""
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
+
+
+class Stopwatch:
+    """Seconds per named part; switched off, it reads no clock."""
+
+    def __init__(self, device: torch.device, enabled: bool) -> None:
+        self.seconds: dict[str, float] = {}
+        self._device = device
+        self._enabled = enabled
+        self._last = self._now() if enabled else 0.0
+
+    def lap(self, part: str) -> None:
+        """Credit the time since the last lap to ``part``."""
+        if self._enabled:
+            now = self._now()
+            self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
+            self._last = now
+
+    def _now(self) -> float:
+        synchronize(self._device)
+        return time.perf_counter()
+
+
+class Countdown:
+    """Whether one more iteration fits before a deadline, if it is as slow as the slowest so far."""
+
+    def __init__(self, device: torch.device, deadline: float | None) -> None:
+        self._device = device
+        self._deadline = deadline
+        self._last: float | None = None
+        self._slowest = 0.0
+
+    def allows_another(self) -> bool:
+        """Ask once before each iteration. The first is always allowed."""
+        if self._deadline is None:
+            return True
+        synchronize(self._device)
+        now = time.perf_counter()
+        first = self._last is None
+        if self._last is not None:
+            self._slowest = max(self._slowest, now - self._last)
+        self._last = now
+        return first or now + self._slowest <= self._deadline

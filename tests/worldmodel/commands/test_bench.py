@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from planners import CEMConfig
+from worldmodel.commands.bench import BenchConfig, run
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.errors import UserError
+from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.weights.world import save_world
+
+ROW = {
+    "planner": str,
+    "samples": int,
+    "horizon": int,
+    "iterations": int,
+    "episodes": int,
+    "p50_ms": float,
+    "p90_ms": float,
+    "p99_ms": float,
+    "max_ms": float,
+    "first_ms": float,
+    "rollouts_per_s": float,
+    "achieved_gflops": float,
+    "peak_mb": float,
+    "split": dict,
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    encoder = VideoTransformer(EncoderConfig(image_size=24, width=24, depth=1, heads=2))
+    sizes = CompactConfig(tokens=4, token_width=24, latent_width=4, width=8, head_width=8)
+    world = CompactWorld(FrozenEncoder(encoder), CompactPredictor(sizes))
+    folder = tmp_path_factory.mktemp("world")
+    save_world(folder, world, {})
+    return str(folder)
+
+
+@pytest.fixture
+def config(checkpoint, tmp_path):
+    return BenchConfig(
+        out=str(tmp_path / "bench"),
+        checkpoint=checkpoint,
+        planner=CEMConfig(elites=6),
+        samples=(4, 8),
+        horizon=(4,),
+        iterations=(1, 2),
+        plans=5,
+        warmup=1,
+    )
+
+
+def report(config):
+    with open(f"{config.out}/latency.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def test_writes_the_schema_for_every_size_and_both_planners(config, capsys):
+    run(config)
+    written = report(config)
+    assert set(written) == {"device", "dtype", "ceiling_gflops", "rows"}
+    assert written["dtype"] == "float32"
+    assert written["ceiling_gflops"] > 0
+    sizes = [(row["samples"], row["iterations"], row["planner"]) for row in written["rows"]]
+    assert sizes == [(s, i, p) for s in (4, 8) for i in (1, 2) for p in ("cem", "plain")]
+    for row in written["rows"]:
+        assert {name: type(value) for name, value in row.items()} == ROW
+        assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["max_ms"]
+        assert {"encode", "rollout", "energy", "update"} <= set(row["split"])
+        rollouts = row["samples"] * row["iterations"]
+        assert row["rollouts_per_s"] == pytest.approx(1e3 * rollouts / row["p50_ms"])
+        assert 0 < row["achieved_gflops"] < written["ceiling_gflops"]
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("plain", "p99", "speed-up", "latency.json"))
+
+
+def test_episodes_are_planned_at_once(config):
+    run(replace(config, samples=(8,), iterations=(1,), episodes=(1, 3), plain=False))
+    assert [(row["planner"], row["episodes"]) for row in report(config)["rows"]] == [
+        ("cem", 1),
+        ("cem", 3),
+    ]
+
+
+def test_bfloat16_is_measured_as_such(config):
+    run(replace(config, samples=(8,), iterations=(1,), dtype="bfloat16", plain=False))
+    assert report(config)["dtype"] == "bfloat16"
+
+
+def test_rows_are_there_as_soon_as_measured(config, monkeypatch):
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("worldmodel.commands.bench.PlainCEM", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config)
+    assert [row["planner"] for row in report(config)["rows"]] == ["cem"]
+
+
+def test_an_unwritable_output_is_refused_before_measuring(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"out=.*file/bench"):
+        run(replace(config, out=str(tmp_path / "file" / "bench")))
+
+
+def test_a_device_that_is_not_there_is_refused(config):
+    with pytest.raises(UserError, match="device=nonsense cannot be used"):
+        run(replace(config, device="nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dtype": "float8"}, "dtype to be one of float32"),
+        ({"plans": 0}, "plans of at least 1"),
+        ({"samples": ()}, "samples to list sizes"),
+        ({"horizon": (0,)}, "horizon to list sizes"),
+    ],
+)
+def test_impossible_settings_are_refused(config, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(config, **change)

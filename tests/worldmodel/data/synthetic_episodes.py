@@ -1,0 +1,57 @@
+"""Episodes that need no simulator, in a module that spawned workers can import."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodel.data.episode import Floats, Frames
+
+LENGTH, HEIGHT, WIDTH = 6, 24, 32
+
+
+@dataclass(frozen=True)
+class SyntheticEpisode:
+    frames: Frames
+    actions: Floats
+    states: Floats
+    objects: Floats | None
+    task: str = "push"
+
+
+def make_episode(seed: int, length: int = LENGTH) -> SyntheticEpisode:
+    rng = np.random.default_rng(seed)
+
+    def rows(width: int) -> Floats:
+        return rng.normal(size=(length, width)).astype(np.float32)
+
+    frames = rng.integers(0, 256, (length, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return SyntheticEpisode(frames, rows(7), rows(7), rows(3))
+
+
+def logged(seed: int, log: str, seconds: float = 0.0) -> SyntheticEpisode:
+    with open(log, "a") as file:
+        file.write(f"{seed}\n")
+    time.sleep(seconds)
+    return make_episode(seed)
+
+
+def broken_at(seed: int, bad: int) -> SyntheticEpisode:
+    if seed == bad:
+        raise RuntimeError("the simulator exploded")
+    return make_episode(seed)
+
+
+def dying_at(seed: int, bad: int) -> SyntheticEpisode:
+    if seed == bad:
+        os._exit(3)
+    return make_episode(seed)
+
+
+def telling_threads(seed: int) -> SyntheticEpisode:
+    episode = make_episode(seed)
+    episode.states[:] = float(os.environ["OMP_NUM_THREADS"])
+    return episode

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_episodes import (
+    broken_at,
+    dying_at,
+    logged,
+    make_episode,
+    telling_threads,
+)
+
+from worldmodel.data import layout
+from worldmodel.data.dataset import Dataset
+from worldmodel.errors import UserError
+
+KILLED = """
+import sys
+from functools import partial
+from pathlib import Path
+from synthetic_episodes import logged
+from worldmodel.data.collection import collect
+if __name__ == "__main__":
+    make = partial(logged, log=sys.argv[2], seconds=0.15)
+    collect(Path(sys.argv[1]), 5, make, task="push", length=6, fps=5, workers=2, shard=2, seed=10)
+"""
+
+
+def shards(root):
+    return [n for n in range(9) if layout.episodes_file(root, n).exists()]
+
+
+def test_episode_i_is_the_one_of_seed_plus_i(collected):
+    dataset = Dataset.open(collected)
+    assert dataset.seeds.tolist() == [10, 11, 12, 13, 14]
+    for i, frames in enumerate(dataset.iter_frames()):
+        made, rows = make_episode(10 + i), slice(dataset.starts[i], dataset.starts[i] + 6)
+        assert np.array_equal(dataset.actions[rows], made.actions)
+        assert np.array_equal(dataset.states[rows], made.states)
+        assert np.array_equal(dataset.objects[rows], made.objects)
+        assert np.abs(frames.astype(int) - made.frames).max() <= 2
+
+
+def test_the_number_of_workers_does_not_change_the_data(collected, collect_synthetic, tmp_path):
+    collect_synthetic(tmp_path, workers=1)
+    assert Dataset.open(tmp_path).fingerprint() == Dataset.open(collected).fingerprint()
+
+
+def test_a_killed_collection_continues_where_it_was(collected, collect_synthetic, tmp_path):
+    root, log = tmp_path / "out", tmp_path / "log"
+    (tmp_path / "killed.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "killed.py"), str(root), str(log)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not shards(root):
+        assert process.poll() is None, "it ended before the first shard was written"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1.0)
+    begun = log.read_text()
+    time.sleep(0.5)
+    assert log.read_text() == begun, "workers go on although nobody waits for them"
+    finished = shards(root)
+    with pytest.raises(UserError, match=r"unfinished.*rerun the collect command"):
+        Dataset.open(root)
+
+    log.write_text("")
+    collect_synthetic(root, make_episode=partial(logged, log=str(log)))
+    made_again = {int(seed) for seed in log.read_text().split()}
+    assert made_again == {10 + e for e in range(5) if e // 2 not in finished}
+    assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
+
+
+def test_a_failing_episode_is_named_and_what_is_finished_is_kept(collect_synthetic, tmp_path):
+    with pytest.raises(UserError, match=r"seed 13: RuntimeError: the simulator exploded.*rerun"):
+        collect_synthetic(tmp_path, make_episode=partial(broken_at, bad=13), workers=1)
+    assert shards(tmp_path) == [0]
+
+
+def test_a_dying_worker_is_an_error_that_names_its_episode(collect_synthetic, tmp_path):
+    with pytest.raises(UserError, match=r"seed 11: the worker died with exit code 3"):
+        collect_synthetic(tmp_path, make_episode=partial(dying_at, bad=11), workers=1)
+
+
+def test_an_episode_of_another_length_is_refused(collect_synthetic, tmp_path):
+    with pytest.raises(UserError, match=r"seed 10: .*Expected 7 frames, got 6"):
+        collect_synthetic(tmp_path, length=7, workers=1)
+
+
+def test_workers_run_one_thread_each(collect_synthetic, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    collect_synthetic(tmp_path, make_episode=telling_threads, episodes=1, workers=1)
+    assert (Dataset.open(tmp_path).states == 1).all()
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"task": "reach"}, r"task=push \(now reach\)"),
+        ({"length": 7}, r"length=6 \(now 7\)"),
+        ({"seed": 0}, r"seed=10 \(now 0\)"),
+        ({"settings": {"image_size": 64}}, r"image_size=None \(now 64\)"),
+        ({"episodes": 3}, "more than the 3 episodes"),
+        ({"episodes": 2}, "more than the 2 episodes"),
+        ({"episodes": 0}, "at least one episode"),
+    ],
+)
+def test_a_rerun_with_other_settings_is_refused(collected, collect_synthetic, change, named):
+    before = Dataset.open(collected).fingerprint()
+    with pytest.raises(UserError, match=named):
+        collect_synthetic(collected, **change)
+    assert Dataset.open(collected).fingerprint() == before
+
+
+def test_more_episodes_extend_a_dataset_and_a_lost_file_is_made_again(
+    collected, collect_synthetic, copied, tmp_path
+):
+    layout.video_file(copied, 0, "observation.images.front").unlink()
+    log = tmp_path / "log"
+    collect_synthetic(copied, episodes=7, make_episode=partial(logged, log=str(log)))
+    assert sorted(map(int, log.read_text().split())) == [10, 11, 14, 15, 16]
+    before, after = Dataset.open(collected), Dataset.open(copied)
+    assert after.lengths.tolist() == [6] * 7
+    assert np.array_equal(after.actions[:30], before.actions)
+    assert np.array_equal(after.frames(0), before.frames(0))
+
+
+def test_a_dataset_from_elsewhere_is_not_written_to(copied, collect_synthetic):
+    (copied / "meta/collection.json").unlink()
+    with pytest.raises(UserError, match="not collected here"):
+        collect_synthetic(copied)
+
+
+def test_an_output_that_cannot_be_written_is_a_user_error(collect_synthetic, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"Cannot write the dataset to .*file/out.*Choose"):
+        collect_synthetic(tmp_path / "file/out")

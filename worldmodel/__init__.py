@@ -1,0 +1,1 @@
+"""The learned model and everything that makes one: encoders, predictors, training, data, weights."""

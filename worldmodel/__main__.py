@@ -1,0 +1,8 @@
+"""``python -m worldmodel`` is the ``worldmodel`` command."""
+
+import sys
+
+from worldmodel.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""What every planner is reported against, on the same episodes.
+
+- ``random``: uniform actions.
+- ``ignore_object``: the gripper to its pose at the goal; reads that pose from the simulator.
+- ``prior``: the policy prior alone, asked anew at every step.
+- ``no_prior``: the planner without the prior's proposals.
+- ``no_world_energy``: the planner without E_world.
+- ``latent_distance``: the planner with latent distance as E_goal.
+- ``latent_distance_alone``: the same without the prior, which is learned with the value.
+- ``random_encoder``: the planner on the checkpoint of an untrained encoder of the same shape.
+- ``oracle``: the same search on the true simulator and state; see ``worldmodel.commands.oracle``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from envs import TabletopEnv
+from planners import CEMConfig
+from worldmodel.commands.policies import (
+    GoalWorld,
+    Policy,
+    RandomPolicy,
+    ToGoalPose,
+    planning_agent,
+    prior_agent,
+)
+from worldmodel.commands.task import TaskConfig
+from worldmodel.errors import UserError
+
+__all__ = ["BASELINES", "ORACLE", "NotApplicableError", "Setting", "chosen"]
+
+
+class NotApplicableError(Exception):
+    """Why a baseline says nothing here; the report carries it as a note."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the baselines are variations of.
+
+    Attributes:
+        world: World model of the planner.
+        task: Task, with its energy.
+        planner: Search settings.
+        environments: Those that the episodes run in.
+        random_world: World model on an untrained encoder, if there is one.
+        seed: Of everything random in a policy.
+        device: Of the world.
+    """
+
+    world: GoalWorld
+    task: TaskConfig
+    planner: CEMConfig
+    environments: Sequence[TabletopEnv]
+    random_world: GoalWorld | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+    def agent(self, task: TaskConfig) -> Policy:
+        """The planner of this setting with the task pursued in another way."""
+        return planning_agent(self.world, task, self.planner, self.device)
+
+
+def _random(setting: Setting) -> Policy:
+    return RandomPolicy(setting.planner.active_dims, setting.seed)
+
+
+def _ignore_object(setting: Setting) -> Policy:
+    return ToGoalPose(setting.environments)
+
+
+def _prior(setting: Setting) -> Policy:
+    return prior_agent(setting.world, setting.task, setting.planner, setting.device)
+
+
+def _no_prior(setting: Setting) -> Policy:
+    if not setting.task.prior:
+        raise NotApplicableError("the planner uses no prior for this task")
+    return setting.agent(replace(setting.task, prior=False))
+
+
+def _no_world_energy(setting: Setting) -> Policy:
+    if not setting.task.world_energy or setting.world.disagreement_quantiles is None:
+        raise NotApplicableError("the planner has no world energy here")
+    return setting.agent(replace(setting.task, world_energy=False))
+
+
+def _latent_distance(setting: Setting) -> Policy:
+    if setting.task.energy == "latent":
+        raise NotApplicableError("latent distance is what the planner itself minimises here")
+    return setting.agent(replace(setting.task, energy="latent"))
+
+
+def _latent_distance_alone(setting: Setting) -> Policy:
+    return _latent_distance(replace(setting, task=replace(setting.task, prior=False)))
+
+
+def _random_encoder(setting: Setting) -> Policy:
+    if setting.random_world is None:
+        raise NotApplicableError("give the checkpoint with random_encoder_checkpoint=path")
+    return planning_agent(setting.random_world, setting.task, setting.planner, setting.device)
+
+
+BASELINES: dict[str, Callable[[Setting], Policy]] = {
+    "random": _random,
+    "ignore_object": _ignore_object,
+    "prior": _prior,
+    "no_prior": _no_prior,
+    "no_world_energy": _no_world_energy,
+    "latent_distance": _latent_distance,
+    "latent_distance_alone": _latent_distance_alone,
+    "random_encoder": _random_encoder,
+}
+ORACLE = "oracle"
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The baselines asked for; ``all`` means every one.
+
+    Raises:
+        UserError: There is no such baseline.
+    """
+    known = [*BASELINES, ORACLE]
+    for name in names:
+        if name not in (*known, "all"):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(known)}"
+            raise UserError(f"unknown baseline '{name}'; {hint}")
+    return known if "all" in names else list(dict.fromkeys(names))

@@ -1,0 +1,72 @@
+"""``worldmodel collect``: record exploration episodes as a LeRobotDataset v3.0."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from worldmodel.commands.task import TaskConfig
+from worldmodel.data.collection import collect
+from worldmodel.errors import UserError
+
+__all__ = ["CollectConfig", "run"]
+
+_NAMES = {
+    "action": ["dx", "dy", "dz", "droll", "dpitch", "dyaw", "dgripper"],
+    "observation.state": ["x", "y", "z", "roll", "pitch", "yaw", "gripper"],
+}
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """What to collect and where.
+
+    Attributes:
+        task: Whose scene and exploration behaviour (group).
+        episodes: How many episodes; more than are there extends the dataset.
+        length: Control steps per episode.
+        image_size: Height and width of the frames.
+        out: Folder of the dataset. A killed run continues there.
+        seed: Episode i has seed ``seed + i``.
+        workers: Parallel processes; None for one per CPU core.
+    """
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    episodes: int = 1600
+    length: int = 50
+    image_size: int = 96
+    out: str = MISSING
+    seed: int = 0
+    workers: int | None = None
+
+
+def run(cfg: CollectConfig) -> None:
+    """Collects what is missing of the dataset.
+
+    Raises:
+        UserError: a value is out of range, or as `worldmodel.data.collection.collect`.
+    """
+    import envs  # MuJoCo is slow to import and only this command and `plan` need it
+    from envs.exploration import collect_episode
+
+    for name in ("episodes", "length", "image_size"):
+        if (value := getattr(cfg, name)) < 1:
+            raise UserError(f"Expected {name} of at least 1, got {value}.")
+    collect(
+        Path(cfg.out),
+        cfg.episodes,
+        partial(collect_episode, cfg.task.name, length=cfg.length, image_size=cfg.image_size),
+        task=cfg.task.name,
+        length=cfg.length,
+        fps=envs.CONTROL_HZ,
+        workers=cfg.workers or len(os.sched_getaffinity(0)),
+        seed=cfg.seed,
+        robot="panda",
+        names=_NAMES,
+        settings={"image_size": cfg.image_size},
+    )
+    print(f"{cfg.episodes} episodes of {cfg.task.name} are in {cfg.out}")

@@ -1,0 +1,148 @@
+"""From ``key=value`` overrides to a typed configuration, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from worldmodel.commands.registry import COMMANDS, SCHEMAS
+from worldmodel.errors import UserError
+
+__all__ = ["composed", "explained", "load", "options", "typed"]
+
+
+def load(name: str) -> tuple[type[Any], Callable[[Any], None]]:
+    """Import a command and register its schemas with Hydra.
+
+    Returns:
+        The config dataclass and ``run``, which takes an instance of it.
+    """
+    module = importlib.import_module(f"worldmodel.commands.{name}")
+    config: type[Any] = getattr(module, COMMANDS[name].config)
+    store = ConfigStore.instance()
+    store.store(name=f"{name}_schema", node=_schema(config))
+    for group in COMMANDS[name].groups:
+        for schema, target in SCHEMAS[group].items():
+            owner, _, attribute = target.partition(":")
+            dataclass_type = getattr(importlib.import_module(owner), attribute)
+            store.store(group=group, name=schema, node=_schema(dataclass_type))
+    return config, module.run
+
+
+def composed(command: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a command after its overrides; its schemas must be registered.
+
+    Raises:
+        UserError: An override names an unknown key or option, or has the wrong type.
+    """
+    try:
+        with initialize_config_module("configs", version_base="1.3"):
+            return compose(command, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explained(error, command, overrides) from error
+
+
+def typed(config: DictConfig) -> Any:
+    """The dataclass instance that a composed configuration describes, lists as tuples.
+
+    Raises:
+        UserError: A mandatory value is missing, or an interpolation leads nowhere.
+    """
+    try:
+        if missing := sorted(OmegaConf.missing_keys(config)):
+            raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
+        return _tuples(OmegaConf.to_object(config))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {_first_line(error)}") from error
+    except dataclasses.FrozenInstanceError as error:
+        raise UserError(f"{error}: use key=value without + for the keys that exist") from error
+
+
+def options(group: str) -> list[str]:
+    """The choices of a configuration group, by name."""
+    folder = resources.files("configs") / group
+    files = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+
+
+def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserError:
+    """The one line a user needs for an error of Hydra or OmegaConf."""
+    if isinstance(error, OverrideParseException):
+        return UserError(f"expected key=value, got '{error.override}'")
+    if isinstance(error, MissingConfigException):
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        return UserError(f"unknown {group} '{option}'{_nearest(option, options(group))}")
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return _unknown_key(str(cause.full_key), command)
+    if isinstance(cause, ValidationError):
+        key = str(cause.full_key)
+        got = next((o for o in overrides if o.startswith(f"{key.partition('[')[0]}=")), key)
+        return UserError(f"{got}: {_first_line(cause)}")
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        # What is left is the group of another command, or an addition to a complete configuration.
+        if options(override.key_or_group) or override.is_add() or override.is_delete():
+            return _unknown_key(override.key_or_group, command)
+    return UserError(_first_line(error))
+
+
+def _unknown_key(key: str, command: str) -> UserError:
+    with initialize_config_module("configs", version_base="1.3"):
+        valid = list(_keys(compose(command)))
+    return UserError(f"unknown key '{key}'{_nearest(key, valid)}")
+
+
+def _nearest(name: str, valid: Sequence[str]) -> str:
+    matches = difflib.get_close_matches(name, valid, n=1)
+    return f"; did you mean '{matches[0]}'?" if matches else f"; expected one of {', '.join(valid)}"
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        yield prefix + key
+        if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
+            yield from _keys(node[key], f"{prefix}{key}.")
+
+
+def _schema(dataclass_type: type[Any]) -> DictConfig:
+    """A schema that overrides may write to; a frozen dataclass would make it read-only."""
+    schema = OmegaConf.structured(dataclass_type)
+    assert isinstance(schema, DictConfig)
+    _thaw(schema)
+    return schema
+
+
+def _thaw(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    for key in map(str, node):
+        if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
+            _thaw(node[key])
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_tuples, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(value, **{name: _tuples(getattr(value, name)) for name in names})
+    return value
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

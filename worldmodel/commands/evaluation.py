@@ -1,0 +1,194 @@
+"""The evaluation protocol: unseen tasks, a fixed step budget, success judged when all is at rest.
+
+Success and distance are read from the simulator here, and nowhere else; a policy is given images,
+proprioception and goal images. Sample sizes and Wilson intervals go with every rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import envs
+from envs import TabletopEnv
+from worldmodel.commands.policies import Policy
+from worldmodel.commands.task import TaskConfig
+
+__all__ = ["SEED_OFFSET", "Episode", "environments", "evaluate", "success_summary", "wilson"]
+
+SEED_OFFSET = 1_000_000
+"""Added to evaluation seeds, so that no task was seen in data collected with seeds from 0 on."""
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What one episode came to.
+
+    Attributes:
+        seed: What the environment was reset with.
+        success: Whether the task is solved once all is at rest; None for a user's goal image.
+        success_any: Whether it was solved at any step.
+        distance_start: From the goal at the start, m.
+        distance_final: From the goal in the end, m.
+        steps: Control steps acted in.
+        energy: Energy of the best sequence of every plan.
+        plan_steps: The control steps at which these plans were made.
+        plan_ms: Wall time of these plans, from images in to actions out.
+        start: Camera image at the start, ``uint8 [h, w, 3]``.
+        goal: Goal image.
+        final: Camera image in the end.
+        film: All camera images ``[steps, h, w, 3]``, if they were asked for.
+    """
+
+    seed: int
+    success: bool | None
+    success_any: bool | None
+    distance_start: float | None
+    distance_final: float | None
+    steps: int
+    energy: tuple[float, ...]
+    plan_steps: tuple[int, ...]
+    plan_ms: tuple[float, ...]
+    start: Image
+    goal: Image
+    final: Image
+    film: Image | None = None
+
+
+@contextmanager
+def environments(task: str, count: int, image_size: int) -> Iterator[list[TabletopEnv]]:
+    """Independent environments of one task, closed at the end."""
+    with ExitStack() as stack:
+        made: list[TabletopEnv] = []
+        for _ in range(count):
+            made.append(envs.make(task, image_size))
+            stack.callback(made[-1].close)
+        yield made
+
+
+def evaluate(
+    policy: Policy,
+    environments: Sequence[TabletopEnv],
+    seeds: Sequence[int],
+    task: TaskConfig,
+    *,
+    search_seed: int = 0,
+    goal: Image | None = None,
+    films: int = 0,
+) -> Iterator[Episode]:
+    """Run one episode per seed, as many at a time as there are environments.
+
+    Args:
+        policy: Decides, from observations alone.
+        environments: Reset with ``SEED_OFFSET`` plus a seed each.
+        seeds: One per episode.
+        task: Budget, and whether sub-goal images are used.
+        search_seed: Seed of the policy, the same for every batch, so that the batch size does not
+            change what a planner decides.
+        goal: A user's goal image in place of the task's; success is then unknown.
+        films: Episodes, from the first on, whose camera images are kept.
+
+    Yields:
+        Episodes in the order of ``seeds``.
+    """
+    for first in range(0, len(seeds), len(environments)):
+        batch = [SEED_OFFSET + seed for seed in seeds[first : first + len(environments)]]
+        runs = [
+            _Run(env, seed, goal) for env, seed in zip(environments, batch, strict=False)
+        ]  # the last batch may be smaller
+        goals = torch.stack([run.goals(bool(task.stage_steps)) for run in runs])
+        if first == 0:
+            # A process' first plan allocates and compiles; it is not what a plan costs.
+            policy.reset(goals, seed=search_seed)
+            policy.act(*_observed(runs))
+        policy.reset(goals, seed=search_seed)
+        for _ in range(task.budget_steps):
+            for run, action in zip(runs, policy.act(*_observed(runs)).numpy(), strict=True):
+                run.step(action)
+        for _ in range(task.hold_steps):
+            for run in runs:
+                run.step(np.zeros(7, np.float32))
+        for index, run in enumerate(runs):
+            yield run.episode(policy, index, task, judged=goal is None, film=first + index < films)
+
+
+class _Run:
+    """One episode in the making."""
+
+    def __init__(self, env: TabletopEnv, seed: int, goal: Image | None) -> None:
+        self._env, self._seed = env, seed
+        self.observation, self._info = env.reset(seed=seed)
+        self._goal = self.observation["goal"] if goal is None else goal
+        self._subgoals = self._info["subgoals"] if goal is None else goal[None]
+        self._images = [self.observation["image"]]
+        self._distances = [float(self._info["distance"])]
+        self._solved: list[bool] = []
+
+    def goals(self, staged: bool) -> torch.Tensor:
+        return torch.from_numpy(self._subgoals if staged else self._goal)
+
+    def step(self, action: NDArray[np.float32]) -> None:
+        self.observation, _, _, _, info = self._env.step(action)
+        self._images.append(self.observation["image"])
+        self._distances.append(float(info["distance"]))
+        self._solved.append(bool(info["success"]))
+
+    def episode(
+        self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, film: bool
+    ) -> Episode:
+        records = policy.records
+        return Episode(
+            seed=self._seed,
+            success=self._solved[-1] if judged else None,
+            success_any=any(self._solved) if judged else None,
+            distance_start=self._distances[0] if judged else None,
+            distance_final=self._distances[-1] if judged else None,
+            steps=task.budget_steps,
+            energy=tuple(float(record.plan.energy[index]) for record in records),
+            plan_steps=tuple(record.step for record in records),
+            plan_ms=tuple(record.total_ms for record in records),
+            start=self._images[0],
+            goal=self._goal,
+            final=self._images[-1],
+            film=np.stack(self._images) if film else None,
+        )
+
+
+def _observed(runs: Sequence[_Run]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images ``[B, h, w, 3]`` and states ``[B, P]``: all that a policy gets to see."""
+    images = np.stack([run.observation["image"] for run in runs])
+    states = np.stack([run.observation["state"] for run in runs])
+    return torch.from_numpy(images), torch.from_numpy(states)
+
+
+def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson score interval of a success rate, 95 % by default (Wilson 1927).
+
+    >>> [round(bound, 3) for bound in wilson(47, 64)]
+    [0.615, 0.827]
+    """
+    rate, shrink = successes / n, 1 + z**2 / n
+    centre = (rate + z**2 / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def success_summary(episodes: Sequence[Episode]) -> dict[str, Any] | None:
+    """Rates with intervals, settled in the end (``final``) and at any step; None if not judged."""
+
+    def rate(outcomes: list[bool]) -> dict[str, Any]:
+        solved = sum(outcomes)
+        return {"rate": solved / len(outcomes), "ci95": list(wilson(solved, len(outcomes)))}
+
+    final = [episode.success for episode in episodes if episode.success is not None]
+    at_any = [episode.success_any for episode in episodes if episode.success_any is not None]
+    return {"final": rate(final), "any": rate(at_any)} if final else None

@@ -1,0 +1,232 @@
+"""``worldmodel plan``: plan episodes to goal images, and report how many end where they should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from omegaconf import MISSING
+from tqdm import tqdm
+
+from envs import CONTROL_HZ
+from worldmodel.commands.baselines import BASELINES, ORACLE, NotApplicableError, Setting, chosen
+from worldmodel.commands.evaluation import (
+    SEED_OFFSET,
+    Episode,
+    Image,
+    environments,
+    evaluate,
+    success_summary,
+)
+from worldmodel.commands.oracle import OracleConfig, oracle_episodes
+from worldmodel.commands.policies import GoalWorld, planning_agent
+from worldmodel.commands.report import (
+    episode_record,
+    headline,
+    plan_times,
+    video_name,
+    write_html,
+)
+from worldmodel.commands.task import TaskConfig
+from worldmodel.commands.video import write_video
+from worldmodel.data.atomic import write_json
+from worldmodel.errors import UserError
+from worldmodel.weights.checkpoint import checkpoint_sha256
+from worldmodel.weights.world import checkpoint_folder, load_world
+
+__all__ = ["PlanConfig", "run"]
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """Which episodes to plan, how, and what to report them against.
+
+    Attributes:
+        out: Folder of report.json, report.html and videos/.
+        task: Task, budget and energies (group).
+        planner: Search settings (group).
+        checkpoint: Folder of a world checkpoint, or ``default``.
+        episodes: How many.
+        seed: Of the first episode, and of the search.
+        batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
+        videos: Episodes, from the first on, to write an mp4 of.
+        goal: Path of an image to pursue in place of the task's goal; success is then unknown.
+        baselines: Names of baselines to run on the same episodes, or ``[all]``.
+        baseline_batch: Episodes at once for the baselines.
+        random_encoder_checkpoint: World checkpoint on an untrained encoder, for that baseline.
+        oracle: How much of the upper bound to compute, if it is among the baselines.
+    """
+
+    out: str = MISSING
+    task: Any = MISSING
+    planner: Any = MISSING
+    checkpoint: str = "default"
+    episodes: int = 100
+    seed: int = 0
+    batch: int = 1
+    videos: int = 8
+    goal: str | None = None
+    baselines: tuple[str, ...] = ()
+    baseline_batch: int = 10
+    random_encoder_checkpoint: str | None = None
+    oracle: OracleConfig = field(default_factory=OracleConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "batch", "baseline_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
+        chosen(self.baselines)
+        if self.goal is not None and self.baselines:
+            raise ValueError(
+                "Expected no baselines beside goal=…: they are compared by success, and nobody "
+                "knows whether a user's goal image is reached"
+            )
+
+
+def run(cfg: PlanConfig) -> None:
+    """Plan the episodes, run the baselines, write the reports and print the figures.
+
+    Raises:
+        UserError: The checkpoint, the goal image or the output folder cannot be used.
+    """
+    out = _writable(Path(cfg.out))
+    world = load_world(cfg.checkpoint)
+    goal = None if cfg.goal is None else read_goal(Path(cfg.goal), world.image_size)
+    task: TaskConfig = cfg.task if goal is None else replace(cfg.task, stage_steps=())
+    seeds = range(cfg.seed, cfg.seed + cfg.episodes)
+
+    episodes: list[Episode] = []
+    with environments(task.name, min(cfg.batch, cfg.episodes), world.image_size) as made:
+        agent = planning_agent(world, task, cfg.planner)
+        results = evaluate(
+            agent, made, seeds, task, search_seed=cfg.seed, goal=goal, films=cfg.videos
+        )
+        for episode in _watched(results, f"plan {task.name}", len(seeds)):
+            if episode.film is not None:
+                write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
+            episodes.append(episode)
+
+    report = {
+        "task": task.name,
+        "n": len(episodes),
+        "seed": cfg.seed,
+        "budget_steps": task.budget_steps,
+        "success": success_summary(episodes),
+        "baselines": _baselines(cfg, world, task, seeds),
+        "plan_ms": plan_times(episodes),
+        "planner": asdict(cfg.planner),
+        "checkpoint": {
+            "name": cfg.checkpoint,
+            "sha256": checkpoint_sha256(checkpoint_folder(cfg.checkpoint)),
+        },
+        "protocol": {
+            **asdict(task),
+            "goal_source": "the task's scripted behaviour" if cfg.goal is None else cfg.goal,
+            "seed_offset": SEED_OFFSET,
+            "batch": cfg.batch,
+            "threads": torch.get_num_threads(),
+            "plan_ms": "from images in to actions out, per plan; the process' first is left out",
+        },
+        "episodes": [episode_record(episode) for episode in episodes],
+    }
+    write_json(out / "report.json", report)
+    write_html(out / "report.html", report, episodes)
+    _print(report, out)
+
+
+def read_goal(path: Path, size: int) -> Image:
+    """A user's goal image, ``uint8 [size, size, 3]``.
+
+    Raises:
+        UserError: It is missing, not an image, not RGB, or of another size.
+    """
+    if not path.is_file():
+        raise UserError(f"goal={path}: no such file; give the path of an image")
+    try:
+        pixels = iio.imread(path, plugin="pillow")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"goal={path} is not an image that can be read ({error})") from error
+    if pixels.shape != (size, size, 3) or pixels.dtype != np.uint8:
+        raise UserError(
+            f"Expected goal={path} to be an RGB image of {size}x{size} pixels, the camera's, got "
+            f"shape {'x'.join(map(str, pixels.shape))} of {pixels.dtype}; resize or convert it"
+        )
+    return np.asarray(pixels, np.uint8)
+
+
+def _baselines(
+    cfg: PlanConfig, world: GoalWorld, task: TaskConfig, seeds: Sequence[int]
+) -> dict[str, Any]:
+    names = chosen(cfg.baselines)
+    random_path = cfg.random_encoder_checkpoint
+    random_world = load_world(random_path) if random_path and "random_encoder" in names else None
+    entries: dict[str, Any] = {}
+    with environments(task.name, min(cfg.baseline_batch, len(seeds)), world.image_size) as made:
+        setting = Setting(world, task, cfg.planner, made, random_world, cfg.seed)
+        for name in names:
+            try:
+                if name == ORACLE:
+                    count = min(cfg.oracle.episodes, len(seeds))
+                    results = oracle_episodes(task, seeds, _oracle(cfg), world.image_size)
+                else:
+                    count, policy = len(seeds), BASELINES[name](setting)
+                    results = evaluate(policy, made, seeds, task, search_seed=cfg.seed)
+            except NotApplicableError as reason:
+                entries[name] = {"n": 0, "success": None, "plan_ms": None, "note": str(reason)}
+                continue
+            episodes = list(_watched(results, name, count))
+            entries[name] = {
+                "n": len(episodes),
+                "success": success_summary(episodes),
+                "plan_ms": plan_times(episodes),
+            }
+            if name == ORACLE:
+                entries[name]["planner"] = asdict(_oracle(cfg).planner)
+    return entries
+
+
+def _oracle(cfg: PlanConfig) -> OracleConfig:
+    planner = replace(cfg.oracle.planner, active_dims=cfg.task.active_dims)
+    return replace(cfg.oracle, planner=planner)
+
+
+def _watched(episodes: Iterable[Episode], name: str, total: int) -> Iterator[Episode]:
+    """The episodes behind a progress bar that tells how many were solved."""
+    solved = judged = 0
+    with tqdm(episodes, desc=name, total=total, unit="episode") as bar:
+        for episode in bar:
+            if episode.success is not None:
+                judged += 1
+                solved += episode.success
+                bar.set_postfix_str(f"{solved}/{judged} solved")
+            yield episode
+
+
+def _writable(out: Path) -> Path:
+    """The output folder, found writable before any work is done."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / "report.json.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"Cannot write to out={out} ({error.strerror}); choose another") from error
+    return out
+
+
+def _print(report: dict[str, Any], out: Path) -> None:
+    print(headline(report))
+    for name, entry in report["baselines"].items():
+        success = entry["success"]
+        if success is None:
+            print(f"  {name:<22} skipped: {entry['note']}")
+        else:
+            low, high = success["final"]["ci95"]
+            rate = f"{success['final']['rate']:.0%} [{low:.0%}, {high:.0%}]"
+            print(f"  {name:<22} {rate}  n = {entry['n']}")
+    print(f"report: {out / 'report.html'}   videos: {out / 'videos'}")

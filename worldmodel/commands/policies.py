@@ -1,0 +1,201 @@
+"""Who decides in an episode: the planning agent, the policy prior alone, and the controls.
+
+Shapes: B episodes, A action width, P proprioceptive width, H horizon, K goal images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from envs import ACTION_HIGH, TabletopEnv
+from planners import (
+    CEM,
+    Agent,
+    CEMConfig,
+    Disagreement,
+    Energy,
+    LatentDistance,
+    Objective,
+    Plan,
+    PlanRecord,
+    Problem,
+    Proposal,
+    TotalEnergy,
+    World,
+)
+from worldmodel.commands.task import TaskConfig
+
+__all__ = [
+    "GoalWorld",
+    "Policy",
+    "PriorPlanner",
+    "RandomPolicy",
+    "ToGoalPose",
+    "planning_agent",
+    "prior_agent",
+]
+
+
+class Policy(Protocol):
+    """Decides for B episodes in step; ``planners.Agent`` is one. It sees observations only."""
+
+    @property
+    def records(self) -> Sequence[PlanRecord]:
+        """The plans made since the last reset."""
+        ...
+
+    def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
+        """Take up new goals, ``uint8 [B, h, w, 3]`` or sub-goals ``[B, K, h, w, 3]``."""
+        ...
+
+    def act(self, frames: Tensor, states: Tensor) -> Tensor:
+        """Actions ``[B, A]`` for images ``uint8 [B, h, w, 3]`` and states ``[B, P]``."""
+        ...
+
+
+class GoalWorld(World, Protocol):
+    """A world model with what its training learned of goals and of its own reliability."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square camera images, pixels."""
+        ...
+
+    @property
+    def disagreement_quantiles(self) -> tuple[Tensor, Tensor] | None:
+        """Held-out 90 % and 99 % quantiles of disagreement per imagined step, if it has any."""
+        ...
+
+    def goal_energy(self, goal_latents: Tensor) -> Energy:
+        """The learned cost-to-go to goal latents ``[B, N, D]``."""
+        ...
+
+    def prior(self, goal_latents: Tensor) -> Proposal:
+        """The policy prior towards goal latents ``[B, N, D]``."""
+        ...
+
+
+def planning_agent(
+    world: GoalWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
+) -> Policy:
+    """CEM through the world's imagination, again after every few steps."""
+    high = torch.from_numpy(ACTION_HIGH).to(device)
+    cem = CEM(planner, -high, high)
+    return Agent(world, cem, _objective(world, task), stage_steps=task.stage_steps, device=device)
+
+
+def prior_agent(
+    world: GoalWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
+) -> Policy:
+    """The policy prior alone, asked anew at every step: no search."""
+    prior = PriorPlanner(_bounds(planner.active_dims).to(device))
+    objective = _objective(world, replace(task, prior=True))
+    return Agent(world, prior, objective, stage_steps=task.stage_steps, device=device)
+
+
+def _objective(world: GoalWorld, task: TaskConfig) -> Callable[[Tensor], Objective]:
+    quantiles = world.disagreement_quantiles if task.world_energy else None
+    world_energy = None if quantiles is None else Disagreement(*quantiles)
+
+    def objective(goal_latents: Tensor) -> Objective:
+        goal_energy: Energy = (
+            LatentDistance(goal_latents)
+            if task.energy == "latent"
+            else world.goal_energy(goal_latents)
+        )
+        proposal = world.prior(goal_latents) if task.prior else None
+        return Objective(TotalEnergy(goal_energy, world_energy, task.goal_weight), proposal)
+
+    return objective
+
+
+def _bounds(active_dims: Sequence[int]) -> Tensor:
+    """Action bounds ``[A]``, both ways; zero in the dimensions that planners leave alone."""
+    high = torch.zeros(len(ACTION_HIGH))
+    high[list(active_dims)] = torch.from_numpy(ACTION_HIGH)[list(active_dims)]
+    return high
+
+
+class PriorPlanner:
+    """Carries out the first step of what the policy prior proposes first.
+
+    Args:
+        high: Action bounds ``[A]``, both ways; zero where the action stays zero.
+    """
+
+    execute = 1
+
+    def __init__(self, high: Tensor) -> None:
+        self._high = high
+
+    def init(self, batch: int) -> None:
+        """There is nothing to remember."""
+
+    def shift(self, state: None, steps: int) -> None:
+        """There is nothing to remember."""
+
+    def plan(
+        self,
+        problem: Problem,
+        state: None,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, None]:
+        """The proposal, unevaluated: its energy is NaN."""
+        assert problem.proposal is not None
+        proposals = problem.proposal(
+            problem.latents,
+            problem.states,
+            samples=1,
+            horizon=problem.world.stride,
+            generator=generator,
+        )
+        actions = proposals[:, 0].clamp(-self._high, self._high)
+        unknown = torch.full((len(actions),), torch.nan)
+        return Plan(actions, unknown, {}, unknown[:, None], 0), None
+
+
+class RandomPolicy:
+    """Uniform actions within the bounds, in the dimensions that planners search over."""
+
+    def __init__(self, active_dims: Sequence[int], seed: int) -> None:
+        self.records: tuple[PlanRecord, ...] = ()
+        self._high = _bounds(active_dims)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
+        """Nothing to reset: every episode goes on with the same stream."""
+
+    def act(self, frames: Tensor, states: Tensor) -> Tensor:
+        """Uniform noise."""
+        noise = torch.rand(len(frames), len(self._high), generator=self._generator)
+        return (2 * noise - 1) * self._high
+
+
+class ToGoalPose:
+    """Drives the gripper straight to its pose at the goal, whatever becomes of the object.
+
+    Privileged: it reads the goal pose from the simulator. Rotations stay as they are.
+    """
+
+    def __init__(self, environments: Sequence[TabletopEnv]) -> None:
+        self.records: tuple[PlanRecord, ...] = ()
+        self._environments = environments
+
+    def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
+        """Nothing to reset: goals are read from the simulator."""
+
+    def act(self, frames: Tensor, states: Tensor) -> Tensor:
+        """The rest of the way, as far as the bounds allow."""
+        high = torch.from_numpy(ACTION_HIGH)
+        goals = [torch.from_numpy(env.goal_state) for env in self._environments[: len(frames)]]
+        action = (torch.stack(goals).float() - states).clamp(-high, high)
+        action[:, 3:6] = 0.0
+        return action

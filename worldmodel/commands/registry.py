@@ -1,0 +1,49 @@
+"""The commands and the configuration schemas behind them, by name: listing them imports nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["COMMANDS", "SCHEMAS", "Command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A module of ``worldmodel.commands`` with a config dataclass and ``run(config)``.
+
+    Attributes:
+        summary: One line for ``worldmodel --help``.
+        config: Name of the config dataclass in the module.
+        groups: Configuration groups (folders of ``configs/``) that the command composes.
+    """
+
+    summary: str
+    config: str
+    groups: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "collect": Command(
+        "record exploration episodes as a LeRobot v3 dataset", "CollectConfig", ("task",)
+    ),
+    "pretrain": Command(
+        "train the video encoder by masked latent prediction", "PretrainConfig", ("encoder",)
+    ),
+    "train": Command(
+        "train an action-conditioned predictor on cached latents", "TrainConfig", ("predictor",)
+    ),
+    "plan": Command(
+        "plan episodes to goal images and report success", "PlanConfig", ("task", "planner")
+    ),
+    "bench": Command("measure plan latency", "BenchConfig", ("planner",)),
+}
+
+# The dataclasses behind the options of a group, whose YAML starts with `defaults: [<name>_schema]`.
+SCHEMAS = {
+    "encoder": {"small_schema": "worldmodel.encoders.vision_transformer:EncoderConfig"},
+    "predictor": {
+        "compact_schema": "worldmodel.commands.train:CompactRecipe",
+    },
+    "planner": {"cem_schema": "planners.cem:CEMConfig"},
+    "task": {"task_schema": "worldmodel.commands.task:TaskConfig"},
+}

@@ -1,0 +1,264 @@
+"""Collecting episodes with parallel workers into a LeRobotDataset, resumable after a kill.
+
+Episode i comes from seed ``seed + i`` whoever makes it, so the data do not depend on the number of
+workers. Each worker writes whole shards; a rerun skips the shards that are there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import cast
+
+from tqdm import tqdm
+
+from worldmodel.data import layout
+from worldmodel.data.atomic import write_json
+from worldmodel.data.episode import Episode
+from worldmodel.data.writer import finish_dataset, shard_range, write_shard
+from worldmodel.errors import UserError
+
+__all__ = ["SETTINGS_PATH", "collect"]
+
+SETTINGS_PATH = "meta/collection.json"
+"""What a collection was started with; not part of LeRobotDataset, which ignores it."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The part of a collection that a worker knows."""
+
+    root: Path
+    make_episode: Callable[[int], Episode]
+    length: int
+    seed: int
+    fps: float
+    camera: str
+
+
+@dataclass(frozen=True)
+class _Shard:
+    number: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: str
+    trace: str
+
+
+def collect(
+    out: Path,
+    episodes: int,
+    make_episode: Callable[[int], Episode],
+    *,
+    task: str,
+    length: int,
+    fps: float,
+    workers: int = 1,
+    shard: int = 25,
+    seed: int = 0,
+    camera: str = "front",
+    robot: str | None = None,
+    names: Mapping[str, Sequence[str]] | None = None,
+    settings: Mapping[str, str | int | float] | None = None,
+) -> None:
+    """Collects ``episodes`` episodes into ``out``, or what is missing of them.
+
+    Args:
+        out: Folder of the dataset; made if absent.
+        episodes: How many episodes the dataset is to have. More than before extends it.
+        make_episode: From a seed to an episode. It runs in spawned processes, so it must be
+            picklable (a module's function or a `functools.partial` of one).
+        task: The task in words, recorded for every episode.
+        length: Frames that every episode has.
+        fps: Control steps a second.
+        workers: Processes that make episodes.
+        shard: Episodes per file: what a killed worker loses at most.
+        seed: Seed of the first episode.
+        camera: The camera's name.
+        robot: LeRobot's ``robot_type``.
+        names: Names of the components of vector features, by feature key.
+        settings: Everything else that the episodes depend on. A rerun with others is refused.
+
+    Raises:
+        UserError: ``out`` cannot be written or was collected with other settings, or an episode
+            failed.
+    """
+    if min(episodes, workers, shard) < 1:
+        raise UserError(
+            "Expected at least one episode, worker and episode per shard, "
+            f"got episodes={episodes}, workers={workers}, shard={shard}."
+        )
+    job = _Job(out, make_episode, length, seed, fps, camera)
+    fixed = {
+        "task": task,
+        "length": length,
+        "seed": seed,
+        "fps": fps,
+        "camera": camera,
+        "shard": shard,
+        **(settings or {}),
+    }
+    try:
+        _claim(out, fixed)
+        shards = [
+            _Shard(number, first, min(first + shard, episodes))
+            for number, first in enumerate(range(0, episodes, shard))
+        ]
+        _refuse_fewer(out, shards, camera)
+        missing = [s for s in shards if shard_range(out, s.number, camera) != (s.first, s.last)]
+        done = episodes - sum(s.last - s.first for s in missing)
+        with tqdm(total=episodes, initial=done, desc=f"collect {task}", unit="episode") as bar:
+            _run(job, missing, workers, bar.update)
+        finish_dataset(
+            out, len(shards), fps=fps, camera=camera, task=task, robot=robot, names=names
+        )
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the dataset to {out}: {error}. Choose a writable folder with out=…"
+        ) from error
+
+
+def _claim(out: Path, fixed: Mapping[str, str | int | float]) -> None:
+    """Records the settings in a fresh folder; in a used one, insists on the same."""
+    path = out / SETTINGS_PATH
+    if not path.exists():
+        if (out / layout.INFO_PATH).exists():
+            raise UserError(
+                f"{out} holds a dataset that was not collected here. Choose another out=…"
+            )
+        write_json(path, dict(fixed))
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changed = [
+        f"{name}={before.get(name)} (now {fixed.get(name)})"
+        for name in sorted({*before, *fixed})
+        if before.get(name) != fixed.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"{out} was collected with {', '.join(changed)}. Use the same settings to continue it, "
+            "or another out=… for a new dataset."
+        )
+
+
+def _refuse_fewer(out: Path, shards: Sequence[_Shard], camera: str) -> None:
+    last = shards[-1]
+    there = shard_range(out, last.number, camera)
+    if layout.episodes_file(out, len(shards)).exists() or (there and there[1] > last.last):
+        raise UserError(
+            f"{out} holds more than the {last.last} episodes asked for. Ask for at least as many "
+            "as before, or choose another out=…"
+        )
+
+
+def _run(job: _Job, shards: Sequence[_Shard], workers: int, tick: Callable[[], object]) -> None:
+    """Hands out shards to workers until all are written; a failure ends every worker."""
+    context = get_context("spawn")  # a forked process would inherit a GL context that it cannot use
+    todo = deque(shards)
+    processes: dict[Connection, BaseProcess] = {}
+    busy_with: dict[Connection, int] = {}  # the seed that each working worker is at
+    try:
+        with _environment(OMP_NUM_THREADS="1"):
+            for _ in range(min(workers, len(todo))):
+                here, there = context.Pipe()
+                processes[here] = context.Process(target=_work, args=(job, there), daemon=True)
+                processes[here].start()
+                there.close()
+                busy_with[here] = job.seed + todo[0].first
+                here.send(todo.popleft())
+        while busy_with:
+            for connection in cast("list[Connection]", wait(list(busy_with))):
+                match _received(connection, processes[connection]):
+                    case int(seed):
+                        busy_with[connection] = seed
+                        tick()
+                    case _Shard() if todo:
+                        connection.send(todo.popleft())
+                    case _Shard():
+                        del busy_with[connection]
+                    case failure:
+                        raise UserError(
+                            f"Collecting stopped at the episode with seed {busy_with[connection]}: "
+                            f"{failure.error}. Finished shards are kept: rerun the same command to "
+                            "continue."
+                        ) from RuntimeError(failure.trace)
+    finally:
+        for connection, process in processes.items():
+            connection.close()
+            process.terminate()
+            process.join()
+
+
+def _received(connection: Connection, process: BaseProcess) -> int | _Shard | _Failure:
+    try:
+        message: int | _Shard | _Failure = connection.recv()
+    except (EOFError, ConnectionError):
+        process.join()
+        error = f"the worker died with exit code {process.exitcode}, perhaps for want of memory"
+        return _Failure(error, trace="")
+    return message
+
+
+def _work(job: _Job, parent: Connection) -> None:
+    """A worker's life: shards come in; each seed that is begun, and each written shard, go out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers on Ctrl-C
+    # A closed pipe means that the parent is gone; then there is nobody left to work for.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            shard: _Shard = parent.recv()
+            try:
+                write_shard(
+                    job.root,
+                    shard.number,
+                    shard.first,
+                    shard.first * job.length,
+                    range(job.seed + shard.first, job.seed + shard.last),
+                    _episodes(job, shard, parent),
+                    fps=job.fps,
+                    camera=job.camera,
+                )
+            except (BrokenPipeError, ConnectionResetError):
+                raise
+            except Exception as error:
+                text = f"{type(error).__name__}: {error}".rstrip(".")
+                parent.send(_Failure(text, traceback.format_exc()))
+                return
+            parent.send(shard)
+
+
+def _episodes(job: _Job, shard: _Shard, parent: Connection) -> Iterator[Episode]:
+    for seed in range(job.seed + shard.first, job.seed + shard.last):
+        parent.send(seed)
+        episode = job.make_episode(seed)
+        if len(episode.frames) != job.length:
+            raise UserError(f"Expected {job.length} frames, got {len(episode.frames)}.")
+        yield episode
+
+
+@contextmanager
+def _environment(**variables: str) -> Generator[None]:
+    """Sets environment variables for processes started in the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,289 @@
+"""Training the compact predictor, stage by stage, on cached latents of undirected data.
+
+1. *head*: planning latent and a first dynamics, together: multi-step prediction and SIGReg (LeWM).
+2. *dynamics*: the ensemble, on the now fixed planning latents.
+3. *code*: the variational goal code.
+4. *value*: goal-conditioned value and policy prior, from hindsight goals (action-free IQL and AWR).
+
+No stage sees a reward, a success label or the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from math import cos, pi
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.sigreg import sigreg
+from worldmodel.predictors.compact import CompactPredictor, Dynamics
+from worldmodel.training_log import TrainingLog
+
+__all__ = ["CompactTraining", "train_compact"]
+
+
+@dataclass(frozen=True)
+class CompactTraining:
+    """Settings, per stage. Batches count windows, transitions or pairs of frames.
+
+    Attributes:
+        rollout: Imagined steps that a prediction is trained over.
+        head_steps: Iterations of stage 1.
+        head_batch: Windows per iteration.
+        sigreg: Weight of SIGReg.
+        readout: Weight of reading the state off the planning latent, which keeps the arm in it.
+        dynamics_steps: Iterations of stage 2.
+        dynamics_batch: Windows per iteration and member.
+        latent_noise: Noise on the first latent of a window.
+        code_steps: Iterations of stage 3.
+        code_batch: Pairs per iteration.
+        code_window: Frames within which the object is taken to lie still on average.
+        code_sigma: Standard deviation that the decoder is allowed.
+        value_steps: Iterations of stage 4.
+        value_batch: Transitions per iteration.
+        discount: Per imagined step.
+        expectile: Of the value regression.
+        goal_rate: Of the geometric distribution of frames to a hindsight goal.
+        random_goals: Share of goals taken from anywhere in the data.
+        temperature: Of the advantage weights of the prior.
+        learning_rates: Of the four stages.
+        seed: Of everything.
+    """
+
+    rollout: int = 4
+    head_steps: int = 4000
+    head_batch: int = 128
+    sigreg: float = 0.05
+    readout: float = 0.5
+    dynamics_steps: int = 5000
+    dynamics_batch: int = 192
+    latent_noise: float = 0.03
+    code_steps: int = 6000
+    code_batch: int = 512
+    code_window: int = 6
+    code_sigma: float = 0.08
+    value_steps: int = 12000
+    value_batch: int = 512
+    discount: float = 0.95
+    expectile: float = 0.8
+    goal_rate: float = 0.07
+    random_goals: float = 0.25
+    temperature: float = 3.0
+    learning_rates: tuple[float, ...] = (1e-3, 7e-4, 1e-3, 5e-4)
+    seed: int = 0
+
+
+def train_compact(
+    model: CompactPredictor, data: Recordings, config: CompactTraining, log: TrainingLog
+) -> None:
+    """Train all stages in place; the model is in evaluation mode afterwards."""
+    torch.manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
+    train_rows = data.rows(data.train)
+    model.scale_actions.fit(data.actions[train_rows])
+    model.state_features.fit(data.states[train_rows])
+    stages = _Stages(model, data, config, generator, log)
+    stages.head()
+    latents = planning_latents(model, data.latents)
+    stages.dynamics(latents)
+    stages.code(latents)
+    stages.value(latents)
+    model.eval()
+
+
+@torch.inference_mode()
+def planning_latents(model: CompactPredictor, tokens: Tensor, batch: int = 2048) -> Tensor:
+    """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``."""
+    model.eval()
+    parts = [model.head(tokens[i : i + batch].float()) for i in range(0, len(tokens), batch)]
+    return torch.cat(parts).clone()
+
+
+class _Stages:
+    def __init__(
+        self,
+        model: CompactPredictor,
+        data: Recordings,
+        config: CompactTraining,
+        generator: torch.Generator,
+        log: TrainingLog,
+    ) -> None:
+        self._model, self._data, self._config = model, data, config
+        self._generator, self._log = generator, log
+        self._done = 0
+        with torch.no_grad():
+            self._features = model.state_features(data.states)
+            self._actions = model.scale_actions(data.actions)
+
+    def head(self) -> None:
+        model, config, stride = self._model, self._config, self._model.config.stride
+        first = Dynamics(replace(model.config, members=1), model.state_features.width)
+        readout = nn.Linear(model.config.latent_width, self._features.shape[-1])
+        rows = self._data.rows(self._data.train, config.rollout * stride + 1)
+        model.train()
+
+        def losses() -> dict[str, Tensor]:
+            frames = self._windows(rows, config.head_batch)
+            latents = model.head(self._data.latents[frames].float())
+            imagined = self._imagine(first, latents[None, :, 0], frames[None])[0]
+            steps = latents.unbind(1)
+            return {
+                "prediction": F.mse_loss(imagined, latents[:, 1:]),
+                "sigreg": config.sigreg
+                * torch.stack([sigreg(z, self._generator) for z in steps]).mean(),
+                "readout": config.readout * F.mse_loss(readout(latents), self._features[frames]),
+            }
+
+        parameters = [*model.head.parameters(), *first.parameters(), *readout.parameters()]
+        self._optimise("head", 0, parameters, config.head_steps, losses)
+
+    def dynamics(self, latents: Tensor) -> None:
+        model, config, stride = self._model, self._config, self._model.config.stride
+        rows = self._data.rows(self._data.train, config.rollout * stride + 1)
+
+        def losses() -> dict[str, Tensor]:
+            batches = [
+                self._windows(rows, config.dynamics_batch) for _ in range(model.config.members)
+            ]
+            frames = torch.stack(batches)
+            truth = latents[frames]
+            start = truth[:, :, 0] + config.latent_noise * self._normal(truth[:, :, 0].shape)
+            return {"prediction": F.smooth_l1_loss(
+                self._imagine(model.dynamics, start, frames), truth[:, :, 1:]
+            )}
+
+        self._optimise(
+            "dynamics", 1, model.dynamics.parameters(), config.dynamics_steps, losses
+        )
+
+    def code(self, latents: Tensor) -> None:
+        model, config, code = self._model, self._config, self._model.goal_code
+        rows = self._data.rows(self._data.train)
+        first, last = self._data.first_rows(), self._data.last_rows()
+
+        def losses() -> dict[str, Tensor]:
+            here = self._draw(rows, config.code_batch)
+            shift = self._integers(-config.code_window, config.code_window + 1, len(here))
+            there = (here + shift).clamp(first[here], last[here])
+            mean, log_variance = code.distribution(latents[here])
+            sample = mean + (0.5 * log_variance).exp() * self._normal(mean.shape)
+            decoded = code.decode(torch.cat([sample, self._features[there]], -1))
+            error = (decoded - latents[there]).square().sum(-1) / (2 * config.code_sigma**2)
+            divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+            return {"reconstruction": error.mean(), "divergence": divergence.mean()}
+
+        self._optimise("code", 2, code.parameters(), config.code_steps, losses)
+
+    def value(self, latents: Tensor) -> None:
+        model, config, stride = self._model, self._config, self._model.config.stride
+        with torch.no_grad():
+            codes = model.goal_code(latents)
+        rows, last = self._data.rows(self._data.train, stride + 1), self._data.last_rows()
+        everywhere = self._data.rows(self._data.train)
+        # Two frames show the same scene if their codes differ no more than twice what codes
+        # of neighbouring frames, between which the object hardly ever moves, do.
+        near = 2 * (codes[rows] - codes[rows + stride]).norm(dim=-1).median()
+        target = deepcopy(model.value_net).requires_grad_(False)
+        known = (model.scale_actions.scale > 1e-6).float().repeat(stride)
+
+        def losses() -> dict[str, Tensor]:
+            here = self._draw(rows, config.value_batch)
+            goal = self._goals(here, last, everywhere)
+            there = here + stride
+            state = (codes[here], self._features[here], codes[goal])
+            with torch.no_grad():
+                after = torch.cat([codes[there], self._features[there], codes[goal]], -1)
+                reached = (codes[here] - codes[goal]).norm(dim=-1) < near
+                arrived = (codes[there] - codes[goal]).norm(dim=-1) < near
+                future = torch.where(arrived, 0.0, target(after).squeeze(-1))
+                backup = torch.where(reached, 0.0, -1.0 + config.discount * future)
+            value = model.value(*state)
+            error = backup - value
+            side = torch.where(error > 0, config.expectile, 1 - config.expectile)
+            weight = (config.temperature * error.detach()).exp().clamp(max=10.0)
+            taken = self._chunks(here[:, None])[:, 0]
+            missed = F.smooth_l1_loss(model.prior(*state), taken, reduction="none") * known
+            with torch.no_grad():
+                for old, new in zip(
+                    target.parameters(), model.value_net.parameters(), strict=True
+                ):
+                    old.lerp_(new, 0.01)
+            return {
+                "value": (side * error.square()).mean(),
+                "prior": (weight[:, None] * missed).sum(-1).mean(),
+            }
+
+        parameters = [*model.value_net.parameters(), *model.prior_net.parameters()]
+        self._optimise("value", 3, parameters, config.value_steps, losses)
+
+    def _goals(self, here: Tensor, last: Tensor, everywhere: Tensor) -> Tensor:
+        """Hindsight goals: mostly a later frame of the same episode, else any frame."""
+        uniform = torch.rand(len(here), generator=self._generator)
+        rate = torch.tensor(1 - self._config.goal_rate)
+        ahead = 1 + (uniform.clamp(min=1e-9).log() / rate.log()).long()
+        later = torch.minimum(here + ahead, last[here])
+        anywhere = self._draw(everywhere, len(here))
+        chance = torch.rand(len(here), generator=self._generator)
+        return torch.where(chance < self._config.random_goals, anywhere, later)
+
+    def _imagine(self, dynamics: Dynamics, start: Tensor, frames: Tensor) -> Tensor:
+        """Latents ``[M, R, K, Z]`` from ``start [M, R, Z]`` along recorded ``frames [M, R, K+1]``."""
+        steps: list[Tensor] = []
+        latents = start
+        features, actions = self._features[frames[..., :-1]], self._chunks(frames[..., :-1])
+        for k in range(frames.shape[-1] - 1):
+            latents = dynamics(latents, features[:, :, k], actions[:, :, k])
+            steps.append(latents)
+        return torch.stack(steps, -2)
+
+    def _chunks(self, frames: Tensor) -> Tensor:
+        """The ``stride`` scaled actions from each frame on, ``[..., stride * A]``."""
+        offsets = torch.arange(self._model.config.stride)
+        return self._actions[frames[..., None] + offsets].flatten(-2)
+
+    def _windows(self, rows: Tensor, batch: int) -> Tensor:
+        """Rows ``[batch, rollout + 1]`` of random windows, ``stride`` apart."""
+        stride = self._model.config.stride
+        return self._draw(rows, batch)[:, None] + stride * torch.arange(self._config.rollout + 1)
+
+    def _draw(self, rows: Tensor, batch: int) -> Tensor:
+        return rows[self._integers(0, len(rows), batch)]
+
+    def _integers(self, low: int, high: int, count: int) -> Tensor:
+        return torch.randint(low, high, (count,), generator=self._generator)
+
+    def _normal(self, shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=self._generator)
+
+    def _optimise(
+        self,
+        stage: str,
+        number: int,
+        parameters: Iterable[nn.Parameter],
+        steps: int,
+        losses: Callable[[], dict[str, Tensor]],
+    ) -> None:
+        parameters = list(parameters)
+        optimizer = torch.optim.AdamW(
+            parameters, lr=self._config.learning_rates[number], weight_decay=1e-4
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, (step + 1) / 100) * 0.5 * (1 + cos(pi * step / steps))
+        )
+        for step in range(1, steps + 1):
+            terms = losses()
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(terms.values())).sum().backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            self._done += 1
+            self._log.advance()
+            if step % 100 == 0 or step == steps:
+                figures = {f"{stage}/{name}": float(term) for name, term in terms.items()}
+                self._log.write(self._done, figures)

@@ -1,0 +1,55 @@
+"""What training on cached latents reads: one row per frame, and which rows belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldmodel.data.windows import window_starts
+
+__all__ = ["Recordings"]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Episodes laid end to end, F frames in all.
+
+    Attributes:
+        latents: Frozen tokens ``[F, N, D]``; may be half precision and memory-mapped.
+        actions: ``float32 [F, A]``, physical units.
+        states: ``float32 [F, P]``, physical units.
+        starts: First row of each episode, ``[E]``.
+        lengths: Frames of each episode, ``[E]``.
+        train: Episodes to train on.
+        held_out: Episodes to validate on.
+        objects: Privileged object positions ``[F, 3]`` (m) for probes, or None.
+    """
+
+    latents: Tensor
+    actions: Tensor
+    states: Tensor
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    train: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    objects: Tensor | None = None
+
+    def rows(self, episodes: NDArray[np.int64], length: int = 1) -> Tensor:
+        """First rows of all windows of ``length`` frames that lie within one of the episodes.
+
+        Raises:
+            UserError: No episode is that long.
+        """
+        return torch.from_numpy(window_starts(self, episodes, length))
+
+    def first_rows(self) -> Tensor:
+        """For every row, the first row of its episode, ``[F]``."""
+        return torch.from_numpy(np.repeat(self.starts, self.lengths))
+
+    def last_rows(self) -> Tensor:
+        """For every row, the last row of its episode, ``[F]``."""
+        return torch.from_numpy(np.repeat(self.starts + self.lengths - 1, self.lengths))

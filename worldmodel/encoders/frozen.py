@@ -1,0 +1,73 @@
+"""The encoder as everything after pretraining sees it: frames in, comparable latents out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldmodel.encoders.preprocessing import PREPROCESSING, to_clip
+from worldmodel.encoders.vision_transformer import VideoTransformer
+from worldmodel.nn.blocks import normalise
+
+__all__ = ["FrozenEncoder"]
+
+
+class FrozenEncoder(nn.Module):
+    """Encodes single frames, without gradients.
+
+    As in V-JEPA 2-AC every frame is encoded alone, doubled to fill the tubelet, and its latents are
+    layer-normed without affine. Not for pretraining: that needs ``VideoTransformer`` itself.
+    """
+
+    def __init__(self, model: VideoTransformer) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square frames, pixels."""
+        return self.model.config.image_size
+
+    @property
+    def tokens(self) -> int:
+        """Latents per frame, N."""
+        return self.model.config.grid**2
+
+    @property
+    def width(self) -> int:
+        """Latent width, D."""
+        return self.model.config.width
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents ``float32 [B, T, N, D]`` of RGB frames ``uint8 [B, T, h, w, 3]``.
+
+        Raises:
+            ValueError: The frames are not ``uint8`` RGB of the encoder's image size.
+        """
+        size = self.image_size
+        if frames.ndim != 5 or frames.shape[2:4] != (size, size):
+            raise ValueError(
+                f"Expected frames of shape [B,T,{size},{size},3], got {list(frames.shape)}. "
+                f"Resize them to {size}x{size} pixels, or use an encoder of their size."
+            )
+        batch, time = frames.shape[:2]
+        parameter = self.model.norm.weight
+        clip = to_clip(frames.to(parameter.device).flatten(0, 1).unsqueeze(1))
+        doubled = clip.expand(-1, -1, self.model.config.tubelet, -1, -1)
+        latents = self.model(doubled.to(parameter.dtype)).float()
+        return normalise(latents).unflatten(0, (batch, time))
+
+    def fingerprint(self) -> str:
+        """A key over sizes, weights and preprocessing: equal keys give equal latents."""
+        digest = hashlib.sha256(PREPROCESSING.encode())
+        digest.update(json.dumps(asdict(self.model.config), sort_keys=True).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,151 @@
+"""The compact predictor as planners see it: encode, rollout, goal energies and the policy prior.
+
+Shapes: B episodes, S candidates, H control steps, K = H / stride imagined steps, Z planning latent;
+N = 1 token per frame.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.scaling import imagined_states
+
+__all__ = ["CompactPrior", "CompactWorld", "Imagined", "ValueEnergy"]
+
+
+class Imagined(NamedTuple):
+    """Imagined futures; see ``planners.protocols.Trajectory``."""
+
+    latents: Tensor
+    states: Tensor
+    disagreement: Tensor | None
+
+
+class _Trajectory(Protocol):
+    @property
+    def latents(self) -> Tensor: ...
+    @property
+    def states(self) -> Tensor: ...
+
+
+class CompactWorld(nn.Module):
+    """A frozen encoder and a compact predictor; fulfils ``planners.protocols.World``."""
+
+    def __init__(self, encoder: FrozenEncoder, predictor: CompactPredictor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.predictor = predictor.eval().requires_grad_(False)
+
+    @property
+    def stride(self) -> int:
+        """Control steps per imagined step."""
+        return self.predictor.config.stride
+
+    @property
+    def image_size(self) -> int:
+        """Side of the frames it was trained on, in pixels."""
+        return self.encoder.image_size
+
+    @property
+    def action_width(self) -> int:
+        """A."""
+        return self.predictor.config.action_width
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
+        return self.predictor.head(self.encoder.encode(frames)).unsqueeze(2)
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
+        """Imagine; only the last context frame is used. See ``planners.protocols.World``.
+
+        The imagined latents are the mean over members, the disagreement their variance.
+        """
+        model, stride = self.predictor, self.stride
+        batch, samples, horizon, width = actions.shape
+        members, steps = model.config.members, horizon // stride
+        path = imagined_states(states[:, -1, None], actions, model.state_features)
+        features = model.state_features(path[:, :, :-1:stride]).flatten(0, 1)
+        chunks = model.scale_actions(actions).view(batch * samples, steps, stride * width)
+        hidden = latents[:, -1].expand(-1, samples, -1).flatten(0, 1).expand(members, -1, -1)
+        imagined: list[Tensor] = []
+        for k in range(steps):
+            hidden = model.dynamics(hidden, features[:, k], chunks[:, k])
+            imagined.append(hidden)
+        futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
+        mean = futures.mean(0)
+        disagreement = None
+        if members > 1:
+            disagreement = (futures - mean).square().mean((0, -1))
+        return Imagined(mean.unsqueeze(3), path[:, :, stride::stride], disagreement)
+
+    def goal_energy(self, goal_latents: Tensor) -> ValueEnergy:
+        """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``."""
+        return ValueEnergy(self.predictor, self.predictor.goal_code(goal_latents[:, 0]))
+
+    def prior(self, goal_latents: Tensor) -> CompactPrior:
+        """The policy prior towards goals whose latents are ``[B, 1, Z]``."""
+        return CompactPrior(self.predictor, self.predictor.goal_code(goal_latents[:, 0]))
+
+
+class ValueEnergy:
+    """``-V`` of the imagined latents, later ones weighing more: ``sum_k k (-V_k) / sum_k k``."""
+
+    def __init__(self, model: CompactPredictor, goal_codes: Tensor) -> None:
+        self._model, self._goals = model, goal_codes
+
+    def __call__(self, trajectory: _Trajectory) -> Tensor:
+        """Energies ``[B, S]``, in imagined steps to the goal."""
+        model = self._model
+        codes = model.goal_code(trajectory.latents[..., 0, :])
+        features = model.state_features(trajectory.states)
+        goals = self._goals[:, None, None].expand_as(codes)
+        steps = torch.arange(1, codes.shape[2] + 1, device=codes.device, dtype=codes.dtype)
+        return -(model.value(codes, features, goals) * (steps / steps.sum())).sum(-1)
+
+
+class CompactPrior:
+    """Actions that led to such goals in the data, rolled out in the model.
+
+    The first proposal is the prior's own; the others are perturbed by ``noise`` (in scaled actions).
+    """
+
+    def __init__(self, model: CompactPredictor, goal_codes: Tensor, noise: float = 0.4) -> None:
+        self._model, self._goals, self._noise = model, goal_codes, noise
+
+    def __call__(
+        self,
+        latents: Tensor,
+        states: Tensor,
+        *,
+        samples: int,
+        horizon: int,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Candidates ``[B, samples, horizon, A]``; see ``planners.protocols.Proposal``."""
+        model, stride = self._model, self._model.config.stride
+        width, members = model.config.action_width, model.config.members
+        goals = self._goals[:, None].expand(-1, samples, -1)
+        state = states[:, -1, None].expand(-1, samples, -1)
+        hidden = latents[:, -1].expand(-1, samples, -1)
+        chosen: list[Tensor] = []
+        for _ in range(0, horizon, stride):
+            features = model.state_features(state)
+            scaled = model.prior(model.goal_code(hidden), features, goals)
+            # Episodes share the noise, so that a batch decides as its episodes would one by one.
+            noise = torch.randn(
+                scaled.shape[1:], generator=generator, device=scaled.device, dtype=scaled.dtype
+            )
+            noise[0] = 0.0
+            scaled = scaled + self._noise * noise
+            actions = model.scale_actions.inverse(scaled.unflatten(-1, (stride, width)))
+            chosen.append(actions)
+            state = imagined_states(state, actions, model.state_features)[:, :, -1]
+            rows = hidden.flatten(0, 1).expand(members, -1, -1)
+            following = model.dynamics(rows, features.flatten(0, 1), scaled.flatten(0, 1))
+            hidden = following.mean(0).unflatten(0, hidden.shape[:2])
+        return torch.cat(chosen, 2)

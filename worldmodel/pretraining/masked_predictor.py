@@ -1,0 +1,76 @@
+"""The narrow transformer that predicts hidden latents from visible ones (V-JEPA 2 names)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.nn.blocks import NORM_EPS, Block, initialise
+from worldmodel.nn.rope import grid_positions, rotation_table
+
+__all__ = ["MaskedPredictor"]
+
+
+class MaskedPredictor(nn.Module):
+    """Context latents and target positions to target latents.
+
+    Used in pretraining only; not the action-conditioned predictor that plans.
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderConfig,
+        *,
+        width: int = 96,
+        depth: int = 2,
+        heads: int = 3,
+        mask_tokens: int = 2,
+    ) -> None:
+        """Build.
+
+        Args:
+            encoder: Sizes of the encoder whose latents are predicted.
+            width: Predictor width.
+            depth: Predictor blocks.
+            heads: Attention heads.
+            mask_tokens: Learned mask tokens, one per kind of mask.
+        """
+        super().__init__()
+        self._grid = encoder.grid
+        self._head_dim = width // heads
+        self._tiled = encoder.tiled_rope
+        self.predictor_embed = nn.Linear(encoder.width, width)
+        self.mask_tokens = nn.ParameterList(
+            nn.Parameter(torch.zeros(1, 1, width)) for _ in range(mask_tokens)
+        )
+        self.predictor_blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.predictor_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.predictor_proj = nn.Linear(width, encoder.width)
+        initialise(self, self.predictor_blocks)
+
+    def forward(
+        self, context: Tensor, context_ids: Tensor, target_ids: Tensor, mask_index: int = 0
+    ) -> Tensor:
+        """Predict.
+
+        Args:
+            context: Encoder outputs at ``context_ids``, ``[B, n, D]``.
+            context_ids: ``[n]`` or ``[B, n]``, raster order.
+            target_ids: ``[m]`` or ``[B, m]``.
+            mask_index: Which mask token stands at the targets.
+
+        Returns:
+            Latents at the targets, ``[B, m, D]``.
+        """
+        ids = torch.cat((context_ids, target_ids), dim=-1)
+        time = int(ids.max()) // self._grid**2 + 1
+        positions = grid_positions(time, self._grid, self._grid, context.device)
+        rotation = rotation_table(positions, self._head_dim, tiled=self._tiled).select(ids)
+        visible = self.predictor_embed(context)
+        hidden = self.mask_tokens[mask_index].expand(len(context), target_ids.shape[-1], -1)
+        x = torch.cat((visible, hidden.to(visible.dtype)), dim=1)
+        for block in self.predictor_blocks:
+            x = block(x, rotation)
+        x = self.predictor_norm(x[:, context_ids.shape[-1] :])
+        return self.predictor_proj(x)

@@ -1,0 +1,142 @@
+"""Checkpoint folders: ``config.json`` (versioned) beside ``model.safetensors``.
+
+Nothing in a checkpoint is ever executed: tensors come from safetensors, and the kind of model is a
+name that the caller expects, not a class to import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from worldmodel.data.atomic import replacing, write_json
+from worldmodel.errors import UserError
+
+__all__ = ["FORMAT_VERSION", "checkpoint_sha256", "load_checkpoint", "load_into", "save_checkpoint"]
+
+FORMAT_VERSION = 1
+
+_CONFIG = "config.json"
+_TENSORS = "model.safetensors"
+
+
+def save_checkpoint(
+    folder: str | os.PathLike[str],
+    kind: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Write a checkpoint; a kill leaves the old one or the new one, never a half.
+
+    Args:
+        folder: Created if need be.
+        kind: What the checkpoint is, for instance ``"encoder"``.
+        config: JSON-serialisable settings.
+        tensors: Weights and statistics.
+    """
+    folder = Path(folder)
+    content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(folder / _TENSORS) as partial:
+        save_file(plain, partial)
+    # The config is what makes a folder a checkpoint, so it comes last.
+    write_json(folder / _CONFIG, content)
+
+
+def load_checkpoint(
+    folder: str | os.PathLike[str], kind: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings and tensors of a checkpoint.
+
+    Raises:
+        UserError: The folder is missing, of another kind or version, or damaged.
+    """
+    folder = Path(folder)
+    for name in (_CONFIG, _TENSORS):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder} is not a checkpoint: it has no {name}. "
+                "Give the folder that a training command wrote."
+            )
+    try:
+        config = json.loads((folder / _CONFIG).read_text())
+        version, found = config.pop("format_version"), config.pop("kind")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"{folder / _CONFIG} is damaged ({error}). Train again, or copy the checkpoint anew."
+        ) from error
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{folder} has checkpoint format {version}, this version reads {FORMAT_VERSION}. "
+            "Use the version of the toolkit that wrote it, or train again."
+        )
+    if found != kind:
+        raise UserError(f"{folder} holds a checkpoint of kind '{found}', expected '{kind}'.")
+    try:
+        tensors = load_file(folder / _TENSORS)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{folder / _TENSORS} is damaged or truncated ({error}). "
+            "Train again, or copy the checkpoint anew."
+        ) from error
+    return config, tensors
+
+
+def load_into(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    allow_missing: Iterable[str] = (),
+    allow_unexpected: Iterable[str] = (),
+) -> None:
+    """Copy tensors into a module; every key must fit unless told which may not.
+
+    Args:
+        module: Receives the tensors.
+        tensors: By parameter and buffer name.
+        allow_missing: Key prefixes that the tensors need not hold.
+        allow_unexpected: Key prefixes that the module need not have.
+
+    Raises:
+        UserError: Lists missing keys, unexpected keys and wrong shapes.
+    """
+    own = module.state_dict()
+    missing = [k for k in own if k not in tensors and not k.startswith(tuple(allow_missing))]
+    unexpected = [k for k in tensors if k not in own and not k.startswith(tuple(allow_unexpected))]
+    wrong = [
+        f"{k} (expected {list(own[k].shape)}, got {list(tensors[k].shape)})"
+        for k in own
+        if k in tensors and own[k].shape != tensors[k].shape
+    ]
+    problems = [
+        f"{title}: {_some(keys)}"
+        for title, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong))
+        if keys
+    ]
+    if problems:
+        raise UserError(
+            f"The weights do not fit {type(module).__name__}: {'; '.join(problems)}. "
+            "The checkpoint belongs to a model of another kind or size."
+        )
+    module.load_state_dict({k: v for k, v in tensors.items() if k in own}, strict=False)
+
+
+def checkpoint_sha256(folder: str | os.PathLike[str]) -> str:
+    """Digest over both files of a checkpoint."""
+    digest = hashlib.sha256()
+    for name in (_CONFIG, _TENSORS):
+        digest.update((Path(folder) / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _some(keys: list[str], shown: int = 5) -> str:
+    rest = len(keys) - shown
+    return ", ".join(keys[:shown]) + (f" and {rest} more" if rest > 0 else "")

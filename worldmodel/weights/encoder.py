@@ -1,0 +1,34 @@
+"""Encoder checkpoints: a video transformer and its sizes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.errors import UserError
+from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
+
+__all__ = ["load_encoder", "save_encoder"]
+
+
+def save_encoder(folder: str | os.PathLike[str], model: VideoTransformer) -> None:
+    """Write an encoder checkpoint."""
+    save_checkpoint(folder, "encoder", {"encoder": asdict(model.config)}, model.state_dict())
+
+
+def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
+    """Read an encoder checkpoint, ready to encode frames.
+
+    Raises:
+        UserError: The folder is not an intact encoder checkpoint.
+    """
+    settings, tensors = load_checkpoint(folder, "encoder")
+    try:
+        config = EncoderConfig(**settings["encoder"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder}: config.json does not describe an encoder ({error}).") from error
+    model = VideoTransformer(config)
+    load_into(model, tensors)
+    return FrozenEncoder(model)

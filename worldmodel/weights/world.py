@@ -1,0 +1,68 @@
+"""World checkpoints: a frozen encoder, an action-conditioned predictor and its statistics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.errors import UserError
+from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
+
+__all__ = ["DEFAULT", "checkpoint_folder", "load_world", "save_world"]
+
+DEFAULT = "default"
+_KIND = "compact world"
+
+
+def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
+    """The folder that a checkpoint's name stands for; ``"default"`` is the one that is shipped."""
+    if str(name) == DEFAULT:
+        return Path(str(files("worldmodel") / "checkpoints" / DEFAULT))
+    return Path(name)
+
+
+def save_world(
+    folder: str | os.PathLike[str], world: CompactWorld, record: Mapping[str, Any]
+) -> None:
+    """Write a world checkpoint.
+
+    Args:
+        folder: Created if need be.
+        world: What to save.
+        record: How it was trained and what its validation found; JSON-serialisable.
+    """
+    settings = {
+        "encoder": asdict(world.encoder.model.config),
+        "predictor": asdict(world.predictor.config),
+        "record": dict(record),
+    }
+    save_checkpoint(folder, _KIND, settings, world.state_dict())
+
+
+def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
+    """Read a world checkpoint.
+
+    Args:
+        name: Its folder, or ``"default"`` for the shipped one.
+
+    Raises:
+        UserError: The folder is not an intact world checkpoint.
+    """
+    folder = checkpoint_folder(name)
+    settings, tensors = load_checkpoint(folder, _KIND)
+    try:
+        encoder = EncoderConfig(**settings["encoder"])
+        predictor = CompactConfig(**settings["predictor"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder}: config.json does not describe a world ({error}).") from error
+    world = CompactWorld(FrozenEncoder(VideoTransformer(encoder)), CompactPredictor(predictor))
+    load_into(world, tensors)
+    return world
