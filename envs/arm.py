@@ -73,9 +73,7 @@ class Arm:
                 self._model, scratch, self._jacobian[:3], self._jacobian[3:], self._tool
             )
             jacobian = self._jacobian[:, self._dofs]
-            inverse = jacobian.T @ np.linalg.inv(
-                jacobian @ jacobian.T + _DAMPING**2 * np.eye(6)
-            )
+            inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + _DAMPING**2 * np.eye(6))
             posture = _POSTURE_GAIN * (HOME_JOINTS - joints)
             joints += inverse @ error + posture - inverse @ (jacobian @ posture)
             joints = np.clip(joints, self._range[:, 0], self._range[:, 1])

@@ -52,7 +52,12 @@ def move_over(env: TabletopEnv, xyz: Array) -> Iterator[Array]:
 
 
 def push_to(
-    env: TabletopEnv, target: Array, *, tolerance: float = 0.012, attempts: int = 2, aim: float = 0.0
+    env: TabletopEnv,
+    target: Array,
+    *,
+    tolerance: float = 0.012,
+    attempts: int = 2,
+    aim: float = 0.0,
 ) -> Iterator[Array]:
     """Push the cube over the table to ``target`` xy (m): go behind it, then push straight.
 
@@ -114,7 +119,7 @@ def retract(env: TabletopEnv, xyz: Array) -> Iterator[Array]:
 
 
 def free_point(env: TabletopEnv, rng: np.random.Generator, low: float = 0.0) -> Array:
-    """A random point (m) of the workspace above ``low`` at which the gripper is clear of the cube."""
+    """A random point (m) above ``low`` at which the gripper is clear of the cube."""
     cube = env.object_position()
     while True:
         xyz = rng.uniform(*WORKSPACE)

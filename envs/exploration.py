@@ -122,7 +122,7 @@ def collect_episode(task: str, seed: int, length: int, image_size: int) -> Episo
     env, rng, mixture = _scene(task, image_size), np.random.default_rng(seed), MIXTURES[task]
     _start_anywhere(env, rng, CLOSED if mixture.lift < rng.random() else OPEN)
     actions = explore(env, rng, mixture)
-    rows: list[tuple[NDArray[np.uint8], Array, Array, Array]] = []
+    rows: list[tuple[NDArray[np.uint8], NDArray[np.float32], Array, Array]] = []
     for _ in range(length):
         action = next(actions).astype(np.float32)
         rows.append((env.render(), action, env.tool_pose(), env.object_position()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from envs.behaviours import free_point, grasp, move_to
 from envs.pose import Array
@@ -20,6 +21,7 @@ class GraspEnv(TabletopEnv):
     The arm starts anywhere with an open gripper. Sub-goals: the cube gripped where it lies; lifted.
     """
 
+    @override
     def arrange(self) -> None:
         rng = self.np_random
         cube = np.array([*rng.uniform(*OBJECT_REGION), CUBE])
@@ -27,13 +29,16 @@ class GraspEnv(TabletopEnv):
         self.place_arm(free_point(self, rng), OPEN)
         self._target = np.array([*cube[:2], rng.uniform(*LIFT)])
 
+    @override
     def script(self) -> Script:
         yield from grasp(self)
         yield MARK
         yield from move_to(self, self._target, speed=0.8)
 
+    @override
     def well_posed(self, start: Array) -> bool:
         return bool(self.goal_object[2] > LIFT[0] - 0.02)
 
+    @override
     def task_cost(self) -> float:
         return super().task_cost() + 0.02 * (1.0 - self.tool_pose()[6])

@@ -6,6 +6,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from typing_extensions import override
 
 from envs.behaviours import SAFE_HEIGHT, free_point, grasp, grip, move_to, retract
 from envs.pose import Array
@@ -24,12 +25,14 @@ class PickAndPlaceEnv(TabletopEnv):
     Sub-goals, as V-JEPA 2-AC uses them (§4.2): the cube gripped; the cube near its place; placed.
     """
 
+    @override
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         super().add_objects(spec)
         body: Any = spec.worldbody.add_body(name="block", mocap=True)
         half = [BLOCK[0], BLOCK[0], BLOCK[1]]
         add_box(body, "block", half, [0.1, 0.35, 0.85, 1.0], mass=1.0)
 
+    @override
     def arrange(self) -> None:
         rng = self.np_random
         cube = rng.uniform(*OBJECT_REGION)
@@ -45,6 +48,7 @@ class PickAndPlaceEnv(TabletopEnv):
         """Put the block at ``xy`` (m) on the table."""
         self._data.mocap_pos[0] = [*xy, BLOCK[1]]
 
+    @override
     def script(self) -> Script:
         yield from grasp(self)
         yield MARK
@@ -56,6 +60,7 @@ class PickAndPlaceEnv(TabletopEnv):
         yield from grip(self, OPEN)
         yield from retract(self, self._retreat)
 
+    @override
     def well_posed(self, start: Array) -> bool:
         placed = np.linalg.norm(self.goal_object[:2] - self._block) < BLOCK[0]
         return bool(placed and self.goal_object[2] > 2 * BLOCK[1])

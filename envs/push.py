@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from envs.behaviours import free_point, push_to, retract
 from envs.pose import Array
@@ -22,6 +23,7 @@ class PushEnv(TabletopEnv):
     nothing of the cube.
     """
 
+    @override
     def arrange(self) -> None:
         rng = self.np_random
         start = rng.uniform(*OBJECT_REGION)
@@ -30,18 +32,18 @@ class PushEnv(TabletopEnv):
         self._target = draw_target(rng, start, NEAREST, FARTHEST)
         self._retreat = HOME if rng.random() < 0.5 else free_point(self, rng, low=0.1)
 
+    @override
     def script(self) -> Script:
         yield from push_to(self, self._target)
         yield from retract(self, self._retreat)
 
+    @override
     def well_posed(self, start: Array) -> bool:
         moved = np.linalg.norm(self.goal_object - start)
         return bool(NEAREST <= moved <= FARTHEST)
 
 
-def draw_target(
-    rng: np.random.Generator, start: Array, nearest: float, farthest: float
-) -> Array:
+def draw_target(rng: np.random.Generator, start: Array, nearest: float, farthest: float) -> Array:
     """A point ``[2]`` of the objects' region at a distance in [nearest, farthest] (m)."""
     while True:
         angle, distance = rng.uniform(-np.pi, np.pi), rng.uniform(nearest, farthest)

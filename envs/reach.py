@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from envs.behaviours import free_point, move_to
 from envs.tabletop import CLOSED, CUBE, OBJECT_REGION, WORKSPACE, Script, TabletopEnv
@@ -15,6 +16,7 @@ NEAREST = 0.1  # m, between the gripper's start and its goal
 class ReachEnv(TabletopEnv):
     """Bring the gripper to its pose in the goal image; the cube lies by."""
 
+    @override
     def arrange(self) -> None:
         rng = self.np_random
         self.place_object(
@@ -27,6 +29,7 @@ class ReachEnv(TabletopEnv):
                 break
         self.place_arm(start, CLOSED)
 
+    @override
     def script(self) -> Script:
         # Over the cube, never through it: both ends are clear of it, the straight way may not be.
         start = self.tool_pose()[:3]
@@ -35,9 +38,11 @@ class ReachEnv(TabletopEnv):
         yield from move_to(self, np.array([*self._target[:2], height]), tolerance=0.03)
         yield from move_to(self, self._target)
 
+    @override
     def distance(self) -> float:
         """Metres from the gripper to where it is in the goal image."""
         return float(np.linalg.norm(self.tool_pose()[:3] - self.goal_state[:3]))
 
+    @override
     def task_cost(self) -> float:
         return self.distance()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from envs.behaviours import SAFE_HEIGHT, grasp, move_to
 from envs.pose import Array
@@ -16,11 +17,12 @@ NEAREST = 0.1  # m, between the cube's start and its goal
 class ReachWithObjectEnv(TabletopEnv):
     """Carry the cube, gripped from the start, to its place in the goal image."""
 
+    @override
     def arrange(self) -> None:
         rng = self.np_random
         cube = np.array([*rng.uniform(*OBJECT_REGION), CUBE])
         self.place_object(cube, 0.0)
-        self.place_arm(cube + [0.0, 0.0, SAFE_HEIGHT], OPEN)
+        self.place_arm(np.array([*cube[:2], CUBE + SAFE_HEIGHT]), OPEN)
         for action in grasp(self):
             self.advance(action)
         start = np.array([*cube[:2], rng.uniform(0.06, WORKSPACE[1, 2])])
@@ -32,9 +34,11 @@ class ReachWithObjectEnv(TabletopEnv):
         while np.linalg.norm(self._target - start) < NEAREST:
             self._target = rng.uniform(low, high)
 
+    @override
     def script(self) -> Script:
         yield from move_to(self, self._target, speed=0.8)
 
+    @override
     def well_posed(self, start: Array) -> bool:
         held = np.linalg.norm(self.goal_object - self.tool_pose()[:3]) < CUBE
         return bool(held and np.linalg.norm(self.goal_object - start) > NEAREST / 2)

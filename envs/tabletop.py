@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import mujoco
@@ -29,7 +30,9 @@ WORKSPACE = np.array([[0.34, -0.23, 0.02], [0.70, 0.23, 0.30]])  # of the tool, 
 TILT_LIMIT = np.array([0.4, 0.4, 1.5])  # roll and pitch away from pointing down, yaw; rad
 OBJECT_REGION = np.array([[0.42, -0.15], [0.62, 0.15]])  # where objects start and end, m
 CUBE = 0.025  # half side, m
-DOWN = np.array([np.pi, 0.0, np.pi / 2])  # Euler angles of a gripper that points down, fingers fore and aft
+DOWN = np.array(
+    [np.pi, 0.0, np.pi / 2]
+)  # Euler angles of a gripper that points down, fingers fore and aft
 OPEN, CLOSED = 0.0, 1.0
 SUCCESS_DISTANCE = 0.04  # m
 
@@ -46,7 +49,7 @@ class Snapshot:
     command: Array
 
 
-class TabletopEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC):
+class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
     """A 7-joint arm with a parallel gripper above a rimmed table, asked to make a goal image true.
 
     Observations: ``image`` ``uint8 [s, s, 3]``, ``state`` ``float32 [7]`` (tool xyz in m,
@@ -67,7 +70,7 @@ class TabletopEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], A
         ValueError: ``image_size`` is not one of the supported sizes.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012  (as gymnasium declares it)
 
     def __init__(self, image_size: int = 96, render_mode: str | None = "rgb_array") -> None:
         if image_size not in _IMAGE_SIZES:
@@ -229,13 +232,15 @@ class TabletopEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], A
         """The camera image, ``uint8 [s, s, 3]``."""
         if self._renderer is None:
             self._renderer = mujoco.Renderer(self._model, self.image_size, self.image_size)
+            # Not left to the interpreter's exit, when the driver may be gone already.
+            self._free_renderer = weakref.finalize(self, self._renderer.close)
         self._renderer.update_scene(self._data, camera="front")
         return self._renderer.render()
 
     def close(self) -> None:
         """Free the renderer."""
         if self._renderer is not None:
-            self._renderer.close()
+            self._free_renderer()
             self._renderer = None
 
     def _build(self) -> mujoco.MjModel:

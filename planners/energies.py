@@ -86,7 +86,6 @@ class LatentDistance:
 
         if self._reduce == "final":
             latents = latents[:, :, -1:]
-            visited = None if visited is None else visited[..., -1:]
         distance = self._metric(latents, goal)
         if self._reduce == "sum":
             total = distance.sum(-1)

@@ -12,7 +12,7 @@ def test_the_users_choice_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert choose_backend(works=lambda backend: False) == "glfw"
 
 
-@pytest.mark.parametrize("broken, chosen", [((), "egl"), (("egl",), "osmesa")])
+@pytest.mark.parametrize(("broken", "chosen"), [((), "egl"), (("egl",), "osmesa")])
 def test_osmesa_stands_in_for_egl(
     monkeypatch: pytest.MonkeyPatch, broken: tuple[str, ...], chosen: str
 ) -> None:
@@ -23,5 +23,5 @@ def test_osmesa_stands_in_for_egl(
 
 def test_without_any_backend_the_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUJOCO_GL", raising=False)
-    with pytest.raises(RuntimeError, match="libegl1.*libosmesa6"):
+    with pytest.raises(RuntimeError, match=r"libegl1.*libosmesa6"):
         choose_backend(works=lambda backend: False)

@@ -48,11 +48,13 @@ def run(cfg: CollectConfig) -> None:
     """Collects what is missing of the dataset.
 
     Raises:
-        UserError: a value is out of range, or as `worldmodel.data.collection.collect`.
+        UserError: A value is out of range, or as `worldmodel.data.collection.collect`.
     """
     import envs  # MuJoCo is slow to import and only this command and `plan` need it
     from envs.exploration import collect_episode
 
+    if cfg.task.name not in envs.TASKS:
+        raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{cfg.task.name}'.")
     for name in ("episodes", "length", "image_size"):
         if (value := getattr(cfg, name)) < 1:
             raise UserError(f"Expected {name} of at least 1, got {value}.")
@@ -63,7 +65,7 @@ def run(cfg: CollectConfig) -> None:
         task=cfg.task.name,
         length=cfg.length,
         fps=envs.CONTROL_HZ,
-        workers=cfg.workers or len(os.sched_getaffinity(0)),
+        workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
         seed=cfg.seed,
         robot="panda",
         names=_NAMES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,24 @@ from worldmodel.dynamics.compact import CompactTraining, planning_latents, train
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.training_log import TrainingLog
 from worldmodel.weights.encoder import load_encoder
-from worldmodel.weights.world import save_world
+from worldmodel.weights.world import load_world, save_world
 
-__all__ = ["CompactRecipe", "TrainConfig", "run"]
+__all__ = ["CompactRecipe", "TrainConfig", "load_recordings", "run", "train_compact_world"]
 
 
 @dataclass(frozen=True)
 class CompactRecipe:
-    """``predictor=compact``: sizes and training of the compact predictor."""
+    """``predictor=compact``.
+
+    Attributes:
+        model: Sizes; those that encoder and dataset determine are filled in.
+        training: How it is trained.
+    """
 
     model: CompactConfig = field(default_factory=CompactConfig)
     training: CompactTraining = field(default_factory=CompactTraining)
@@ -38,29 +44,43 @@ class TrainConfig:
     """Settings.
 
     Attributes:
-        data: Folder of a LeRobotDataset v3.0 with one camera, actions and states.
-        encoder: Folder of an encoder checkpoint.
-        out: Folder of the world checkpoint that is written.
         predictor: What to train, ``compact`` or ``tokens``.
+        data: Folder of a LeRobotDataset v3.0 with one camera, actions and states.
+        encoder_checkpoint: Folder of a pretrained encoder.
+        init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
+        out: Folder of the world checkpoint that is written.
         cache: Folder of the latent cache.
         holdout: Share of the episodes kept for validation.
     """
 
-    predictor: Any
-    data: Path = MISSING
-    encoder: Path = MISSING
-    out: Path = MISSING
-    cache: Path = Path("runs/cache")
+    predictor: Any = MISSING
+    data: str = MISSING
+    encoder_checkpoint: str | None = None
+    init: str | None = None
+    out: str = MISSING
+    cache: str = "runs/cache"
     holdout: float = 0.1
 
 
 def run(config: TrainConfig) -> None:
     """Embed the dataset if that was not done yet, train, validate, save."""
+    if (config.init is None) == (config.encoder_checkpoint is None):
+        raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = Dataset.open(config.data)
-    encoder = load_encoder(config.encoder)
-    recordings = load_recordings(dataset, encoder, config.cache, config.holdout)
-    record = train_compact_world(config.predictor, recordings, encoder, config.out)
-    print(record)
+    if config.init is not None:
+        world = load_world(config.init)
+        encoder, model = world.encoder, _fitting(world.predictor, dataset, config)
+    else:
+        assert config.encoder_checkpoint is not None
+        encoder, model = load_encoder(config.encoder_checkpoint), None
+    recordings = load_recordings(dataset, encoder, Path(config.cache), config.holdout)
+    if model is None:
+        model = new_predictor(config.predictor.model, encoder, recordings)
+    record = train_compact_world(
+        model, config.predictor.training, recordings, encoder, Path(config.out)
+    )
+    print(_table(record["validation"]))
+    print(f"saved {config.out}")
 
 
 def load_recordings(
@@ -82,21 +102,60 @@ def load_recordings(
     )
 
 
-def train_compact_world(
-    recipe: CompactRecipe, data: Recordings, encoder: FrozenEncoder, out: Path
-) -> dict[str, Any]:
-    model = CompactPredictor(recipe.model)
-    training = recipe.training
-    total = sum(
-        (training.head_steps, training.dynamics_steps, training.code_steps, training.value_steps)
+def new_predictor(
+    sizes: CompactConfig, encoder: FrozenEncoder, data: Recordings
+) -> CompactPredictor:
+    """A fresh predictor for these latents, actions and states."""
+    return CompactPredictor(
+        replace(
+            sizes,
+            tokens=encoder.tokens,
+            token_width=encoder.width,
+            action_width=data.actions.shape[1],
+            state_width=data.states.shape[1],
+        )
     )
-    with TrainingLog(out, "train", total=total) as log:
+
+
+def train_compact_world(
+    model: CompactPredictor,
+    training: CompactTraining,
+    data: Recordings,
+    encoder: FrozenEncoder,
+    out: Path,
+) -> dict[str, Any]:
+    """Train, calibrate, validate and save; returns what was recorded."""
+    with TrainingLog(out, "train", total=training.steps) as log:
         train_compact(model, data, training, log)
     latents = planning_latents(model, data.latents)
     calibrate(model, data, latents)
-    record = {
-        "training": asdict(training),
-        "validation": open_loop(model, data, latents).as_record(),
-    }
+    validation = open_loop(model, data, latents)
+    record = {"training": asdict(training), "validation": asdict(validation)}
     save_world(out, CompactWorld(encoder, model), record)
     return record
+
+
+def _fitting(model: CompactPredictor, dataset: Dataset, config: TrainConfig) -> CompactPredictor:
+    for name, own, found in (
+        ("actions", model.config.action_width, dataset.actions.shape[1]),
+        ("states", model.config.state_width, dataset.states.shape[1]),
+    ):
+        if own != found:
+            raise UserError(
+                f"{config.data} has {name} of width {found}, but the checkpoint {config.init} was "
+                f"trained on width {own}; train a new one with encoder_checkpoint=… instead of init"
+            )
+    return model
+
+
+def _table(validation: dict[str, Any]) -> str:
+    """Open-loop errors for the eye."""
+    lines = ["held-out open loop   latent error   of copying   object cm   copying   true latents"]
+    for k, steps in enumerate(validation["control_steps"]):
+        error = validation["latent_error"][k]
+        line = f"{steps:3d} control steps {error:16.3f} {error / validation['copy_error'][k]:12.2f}"
+        if validation["object_cm"]:
+            names = ("object_cm", "object_copy_cm", "object_true_cm")
+            line += " {:11.1f} {:9.1f} {:14.1f}".format(*(validation[n][k] for n in names))
+        lines.append(line)
+    return "\n".join(lines)

@@ -103,7 +103,7 @@ def read_metadata(root: Path, camera: str | None = None) -> Metadata:
     tables = [read_table(path, columns, optional=["seed"]) for path in paths]
     rows = pa.concat_tables(tables, promote_options="default") if tables else None
     count = rows.num_rows if rows is not None else 0
-    if rows is None or count != info["total_episodes"]:
+    if rows is None or not count or count != info["total_episodes"]:
         raise UserError(
             f"Expected {info['total_episodes']} episodes in {root}/meta/episodes, as info.json "
             f"says, got {count}. The dataset is incomplete: {_COLLECT_AGAIN}"

@@ -1,0 +1,1 @@
+"""Training action-conditioned predictors on cached latents, and judging them offline."""

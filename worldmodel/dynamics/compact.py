@@ -77,6 +77,11 @@ class CompactTraining:
     learning_rates: tuple[float, ...] = (1e-3, 7e-4, 1e-3, 5e-4)
     seed: int = 0
 
+    @property
+    def steps(self) -> int:
+        """Iterations of all stages."""
+        return self.head_steps + self.dynamics_steps + self.code_steps + self.value_steps
+
 
 def train_compact(
     model: CompactPredictor, data: Recordings, config: CompactTraining, log: TrainingLog
@@ -153,16 +158,16 @@ class _Stages:
             frames = torch.stack(batches)
             truth = latents[frames]
             start = truth[:, :, 0] + config.latent_noise * self._normal(truth[:, :, 0].shape)
-            return {"prediction": F.smooth_l1_loss(
-                self._imagine(model.dynamics, start, frames), truth[:, :, 1:]
-            )}
+            return {
+                "prediction": F.smooth_l1_loss(
+                    self._imagine(model.dynamics, start, frames), truth[:, :, 1:]
+                )
+            }
 
-        self._optimise(
-            "dynamics", 1, model.dynamics.parameters(), config.dynamics_steps, losses
-        )
+        self._optimise("dynamics", 1, model.dynamics.parameters(), config.dynamics_steps, losses)
 
     def code(self, latents: Tensor) -> None:
-        model, config, code = self._model, self._config, self._model.goal_code
+        config, code = self._config, self._model.goal_code
         rows = self._data.rows(self._data.train)
         first, last = self._data.first_rows(), self._data.last_rows()
 
@@ -209,9 +214,7 @@ class _Stages:
             taken = self._chunks(here[:, None])[:, 0]
             missed = F.smooth_l1_loss(model.prior(*state), taken, reduction="none") * known
             with torch.no_grad():
-                for old, new in zip(
-                    target.parameters(), model.value_net.parameters(), strict=True
-                ):
+                for old, new in zip(target.parameters(), model.value_net.parameters(), strict=True):
                     old.lerp_(new, 0.01)
             return {
                 "value": (side * error.square()).mean(),
@@ -232,7 +235,7 @@ class _Stages:
         return torch.where(chance < self._config.random_goals, anywhere, later)
 
     def _imagine(self, dynamics: Dynamics, start: Tensor, frames: Tensor) -> Tensor:
-        """Latents ``[M, R, K, Z]`` from ``start [M, R, Z]`` along recorded ``frames [M, R, K+1]``."""
+        """Latents ``[M, R, K, Z]`` from ``start [M, R, Z]`` along ``frames [M, R, K + 1]``."""
         steps: list[Tensor] = []
         latents = start
         features, actions = self._features[frames[..., :-1]], self._chunks(frames[..., :-1])
@@ -285,5 +288,5 @@ class _Stages:
             self._done += 1
             self._log.advance()
             if step % 100 == 0 or step == steps:
-                figures = {f"{stage}/{name}": float(term) for name, term in terms.items()}
+                figures = {f"{stage}/{name}": float(term.detach()) for name, term in terms.items()}
                 self._log.write(self._done, figures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,10 +36,6 @@ class OpenLoop:
     object_cm: tuple[float, ...]
     object_copy_cm: tuple[float, ...]
     object_true_cm: tuple[float, ...]
-
-    def as_record(self) -> dict[str, object]:
-        """For JSON."""
-        return asdict(self)
 
 
 @torch.inference_mode()
@@ -85,7 +81,7 @@ def open_loop(
     """Validate on held-out episodes; planning latents ``[F, Z]`` of all frames are given."""
     futures, frames = _futures(model, data, latents, steps, windows)
     imagined, truth, last = futures.mean(0), latents[frames[:, 1:]], latents[frames[:, :1]]
-    errors = {"object": [], "copy": [], "true": []}
+    errors: dict[str, list[float]] = {"object": [], "copy": [], "true": []}
     if data.objects is not None:
         rows = data.rows(data.train)
         sample = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:3000]]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
-from worldmodel.nn.rope import Rotation, grid_positions, rotation_table
+from worldmodel.nn.rope import rotation_table, token_positions
 
 __all__ = ["EncoderConfig", "VideoTransformer"]
 
@@ -62,23 +62,16 @@ class TubeletEmbedding(nn.Module):
         kernel = (config.tubelet, config.patch_size, config.patch_size)
         self.proj = nn.Conv3d(3, config.width, kernel_size=kernel, stride=kernel)
 
-    def forward(self, clip: Tensor, token_ids: Tensor | None) -> Tensor:
+    def forward(self, clip: Tensor, positions: Tensor) -> Tensor:
+        """Embed the patches at some (time, row, column) ``[n, 3]`` or ``[B, n, 3]``."""
         batch, channels, frames, height, width = clip.shape
         t, p, _ = self.proj.kernel_size
         blocks = clip.reshape(batch, channels, frames // t, t, height // p, p, width // p, p)
         patches = blocks.permute(0, 2, 4, 6, 1, 3, 5, 7)
-        if token_ids is None:
-            patches = patches.flatten(4).flatten(1, 3)
-        else:
-            time, rest = token_ids // (height // p * (width // p)), token_ids % (height // p * (width // p))
-            row, column = rest // (width // p), rest % (width // p)
-            if token_ids.ndim == 1:
-                patches = patches[:, time, row, column]
-            else:
-                each = torch.arange(batch, device=clip.device).unsqueeze(1)
-                patches = patches[each, time, row, column]
-            patches = patches.flatten(2)
-        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        each = torch.arange(batch, device=clip.device).unsqueeze(1)
+        time, row, column = positions.unbind(-1)
+        wanted = patches[each, time, row, column].flatten(2)
+        return F.linear(wanted, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class VideoTransformer(nn.Module):
@@ -99,7 +92,6 @@ class VideoTransformer(nn.Module):
             Block(config.width, config.heads, config.mlp_ratio) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPS)
-        self._rotations: dict[tuple[int, torch.device], Rotation] = {}
         initialise(self, self.blocks)
 
     def forward(self, clip: Tensor, token_ids: Tensor | None = None) -> Tensor:
@@ -115,10 +107,13 @@ class VideoTransformer(nn.Module):
             Latents ``[B, tokens, width]`` after the final (affine) norm.
         """
         self._check(clip)
-        rotation = self._rotation(clip.shape[2] // self.config.tubelet, clip.device)
-        if token_ids is not None:
-            rotation = rotation.select(token_ids)
-        x = self.patch_embed(clip, token_ids)
+        config = self.config
+        if token_ids is None:
+            tokens = clip.shape[2] // config.tubelet * config.grid**2
+            token_ids = torch.arange(tokens, device=clip.device)
+        positions = token_positions(token_ids, config.grid, config.grid)
+        rotation = rotation_table(positions, config.width // config.heads, tiled=config.tiled_rope)
+        x = self.patch_embed(clip, positions)
         for block in self.blocks:
             x = block(x, rotation)
         return self.norm(x)
@@ -132,12 +127,3 @@ class VideoTransformer(nn.Module):
                 f"Expected a number of frames divisible by the tubelet ({tubelet}), "
                 f"got {clip.shape[2]}."
             )
-
-    def _rotation(self, time: int, device: torch.device) -> Rotation:
-        key = (time, device)
-        if key not in self._rotations:
-            positions = grid_positions(time, self.config.grid, self.config.grid, device)
-            self._rotations[key] = rotation_table(
-                positions, self.config.width // self.config.heads, tiled=self.config.tiled_rope
-            )
-        return self._rotations[key]

@@ -10,33 +10,28 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Rotation", "grid_positions", "rotate", "rotation_table"]
+__all__ = ["Rotation", "rotate", "rotation_table", "token_positions"]
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines ``[..., tokens, head_dim]``, broadcast against queries and keys."""
+    """Cosines and sines ``[..., 1, tokens, head_dim]``, broadcast over the attention heads."""
 
     cos: Tensor
     sin: Tensor
 
-    def select(self, token_ids: Tensor) -> Rotation:
-        """Rows of some tokens: ids ``[n]`` shared by the batch, or ``[B, n]`` one row each."""
-        cos, sin = self.cos[token_ids], self.sin[token_ids]
-        if token_ids.ndim == 2:
-            cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-        return Rotation(cos, sin)
 
-
-def grid_positions(time: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """(time, row, column) of every token of a grid in raster order, ``[time*height*width, 3]``."""
-    axes = [torch.arange(size, device=device) for size in (time, height, width)]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 2).float()
+def token_positions(token_ids: Tensor, height: int, width: int) -> Tensor:
+    """(time, row, column) of tokens given in raster order, ``[..., n]`` to ``[..., n, 3]``."""
+    per_frame = height * width
+    time, place = token_ids // per_frame, token_ids % per_frame
+    return torch.stack((time, place // width, place % width), dim=-1)
 
 
 def rotation_table(positions: Tensor, head_dim: int, *, tiled: bool = False) -> Rotation:
-    """Cosines and sines for positions ``[tokens, 3]``.
+    """Cosines and sines for positions ``[..., tokens, 3]``.
 
     Args:
         positions: Time, row and column of each token.
@@ -48,10 +43,10 @@ def rotation_table(positions: Tensor, head_dim: int, *, tiled: bool = False) -> 
     part = 2 * ((head_dim // 3) // 2)
     if part == 0:
         raise ValueError(f"Expected a head width of at least 6 for 3-D RoPE, got {head_dim}.")
-    frequencies = 10000.0 ** -(torch.arange(part // 2, device=positions.device).float() * 2 / part)
+    frequencies = 10000.0 ** -(torch.arange(0, part, 2, device=positions.device).float() / part)
     angles = positions.float().unsqueeze(-1) * frequencies
-    angles = angles.repeat(1, 1, 2) if tiled else angles.repeat_interleave(2, dim=-1)
-    angles = torch.nn.functional.pad(angles.flatten(1), (0, head_dim - 3 * part))
+    angles = torch.cat((angles, angles), -1) if tiled else angles.repeat_interleave(2, dim=-1)
+    angles = F.pad(angles.flatten(-2), (0, head_dim - 3 * part)).unsqueeze(-3)
     return Rotation(angles.cos(), angles.sin())
 
 

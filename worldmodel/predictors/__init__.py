@@ -1,0 +1,1 @@
+"""Action-conditioned predictors: imagined latents from latents, states and actions."""

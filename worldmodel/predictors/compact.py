@@ -12,6 +12,7 @@ F state features, A action, M ensemble members.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +97,7 @@ class Dynamics(nn.Module):
         super().__init__()
         inputs = config.latent_width + state_features + config.stride * config.action_width
         sizes = [inputs, *[config.width] * config.depth, config.latent_width]
-        shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+        shapes = list(pairwise(sizes))
         self.weights = nn.ParameterList(_uniform(config.members, i, i, o) for i, o in shapes)
         self.biases = nn.ParameterList(_uniform(config.members, i, 1, o) for i, o in shapes)
 

@@ -56,6 +56,19 @@ class CompactWorld(nn.Module):
         """A."""
         return self.predictor.config.action_width
 
+    @property
+    def disagreement_quantiles(self) -> tuple[Tensor, Tensor] | None:
+        """Held-out 90 % and 99 % quantiles of disagreement per imagined step; None without any."""
+        if self.predictor.config.members == 1:
+            return None
+        return self.predictor.disagreement_q90, self.predictor.disagreement_q99
+
+    @property
+    def disagreement_quantiles(self) -> tuple[Tensor, Tensor] | None:
+        """Held-out 90 % and 99 % quantiles of disagreement per imagined step; None for one member."""
+        model = self.predictor
+        return (model.disagreement_q90, model.disagreement_q99) if model.config.members > 1 else None
+
     def encode(self, frames: Tensor) -> Tensor:
         """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.predictor.head(self.encoder.encode(frames)).unsqueeze(2)
@@ -111,7 +124,7 @@ class ValueEnergy:
 class CompactPrior:
     """Actions that led to such goals in the data, rolled out in the model.
 
-    The first proposal is the prior's own; the others are perturbed by ``noise`` (in scaled actions).
+    The first proposal is the prior's own; the others are perturbed by ``noise`` in scaled actions.
     """
 
     def __init__(self, model: CompactPredictor, goal_codes: Tensor, noise: float = 0.4) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
-from worldmodel.nn.rope import grid_positions, rotation_table
+from worldmodel.nn.rope import rotation_table, token_positions
 
 __all__ = ["MaskedPredictor"]
 
@@ -64,9 +64,8 @@ class MaskedPredictor(nn.Module):
             Latents at the targets, ``[B, m, D]``.
         """
         ids = torch.cat((context_ids, target_ids), dim=-1)
-        time = int(ids.max()) // self._grid**2 + 1
-        positions = grid_positions(time, self._grid, self._grid, context.device)
-        rotation = rotation_table(positions, self._head_dim, tiled=self._tiled).select(ids)
+        positions = token_positions(ids, self._grid, self._grid)
+        rotation = rotation_table(positions, self._head_dim, tiled=self._tiled)
         visible = self.predictor_embed(context)
         hidden = self.mask_tokens[mask_index].expand(len(context), target_ids.shape[-1], -1)
         x = torch.cat((visible, hidden.to(visible.dtype)), dim=1)

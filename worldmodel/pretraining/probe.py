@@ -71,11 +71,13 @@ class LatentReport:
     Attributes:
         rank: Effective rank of what varies between scenes, between 1 and D.
         std: Mean over features of their standard deviation between scenes.
+        width: D, the largest rank there can be.
         errors_cm: Position error per probed thing.
     """
 
     rank: float
     std: float
+    width: int
     errors_cm: Mapping[str, float]
 
     def metrics(self) -> dict[str, float]:
@@ -144,7 +146,7 @@ class LatentProbe:
                 self.positions.items(), read.split(widths, dim=1), strict=True
             ):
                 errors[name] = position_error_cm(predicted, true)
-        return LatentReport(effective_rank(scenes), float(scenes.std(0).mean()), errors)
+        return LatentReport(effective_rank(scenes), float(scenes.std(0).mean()), encoder.width, errors)
 
 
 def _encode(encoder: FrozenEncoder, frames: NDArray[np.uint8], batch: int = 64) -> Tensor:

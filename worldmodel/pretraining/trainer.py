@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import pickle
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ class PretrainingConfig:
     """Settings of masked latent prediction.
 
     Attributes:
-        encoder: Sizes of the encoder.
         steps: Optimiser steps; 0 saves a randomly initialised encoder.
         batch: Clips per step.
         clip_frames: Frames per clip.
@@ -59,7 +58,6 @@ class PretrainingConfig:
         seed: Of initialisation, data order and masks.
     """
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     steps: int = 2500
     batch: int = 32
     clip_frames: int = 8
@@ -99,6 +97,7 @@ def cosine_with_warmup(step: int, steps: int, warmup: float) -> float:
 
 
 def pretrain(
+    encoder: EncoderConfig,
     config: PretrainingConfig,
     clips: ClipSampler,
     probe: LatentProbe,
@@ -116,7 +115,7 @@ def pretrain(
     Raises:
         UserError: The latents collapsed, or ``out`` holds a run with other settings.
     """
-    run = _Run(config, out, device)
+    run = _Run(encoder, config, out, device)
     start = run.resume()
     report = probe.evaluate(run.kept())
     with TrainingLog(out, "pretrain", total=config.steps, start=start) as log:
@@ -140,18 +139,21 @@ def pretrain(
 class _Run:
     """Everything that changes while training, and how it is stored."""
 
-    def __init__(self, config: PretrainingConfig, out: Path, device: torch.device) -> None:
+    def __init__(
+        self, encoder: EncoderConfig, config: PretrainingConfig, out: Path, device: torch.device
+    ) -> None:
         self._config, self._out, self._device = config, out, device
+        self._settings = {"encoder": asdict(encoder), **asdict(config)}
         torch.manual_seed(config.seed)
-        encoder = VideoTransformer(config.encoder)
+        model = VideoTransformer(encoder)
         predictor = MaskedPredictor(
-            config.encoder,
+            encoder,
             width=config.predictor_width,
             depth=config.predictor_depth,
             heads=config.predictor_heads,
             mask_tokens=len(config.hidden),
         )
-        self._objective = JepaObjective(encoder, predictor, std_target=config.std_target).to(device)
+        self._objective = JepaObjective(model, predictor, std_target=config.std_target).to(device)
         trained = [p for p in self._objective.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
             [
@@ -163,8 +165,7 @@ class _Run:
             betas=(0.9, 0.95),
             foreach=True,
         )
-        grid = config.encoder.grid
-        shape = (config.clip_frames // config.encoder.tubelet, grid, grid)
+        shape = (config.clip_frames // encoder.tubelet, encoder.grid, encoder.grid)
         self._masks = [
             BlockMasks(shape, hidden, duration=config.block_duration) for hidden in config.hidden
         ]
@@ -199,7 +200,7 @@ class _Run:
 
     def save(self, step: int) -> None:
         state = {
-            "config": json.dumps(asdict(self._config)),
+            "config": json.dumps(self._settings),
             "step": step,
             "objective": self._objective.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -219,7 +220,7 @@ class _Run:
             raise UserError(
                 f"{path} is damaged and the run cannot go on ({error}). Delete it to start afresh."
             ) from error
-        own: dict[str, Any] = json.loads(json.dumps(asdict(self._config)))
+        own: dict[str, Any] = json.loads(json.dumps(self._settings))
         changed = sorted(name for name in own if own[name] != settings.get(name))
         if changed:
             raise UserError(
@@ -236,6 +237,6 @@ def _alarm(report: LatentReport, step: int, config: PretrainingConfig) -> None:
     if step > config.warmup * config.steps and not report.rank >= config.min_rank:
         raise UserError(
             f"Pretraining collapsed at step {step}: effective rank {report.rank:.1f} of "
-            f"{config.encoder.width}, expected at least {config.min_rank:g}. "
+            f"{report.width}, expected at least {config.min_rank:g}. "
             "Raise variance_weight or covariance_weight, or lower learning_rate."
         )

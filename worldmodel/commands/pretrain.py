@@ -1,0 +1,92 @@
+"""``worldmodel pretrain``: train the video encoder by masked latent prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import MISSING
+
+from worldmodel.data.dataset import Dataset
+from worldmodel.data.frames import decoded_frames
+from worldmodel.data.windows import episode_split, window_starts
+from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.pretraining.clips import ClipSampler
+from worldmodel.pretraining.probe import LatentProbe
+from worldmodel.pretraining.trainer import PretrainingConfig, pretrain
+
+__all__ = ["PretrainConfig", "run"]
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings.
+
+    Attributes:
+        data: Folder of a LeRobotDataset v3.0.
+        out: Folder of the encoder checkpoint. A killed run continues there.
+        encoder: Sizes of the encoder.
+        training: How it is trained; ``training.steps=0`` saves a random encoder.
+        camera: Which camera; may be left out when there is only one.
+        cache: Folder of the decoded frames.
+        holdout: Share of the episodes kept for the probe.
+        frame_stride: Recorded frames from one frame of a clip to the next.
+        device: ``cpu``, ``cuda`` or ``auto``.
+    """
+
+    data: Path = MISSING
+    out: Path = MISSING
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    training: PretrainingConfig = field(default_factory=PretrainingConfig)
+    camera: str | None = None
+    cache: Path = Path("runs/cache")
+    holdout: float = 0.1
+    frame_stride: int = 1
+    device: str = "auto"
+
+
+def run(config: PretrainConfig) -> None:
+    """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
+    size = config.encoder.image_size
+    dataset = Dataset.open(config.data, config.camera)
+    dataset.require(image_size=(size, size))
+    frames = decoded_frames(dataset, config.cache)
+    train, held_out = episode_split(dataset.num_episodes, config.holdout)
+    clip_frames = config.training.clip_frames
+    firsts = window_starts(dataset, train, clip_frames, config.frame_stride)
+    report = pretrain(
+        config.encoder,
+        config.training,
+        ClipSampler(frames, firsts, clip_frames, config.frame_stride),
+        LatentProbe.draw(
+            frames,
+            window_starts(dataset, train, 1),
+            window_starts(dataset, held_out, 1),
+            probed_positions(dataset),
+        ),
+        Path(config.out),
+        _device(config.device),
+    )
+    figures = ", ".join(f"{name} {value:.2f}" for name, value in report.metrics().items())
+    print(f"{config.out}: {figures}")
+
+
+def probed_positions(dataset: Dataset) -> dict[str, NDArray[np.float32]]:
+    """What a probe reads from frames, m: objects on the table, and the gripper."""
+    positions: dict[str, NDArray[np.float32]] = {}
+    if dataset.objects is not None:
+        for index in range(dataset.objects.shape[1] // 3):
+            name = f"object{index or ''}"
+            positions[name] = dataset.objects[:, 3 * index : 3 * index + 2]
+    if dataset.states.shape[1] >= 3:
+        positions["gripper"] = dataset.states[:, :3]
+    return positions
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,0 +1,163 @@
+"""The V-JEPA 2-AC predictor in any size: a frame-causal transformer over patch tokens.
+
+Implements the action-conditioned predictor of V-JEPA 2-AC (Assran et al. 2025, section 3.1) with
+its parameter names. Every frame contributes ``[action, state, patches]``; tokens attend to their
+own frame and to earlier ones; action and state tokens are rotated in time only.
+
+Shapes: B rows, T frames, N patches of width D per frame, A action, P state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.nn.attention import KeyValueCache
+from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
+from worldmodel.nn.rope import rotation_table, token_positions
+from worldmodel.predictors.scaling import ActionScaling, StateFeatures
+
+__all__ = ["Caches", "TokenPredictor", "TokenPredictorConfig"]
+
+Caches = list[KeyValueCache]
+"""One per block."""
+
+
+@dataclass(frozen=True)
+class TokenPredictorConfig:
+    """Sizes, and where V-JEPA 2-AC is followed to the letter.
+
+    Attributes:
+        tokens: N, patches of a (square) frame.
+        token_width: D, their width.
+        action_width: A.
+        state_width: P.
+        width: Of the transformer.
+        depth: Its blocks.
+        heads: Its attention heads.
+        mlp_ratio: Hidden width of the MLPs over ``width``.
+        context_frames: Most frames that a rollout starts from; no longer than in training.
+        residual: Predict the change of the latents; V-JEPA 2-AC predicts the latents themselves.
+        raw_states: Feed states as they are, like V-JEPA 2-AC, instead of standardised with sine
+            and cosine of the angles.
+        tiled_rope: Rotary layout of Meta's released weights; see ``rotation_table``.
+    """
+
+    tokens: int = 64
+    token_width: int = 128
+    action_width: int = 7
+    state_width: int = 7
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    mlp_ratio: float = 4.0
+    context_frames: int = 2
+    residual: bool = True
+    raw_states: bool = False
+    tiled_rope: bool = False
+
+    def __post_init__(self) -> None:
+        if isqrt(self.tokens) ** 2 != self.tokens:
+            raise ValueError(f"Expected a square number of tokens per frame, got {self.tokens}.")
+
+
+class TokenPredictor(nn.Module):
+    """Latents, actions and states of frames to the latents of the frames that follow.
+
+    Actions and states come in physical units; statistics travel as buffers.
+    """
+
+    def __init__(self, config: TokenPredictorConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.scale_actions = ActionScaling(config.action_width)
+        self.state_features = StateFeatures(config.state_width)
+        state_inputs = config.state_width if config.raw_states else self.state_features.width
+        self.predictor_embed = nn.Linear(config.token_width, width)
+        self.action_encoder = nn.Linear(config.action_width, width)
+        self.state_encoder = nn.Linear(state_inputs, width)
+        self.predictor_blocks = nn.ModuleList(
+            Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth)
+        )
+        self.predictor_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.predictor_proj = nn.Linear(width, config.token_width)
+        initialise(self, self.predictor_blocks)
+
+    def forward(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        """Teacher forcing: every frame's successor, from that frame and the earlier ones.
+
+        Args:
+            latents: ``[B, T, N, D]``.
+            actions: The action applied at each frame, ``[B, T, A]``.
+            states: ``[B, T, P]``.
+
+        Returns:
+            Layer-normed predictions ``[B, T, N, D]``; the one at t is of frame t + 1.
+        """
+        frames, per_frame = latents.shape[1], latents.shape[2] + 2
+        of_frame = torch.arange(frames, device=latents.device).repeat_interleave(per_frame)
+        causal = of_frame.unsqueeze(1) >= of_frame
+        return self._predict(latents, actions, states, 0, causal, None)
+
+    def prefill(self, latents: Tensor, actions: Tensor, states: Tensor) -> Caches:
+        """Keys and values of frames whose actions are known, for ``advance``; shapes as above."""
+        caches = [KeyValueCache() for _ in self.predictor_blocks]
+        for t in range(latents.shape[1]):
+            self.advance(latents[:, t], actions[:, t], states[:, t], t, caches)
+        return caches
+
+    def advance(
+        self, latents: Tensor, actions: Tensor, states: Tensor, time: int, caches: Caches
+    ) -> Tensor:
+        """The frame after the newest one.
+
+        The newest frame sees every key, so that no mask is needed.
+
+        Args:
+            latents: Of the newest frame, ``[B, N, D]``.
+            actions: Applied at it, ``[B, A]``.
+            states: ``[B, P]``.
+            time: Its index since the start of the context.
+            caches: Of the frames before it; the newest frame is added in place.
+
+        Returns:
+            Layer-normed latents ``[B, N, D]``.
+        """
+        newest = (latents.unsqueeze(1), actions.unsqueeze(1), states.unsqueeze(1))
+        return self._predict(*newest, time, None, caches).squeeze(1)
+
+    def _predict(
+        self,
+        latents: Tensor,
+        actions: Tensor,
+        states: Tensor,
+        first: int,
+        mask: Tensor | None,
+        caches: Caches | None,
+    ) -> Tensor:
+        config = self.config
+        frames, side = latents.shape[1], isqrt(latents.shape[2])
+        if not config.raw_states:
+            states = self.state_features(states)
+        action_tokens = self.action_encoder(self.scale_actions(actions)).unsqueeze(2)
+        state_tokens = self.state_encoder(states).unsqueeze(2)
+        patches = self.predictor_embed(latents)
+        x = torch.cat((action_tokens, state_tokens, patches), dim=2).flatten(1, 2)
+
+        ids = torch.arange(first * side * side, (first + frames) * side * side, device=x.device)
+        grid = token_positions(ids, side, side).unflatten(0, (frames, -1))
+        # At row and column 0, action and state tokens are rotated in time only.
+        conditions = grid[:, :1].expand(-1, 2, -1)
+        positions = torch.cat((conditions, grid), dim=1).flatten(0, 1)
+        head_dim = config.width // config.heads
+        rotation = rotation_table(positions, head_dim, tiled=config.tiled_rope)
+
+        for index, block in enumerate(self.predictor_blocks):
+            x = block(x, rotation, mask, caches[index] if caches is not None else None)
+        x = x.unflatten(1, (frames, -1))[:, :, 2:]
+        change = self.predictor_proj(self.predictor_norm(x))
+        return normalise(latents + change if config.residual else change)
