@@ -112,16 +112,16 @@ def _sweep(command: str, overrides: Sequence[str]) -> None:
 def _print_help(command: str, overrides: Sequence[str]) -> None:
     import inspect
 
-    from omegaconf import OmegaConf
-
-    from worldmodel.commands.configuration import composed, load, options
+    from worldmodel.commands.configuration import assignments, composed, load, options
 
     config, _ = load(command)
     print(f"worldmodel {command}: {COMMANDS[command].summary}\n")
     print(inspect.getdoc(config), end="\n\n")
     for group in COMMANDS[command].groups:
         print(f"{group}={'|'.join(options(group))}")
-    print(f"\nDefaults:\n{OmegaConf.to_yaml(composed(command, overrides))}", end="")
+    print("\nDefaults:")
+    for assignment in assignments(composed(command, overrides)):
+        print(f"    {assignment}")
 
 
 def _one_line(error: Exception) -> str:

@@ -149,21 +149,21 @@ def test_later_populations_narrow_down_to_the_floor_and_not_below(point):
     config = replace(SMALL, samples=400, iterations=12, min_std=0.04)
     point.solve(point.problem(torch.tensor([[0.1, 0.0, 0.0]]), world), config)
     spread = [population.std(1).mean() for population in world.candidates]
-    assert spread[3] < spread[0]
+    assert spread[3] < 0.75 * spread[0]
     # Less a few per cent for the mean, which is a candidate without noise.
     assert spread[-1] > 0.9 * 0.04 * 0.05
 
 
 def test_momentum_mixes_the_old_mean_and_spread_with_the_elites(point):
     world = point.World()
-    config = replace(SMALL, samples=4000, elites=400, std=0.2, momentum=0.8, iterations=2)
+    config = replace(SMALL, samples=4000, elites=400, std=0.2, momentum=0.5, iterations=2)
     problem = point.problem(torch.tensor([[0.02, 0.0, 0.0]]), world)
     point.solve(problem, config)
     first, second = (population[0] for population in world.candidates)
     energy, _ = problem.energy(world.rollout(problem.latents, problem.states, first[None]))
     elites = first[energy[0].topk(400, largest=False).indices]
-    torch.testing.assert_close(second[-1], 0.2 * elites.mean(0))
-    spread = 0.2 * elites.std(0) + 0.8 * 0.2 * 0.05
+    torch.testing.assert_close(second[-1], 0.5 * elites.mean(0))
+    spread = 0.5 * elites.std(0) + 0.5 * 0.2 * 0.05
     torch.testing.assert_close(second.std(0), spread, rtol=0.06, atol=0)
 
 

@@ -113,14 +113,14 @@ class Subject:
 def load_subject(checkpoint: str, device: torch.device) -> Subject:
     """The world of a checkpoint, with its value as goal energy, its doubts and its prior."""
     world = load_world(checkpoint).to(device)
-    model = world.predictor
-    doubt = Disagreement(model.disagreement_q90, model.disagreement_q99)
+    quantiles = world.disagreement_quantiles
+    doubt = None if quantiles is None else Disagreement(*quantiles)
 
     def objective(goal_latents: Tensor) -> Objective:
         energy = TotalEnergy(world.goal_energy(goal_latents), doubt)
         return Objective(energy, world.prior(goal_latents))
 
-    sizes = model.config
+    sizes = world.predictor.config
     return Subject(world, objective, world.image_size, sizes.action_width, sizes.state_width)
 
 

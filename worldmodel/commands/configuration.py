@@ -24,7 +24,7 @@ from omegaconf.errors import (
 from worldmodel.commands.registry import COMMANDS, SCHEMAS
 from worldmodel.errors import UserError
 
-__all__ = ["composed", "explained", "load", "options", "typed"]
+__all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
 
 
 def load(name: str) -> tuple[type[Any], Callable[[Any], None]]:
@@ -72,6 +72,18 @@ def typed(config: DictConfig) -> Any:
         raise UserError(f"{error.full_key}: {_first_line(error)}") from error
     except dataclasses.FrozenInstanceError as error:
         raise UserError(f"{error}: use key=value without + for the keys that exist") from error
+
+
+def assignments(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of a configuration with its value, in the form in which it can be overridden."""
+    for key in map(str, config):
+        if OmegaConf.is_missing(config, key):
+            yield f"{prefix}{key}=…  (required)"
+        elif isinstance(value := config[key], DictConfig):
+            yield from assignments(value, f"{prefix}{key}.")
+        else:
+            shown = str(value).lower() if isinstance(value, bool) else value
+            yield f"{prefix}{key}={'null' if value is None else shown}"
 
 
 def options(group: str) -> list[str]:

@@ -53,6 +53,7 @@ class PlanConfig:
         checkpoint: Folder of a world checkpoint, or ``default``.
         episodes: How many.
         seed: Of the first episode, and of the search.
+        threads: CPU threads of the model; small models gain nothing from a second one.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
         videos: Episodes, from the first on, to write an mp4 of.
         goal: Path of an image to pursue in place of the task's goal; success is then unknown.
@@ -68,6 +69,7 @@ class PlanConfig:
     checkpoint: str = "default"
     episodes: int = 100
     seed: int = 0
+    threads: int = 1
     batch: int = 1
     videos: int = 8
     goal: str | None = None
@@ -77,7 +79,7 @@ class PlanConfig:
     oracle: OracleConfig = field(default_factory=OracleConfig)
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "batch", "baseline_batch"):
+        for name in ("episodes", "threads", "batch", "baseline_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         chosen(self.baselines)
@@ -95,6 +97,7 @@ def run(cfg: PlanConfig) -> None:
         UserError: The checkpoint, the goal image or the output folder cannot be used.
     """
     out = _writable(Path(cfg.out))
+    torch.set_num_threads(cfg.threads)
     world = load_world(cfg.checkpoint)
     goal = None if cfg.goal is None else read_goal(Path(cfg.goal), world.image_size)
     task: TaskConfig = cfg.task if goal is None else replace(cfg.task, stage_steps=())
@@ -129,7 +132,7 @@ def run(cfg: PlanConfig) -> None:
             "goal_source": "the task's scripted behaviour" if cfg.goal is None else cfg.goal,
             "seed_offset": SEED_OFFSET,
             "batch": cfg.batch,
-            "threads": torch.get_num_threads(),
+            "threads": cfg.threads,
             "plan_ms": "from images in to actions out, per plan; the process' first is left out",
         },
         "episodes": [episode_record(episode) for episode in episodes],

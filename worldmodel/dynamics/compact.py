@@ -101,12 +101,12 @@ def train_compact(
     model.eval()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def planning_latents(model: CompactPredictor, tokens: Tensor, batch: int = 2048) -> Tensor:
     """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``."""
     model.eval()
     parts = [model.head(tokens[i : i + batch].float()) for i in range(0, len(tokens), batch)]
-    return torch.cat(parts).clone()
+    return torch.cat(parts)
 
 
 class _Stages:

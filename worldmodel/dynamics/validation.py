@@ -48,7 +48,8 @@ def _futures(
     firsts = firsts[torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))]
     frames = firsts[:windows, None] + stride * torch.arange(steps + 1)
     features = model.state_features(data.states[frames])
-    chunks = model.scale_actions(data.actions[frames[..., None] + torch.arange(stride)]).flatten(-2)
+    taken = data.actions[frames[:, :-1, None] + torch.arange(stride)]
+    chunks = model.scale_actions(taken).flatten(-2)
     hidden = latents[frames[:, 0]].expand(model.config.members, -1, -1)
     imagined: list[Tensor] = []
     for k in range(steps):

@@ -63,12 +63,6 @@ class CompactWorld(nn.Module):
             return None
         return self.predictor.disagreement_q90, self.predictor.disagreement_q99
 
-    @property
-    def disagreement_quantiles(self) -> tuple[Tensor, Tensor] | None:
-        """Held-out 90 % and 99 % quantiles of disagreement per imagined step; None for one member."""
-        model = self.predictor
-        return (model.disagreement_q90, model.disagreement_q99) if model.config.members > 1 else None
-
     def encode(self, frames: Tensor) -> Tensor:
         """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.predictor.head(self.encoder.encode(frames)).unsqueeze(2)

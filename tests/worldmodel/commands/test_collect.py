@@ -11,14 +11,14 @@ from worldmodel.errors import UserError
 
 def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
     task = TaskConfig("push")
-    run(CollectConfig(task, episodes=2, length=4, image_size=48, out=str(tmp_path), seed=5))
+    run(CollectConfig(task, episodes=2, length=4, image_size=64, out=str(tmp_path), seed=5))
     from envs.exploration import collect_episode
 
     dataset = Dataset.open(tmp_path)
     assert dataset.fps == 5
     assert dataset.seeds.tolist() == [5, 6]
     assert len(dataset.action_names) == len(dataset.state_names) == 7
-    episode = collect_episode("push", 6, 4, 48)
+    episode = collect_episode("push", 6, 4, 64)
     assert np.array_equal(dataset.actions[4:], episode.actions)
     assert np.array_equal(dataset.states[4:], episode.states)
     assert np.array_equal(dataset.objects[4:], episode.objects)

@@ -122,13 +122,22 @@ def test_a_rerun_with_other_settings_is_refused(collected, collect_synthetic, ch
     assert Dataset.open(collected).fingerprint() == before
 
 
-def test_more_episodes_extend_a_dataset_and_a_lost_file_is_made_again(
+def test_settings_may_change_while_there_is_no_episode(collect_synthetic, tmp_path):
+    with pytest.raises(UserError, match="seed 10"):
+        collect_synthetic(tmp_path, length=7, workers=1)
+    collect_synthetic(tmp_path, episodes=1, workers=1)
+    assert Dataset.open(tmp_path).num_frames == 6
+
+
+def test_more_episodes_extend_a_dataset_and_a_damaged_shard_is_made_again(
     collected, collect_synthetic, copied, tmp_path
 ):
     layout.video_file(copied, 0, "observation.images.front").unlink()
+    data = layout.data_file(copied, 1)
+    data.write_bytes(data.read_bytes()[:100])
     log = tmp_path / "log"
-    collect_synthetic(copied, episodes=7, make_episode=partial(logged, log=str(log)))
-    assert sorted(map(int, log.read_text().split())) == [10, 11, 14, 15, 16]
+    collect_synthetic(copied, episodes=7, workers=1, make_episode=partial(logged, log=str(log)))
+    assert sorted(map(int, log.read_text().split())) == [10, 11, 12, 13, 14, 15, 16]
     before, after = Dataset.open(collected), Dataset.open(copied)
     assert after.lengths.tolist() == [6] * 7
     assert np.array_equal(after.actions[:30], before.actions)

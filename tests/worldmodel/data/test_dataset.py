@@ -47,7 +47,7 @@ def decoded(frames):
 def foreign(tmp_path):
     """A dataset laid out as LeRobot does it: files cut by size, AV1, no seeds, odd dtypes."""
     lengths, fps, key = [12, 7, 20, 9], 7.5, "observation.images.top"
-    data_files, video_files = [0, 0, 0, 1], [0, 0, 1, 1]
+    data_files, video_files = [1, 1, 1, 0], [0, 0, 1, 1]
     rows, clock = [], [0.0, 0.0]
     for e, (n, v) in enumerate(zip(lengths, video_files, strict=True)):
         start, clock[v] = clock[v], clock[v] + n / fps

@@ -1,0 +1,116 @@
+"""Training the compact predictor teaches it the world, the way to goals, and its own doubts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from worldmodel.dynamics.compact import CompactTraining, planning_latents, train_compact
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.validation import calibrate, open_loop
+from worldmodel.errors import UserError
+from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.training_log import TrainingLog
+
+SIZES = CompactConfig(
+    tokens=4,
+    token_width=8,
+    action_width=1,
+    state_width=1,
+    latent_width=4,
+    code_width=2,
+    width=32,
+    depth=2,
+    head_width=32,
+)
+SHORT = CompactTraining(
+    head_steps=250,
+    dynamics_steps=250,
+    code_steps=250,
+    value_steps=500,
+    head_batch=64,
+    dynamics_batch=64,
+    code_batch=128,
+    value_batch=128,
+)
+
+
+def _trained(data: Recordings, folder: Path) -> CompactPredictor:
+    torch.manual_seed(0)
+    model = CompactPredictor(SIZES)
+    with TrainingLog(folder, "train", total=SHORT.steps) as log:
+        train_compact(model, data, SHORT, log)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> CompactPredictor:
+    return _trained(data, tmp_path_factory.mktemp("run"))
+
+
+def test_imagined_futures_beat_copying_the_last_frame(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    found = open_loop(model, data, planning_latents(model, data.latents), windows=200)
+    assert found.control_steps == (2, 4, 6, 8)
+    for imagined, copied in zip(found.latent_error, found.copy_error, strict=True):
+        assert imagined < 0.5 * copied
+
+
+def test_value_falls_with_the_distance_to_the_goal(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    latents = planning_latents(model, data.latents)
+    codes, features = model.goal_code(latents), model.state_features(data.states)
+    assert data.objects is not None
+    places = data.objects[:, 0]
+    goal = int(places.argmax())
+    value = model.value(codes, features, codes[goal].expand_as(codes))
+    distance = (places - places[goal]).abs()
+    near, far = value[distance < 0.2].mean(), value[distance > 1.0].mean()
+    assert near > far + 1.0
+
+
+def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
+    latents = planning_latents(model, data.latents)
+    codes, features = model.goal_code(latents), model.state_features(data.states)
+    assert data.objects is not None
+    places = data.objects[:, 0]
+    middle = places.abs() < 0.2
+    for goal, sign in ((int(places.argmax()), 1), (int(places.argmin()), -1)):
+        codes_to = codes[goal].expand_as(codes)[middle]
+        actions = model.prior(codes[middle], features[middle], codes_to)
+        assert float((sign * actions[:, 0] > 0).float().mean()) > 0.8
+
+
+def test_calibration_stores_the_held_out_quantiles(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    calibrate(model, data, planning_latents(model, data.latents), windows=50)
+    assert bool((model.disagreement_q90 > 0).all())
+    assert bool((model.disagreement_q99 > model.disagreement_q90).all())
+    assert model.disagreement_q90[3] > model.disagreement_q90[0]
+
+
+def test_the_same_seed_trains_the_same_model(data: Recordings, tmp_path: Path) -> None:
+    one, two = _trained(data, tmp_path / "one"), _trained(data, tmp_path / "two")
+    for first, second in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_no_stage_reads_held_out_episodes_or_privileged_positions(
+    model: CompactPredictor, data: Recordings, tmp_path: Path
+) -> None:
+    latents = data.latents.clone()
+    latents[data.rows(data.held_out)] = 7.0
+    other = _trained(replace(data, latents=latents, objects=None), tmp_path)
+    for first, second in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_windows_longer_than_every_episode_are_refused(data: Recordings) -> None:
+    with pytest.raises(UserError, match="at least 31 frames"):
+        data.rows(data.train, 31)

@@ -1,0 +1,132 @@
+"""The compact predictor keeps what planners expect of a world."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.predictors.compact_world import CompactWorld
+
+B, S, H, A, Z = 2, 5, 8, 7, 6
+
+
+def _world(members: int = 3) -> CompactWorld:
+    torch.manual_seed(0)
+    encoder = VideoTransformer(
+        EncoderConfig(image_size=24, patch_size=12, width=16, depth=1, heads=2)
+    )
+    sizes = CompactConfig(
+        tokens=4, token_width=16, latent_width=Z, width=16, depth=1, head_width=16, members=members
+    )
+    predictor = CompactPredictor(sizes)
+    predictor.scale_actions.fit(0.03 * torch.randn(50, A))
+    predictor.state_features.fit(torch.rand(50, 7))
+    return CompactWorld(FrozenEncoder(encoder), predictor)
+
+
+@pytest.fixture(scope="module")
+def world() -> CompactWorld:
+    return _world()
+
+
+@pytest.fixture(scope="module")
+def context(world: CompactWorld) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.randint(0, 256, (B, 1, 24, 24, 3), generator=generator, dtype=torch.uint8)
+    return world.encode(frames), torch.rand(B, 1, 7, generator=generator)
+
+
+def _actions() -> torch.Tensor:
+    return 0.03 * torch.randn(B, S, H, A, generator=torch.Generator().manual_seed(2))
+
+
+def test_shapes_are_those_of_the_protocol(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    latents, states = context
+    assert latents.shape == (B, 1, 1, Z)
+    imagined = world.rollout(latents, states, _actions())
+    assert imagined.latents.shape == (B, S, H // 2, 1, Z)
+    assert imagined.states.shape == (B, S, H // 2, 7)
+    assert imagined.disagreement is not None
+    assert imagined.disagreement.shape == (B, S, H // 2)
+    assert world.goal_energy(latents[:, 0])(imagined).shape == (B, S)
+
+
+def test_the_past_does_not_see_the_future(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    actions = _actions()
+    changed = actions.clone()
+    changed[:, :, 4:] = 0.0
+    before, after = (world.rollout(*context, a) for a in (actions, changed))
+    assert torch.equal(before.latents[:, :, :2], after.latents[:, :, :2])
+    assert not torch.equal(before.latents[:, :, 2], after.latents[:, :, 2])
+
+
+def test_a_batch_imagines_what_its_episodes_would_alone(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    latents, states = context
+    together = world.rollout(latents, states, _actions())
+    for b in range(B):
+        alone = world.rollout(latents[b : b + 1], states[b : b + 1], _actions()[b : b + 1])
+        torch.testing.assert_close(alone.latents[0], together.latents[b])
+
+
+def test_the_mean_and_spread_are_those_of_the_members(
+    context: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    world = _world()
+    full = world.rollout(*context, _actions()[:, :, :2])
+    alone = []
+    for member in range(3):
+        single = _world(members=1)
+        parts = [*single.predictor.dynamics.weights, *single.predictor.dynamics.biases]
+        wholes = [*world.predictor.dynamics.weights, *world.predictor.dynamics.biases]
+        for part, whole in zip(parts, wholes, strict=True):
+            part.copy_(whole[member : member + 1])
+        single.predictor.scale_actions.load_state_dict(world.predictor.scale_actions.state_dict())
+        single.predictor.state_features.load_state_dict(world.predictor.state_features.state_dict())
+        alone.append(single.rollout(*context, _actions()[:, :, :2]))
+        assert alone[-1].disagreement is None
+    members = torch.stack([imagined.latents for imagined in alone])
+    torch.testing.assert_close(full.latents, members.mean(0))
+    assert full.disagreement is not None
+    torch.testing.assert_close(full.disagreement, members.var(0, correction=0).mean((-1, -2)))
+
+
+def test_the_first_proposal_is_the_prior_itself_and_the_others_are_spread(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    latents, states = context
+    prior = world.prior(latents[:, 0])
+    runs = [
+        prior(latents, states, samples=4, horizon=H, generator=torch.Generator().manual_seed(s))
+        for s in (0, 1)
+    ]
+    assert runs[0].shape == (B, 4, H, A)
+    assert torch.equal(runs[0][:, 0], runs[1][:, 0])
+    assert not torch.equal(runs[0][:, 1], runs[1][:, 1])
+
+
+def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
+    goal = torch.zeros(B, 1, Z)
+    energy = world.goal_energy(goal)
+    near, far = torch.zeros(Z), torch.full((Z,), 3.0)
+    paths = torch.stack([torch.stack([near, far]), torch.stack([far, near])])
+
+    class _Path:
+        latents = paths[None, :, :, None].expand(B, -1, -1, -1, -1)
+        states = torch.zeros(B, 2, 2, 7)
+
+    one, other = energy(_Path()).unbind(1)
+    model = world.predictor
+    zero = model.state_features(torch.zeros(B, 7))
+    codes = model.goal_code(torch.stack([near, far]))
+    values = [model.value(c.expand(B, -1), zero, energy._goals) for c in codes]
+    torch.testing.assert_close(one, -(values[0] + 2 * values[1]) / 3)
+    torch.testing.assert_close(other, -(values[1] + 2 * values[0]) / 3)
