@@ -43,8 +43,8 @@ def test_overrides_reach_the_command_as_its_typed_config(ran):
 
 
 def test_a_task_decides_what_planners_search_over_unless_told_otherwise(ran):
-    main("plan out=o task=grasp".split())
-    main("plan out=o task=grasp planner.active_dims=[2]".split())
+    main(["plan", "out=o", "task=grasp"])
+    main(["plan", "out=o", "task=grasp", "planner.active_dims=[2]"])
     assert [config.planner.active_dims for config in ran] == [(0, 1, 2, 6), (2,)]
 
 
@@ -54,7 +54,7 @@ def test_a_single_run_leaves_nothing_behind_in_the_working_directory(ran, tmp_pa
 
 
 def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(ran, tmp_path):
-    assert main("plan -m out=sweep task=reach,push seed=1,2".split()) == 0
+    assert main(["plan", "-m", "out=sweep", "task=reach,push", "seed=1,2"]) == 0
     assert [(config.task.name, config.seed) for config in ran] == [
         ("reach", 1),
         ("reach", 2),

@@ -1,7 +1,8 @@
 """``worldmodel bench``: measure plan latency and write ``latency.json``.
 
 A row is one planner at one size of search. ``cem`` is the planner of this project; ``plain`` is
-textbook CEM on the same world in the same run, so that their ratio means something.
+textbook CEM on the same world in the same run, so that their ratio means something. ``cem-tokens``
+and ``plain-tokens`` are the same pair on patch tokens, where there is a cache to do without.
 """
 
 from __future__ import annotations
@@ -9,26 +10,25 @@ from __future__ import annotations
 import itertools
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import MISSING
-from torch import Tensor
 from tqdm import tqdm
 
-from planners import CEM, CEMConfig, Disagreement, Objective, TotalEnergy, World
+from planners import CEM, CEMConfig, Planner
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
+from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
 from worldmodel.weights.world import load_world
 
-__all__ = ["BenchConfig", "Subject", "run"]
+__all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ACTION_LIMIT = 0.05  # m; latency does not depend on it
@@ -36,17 +36,68 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class BenchConfig:
-    """What to measure.
+class Grid:
+    """Sizes of search; every combination is measured.
 
     Attributes:
-        out: Folder for ``latency.json``; rows appear there as they are measured.
-        checkpoint: World checkpoint: a folder, or ``default`` for the shipped one.
-        planner: Settings of CEM; the lists below override its sizes.
         samples: Candidates per iteration.
         horizon: Control steps looked ahead.
         iterations: CEM iterations.
         episodes: Episodes planned at once.
+    """
+
+    samples: tuple[int, ...] = (48, 96, 192)
+    horizon: tuple[int, ...] = (4, 8)
+    iterations: tuple[int, ...] = (3,)
+    episodes: tuple[int, ...] = (1,)
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "horizon", "iterations", "episodes"):
+            sizes = getattr(self, name)
+            if not sizes or min(sizes) < 1:
+                raise ValueError(f"Expected {name} to list sizes of at least 1, got {list(sizes)}")
+
+    def searches(self, planner: CEMConfig) -> list[CEMConfig]:
+        """The planner's settings at every size; what exceeds a smaller size shrinks with it."""
+        sizes = itertools.product(self.samples, self.horizon, self.iterations)
+        return [
+            replace(
+                planner,
+                samples=samples,
+                horizon=horizon,
+                iterations=iterations,
+                elites=min(planner.elites, samples),
+                proposals=min(planner.proposals, samples),
+                execute=min(planner.execute, horizon),
+            )
+            for samples, horizon, iterations in sizes
+        ]
+
+
+@dataclass(frozen=True)
+class TokenGrid(Grid):
+    """Sizes of search over patch tokens, which cost far more per rollout.
+
+    Attributes:
+        checkpoint: Token world: a folder; ``random`` for untrained weights on the encoder of the
+            other checkpoint, which take as long; null to leave tokens out.
+    """
+
+    checkpoint: str | None = RANDOM
+    samples: tuple[int, ...] = (16,)
+    horizon: tuple[int, ...] = (8,)
+    iterations: tuple[int, ...] = (1,)
+
+
+@dataclass(frozen=True)
+class BenchConfig(Grid):
+    """What to measure, over the sizes of ``Grid``.
+
+    Attributes:
+        out: Folder for ``latency.json``; rows appear there as they are measured.
+        checkpoint: World checkpoint: a folder, or ``default`` for the shipped one.
+        planner: Settings of CEM, but for its sizes.
+        tokens: The same for a world of patch tokens.
         plain: Measure the plain baseline beside each row.
         plans: Timed plans per row.
         warmup: Plans before them.
@@ -58,10 +109,7 @@ class BenchConfig:
     out: str = MISSING
     checkpoint: str = "default"
     planner: CEMConfig = field(default_factory=CEMConfig)
-    samples: tuple[int, ...] = (48, 96, 192)
-    horizon: tuple[int, ...] = (4, 8)
-    iterations: tuple[int, ...] = (3,)
-    episodes: tuple[int, ...] = (1,)
+    tokens: TokenGrid = field(default_factory=TokenGrid)
     plain: bool = True
     plans: int = 200
     warmup: int = 10
@@ -70,126 +118,89 @@ class BenchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.dtype not in DTYPES:
             raise ValueError(f"Expected dtype to be one of {', '.join(DTYPES)}, got '{self.dtype}'")
         for name in ("plans", "warmup"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
-        for name in ("samples", "horizon", "iterations", "episodes"):
-            sizes = getattr(self, name)
-            if not sizes or min(sizes) < 1:
-                raise ValueError(f"Expected {name} to list sizes of at least 1, got {list(sizes)}")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A world to plan in, and what to plan for.
-
-    Attributes:
-        world: On the device to be measured.
-        objective: From goal latents ``[B, N, D]``.
-        image_size: Side of the frames it takes.
-        action_width: A.
-        state_width: P.
-    """
-
-    world: World
-    objective: Callable[[Tensor], Objective]
-    image_size: int
-    action_width: int
-    state_width: int
-
-    @torch.inference_mode()
-    def workload(self, episodes: int, device: torch.device, seed: int) -> Workload:
-        """Random frames and goals: what they show makes no difference to the time."""
-        noise = torch.Generator().manual_seed(seed)
-        shape = (2, episodes, 1, self.image_size, self.image_size, 3)
-        frames, goals = torch.randint(256, shape, generator=noise, dtype=torch.uint8).to(device)
-        objective = self.objective(self.world.encode(goals)[:, 0])
-        states = torch.randn(episodes, 1, self.state_width, generator=noise).to(device)
-        return Workload(self.world, objective, frames, states)
-
-
-def load_subject(checkpoint: str, device: torch.device) -> Subject:
-    """The world of a checkpoint, with its value as goal energy, its doubts and its prior."""
-    world = load_world(checkpoint).to(device)
-    quantiles = world.disagreement_quantiles
-    doubt = None if quantiles is None else Disagreement(*quantiles)
-
-    def objective(goal_latents: Tensor) -> Objective:
-        energy = TotalEnergy(world.goal_energy(goal_latents), doubt)
-        return Objective(energy, world.prior(goal_latents))
-
-    sizes = world.predictor.config
-    return Subject(world, objective, world.image_size, sizes.action_width, sizes.state_width)
 
 
 def run(cfg: BenchConfig) -> None:
     """Measure every row, print a table and write ``latency.json``.
 
     Raises:
-        UserError: The device is not there, the output cannot be written, a size fits no plan or
-            the checkpoint is not intact.
+        UserError: The device is not there, the output cannot be written, or a checkpoint is not
+            intact.
+        ValueError: The horizon does not fit the world's stride.
     """
     path = _writable(Path(cfg.out)) / "latency.json"
-    device, dtype = _device(cfg.device), DTYPES[cfg.dtype]
-    searches = _searches(cfg)
-    subject = load_subject(cfg.checkpoint, device)
+    device = _device(cfg.device)
+    world = load_world(cfg.checkpoint).to(device)
+    benches = [_Bench(cfg, cfg, compact_subject(world), device, "")]
+    if cfg.tokens.checkpoint is not None:
+        tokens = token_subject(cfg.tokens.checkpoint, world.encoder, device)
+        benches.append(_Bench(cfg, cfg.tokens, tokens, device, "-tokens"))
     report: dict[str, Any] = {
         "device": _device_name(device),
         "dtype": cfg.dtype,
-        "ceiling_gflops": matmul_ceiling(device, dtype),
+        "ceiling_gflops": matmul_ceiling(device, DTYPES[cfg.dtype]),
         "rows": [],
     }
-    for row in tqdm(_rows(cfg, subject, searches, device), total=_count(cfg, searches), unit="row"):
-        report["rows"].append(row)
-        write_json(path, report)
+    with tqdm(total=sum(map(len, benches)), unit="row") as progress:
+        for row in itertools.chain.from_iterable(bench.rows() for bench in benches):
+            report["rows"].append(row)
+            write_json(path, report)
+            progress.update()
     print(table(report))
     print(f"Written to {path}")
 
 
-def _searches(cfg: BenchConfig) -> list[CEMConfig]:
-    """The planner's settings at every size; what exceeds a smaller size shrinks with it."""
-    searches: list[CEMConfig] = []
-    for samples, horizon, iterations in itertools.product(cfg.samples, cfg.horizon, cfg.iterations):
-        search = replace(
-            cfg.planner,
-            samples=samples,
-            horizon=horizon,
-            iterations=iterations,
-            elites=min(cfg.planner.elites, samples),
-            proposals=min(cfg.planner.proposals, samples),
-            execute=min(cfg.planner.execute, horizon),
+@dataclass(frozen=True)
+class _Bench:
+    """One world at every size of a grid."""
+
+    cfg: BenchConfig
+    grid: Grid
+    subject: Subject
+    device: torch.device
+    suffix: str
+
+    def __len__(self) -> int:
+        return (
+            len(self.grid.searches(self.cfg.planner))
+            * len(self.grid.episodes)
+            * (1 + self.cfg.plain)
         )
-        searches.append(search)
-    return searches
 
+    def rows(self) -> Iterator[Row]:
+        """Measure them one after the other, each baseline beside what it is compared with."""
+        subject, device = self.subject, self.device
+        high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
+        for episodes in self.grid.episodes:
+            workload = subject.workload(episodes, device, self.cfg.seed)
+            for search in self.grid.searches(self.cfg.planner):
+                latency = self._measure(workload, CEM(search, -high, high))
+                yield _row("cem" + self.suffix, search, episodes, latency)
+                if self.cfg.plain:
+                    plain = replace(workload, world=subject.plain_world)
+                    latency = self._measure(plain, PlainCEM(search, -high, high))
+                    yield _row("plain" + self.suffix, search, episodes, latency)
 
-def _count(cfg: BenchConfig, searches: Sequence[CEMConfig]) -> int:
-    return len(searches) * len(cfg.episodes) * (1 + cfg.plain)
-
-
-def _rows(
-    cfg: BenchConfig, subject: Subject, searches: Sequence[CEMConfig], device: torch.device
-) -> Iterator[Row]:
-    def precision() -> AbstractContextManager[Any]:
-        dtype = DTYPES[cfg.dtype]
-        return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
-    high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
-    for episodes in cfg.episodes:
-        timed = partial(
-            measure,
-            subject.workload(episodes, device, cfg.seed),
+    def _measure(self, workload: Workload, planner: Planner[Any]) -> Latency:
+        cfg = self.cfg
+        return measure(
+            workload,
+            planner,
             plans=cfg.plans,
             warmup=cfg.warmup,
-            precision=precision,
+            precision=self._precision,
             seed=cfg.seed,
         )
-        for search in searches:
-            yield _row("cem", search, episodes, timed(CEM(search, -high, high)))
-            if cfg.plain:
-                yield _row("plain", search, episodes, timed(PlainCEM(search, -high, high)))
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        dtype = DTYPES[self.cfg.dtype]
+        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
 
 def _row(name: str, search: CEMConfig, episodes: int, latency: Latency) -> Row:
@@ -220,7 +231,7 @@ def table(report: dict[str, Any]) -> str:
         "  GFLOP/s  of peak     MB  speed-up   encode / rollout / energy / update"
     )
     ceiling = report["ceiling_gflops"]
-    plain = {_size(row): row["p50_ms"] for row in report["rows"] if row["planner"] == "plain"}
+    plain = {_size(row): row["p50_ms"] for row in report["rows"] if "plain" in row["planner"]}
     lines = [f"{report['device']}, {report['dtype']}, ceiling {ceiling:.0f} GFLOP/s", head]
     for row in report["rows"]:
         gain = plain.get(_size(row), float("nan")) / row["p50_ms"]
@@ -240,8 +251,9 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _size(row: Row) -> tuple[int, ...]:
-    return tuple(row[key] for key in ("samples", "horizon", "iterations", "episodes"))
+def _size(row: Row) -> tuple[Any, ...]:
+    world = row["planner"].partition("-")[2]
+    return world, row["samples"], row["horizon"], row["iterations"], row["episodes"]
 
 
 def _device(name: str) -> torch.device:

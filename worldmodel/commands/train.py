@@ -127,9 +127,9 @@ def train_compact_world(
     """Train, calibrate, validate and save; returns what was recorded."""
     with TrainingLog(out, "train", total=training.steps) as log:
         train_compact(model, data, training, log)
-    latents = planning_latents(model, data.latents)
-    calibrate(model, data, latents)
-    validation = open_loop(model, data, latents)
+    codes = model.codes(planning_latents(model, data.latents))
+    calibrate(model, data, codes)
+    validation = open_loop(model, data, codes)
     record = {"training": asdict(training), "validation": asdict(validation)}
     save_world(out, CompactWorld(encoder, model), record)
     return record
@@ -150,7 +150,7 @@ def _fitting(model: CompactPredictor, dataset: Dataset, config: TrainConfig) -> 
 
 def _table(validation: dict[str, Any]) -> str:
     """Open-loop errors for the eye."""
-    lines = ["held-out open loop   latent error   of copying   object cm   copying   true latents"]
+    lines = ["held-out open loop   latent error   of copying   object cm   copying   true codes"]
     for k, steps in enumerate(validation["control_steps"]):
         error = validation["latent_error"][k]
         line = f"{steps:3d} control steps {error:16.3f} {error / validation['copy_error'][k]:12.2f}"

@@ -1,9 +1,10 @@
 """Training the compact predictor, stage by stage, on cached latents of undirected data.
 
-1. *head*: planning latent and a first dynamics, together: multi-step prediction and SIGReg (LeWM).
-2. *dynamics*: the ensemble, on the now fixed planning latents.
-3. *code*: the variational goal code.
-4. *value*: goal-conditioned value and policy prior, from hindsight goals (action-free IQL and AWR).
+1. *code*: the planning head. A scene code of one frame, with the arm's state at another moment
+   nearby, must suffice to predict that moment's frozen tokens: so it holds what the arm's state
+   does not tell. The arm's features are read off the image beside it.
+2. *dynamics*: the ensemble on scene codes, over several imagined steps.
+3. *value*: goal-conditioned value and policy prior, from hindsight goals (action-free IQL and AWR).
 
 No stage sees a reward, a success label or the simulator.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import cos, pi
 
 import torch
@@ -20,8 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.sigreg import sigreg
-from worldmodel.predictors.compact import CompactPredictor, Dynamics
+from worldmodel.predictors.compact import CompactPredictor, Dynamics, mlp
 from worldmodel.training_log import TrainingLog
 
 __all__ = ["CompactTraining", "train_compact"]
@@ -32,41 +32,33 @@ class CompactTraining:
     """Settings, per stage. Batches count windows, transitions or pairs of frames.
 
     Attributes:
+        code_steps: Iterations of stage 1.
+        code_batch: Pairs of frames per iteration.
+        code_window: Frames within which the objects are taken to lie still on average.
+        code_sigma: Standard deviation that predicted tokens are allowed; larger drops more.
         rollout: Imagined steps that a prediction is trained over.
-        head_steps: Iterations of stage 1.
-        head_batch: Windows per iteration.
-        sigreg: Weight of SIGReg.
-        readout: Weight of reading the state off the planning latent, which keeps the arm in it.
         dynamics_steps: Iterations of stage 2.
         dynamics_batch: Windows per iteration and member.
-        latent_noise: Noise on the first latent of a window.
-        code_steps: Iterations of stage 3.
-        code_batch: Pairs per iteration.
-        code_window: Frames within which the object is taken to lie still on average.
-        code_sigma: Standard deviation that the decoder is allowed.
-        value_steps: Iterations of stage 4.
+        code_noise: Noise on the first code of a window.
+        value_steps: Iterations of stage 3.
         value_batch: Transitions per iteration.
         discount: Per imagined step.
         expectile: Of the value regression.
         goal_rate: Of the geometric distribution of frames to a hindsight goal.
         random_goals: Share of goals taken from anywhere in the data.
         temperature: Of the advantage weights of the prior.
-        learning_rates: Of the four stages.
+        learning_rates: Of the three stages.
         seed: Of everything.
     """
 
-    rollout: int = 4
-    head_steps: int = 4000
-    head_batch: int = 128
-    sigreg: float = 0.05
-    readout: float = 0.5
-    dynamics_steps: int = 5000
-    dynamics_batch: int = 192
-    latent_noise: float = 0.03
-    code_steps: int = 6000
-    code_batch: int = 512
+    code_steps: int = 4000
+    code_batch: int = 256
     code_window: int = 6
-    code_sigma: float = 0.08
+    code_sigma: float = 0.5
+    rollout: int = 4
+    dynamics_steps: int = 4000
+    dynamics_batch: int = 192
+    code_noise: float = 0.03
     value_steps: int = 12000
     value_batch: int = 512
     discount: float = 0.95
@@ -74,13 +66,13 @@ class CompactTraining:
     goal_rate: float = 0.07
     random_goals: float = 0.25
     temperature: float = 3.0
-    learning_rates: tuple[float, ...] = (1e-3, 7e-4, 1e-3, 5e-4)
+    learning_rates: tuple[float, ...] = (1e-3, 7e-4, 5e-4)
     seed: int = 0
 
     @property
     def steps(self) -> int:
         """Iterations of all stages."""
-        return self.head_steps + self.dynamics_steps + self.code_steps + self.value_steps
+        return self.code_steps + self.dynamics_steps + self.value_steps
 
 
 def train_compact(
@@ -93,19 +85,36 @@ def train_compact(
     model.scale_actions.fit(data.actions[train_rows])
     model.state_features.fit(data.states[train_rows])
     stages = _Stages(model, data, config, generator, log)
-    stages.head()
-    latents = planning_latents(model, data.latents)
-    stages.dynamics(latents)
-    stages.code(latents)
-    stages.value(latents)
+    stages.code()
+    codes = model.codes(planning_latents(model, data.latents))
+    stages.dynamics(codes)
+    stages.value(codes)
     model.eval()
 
 
 @torch.no_grad()
 def planning_latents(model: CompactPredictor, tokens: Tensor, batch: int = 2048) -> Tensor:
     """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``."""
-    model.eval()
-    parts = [model.head(tokens[i : i + batch].float()) for i in range(0, len(tokens), batch)]
+    parts = [model.encode(tokens[i : i + batch].float()) for i in range(0, len(tokens), batch)]
+    return torch.cat(parts)
+
+
+def token_targets(
+    tokens: Tensor, rows: Tensor, generator: torch.Generator, channels: int = 16
+) -> Tensor:
+    """What stage 1 predicts: the leading principal components of tokens, ``[F, N * channels]``.
+
+    Components are taken over ``rows`` only, centred per token and scaled together.
+    """
+    sample = tokens[rows[torch.randint(len(rows), (2000,), generator=generator)]].float()
+    mean = sample.mean(0)
+    flat = (sample - mean).flatten(0, 1)
+    _, vectors = torch.linalg.eigh(flat.T @ flat)
+    basis = vectors[:, -channels:]
+    scale = (flat @ basis).std()
+    parts = [
+        (((part.float() - mean) @ basis) / scale).flatten(1).half() for part in tokens.split(4096)
+    ]
     return torch.cat(parts)
 
 
@@ -125,29 +134,34 @@ class _Stages:
             self._features = model.state_features(data.states)
             self._actions = model.scale_actions(data.actions)
 
-    def head(self) -> None:
-        model, config, stride = self._model, self._config, self._model.config.stride
-        first = Dynamics(replace(model.config, members=1), model.state_features.width)
-        readout = nn.Linear(model.config.latent_width, self._features.shape[-1])
-        rows = self._data.rows(self._data.train, config.rollout * stride + 1)
-        model.train()
+    def code(self) -> None:
+        config, head = self._config, self._model.head
+        rows = self._data.rows(self._data.train)
+        first, last = self._data.first_rows(), self._data.last_rows()
+        targets = token_targets(self._data.latents, rows, self._generator)
+        sizes = self._model.config
+        decoder = mlp(sizes.code_width + self._features.shape[-1], 512, 2, targets.shape[-1])
 
         def losses() -> dict[str, Tensor]:
-            frames = self._windows(rows, config.head_batch)
-            latents = model.head(self._data.latents[frames].float())
-            imagined = self._imagine(first, latents[None, :, 0], frames[None])[0]
-            steps = latents.unbind(1)
+            here = self._draw(rows, config.code_batch)
+            shift = self._integers(-config.code_window, config.code_window + 1, len(here))
+            there = (here + shift).clamp(first[here], last[here])
+            mean, log_variance, arm = head(self._data.latents[here].float())
+            sample = mean + (0.5 * log_variance).exp() * self._normal(mean.shape)
+            decoded = decoder(torch.cat([sample, self._features[there]], -1))
+            error = (decoded - targets[there].float()).square().sum(-1)
+            divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
             return {
-                "prediction": F.mse_loss(imagined, latents[:, 1:]),
-                "sigreg": config.sigreg
-                * torch.stack([sigreg(z, self._generator) for z in steps]).mean(),
-                "readout": config.readout * F.mse_loss(readout(latents), self._features[frames]),
+                "tokens": error.mean() / (2 * config.code_sigma**2),
+                "divergence": divergence.mean(),
+                "arm": F.mse_loss(arm, self._features[here], reduction="none").sum(-1).mean(),
             }
 
-        parameters = [*model.head.parameters(), *first.parameters(), *readout.parameters()]
-        self._optimise("head", 0, parameters, config.head_steps, losses)
+        self._optimise(
+            "code", 0, [*head.parameters(), *decoder.parameters()], config.code_steps, losses
+        )
 
-    def dynamics(self, latents: Tensor) -> None:
+    def dynamics(self, codes: Tensor) -> None:
         model, config, stride = self._model, self._config, self._model.config.stride
         rows = self._data.rows(self._data.train, config.rollout * stride + 1)
 
@@ -156,8 +170,8 @@ class _Stages:
                 self._windows(rows, config.dynamics_batch) for _ in range(model.config.members)
             ]
             frames = torch.stack(batches)
-            truth = latents[frames]
-            start = truth[:, :, 0] + config.latent_noise * self._normal(truth[:, :, 0].shape)
+            truth = codes[frames]
+            start = truth[:, :, 0] + config.code_noise * self._normal(truth[:, :, 0].shape)
             return {
                 "prediction": F.smooth_l1_loss(
                     self._imagine(model.dynamics, start, frames), truth[:, :, 1:]
@@ -166,28 +180,8 @@ class _Stages:
 
         self._optimise("dynamics", 1, model.dynamics.parameters(), config.dynamics_steps, losses)
 
-    def code(self, latents: Tensor) -> None:
-        config, code = self._config, self._model.goal_code
-        rows = self._data.rows(self._data.train)
-        first, last = self._data.first_rows(), self._data.last_rows()
-
-        def losses() -> dict[str, Tensor]:
-            here = self._draw(rows, config.code_batch)
-            shift = self._integers(-config.code_window, config.code_window + 1, len(here))
-            there = (here + shift).clamp(first[here], last[here])
-            mean, log_variance = code.distribution(latents[here])
-            sample = mean + (0.5 * log_variance).exp() * self._normal(mean.shape)
-            decoded = code.decode(torch.cat([sample, self._features[there]], -1))
-            error = (decoded - latents[there]).square().sum(-1) / (2 * config.code_sigma**2)
-            divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
-            return {"reconstruction": error.mean(), "divergence": divergence.mean()}
-
-        self._optimise("code", 2, code.parameters(), config.code_steps, losses)
-
-    def value(self, latents: Tensor) -> None:
+    def value(self, codes: Tensor) -> None:
         model, config, stride = self._model, self._config, self._model.config.stride
-        with torch.no_grad():
-            codes = model.goal_code(latents)
         rows, last = self._data.rows(self._data.train, stride + 1), self._data.last_rows()
         everywhere = self._data.rows(self._data.train)
         # Two frames show the same scene if their codes differ no more than twice what codes
@@ -222,7 +216,7 @@ class _Stages:
             }
 
         parameters = [*model.value_net.parameters(), *model.prior_net.parameters()]
-        self._optimise("value", 3, parameters, config.value_steps, losses)
+        self._optimise("value", 2, parameters, config.value_steps, losses)
 
     def _goals(self, here: Tensor, last: Tensor, everywhere: Tensor) -> Tensor:
         """Hindsight goals: mostly a later frame of the same episode, else any frame."""
@@ -235,13 +229,13 @@ class _Stages:
         return torch.where(chance < self._config.random_goals, anywhere, later)
 
     def _imagine(self, dynamics: Dynamics, start: Tensor, frames: Tensor) -> Tensor:
-        """Latents ``[M, R, K, Z]`` from ``start [M, R, Z]`` along ``frames [M, R, K + 1]``."""
+        """Codes ``[M, R, K, C]`` from ``start [M, R, C]`` along ``frames [M, R, K + 1]``."""
         steps: list[Tensor] = []
-        latents = start
+        codes = start
         features, actions = self._features[frames[..., :-1]], self._chunks(frames[..., :-1])
         for k in range(frames.shape[-1] - 1):
-            latents = dynamics(latents, features[:, :, k], actions[:, :, k])
-            steps.append(latents)
+            codes = dynamics(codes, features[:, :, k], actions[:, :, k])
+            steps.append(codes)
         return torch.stack(steps, -2)
 
     def _chunks(self, frames: Tensor) -> Tensor:

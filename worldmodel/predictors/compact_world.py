@@ -65,38 +65,40 @@ class CompactWorld(nn.Module):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
-        return self.predictor.head(self.encoder.encode(frames)).unsqueeze(2)
+        return self.predictor.encode(self.encoder.encode(frames)).unsqueeze(2)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine; only the last context frame is used. See ``planners.protocols.World``.
 
-        The imagined latents are the mean over members, the disagreement their variance.
+        Imagined scene codes are the mean over members, the disagreement their variance; the arm's
+        part of the latents follows from the states, to which the actions are applied.
         """
         model, stride = self.predictor, self.stride
         batch, samples, horizon, width = actions.shape
         members, steps = model.config.members, horizon // stride
         path = imagined_states(states[:, -1, None], actions, model.state_features)
-        features = model.state_features(path[:, :, :-1:stride]).flatten(0, 1)
+        features = model.state_features(path[:, :, ::stride]).flatten(0, 1)
         chunks = model.scale_actions(actions).view(batch * samples, steps, stride * width)
-        hidden = latents[:, -1].expand(-1, samples, -1).flatten(0, 1).expand(members, -1, -1)
+        codes = model.codes(latents[:, -1]).expand(-1, samples, -1)
+        codes = codes.flatten(0, 1).expand(members, -1, -1)
         imagined: list[Tensor] = []
         for k in range(steps):
-            hidden = model.dynamics(hidden, features[:, k], chunks[:, k])
-            imagined.append(hidden)
+            codes = model.dynamics(codes, features[:, k], chunks[:, k])
+            imagined.append(codes)
         futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
         mean = futures.mean(0)
-        disagreement = None
-        if members > 1:
-            disagreement = (futures - mean).square().mean((0, -1))
-        return Imagined(mean.unsqueeze(3), path[:, :, stride::stride], disagreement)
+        disagreement = (futures - mean).square().mean((0, -1)) if members > 1 else None
+        arm = features[:, 1:].unflatten(0, (batch, samples))
+        planning = torch.cat([mean, arm], -1).unsqueeze(3)
+        return Imagined(planning, path[:, :, stride::stride], disagreement)
 
     def goal_energy(self, goal_latents: Tensor) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``."""
-        return ValueEnergy(self.predictor, self.predictor.goal_code(goal_latents[:, 0]))
+        return ValueEnergy(self.predictor, self.predictor.codes(goal_latents[:, 0]))
 
     def prior(self, goal_latents: Tensor) -> CompactPrior:
         """The policy prior towards goals whose latents are ``[B, 1, Z]``."""
-        return CompactPrior(self.predictor, self.predictor.goal_code(goal_latents[:, 0]))
+        return CompactPrior(self.predictor, self.predictor.codes(goal_latents[:, 0]))
 
 
 class ValueEnergy:
@@ -108,7 +110,7 @@ class ValueEnergy:
     def __call__(self, trajectory: _Trajectory) -> Tensor:
         """Energies ``[B, S]``, in imagined steps to the goal."""
         model = self._model
-        codes = model.goal_code(trajectory.latents[..., 0, :])
+        codes = model.codes(trajectory.latents[..., 0, :])
         features = model.state_features(trajectory.states)
         goals = self._goals[:, None, None].expand_as(codes)
         steps = torch.arange(1, codes.shape[2] + 1, device=codes.device, dtype=codes.dtype)
@@ -138,11 +140,11 @@ class CompactPrior:
         width, members = model.config.action_width, model.config.members
         goals = self._goals[:, None].expand(-1, samples, -1)
         state = states[:, -1, None].expand(-1, samples, -1)
-        hidden = latents[:, -1].expand(-1, samples, -1)
+        codes = model.codes(latents[:, -1]).expand(-1, samples, -1)
         chosen: list[Tensor] = []
         for _ in range(0, horizon, stride):
             features = model.state_features(state)
-            scaled = model.prior(model.goal_code(hidden), features, goals)
+            scaled = model.prior(codes, features, goals)
             # Episodes share the noise, so that a batch decides as its episodes would one by one.
             noise = torch.randn(
                 scaled.shape[1:], generator=generator, device=scaled.device, dtype=scaled.dtype
@@ -152,7 +154,7 @@ class CompactPrior:
             actions = model.scale_actions.inverse(scaled.unflatten(-1, (stride, width)))
             chosen.append(actions)
             state = imagined_states(state, actions, model.state_features)[:, :, -1]
-            rows = hidden.flatten(0, 1).expand(members, -1, -1)
+            rows = codes.flatten(0, 1).expand(members, -1, -1)
             following = model.dynamics(rows, features.flatten(0, 1), scaled.flatten(0, 1))
-            hidden = following.mean(0).unflatten(0, hidden.shape[:2])
+            codes = following.mean(0).unflatten(0, codes.shape[:2])
         return torch.cat(chosen, 2)

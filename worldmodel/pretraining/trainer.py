@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,10 +21,11 @@ from worldmodel.pretraining.masked_predictor import MaskedPredictor
 from worldmodel.pretraining.masks import BlockMasks
 from worldmodel.pretraining.objective import JepaObjective
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
+from worldmodel.schedule import cosine_with_warmup
 from worldmodel.training_log import TrainingLog
 from worldmodel.weights.encoder import save_encoder
 
-__all__ = ["PretrainingConfig", "cosine_with_warmup", "pretrain"]
+__all__ = ["PretrainingConfig", "pretrain"]
 
 _STATE = "training_state.pt"
 
@@ -86,14 +86,6 @@ class PretrainingConfig:
                 f"Expected a batch that divides into {len(self.hidden)} mask groups, "
                 f"got {self.batch}."
             )
-
-
-def cosine_with_warmup(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate at a step: linear rise, then half a cosine towards 0."""
-    rise = max(1.0, warmup * steps)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
 
 
 def pretrain(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from planners import CEMConfig
-from worldmodel.commands.bench import BenchConfig, run
+from worldmodel.commands.bench import BenchConfig, TokenGrid, run
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
@@ -53,6 +53,7 @@ def config(checkpoint, tmp_path):
         samples=(4, 8),
         horizon=(4,),
         iterations=(1, 2),
+        tokens=TokenGrid(checkpoint=None),
         plans=5,
         warmup=1,
     )
@@ -80,6 +81,18 @@ def test_writes_the_schema_for_every_size_and_both_planners(config, capsys):
         assert 0 < row["achieved_gflops"] < written["ceiling_gflops"]
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("plain", "p99", "speed-up", "latency.json"))
+
+
+def test_a_token_world_is_measured_beside(config, capsys):
+    tokens = TokenGrid(samples=(2,), horizon=(6,), iterations=(1,))
+    run(replace(config, samples=(8,), iterations=(1,), plans=2, tokens=tokens))
+    rows = {row["planner"]: row for row in report(config)["rows"]}
+    assert list(rows) == ["cem", "plain", "cem-tokens", "plain-tokens"]
+    assert (rows["cem-tokens"]["samples"], rows["cem-tokens"]["horizon"]) == (2, 6)
+    # The speed-up is taken against the plain row of the same world.
+    (line,) = (s for s in capsys.readouterr().out.splitlines() if s.startswith("cem-tokens"))
+    gain = rows["plain-tokens"]["p50_ms"] / rows["cem-tokens"]["p50_ms"]
+    assert f"{gain:.1f}x" in line
 
 
 def test_episodes_are_planned_at_once(config):

@@ -20,18 +20,15 @@ SIZES = CompactConfig(
     token_width=8,
     action_width=1,
     state_width=1,
-    latent_width=4,
     code_width=2,
     width=32,
     depth=2,
     head_width=32,
 )
 SHORT = CompactTraining(
-    head_steps=250,
     dynamics_steps=250,
-    code_steps=250,
+    code_steps=400,
     value_steps=500,
-    head_batch=64,
     dynamics_batch=64,
     code_batch=128,
     value_batch=128,
@@ -46,6 +43,10 @@ def _trained(data: Recordings, folder: Path) -> CompactPredictor:
     return model
 
 
+def _codes(model: CompactPredictor, data: Recordings) -> torch.Tensor:
+    return model.codes(planning_latents(model, data.latents))
+
+
 @pytest.fixture(scope="module")
 def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> CompactPredictor:
     return _trained(data, tmp_path_factory.mktemp("run"))
@@ -54,7 +55,7 @@ def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Compact
 def test_imagined_futures_beat_copying_the_last_frame(
     model: CompactPredictor, data: Recordings
 ) -> None:
-    found = open_loop(model, data, planning_latents(model, data.latents), windows=200)
+    found = open_loop(model, data, _codes(model, data), windows=200)
     assert found.control_steps == (2, 4, 6, 8)
     for imagined, copied in zip(found.latent_error, found.copy_error, strict=True):
         assert imagined < 0.5 * copied
@@ -63,8 +64,8 @@ def test_imagined_futures_beat_copying_the_last_frame(
 def test_value_falls_with_the_distance_to_the_goal(
     model: CompactPredictor, data: Recordings
 ) -> None:
-    latents = planning_latents(model, data.latents)
-    codes, features = model.goal_code(latents), model.state_features(data.states)
+    codes = _codes(model, data)
+    features = model.state_features(data.states)
     assert data.objects is not None
     places = data.objects[:, 0]
     goal = int(places.argmax())
@@ -75,8 +76,8 @@ def test_value_falls_with_the_distance_to_the_goal(
 
 
 def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
-    latents = planning_latents(model, data.latents)
-    codes, features = model.goal_code(latents), model.state_features(data.states)
+    codes = _codes(model, data)
+    features = model.state_features(data.states)
     assert data.objects is not None
     places = data.objects[:, 0]
     middle = places.abs() < 0.2
@@ -89,7 +90,7 @@ def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordi
 def test_calibration_stores_the_held_out_quantiles(
     model: CompactPredictor, data: Recordings
 ) -> None:
-    calibrate(model, data, planning_latents(model, data.latents), windows=50)
+    calibrate(model, data, _codes(model, data), windows=50)
     assert bool((model.disagreement_q90 > 0).all())
     assert bool((model.disagreement_q99 > model.disagreement_q90).all())
     assert model.disagreement_q90[3] > model.disagreement_q90[0]

@@ -10,7 +10,8 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 
-B, S, H, A, Z = 2, 5, 8, 7, 6
+B, S, H, A, C, F = 2, 5, 8, 7, 6, 10
+Z = C + F
 
 
 def _world(members: int = 3) -> CompactWorld:
@@ -19,7 +20,7 @@ def _world(members: int = 3) -> CompactWorld:
         EncoderConfig(image_size=24, patch_size=12, width=16, depth=1, heads=2)
     )
     sizes = CompactConfig(
-        tokens=4, token_width=16, latent_width=Z, width=16, depth=1, head_width=16, members=members
+        tokens=4, token_width=16, code_width=C, width=16, depth=1, head_width=16, members=members
     )
     predictor = CompactPredictor(sizes)
     predictor.scale_actions.fit(0.03 * torch.randn(50, A))
@@ -64,7 +65,7 @@ def test_the_past_does_not_see_the_future(
     changed[:, :, 4:] = 0.0
     before, after = (world.rollout(*context, a) for a in (actions, changed))
     assert torch.equal(before.latents[:, :, :2], after.latents[:, :, :2])
-    assert not torch.equal(before.latents[:, :, 2], after.latents[:, :, 2])
+    assert not torch.equal(before.latents[:, :, 2, :, :C], after.latents[:, :, 2, :, :C])
 
 
 def test_a_batch_imagines_what_its_episodes_would_alone(
@@ -93,8 +94,8 @@ def test_the_mean_and_spread_are_those_of_the_members(
         single.predictor.state_features.load_state_dict(world.predictor.state_features.state_dict())
         alone.append(single.rollout(*context, _actions()[:, :, :2]))
         assert alone[-1].disagreement is None
-    members = torch.stack([imagined.latents for imagined in alone])
-    torch.testing.assert_close(full.latents, members.mean(0))
+    members = torch.stack([imagined.latents[..., :C] for imagined in alone])
+    torch.testing.assert_close(full.latents[..., :C], members.mean(0))
     assert full.disagreement is not None
     torch.testing.assert_close(full.disagreement, members.var(0, correction=0).mean((-1, -2)))
 
@@ -126,7 +127,15 @@ def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
     one, other = energy(_Path()).unbind(1)
     model = world.predictor
     zero = model.state_features(torch.zeros(B, 7))
-    codes = model.goal_code(torch.stack([near, far]))
+    codes = model.codes(torch.stack([near, far]))
     values = [model.value(c.expand(B, -1), zero, energy._goals) for c in codes]
     torch.testing.assert_close(one, -(values[0] + 2 * values[1]) / 3)
     torch.testing.assert_close(other, -(values[1] + 2 * values[0]) / 3)
+
+
+def test_the_arms_part_of_a_latent_is_what_proprioception_says(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    imagined = world.rollout(*context, _actions())
+    features = world.predictor.state_features(imagined.states)
+    torch.testing.assert_close(imagined.latents[..., 0, C:], features)

@@ -1,0 +1,172 @@
+"""``worldmodel plan`` from the command line to its reports, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from worldmodel.cli import main
+from worldmodel.commands import plan
+from worldmodel.commands.evaluation import SEED_OFFSET
+from worldmodel.weights.checkpoint import checkpoint_sha256
+
+SMALL = (
+    "task.budget_steps=4 planner.samples=8 planner.elites=3 planner.proposals=2 planner.horizon=4"
+)
+
+
+@pytest.fixture
+def planned(tiny_checkpoint, tmp_path, capfd):
+    """Plans with the tiny checkpoint; gives the exit code and what was printed."""
+
+    def run(words, **values):
+        given = {"out": tmp_path / "out", "checkpoint": tiny_checkpoint, **values}
+        overrides = [f"{key}={value}" for key, value in given.items()]
+        code = main(["plan", *SMALL.split(), *words.split(), *overrides])
+        return code, capfd.readouterr()
+
+    return run
+
+
+def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_path):
+    names = "[random,ignore_object,prior,no_world_energy,latent_distance,random_encoder]"
+    code, printed = planned(f"task=push episodes=2 seed=5 videos=1 baselines={names}")
+    assert code == 0, printed.err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["task"], report["n"], report["seed"], report["budget_steps"]) == (
+        "push",
+        2,
+        5,
+        4,
+    )
+    for kind in ("final", "any"):
+        low, high = report["success"][kind]["ci95"]
+        assert low <= report["success"][kind]["rate"] <= high
+    assert set(report["plan_ms"]) == {"p50", "p90", "p99", "max"}
+    assert report["planner"]["samples"] == 8
+    assert report["planner"]["active_dims"] == [0, 1, 2]
+    assert report["checkpoint"] == {
+        "name": str(tiny_checkpoint),
+        "sha256": checkpoint_sha256(tiny_checkpoint),
+    }
+    assert [episode["seed"] for episode in report["episodes"]] == [
+        SEED_OFFSET + 5,
+        SEED_OFFSET + 6,
+    ]
+    for episode in report["episodes"]:
+        assert 0.07 < episode["distance_start"] < 0.16
+        assert len(episode["energy"]) == 2
+        assert episode["steps"] == 4
+    assert list(report["baselines"]) == names[1:-1].split(",")
+    for name, entry in report["baselines"].items():
+        assert entry["n"] == (0 if name == "random_encoder" else 2)
+    assert report["baselines"]["random"]["success"]["final"]["rate"] == 0
+    assert "random_encoder_checkpoint=" in report["baselines"]["random_encoder"]["note"]
+
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        "report.html",
+        "report.json",
+        "videos",
+    ]
+    assert [p.name for p in (tmp_path / "out" / "videos").iterdir()] == ["episode_000.mp4"]
+    assert "push: n = 2 · success 0% [0%, 66%] · plan p50" in printed.out
+    assert str(tmp_path / "out" / "videos") in printed.out
+
+
+def test_the_same_command_plans_the_same(planned, tmp_path):
+    energies = []
+    for _ in range(2):
+        assert planned("task=reach episodes=1 videos=0")[0] == 0
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        energies.append(report["episodes"][0]["energy"])
+    assert energies[0] == energies[1]
+
+
+def test_a_users_goal_image_is_pursued_and_success_left_open(planned, tmp_path):
+    goal = tmp_path / "goal.png"
+    iio.imwrite(goal, np.full((64, 64, 3), 90, np.uint8))
+    assert planned("task=pick_and_place episodes=1 videos=0", goal=goal)[0] == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["success"] is None
+    assert report["episodes"][0]["success"] is None
+    assert report["protocol"]["goal_source"] == str(goal)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (np.zeros((96, 80, 3), np.uint8), "64x64 pixels, the camera's, got shape 96x80x3 of uint8"),
+        (np.zeros((64, 64), np.uint8), "got shape 64x64 of uint8"),
+        (np.zeros((64, 64, 4), np.uint8), "got shape 64x64x4 of uint8"),
+        (None, "goal.png is not an image"),
+        ("missing", "goal.png: no such file"),
+    ],
+)
+def test_a_goal_that_is_no_rgb_image_of_the_cameras_size_is_refused(
+    planned, tmp_path, pixels, expected
+):
+    goal = tmp_path / "goal.png"
+    if pixels is None:
+        goal.write_text("a picture of a cube")
+    elif not isinstance(pixels, str):
+        iio.imwrite(goal, pixels)
+    code, printed = planned("task=push episodes=1", goal=goal)
+    assert code == 1
+    assert expected in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_baselines_beside_a_users_goal_are_refused(planned):
+    code, printed = planned("task=push baselines=[random]", goal="x.png")
+    assert code == 1
+    assert "Expected no baselines beside goal=" in printed.err
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "garbled"])
+def test_a_checkpoint_that_cannot_be_read_is_named(planned, tiny_checkpoint, tmp_path, damage):
+    folder = tmp_path / "damaged"
+    if damage != "missing":
+        shutil.copytree(tiny_checkpoint, folder)
+        weights = folder / "model.safetensors"
+        if damage == "truncated":
+            weights.write_bytes(weights.read_bytes()[:-100])
+        else:
+            (folder / "config.json").write_text('{"format_version": 1, "kind":')
+    code, printed = planned("task=push", checkpoint=folder)
+    assert code == 1
+    assert printed.err.startswith(f"error: {folder}")
+    assert printed.err.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_found_before_any_work(planned, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "load_world", lambda name: pytest.fail("work was done"))
+    (tmp_path / "file").touch()
+    code, printed = planned("task=push", out=tmp_path / "file" / "out")
+    assert code == 1
+    assert printed.err == (
+        f"error: Cannot write to out={tmp_path / 'file' / 'out'} (Not a directory); "
+        "choose another\n"
+    )
+
+
+def test_a_run_that_dies_leaves_the_last_report_and_the_videos_it_made(
+    planned, tmp_path, monkeypatch
+):
+    assert planned("task=reach episodes=1 videos=0")[0] == 0
+    before = (tmp_path / "out" / "report.json").read_bytes()
+
+    def dies(*arguments, **options):
+        yield from real(*arguments, **options)
+        raise RuntimeError("the lights went out")
+
+    real = plan.evaluate
+    monkeypatch.setattr(plan, "evaluate", dies)
+    code, printed = planned("task=reach episodes=1 seed=9 videos=1")
+    assert code == 1
+    assert "the lights went out" in printed.err
+    assert (tmp_path / "out" / "report.json").read_bytes() == before
+    assert [p.name for p in (tmp_path / "out" / "videos").iterdir()] == ["episode_000.mp4"]

@@ -1,0 +1,96 @@
+"""Agents and controls stay within bounds, and each does only what its name says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from envs import ACTION_HIGH
+from planners import CEMConfig
+from worldmodel.commands.evaluation import environments, evaluate
+from worldmodel.commands.policies import (
+    RandomPolicy,
+    ToGoalPose,
+    planning_agent,
+    prior_agent,
+)
+from worldmodel.commands.task import TaskConfig
+
+PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
+TASK = TaskConfig(name="push", budget_steps=5, energy="value", prior=True)
+
+
+def first_plan(agent):
+    torch.manual_seed(3)
+    goal, frame = torch.randint(0, 255, (2, 1, 64, 64, 3), dtype=torch.uint8)
+    agent.reset(goal)
+    action = agent.act(frame, torch.zeros(1, 7))
+    return action, agent.records[0].plan
+
+
+def test_every_term_of_the_energy_can_be_left_out(tiny_world):
+    _, plan = first_plan(planning_agent(tiny_world, TASK, PLANNER))
+    assert set(plan.breakdown) == {"goal", "world"}
+    _, plan = first_plan(planning_agent(tiny_world, replace(TASK, world_energy=False), PLANNER))
+    assert set(plan.breakdown) == {"goal"}
+
+
+def test_the_goal_energy_is_the_one_of_the_task(tiny_world):
+    goals = {}
+    for energy in ("value", "latent"):
+        task = replace(TASK, energy=energy, world_energy=False, goal_weight=2.0)
+        _, plan = first_plan(planning_agent(tiny_world, task, PLANNER))
+        goals[energy] = float(plan.breakdown["goal"])
+        assert float(plan.energy) == pytest.approx(2 * goals[energy])
+    assert goals["value"] != goals["latent"]
+
+
+def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch):
+    asked = []
+    prior = type(tiny_world).prior
+    monkeypatch.setattr(
+        type(tiny_world), "prior", lambda self, goals: asked.append(1) or prior(self, goals)
+    )
+    first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER))
+    assert not asked
+    first_plan(planning_agent(tiny_world, TASK, PLANNER))
+    assert asked
+
+
+def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):
+    agent = prior_agent(tiny_world, replace(TASK, prior=False), PLANNER)
+    action, plan = first_plan(agent)
+    torch.manual_seed(3)
+    goal, frame = torch.randint(0, 255, (2, 1, 64, 64, 3), dtype=torch.uint8)
+    latents = tiny_world.encode(torch.stack([goal, frame], 1))
+    proposal = tiny_world.prior(latents[:, 0])(
+        latents[:, 1:],
+        torch.zeros(1, 1, 7),
+        samples=1,
+        horizon=tiny_world.stride,
+        generator=torch.Generator(),
+    )[:, 0, 0]
+    assert proposal[0, 3:].abs().max() > 0
+    high = torch.from_numpy(ACTION_HIGH)
+    torch.testing.assert_close(action[:, :3], proposal.clamp(-high, high)[:, :3])
+    assert bool((action[:, 3:] == 0).all())
+    assert bool(plan.energy.isnan().all())
+
+
+def test_random_actions_fill_the_bounds_of_the_active_dimensions(tiny_world):
+    policy = RandomPolicy((0, 6), seed=0)
+    actions = policy.act(torch.zeros(500, 1, 1, 3), torch.zeros(500, 7))
+    spread = actions.abs().amax(0).numpy()
+    np.testing.assert_allclose(spread[[0, 6]], ACTION_HIGH[[0, 6]], rtol=0.02)
+    assert not spread[1:6].any()
+
+
+def test_driving_to_the_goal_pose_solves_reaching():
+    task = TaskConfig(name="reach", budget_steps=25)
+    with environments("reach", 2, 64) as made:
+        episodes = list(evaluate(ToGoalPose(made), made, [0, 1], task))
+    assert all(episode.success for episode in episodes)
+    assert min(episode.distance_start for episode in episodes) > 0.08

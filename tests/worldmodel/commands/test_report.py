@@ -1,0 +1,93 @@
+"""The page needs no other file, and every rate in it comes with its interval."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from worldmodel.commands.evaluation import Episode, success_summary, wilson
+from worldmodel.commands.report import episode_record, headline, plan_times, write_html
+
+IMAGE = np.zeros((64, 64, 3), np.uint8)
+SOLVED = Episode(
+    seed=1_000_000,
+    success=True,
+    success_any=True,
+    distance_start=0.1,
+    distance_final=0.02,
+    steps=4,
+    energy=(2.0, 1.0),
+    plan_steps=(0, 2),
+    plan_ms=(10.0, 20.0),
+    start=IMAGE,
+    goal=IMAGE,
+    final=IMAGE,
+    film=IMAGE[None],
+)
+FAILED = replace(SOLVED, seed=1_000_001, success=False, distance_final=0.2, film=None)
+
+
+def report_of(episodes, **entries):
+    return {
+        "task": "push",
+        "n": len(episodes),
+        "success": success_summary(episodes),
+        "baselines": {},
+        "plan_ms": plan_times(episodes),
+        "planner": {"samples": 8},
+        "checkpoint": {"name": "<default>"},
+        "protocol": {"budget_steps": 40},
+        **entries,
+    }
+
+
+def test_the_page_needs_no_other_file(tmp_path):
+    write_html(tmp_path / "r.html", report_of([SOLVED, FAILED]), [SOLVED, FAILED])
+    page = (tmp_path / "r.html").read_text()
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert len(sources) == 3 + 2  # charts, and a strip of images per episode
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"https?://|<script|<link", page)
+    assert "&lt;default&gt;" in page
+
+
+def test_the_page_links_the_videos_there_are(tmp_path):
+    write_html(tmp_path / "r.html", report_of([SOLVED, FAILED]), [SOLVED, FAILED])
+    page = (tmp_path / "r.html").read_text()
+    assert re.findall(r'href="([^"]*)"', page) == ["videos/episode_000.mp4"]
+    assert "✓ seed 1000000 10.0 → 2.0 cm" in page
+    assert "✗ seed 1000001 10.0 → 20.0 cm" in page
+
+
+def test_rates_come_with_n_and_interval_and_skipped_baselines_with_their_reason(tmp_path):
+    baselines = {
+        "random": {"n": 3, "success": success_summary([FAILED] * 3), "plan_ms": None},
+        "oracle": {"n": 0, "success": None, "plan_ms": None, "note": "too slow today"},
+    }
+    report = report_of([SOLVED, FAILED], baselines=baselines)
+    write_html(tmp_path / "r.html", report, [SOLVED, FAILED])
+    page = (tmp_path / "r.html").read_text()
+    low, high = wilson(1, 2)
+    assert f"<td>planner</td><td>2</td><td>50% [{low:.0%}, {high:.0%}]</td>" in page
+    assert "<td>random</td><td>3</td><td>0% [0%, 56%]</td>" in page
+    assert "too slow today" in page
+
+
+def test_a_users_goal_is_reported_without_success(tmp_path):
+    unknown = replace(
+        SOLVED, success=None, success_any=None, distance_start=None, distance_final=None
+    )
+    report = report_of([unknown])
+    write_html(tmp_path / "r.html", report, [unknown])
+    assert "no simulator goal" in (tmp_path / "r.html").read_text()
+    assert headline(report) == "push: n = 1 · plan p50 15 ms, p99 20 ms"
+    assert episode_record(unknown)["success"] is None
+
+
+def test_plan_times_are_quantiles_over_all_plans():
+    times = plan_times([replace(SOLVED, plan_ms=tuple(range(1, 101)))])
+    assert times == pytest.approx({"p50": 50.5, "p90": 90.1, "p99": 99.01, "max": 100})
+    assert plan_times([replace(SOLVED, plan_ms=())]) is None

@@ -1,0 +1,133 @@
+"""What ``worldmodel bench`` plans in: the compact world, and a world of patch tokens.
+
+Shapes: B episodes, S candidates, H control steps, T frames, N tokens of width D, A action, P state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from planners import Disagreement, LatentDistance, Objective, TotalEnergy, World
+from planners.latency import Workload
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.predictors.compact_world import CompactWorld, Imagined
+from worldmodel.predictors.pose import difference
+from worldmodel.predictors.scaling import imagined_states
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.weights.token_world import load_token_world
+
+__all__ = ["RANDOM", "Subject", "UncachedTokenWorld", "compact_subject", "token_subject"]
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A world to plan in, and what to plan for.
+
+    Attributes:
+        world: On the device to be measured.
+        plain_world: The same for the plain baseline, without what makes ``world`` fast.
+        objective: From goal latents ``[B, N, D]``.
+        image_size: Side of the frames it takes.
+        context: T, frames it is shown.
+        action_width: A.
+        state_width: P.
+    """
+
+    world: World
+    plain_world: World
+    objective: Callable[[Tensor], Objective]
+    image_size: int
+    context: int
+    action_width: int
+    state_width: int
+
+    @torch.inference_mode()
+    def workload(self, episodes: int, device: torch.device, seed: int) -> Workload:
+        """Random frames, goals and states: what they show makes no difference to the time."""
+        noise = torch.Generator().manual_seed(seed)
+        size = self.image_size
+        frames, goals = (
+            torch.randint(256, (episodes, count, size, size, 3), generator=noise)
+            .to(torch.uint8)
+            .to(device)
+            for count in (self.context, 1)
+        )
+        states = torch.rand(episodes, self.context, self.state_width, generator=noise).to(device)
+        objective = self.objective(self.world.encode(goals)[:, 0])
+        return Workload(self.world, objective, frames, states)
+
+
+def compact_subject(world: CompactWorld) -> Subject:
+    """A compact world with all that takes part in planning: value, disagreement and prior.
+
+    One frame of context is all that it uses, so there is nothing that the baseline could run again.
+    """
+    quantiles = world.disagreement_quantiles
+    doubt = None if quantiles is None else Disagreement(*quantiles)
+
+    def objective(goal_latents: Tensor) -> Objective:
+        energy = TotalEnergy(world.goal_energy(goal_latents), doubt)
+        return Objective(energy, world.prior(goal_latents))
+
+    return Subject(
+        world,
+        world,
+        objective,
+        image_size=world.image_size,
+        context=1,
+        action_width=world.action_width,
+        state_width=world.predictor.config.state_width,
+    )
+
+
+def token_subject(checkpoint: str, encoder: FrozenEncoder, device: torch.device) -> Subject:
+    """A token world with latent distance, as V-JEPA 2-AC plans.
+
+    Args:
+        checkpoint: Of a token world; or ``random`` for untrained weights, which take as long.
+        encoder: Goes with random weights.
+        device: Where to measure.
+    """
+    if checkpoint == RANDOM:
+        sizes = TokenPredictorConfig(tokens=encoder.tokens, token_width=encoder.width)
+        world = TokenWorld(encoder, TokenPredictor(sizes)).to(device)
+    else:
+        world = load_token_world(checkpoint).to(device)
+        sizes = world.predictor.config
+    return Subject(
+        world,
+        UncachedTokenWorld(world),
+        lambda goal_latents: Objective(TotalEnergy(LatentDistance(goal_latents))),
+        image_size=world.image_size,
+        context=sizes.context_frames,
+        action_width=sizes.action_width,
+        state_width=sizes.state_width,
+    )
+
+
+class UncachedTokenWorld:
+    """A token world that runs every frame it is given through the predictor for every next one.
+
+    Args:
+        world: Whose predictions it makes, up to rounding.
+    """
+
+    stride = 1
+
+    def __init__(self, world: TokenWorld) -> None:
+        self.encode = world.encode
+        self._model = world.predictor
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
+        """Imagine one step of one candidate per context, which is all that it is asked for."""
+        path = imagined_states(states[:, -1:], actions, self._model.state_features)
+        taken = torch.cat([difference(states[:, :-1], states[:, 1:]), actions.squeeze(1)], 1)
+        following = self._model(latents, taken, states)[:, -1:]
+        return Imagined(following.unsqueeze(1), path[:, :, 1:], None)

@@ -1,0 +1,83 @@
+"""The token predictor as planners see it: step-by-step rollouts over patch tokens.
+
+Shapes: B episodes, S candidates, H control steps, T context frames, N patches of width D.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.predictors.compact_world import Imagined
+from worldmodel.predictors.pose import difference
+from worldmodel.predictors.scaling import POSE_WIDTH, imagined_states
+from worldmodel.predictors.tokens import TokenPredictor
+
+__all__ = ["TokenWorld"]
+
+
+class TokenWorld(nn.Module):
+    """A frozen encoder and a token predictor; fulfils ``planners.protocols.World``.
+
+    Keys and values of the context are computed once per episode and shared by its candidates; those
+    of imagined frames once per candidate. A single member, so it has no disagreement to report.
+    """
+
+    def __init__(self, encoder: FrozenEncoder, predictor: TokenPredictor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.predictor = predictor.eval().requires_grad_(False)
+
+    @property
+    def stride(self) -> int:
+        """Control steps per imagined step."""
+        return 1
+
+    @property
+    def image_size(self) -> int:
+        """Side of the frames it was trained on, in pixels."""
+        return self.encoder.image_size
+
+    @property
+    def action_width(self) -> int:
+        """A."""
+        return self.predictor.config.action_width
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
+        return self.encoder.encode(frames)
+
+    @torch.no_grad()
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
+        """Imagine; context frames beyond those of training are dropped.
+
+        The actions between context frames are read off their states.
+        """
+        model, context = self.predictor, self.predictor.config.context_frames
+        latents, states = latents[:, -context:], states[:, -context:]
+        past = latents.shape[1] - 1
+        samples, horizon = actions.shape[1:3]
+        path = imagined_states(states[:, -1:], actions, model.state_features)
+        taken = _taken(states, self.action_width)
+        caches = [
+            cache.repeated(samples) for cache in model.prefill(latents[:, :-1], taken, states)
+        ]
+        hidden = latents[:, -1].repeat_interleave(samples, dim=0)
+        flat_actions, flat_path = actions.flatten(0, 1), path.flatten(0, 1)
+        imagined: list[Tensor] = []
+        for h in range(horizon):
+            hidden = model.advance(hidden, flat_actions[:, h], flat_path[:, h], past + h, caches)
+            imagined.append(hidden)
+        futures = torch.stack(imagined, 1).unflatten(0, actions.shape[:2])
+        return Imagined(futures, path[:, :, 1:], None)
+
+
+def _taken(states: Tensor, action_width: int) -> Tensor:
+    """Actions ``[B, T - 1, A]`` that led through states ``[B, T, P]``, as far as states tell."""
+    before, after = states[:, :-1], states[:, 1:]
+    if states.shape[-1] == POSE_WIDTH == action_width:
+        return difference(before, after)
+    if states.shape[-1] == action_width:
+        return after - before
+    return states.new_zeros(*before.shape[:2], action_width)
