@@ -270,7 +270,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 def add_box(body: Any, name: str, half: list[float], rgba: list[float], mass: float) -> None:
     """Add a colliding box to a body of a `mujoco.MjSpec`: half sides in m, mass in kg."""
     geom = body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, mass=mass)
-    geom.contype = geom.conaffinity = 1
+    geom.contype, geom.conaffinity = 1, 1 | 2  # 2: the invisible walls
     geom.condim = 4
     geom.friction = [0.6, 0.005, 0.0001]
     geom.solref = [0.01, 1.0]

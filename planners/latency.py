@@ -124,14 +124,15 @@ def measure(
         once()
     plan_ms = torch.tensor([once() for _ in range(plans)], dtype=torch.float64)
     peak_mb = _peak_mb(device)
-    for _ in range(PROFILED_PLANS):
+    profiled = min(plans, PROFILED_PLANS)
+    for _ in range(profiled):
         once(profile=True)
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
         once()
     return Latency(
         plan_ms,
         first_ms,
-        {part: 1e3 * seconds / PROFILED_PLANS for part, seconds in split.items()},
+        {part: 1e3 * seconds / profiled for part, seconds in split.items()},
         counter.get_total_flops(),
         peak_mb,
     )

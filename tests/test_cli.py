@@ -103,7 +103,7 @@ def test_a_wrong_override_ends_with_one_line_that_names_it(ran, capfd, words, ex
     ("words", "expected"),
     [
         ("pln out=o", "error: unknown command 'pln'; did you mean 'plan'?; see worldmodel --help"),
-        ("x", "error: unknown command 'x'; expected one of collect, pretrain, train, plan, bench"),
+        ("x", f"error: unknown command 'x'; expected one of {', '.join(COMMANDS)};"),
         ("plan --verbose", "error: unknown option '--verbose'; see worldmodel --help"),
     ],
 )

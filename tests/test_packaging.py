@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -26,8 +27,11 @@ def requirements() -> list[Requirement]:
 @pytest.mark.parametrize("requirement", requirements(), ids=lambda r: r.name)
 def test_what_is_pinned_is_within_the_promised_range(requirement):
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
-    assert requirement.specifier.contains(pins[requirement.name])
+    pins = {
+        canonicalize_name(name): version
+        for name, version in (line.split("==") for line in lines if not line.startswith("#"))
+    }
+    assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
 
 
 def test_a_wheel_holds_everything_that_is_read_at_run_time(tmp_path):

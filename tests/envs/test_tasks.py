@@ -168,3 +168,14 @@ def test_a_restored_snapshot_continues_identically() -> None:
         ends.append(np.concatenate([env.tool_pose(), env.object_position()]))
     env.close()
     assert np.array_equal(*ends)
+
+
+def test_a_cube_squeezed_over_the_rim_still_stays_on_the_table() -> None:
+    env = envs.make("push", image_size=64)
+    env.reset(seed=0)
+    env.place_object(np.array([0.68, 0.0, 0.08]), 0.0)
+    env._data.qvel[env._model.joint("cube").dofadr[0]] = 2.0
+    env.settle(5)
+    assert env.object_position()[0] < 0.73
+    assert env.object_position()[2] > 0.0
+    env.close()

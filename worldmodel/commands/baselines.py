@@ -20,12 +20,14 @@ from dataclasses import dataclass, replace
 from envs import TabletopEnv
 from planners import CEMConfig
 from worldmodel.commands.policies import (
-    GoalWorld,
+    CameraWorld,
+    Hindsight,
     Policy,
     RandomPolicy,
     ToGoalPose,
     planning_agent,
     prior_agent,
+    usual_disagreement,
 )
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
@@ -51,11 +53,11 @@ class Setting:
         device: Of the world.
     """
 
-    world: GoalWorld
+    world: CameraWorld
     task: TaskConfig
     planner: CEMConfig
     environments: Sequence[TabletopEnv]
-    random_world: GoalWorld | None = None
+    random_world: CameraWorld | None = None
     seed: int = 0
     device: str = "cpu"
 
@@ -73,6 +75,8 @@ def _ignore_object(setting: Setting) -> Policy:
 
 
 def _prior(setting: Setting) -> Policy:
+    if not isinstance(setting.world, Hindsight):
+        raise NotApplicableError("the checkpoint has no policy prior")
     return prior_agent(setting.world, setting.task, setting.planner, setting.device)
 
 
@@ -83,7 +87,7 @@ def _no_prior(setting: Setting) -> Policy:
 
 
 def _no_world_energy(setting: Setting) -> Policy:
-    if not setting.task.world_energy or setting.world.disagreement_quantiles is None:
+    if not setting.task.world_energy or usual_disagreement(setting.world) is None:
         raise NotApplicableError("the planner has no world energy here")
     return setting.agent(replace(setting.task, world_energy=False))
 

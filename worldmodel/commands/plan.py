@@ -24,7 +24,7 @@ from worldmodel.commands.evaluation import (
     success_summary,
 )
 from worldmodel.commands.oracle import OracleConfig, oracle_episodes
-from worldmodel.commands.policies import GoalWorld, planning_agent
+from worldmodel.commands.policies import CameraWorld, planning_agent
 from worldmodel.commands.report import (
     episode_record,
     headline,
@@ -163,7 +163,7 @@ def read_goal(path: Path, size: int) -> Image:
 
 
 def _baselines(
-    cfg: PlanConfig, world: GoalWorld, task: TaskConfig, seeds: Sequence[int]
+    cfg: PlanConfig, world: CameraWorld, task: TaskConfig, seeds: Sequence[int]
 ) -> dict[str, Any]:
     names = chosen(cfg.baselines)
     random_path = cfg.random_encoder_checkpoint

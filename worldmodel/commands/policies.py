@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,15 +29,20 @@ from planners import (
     World,
 )
 from worldmodel.commands.task import TaskConfig
+from worldmodel.errors import UserError
 
 __all__ = [
-    "GoalWorld",
+    "Calibrated",
+    "CameraWorld",
+    "Hindsight",
     "Policy",
     "PriorPlanner",
     "RandomPolicy",
     "ToGoalPose",
     "planning_agent",
     "prior_agent",
+    "task_objective",
+    "usual_disagreement",
 ]
 
 
@@ -58,18 +63,28 @@ class Policy(Protocol):
         ...
 
 
-class GoalWorld(World, Protocol):
-    """A world model with what its training learned of goals and of its own reliability."""
+class CameraWorld(World, Protocol):
+    """A world model that says which images it reads."""
 
     @property
     def image_size(self) -> int:
         """Side of the square camera images, pixels."""
         ...
 
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A world model that knows what disagreement is usual."""
+
     @property
     def disagreement_quantiles(self) -> tuple[Tensor, Tensor] | None:
-        """Held-out 90 % and 99 % quantiles of disagreement per imagined step, if it has any."""
+        """Held-out 90 % and 99 % quantiles per imagined step; None with a single member."""
         ...
+
+
+@runtime_checkable
+class Hindsight(Protocol):
+    """A world model that learned from recordings, in hindsight, what leads to which goals."""
 
     def goal_energy(self, goal_latents: Tensor) -> Energy:
         """The learned cost-to-go to goal latents ``[B, N, D]``."""
@@ -81,34 +96,49 @@ class GoalWorld(World, Protocol):
 
 
 def planning_agent(
-    world: GoalWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
+    world: CameraWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
 ) -> Policy:
     """CEM through the world's imagination, again after every few steps."""
     high = torch.from_numpy(ACTION_HIGH).to(device)
     cem = CEM(planner, -high, high)
-    return Agent(world, cem, _objective(world, task), stage_steps=task.stage_steps, device=device)
+    objective = task_objective(world, task)
+    return Agent(world, cem, objective, stage_steps=task.stage_steps, device=device)
 
 
 def prior_agent(
-    world: GoalWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
+    world: CameraWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
 ) -> Policy:
     """The policy prior alone, asked anew at every step: no search."""
     prior = PriorPlanner(_bounds(planner.active_dims).to(device))
-    objective = _objective(world, replace(task, prior=True))
+    objective = task_objective(world, replace(task, prior=True))
     return Agent(world, prior, objective, stage_steps=task.stage_steps, device=device)
 
 
-def _objective(world: GoalWorld, task: TaskConfig) -> Callable[[Tensor], Objective]:
-    quantiles = world.disagreement_quantiles if task.world_energy else None
+def usual_disagreement(world: CameraWorld) -> tuple[Tensor, Tensor] | None:
+    """The quantiles that E_world is calibrated with, if the world has any."""
+    return world.disagreement_quantiles if isinstance(world, Calibrated) else None
+
+
+def task_objective(world: CameraWorld, task: TaskConfig) -> Callable[[Tensor], Objective]:
+    """From goal latents ``[B, N, D]`` to the energy and the prior with which a task is pursued.
+
+    Raises:
+        UserError: The task asks for a value or a prior that the world does not have.
+    """
+    quantiles = usual_disagreement(world) if task.world_energy else None
     world_energy = None if quantiles is None else Disagreement(*quantiles)
+    hindsight = world if isinstance(world, Hindsight) else None
+    if hindsight is None and (task.prior or task.energy == "value"):
+        raise UserError(
+            "Expected a checkpoint with a value and a policy prior, got one without; "
+            "plan with task.energy=latent task.prior=false"
+        )
 
     def objective(goal_latents: Tensor) -> Objective:
-        goal_energy: Energy = (
-            LatentDistance(goal_latents)
-            if task.energy == "latent"
-            else world.goal_energy(goal_latents)
-        )
-        proposal = world.prior(goal_latents) if task.prior else None
+        goal_energy: Energy = LatentDistance(goal_latents)
+        if hindsight is not None and task.energy == "value":
+            goal_energy = hindsight.goal_energy(goal_latents)
+        proposal = hindsight.prior(goal_latents) if hindsight is not None and task.prior else None
         return Objective(TotalEnergy(goal_energy, world_energy, task.goal_weight), proposal)
 
     return objective

@@ -35,6 +35,9 @@ COMMANDS = {
     "plan": Command(
         "plan episodes to goal images and report success", "PlanConfig", ("task", "planner")
     ),
+    "landscape": Command(
+        "draw the energies that a planner searches", "LandscapeConfig", ("task", "planner")
+    ),
     "bench": Command("measure plan latency", "BenchConfig", ("planner",)),
 }
 

@@ -133,7 +133,9 @@ def open_loop_tokens(
     for part in frames.split(batch):
         latents, actions = data.latents[part[:, :context]].float(), data.actions[part]
         seen = data.states[part[:, :context]]
-        future = imagined_states(seen[:, -1:], actions[:, None, context - 1 :], model.state_features)
+        future = imagined_states(
+            seen[:, -1:], actions[:, None, context - 1 :], model.state_features
+        )
         states = torch.cat((seen, future[:, 0, 1:]), dim=1)
         imagined.append(unroll(model, latents, actions, states, steps))
     return compare(torch.cat(imagined), frames[:, context - 1 :], data, data.latents)

@@ -121,7 +121,9 @@ class VideoTransformer(nn.Module):
     def _check(self, clip: Tensor) -> None:
         size, tubelet = self.config.image_size, self.config.tubelet
         if clip.ndim != 5 or clip.shape[1] != 3 or clip.shape[3:] != (size, size):
-            raise ValueError(f"Expected a clip of shape [B,3,T,{size},{size}], got {list(clip.shape)}.")
+            raise ValueError(
+                f"Expected a clip of shape [B,3,T,{size},{size}], got {list(clip.shape)}."
+            )
         if clip.shape[2] % tubelet:
             raise ValueError(
                 f"Expected a number of frames divisible by the tubelet ({tubelet}), "

@@ -20,7 +20,7 @@ from worldmodel.pretraining.anticollapse import centre, effective_rank
 
 __all__ = ["LatentProbe", "LatentReport", "RidgeProbe", "fit_ridge", "position_error_cm"]
 
-_PENALTIES = torch.logspace(-4, 3, 15)
+_PENALTIES = torch.logspace(-6, 1, 15)
 
 
 class RidgeProbe(NamedTuple):
@@ -48,7 +48,7 @@ def fit_ridge(latents: Tensor, targets: Tensor) -> RidgeProbe:
     values = values.clamp_min(0)
     projected = vectors.T @ outputs
     best: tuple[float, Tensor] | None = None
-    for penalty in (_PENALTIES * values.mean().clamp_min(1e-12)).tolist():
+    for penalty in (_PENALTIES * values.amax().clamp_min(1e-12)).tolist():
         inverse = 1 / (values + penalty)
         dual = vectors @ (inverse.unsqueeze(1) * projected)
         leverage = (vectors.square() * inverse).sum(1, keepdim=True)
@@ -146,7 +146,9 @@ class LatentProbe:
                 self.positions.items(), read.split(widths, dim=1), strict=True
             ):
                 errors[name] = position_error_cm(predicted, true)
-        return LatentReport(effective_rank(scenes), float(scenes.std(0).mean()), encoder.width, errors)
+        return LatentReport(
+            effective_rank(scenes), float(scenes.std(0).mean()), encoder.width, errors
+        )
 
 
 def _encode(encoder: FrozenEncoder, frames: NDArray[np.uint8], batch: int = 64) -> Tensor:

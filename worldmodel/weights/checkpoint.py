@@ -118,7 +118,11 @@ def load_into(
     ]
     problems = [
         f"{title}: {_some(keys)}"
-        for title, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong))
+        for title, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("wrong shape", wrong),
+        )
         if keys
     ]
     if problems:

@@ -18,6 +18,7 @@ from worldmodel.commands.policies import (
     prior_agent,
 )
 from worldmodel.commands.task import TaskConfig
+from worldmodel.errors import UserError
 
 PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
 TASK = TaskConfig(name="push", budget_steps=5, energy="value", prior=True)
@@ -58,6 +59,22 @@ def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch)
     assert not asked
     first_plan(planning_agent(tiny_world, TASK, PLANNER))
     assert asked
+
+
+class Plain:
+    """A world that learned nothing of goals."""
+
+    def __init__(self, world):
+        self.image_size, self.stride = world.image_size, world.stride
+        self.encode, self.rollout = world.encode, world.rollout
+
+
+def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world):
+    with pytest.raises(UserError, match=r"task\.energy=latent task\.prior=false"):
+        planning_agent(Plain(tiny_world), TASK, PLANNER)
+    task = replace(TASK, energy="latent", prior=False)
+    _, plan = first_plan(planning_agent(Plain(tiny_world), task, PLANNER))
+    assert set(plan.breakdown) == {"goal"}
 
 
 def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from worldmodel.nn.attention import Attention, KeyValueCache
+from worldmodel.nn.rope import Rotation, rotation_table
+
+
+def table(tokens: int, start: int = 0) -> Rotation:
+    times = torch.arange(start, start + tokens)
+    return rotation_table(torch.stack((times, times * 0, times * 0), -1), 8)
+
+
+def test_cached_attention_equals_causal_attention() -> None:
+    torch.manual_seed(0)
+    attention, x = Attention(16, 2), torch.randn(3, 5, 16)
+    causal = torch.ones(5, 5, dtype=torch.bool).tril()
+    whole = attention(x, table(5), causal)
+    cache = KeyValueCache()
+    parts = [attention(x[:, t : t + 1], table(1, t), cache=cache) for t in range(5)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-6, rtol=1e-5)
+
+
+def test_a_repeated_cache_serves_every_candidate_and_leaves_the_original_alone() -> None:
+    torch.manual_seed(0)
+    attention, past, new = Attention(16, 2), torch.randn(2, 3, 16), torch.randn(6, 1, 16)
+    cache = KeyValueCache()
+    attention(past, table(3), cache=cache)
+    shared = attention(new, table(1, 3), cache=cache.repeated(3))
+    own = KeyValueCache()
+    attention(past.repeat_interleave(3, dim=0), table(3), cache=own)
+    torch.testing.assert_close(shared, attention(new, table(1, 3), cache=own))
+    keys, _ = cache.extend(torch.zeros(2, 2, 1, 8), torch.zeros(2, 2, 1, 8))
+    assert keys.shape == (2, 2, 4, 8)
+
+
+def test_a_width_that_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="divisible by 3 heads"):
+        Attention(16, 3)

@@ -1,0 +1,212 @@
+"""``worldmodel landscape``: draw what a planner minimises, over actions in x and y.
+
+Every point of the picture is one action held for the planner's whole horizon, so the plane is a
+slice of the search space. A plan need not lie in it; it is drawn where its mean action is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from omegaconf import MISSING
+from torch import Tensor
+
+from envs import ACTION_HIGH, TabletopEnv
+from envs.reach import ReachEnv
+from planners import CEM, Problem, Trajectory, World
+from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
+from worldmodel.commands.policies import task_objective
+from worldmodel.data.atomic import replacing
+from worldmodel.errors import UserError
+from worldmodel.weights.world import load_world
+
+__all__ = ["LandscapeConfig", "held_actions", "run"]
+
+_CM = 100.0
+_TITLES = {"total": "E_total", "goal": "E_goal", "world": "E_world"}
+
+
+@dataclass(frozen=True)
+class LandscapeConfig:
+    """Which moment of which episode to draw, and whose energies.
+
+    Attributes:
+        out: Folder of landscape.png.
+        task: Task and energies (group).
+        planner: Search settings (group).
+        checkpoint: Folder of a world checkpoint, or ``default``.
+        seed: Of the episode, whose start is drawn, and of the search; as in ``worldmodel plan``.
+        points: Actions along x and along y.
+    """
+
+    out: str = MISSING
+    task: Any = MISSING
+    planner: Any = MISSING
+    checkpoint: str = "default"
+    seed: int = 0
+    points: int = 61
+
+    def __post_init__(self) -> None:
+        if self.points < 2:
+            raise ValueError(f"Expected points of at least 2, got {self.points}")
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """The start of an episode; all but the last field is what a planner gets to see."""
+
+    image: Image
+    goal: Image
+    state: NDArray[np.float32]
+    way: NDArray[np.float64]  # [2, 2], m: from where to where, as seen from the gripper
+
+
+class _Recorder:
+    """The world, and the candidates it was last asked about."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.stride = world.stride
+        self.actions = torch.empty(0)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        return self._world.encode(frames)
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
+        self.actions = actions
+        return self._world.rollout(latents, states, actions)
+
+
+@torch.inference_mode()
+def run(cfg: LandscapeConfig) -> None:
+    """Plan once, evaluate the grid of held actions, draw both.
+
+    Raises:
+        UserError: The checkpoint or the output folder cannot be used.
+    """
+    torch.set_num_threads(1)
+    camera = load_world(cfg.checkpoint)
+    world = _Recorder(camera)
+    with environments(cfg.task.name, 1, camera.image_size) as (env,):
+        scene = _scene(env, cfg.seed, staged=bool(cfg.task.stage_steps))
+    start, goal = (torch.from_numpy(image)[None, None] for image in (scene.image, scene.goal))
+    states = torch.from_numpy(scene.state)[None, None]
+    energy, proposal = task_objective(camera, cfg.task)(world.encode(goal)[:, 0])
+    problem = Problem(world, world.encode(start), states, energy, proposal)
+
+    high = torch.from_numpy(ACTION_HIGH)
+    cem, generator = CEM(cfg.planner, -high, high), torch.Generator().manual_seed(cfg.seed)
+    plan, _ = cem.plan(problem, cem.init(batch=1), generator=generator)
+    tried = world.actions[0, :, :, :2].mean(1).numpy()
+
+    axis = torch.linspace(-1, 1, cfg.points) * high[0]
+    held = held_actions(axis, cfg.planner.horizon)
+    total, terms = energy(world.rollout(problem.latents, states, held))
+    panels = {"total": total, **terms}
+    drawn = _Drawn(
+        axis.numpy(),
+        {name: term.view(cfg.points, cfg.points).numpy() for name, term in panels.items()},
+        plan.actions[0, :, :2].numpy(),
+        tried,
+        scene.way / cfg.planner.horizon,
+    )
+    path = Path(cfg.out) / "landscape.png"
+    try:
+        with replacing(path) as partial:
+            _figure(scene, drawn).savefig(partial, format="png", dpi=110)
+    except OSError as error:
+        raise UserError(f"Cannot write to out={cfg.out} ({error.strerror})") from error
+    lowest = int(total.argmin())
+    _print("lowest held action", held[0, lowest, 0], total[0, lowest])
+    _print("mean of the plan", plan.actions[0].mean(0), plan.energy[0])
+    print(f"picture: {path}")
+
+
+def _print(name: str, action: Tensor, energy: Tensor) -> None:
+    x, y = (_CM * action[:2]).tolist()
+    print(f"{name:<18}  x {x:+.1f} y {y:+.1f} cm per step, E_total {float(energy):.4f}")
+
+
+def held_actions(axis: Tensor, horizon: int, width: int = len(ACTION_HIGH)) -> Tensor:
+    """Actions held for the horizon, one per point of a grid: ``[1, n * n, H, A]``.
+
+    Args:
+        axis: What x and y take, ``[n]`` (m); x varies slowest, all other dimensions are zero.
+        horizon: H.
+        width: A.
+    """
+    actions = torch.zeros(len(axis), len(axis), horizon, width)
+    actions[..., 0] = axis[:, None, None]
+    actions[..., 1] = axis[None, :, None]
+    return actions.flatten(0, 1)[None]
+
+
+def _scene(env: TabletopEnv, seed: int, *, staged: bool) -> _Scene:
+    observation, info = env.reset(seed=SEED_OFFSET + seed)
+    tool = env.tool_pose()[:2]
+    if isinstance(env, ReachEnv):
+        way = np.stack([tool, env.goal_state[:2]])
+    else:
+        way = np.stack([env.object_position()[:2], env.goal_object[:2]])
+    goal = info["subgoals"][0] if staged else observation["goal"]
+    return _Scene(observation["image"], goal, observation["state"], way - tool)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn into every panel; x and y in m per step."""
+
+    axis: NDArray[np.float32]
+    panels: dict[str, NDArray[np.float32]]  # [n, n] each, x varies over rows
+    plan: NDArray[np.float32]  # [H, 2]
+    tried: NDArray[np.float32]  # [S, 2]
+    way: NDArray[np.float64]  # [2, 2]
+
+
+def _figure(scene: _Scene, drawn: _Drawn) -> Figure:
+    count = len(drawn.panels)
+    figure = Figure((2.3 + 4.0 * count, 4.4), layout="constrained")
+    grid = figure.add_gridspec(2, 1 + count, width_ratios=[0.52, *[1.0] * count])
+    for row, (title, image) in enumerate([("start", scene.image), ("goal image", scene.goal)]):
+        axes = figure.add_subplot(grid[row, 0])
+        axes.imshow(image)
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    for column, name in enumerate(drawn.panels, start=1):
+        axes = figure.add_subplot(grid[:, column])
+        _panel(axes, drawn, name)
+        if column == 1:
+            axes.set_ylabel("Δx, cm per step (towards the camera)")
+            handles, labels = axes.get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower right", ncols=5, fontsize=8)
+    return figure
+
+
+def _panel(axes: Axes, drawn: _Drawn, name: str) -> None:
+    """One energy; y to the right and x downwards, as the camera sees the table."""
+    axis, energy = _CM * drawn.axis, drawn.panels[name]
+    heat = axes.pcolormesh(axis, axis, energy, cmap="viridis", shading="gouraud")
+    if np.ptp(energy) > 0:
+        axes.contour(axis, axis, energy, levels=12, colors="white", linewidths=0.4, alpha=0.6)
+    axes.figure.colorbar(heat, ax=axes, shrink=0.75)
+    x, y = _CM * drawn.tried.T
+    axes.scatter(y, x, s=9, c="white", edgecolors="black", linewidths=0.3, label="candidates, mean")
+    (x, first_x), (y, first_y) = _CM * np.stack([drawn.plan.mean(0), drawn.plan[0]]).T
+    axes.plot(y, x, "*", color="red", markersize=13, markeredgecolor="white", label="plan, mean")
+    axes.plot(
+        first_y, first_x, "o", markerfacecolor="none", color="red", label="plan, first action"
+    )
+    (x, goal_x), (y, goal_y) = _CM * drawn.way.T
+    arrow = {"arrowstyle": "->", "color": "orange", "linewidth": 2}
+    axes.annotate("", (goal_y, goal_x), (y, x), arrowprops=arrow, annotation_clip=False)
+    axes.plot([], [], color="orange", label="way to the true goal (not known to the planner)")
+    axes.set(xlim=(axis[0], axis[-1]), ylim=(axis[-1], axis[0]), aspect="equal")
+    axes.set_title(_TITLES[name], fontsize=10)
+    axes.set_xlabel("Δy, cm per step")
