@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -232,15 +233,15 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         """The camera image, ``uint8 [s, s, 3]``."""
         if self._renderer is None:
             self._renderer = mujoco.Renderer(self._model, self.image_size, self.image_size)
-            # Not left to the interpreter's exit, when the driver may be gone already.
-            self._free_renderer = weakref.finalize(self, self._renderer.close)
+            # MuJoCo terminates EGL in an exit handler; one registered after it runs before it.
+            atexit.register(_close_if_alive, weakref.ref(self))
         self._renderer.update_scene(self._data, camera="front")
         return self._renderer.render()
 
     def close(self) -> None:
         """Free the renderer."""
         if self._renderer is not None:
-            self._free_renderer()
+            self._renderer.close()
             self._renderer = None
 
     def _build(self) -> mujoco.MjModel:
@@ -274,6 +275,12 @@ def add_box(body: Any, name: str, half: list[float], rgba: list[float], mass: fl
     geom.condim = 4
     geom.friction = [0.6, 0.005, 0.0001]
     geom.solref = [0.01, 1.0]
+
+
+def _close_if_alive(env: weakref.ref[TabletopEnv]) -> None:
+    alive = env()
+    if alive is not None:
+        alive.close()
 
 
 def _inside(pose: Array) -> Array:

@@ -1,8 +1,9 @@
 """Textbook CEM: the yardstick that a faster planner is measured against.
 
 It is what a first implementation does, and deliberately no more: white noise, a fresh Gaussian for
-every plan, the elites' mean returned; and for every candidate and every imagined step, the whole
-context runs through the model again. Not for use: it has no warm start, prior or deadline.
+every plan, the best candidate of the last iteration returned; and for every candidate and every
+imagined step, the whole context runs through the model again. It is not for use: it has no warm
+start, no policy prior, no deadline, and no answer to NaN.
 """
 
 from __future__ import annotations
@@ -71,26 +72,24 @@ class PlainCEM:
         mean = self._low.new_zeros(batch, config.horizon, width)
         std = (config.std * (self._high - self._low) / 2).expand_as(mean)
         shape = (batch, config.samples, config.horizon, width)
-        trace: list[Tensor] = []
+        rounds: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
         for _ in range(config.iterations):
             noise = torch.randn(shape, generator=generator, device=mean.device)
             candidates = (mean[:, None] + std[:, None] * noise).clamp(self._low, self._high)
             watch.lap("update")
             trajectory = imagine_afresh(problem, candidates)
             watch.lap("rollout")
-            energy, _ = problem.energy(trajectory)
+            energy, terms = problem.energy(trajectory)
             watch.lap("energy")
-            best, index = energy.topk(config.elites, largest=False)
+            lowest, index = energy.topk(config.elites, largest=False)
             elites = candidates.take_along_dim(index[:, :, None, None], 1)
             mean, std = elites.mean(1), elites.std(1, correction=0)
-            trace.append(best[:, 0])
+            breakdown = {k: v.take_along_dim(index, 1)[:, 0] for k, v in terms.items()}
+            rounds.append((elites[:, 0], lowest[:, 0], breakdown))
             watch.lap("update")
-        energy, terms = problem.energy(imagine_afresh(problem, mean[:, None]))
-        watch.lap("rollout")
-        breakdown = {name: term[:, 0] for name, term in terms.items()}
-        nonfinite = int((~torch.isfinite(energy)).sum())
-        plan = Plan(mean, energy[:, 0], breakdown, torch.stack(trace, 1), nonfinite, watch.seconds)
-        return plan, None
+        trace = torch.stack([best for _, best, _ in rounds], 1)
+        nonfinite = int((~torch.isfinite(trace)).sum())
+        return Plan(*rounds[-1], trace, nonfinite, watch.seconds), None
 
 
 def imagine_afresh(problem: Problem, candidates: Tensor) -> Trajectory:

@@ -91,9 +91,13 @@ class TokenGrid(Grid):
 
 @dataclass(frozen=True)
 class BenchConfig(Grid):
-    """What to measure, over the sizes of ``Grid``.
+    """What to measure: every combination of the sizes that are lists.
 
     Attributes:
+        samples: Candidates per iteration.
+        horizon: Control steps looked ahead.
+        iterations: CEM iterations.
+        episodes: Episodes planned at once.
         out: Folder for ``latency.json``; rows appear there as they are measured.
         checkpoint: World checkpoint: a folder, or ``default`` for the shipped one.
         planner: Settings of CEM, but for its sizes.

@@ -23,6 +23,8 @@ class TaskConfig:
         goal_weight: λ of E_world + λ·E_goal.
         world_energy: Whether E_world counts, if the checkpoint has one.
         prior: Whether the policy prior proposes candidates.
+        search_std: Spread of the planner's first candidates, as a share of half the action range.
+        warm_start: Whether a plan starts from the rest of the last one.
         stage_steps: Control steps spent on each sub-goal image but the last; () uses the goal only.
         active_dims: Action dimensions that planners search over.
     """
@@ -34,6 +36,8 @@ class TaskConfig:
     goal_weight: float = 1.0
     world_energy: bool = True
     prior: bool = False
+    search_std: float = 0.35
+    warm_start: bool = True
     stage_steps: tuple[int, ...] = ()
     active_dims: tuple[int, ...] = (0, 1, 2)
 

@@ -20,7 +20,7 @@ from worldmodel.pretraining.anticollapse import centre, effective_rank
 
 __all__ = ["LatentProbe", "LatentReport", "RidgeProbe", "fit_ridge", "position_error_cm"]
 
-_PENALTIES = torch.logspace(-6, 1, 15)
+_PENALTIES = torch.logspace(-6, 1, 15, dtype=torch.float64)
 
 
 class RidgeProbe(NamedTuple):
@@ -43,18 +43,21 @@ def fit_ridge(latents: Tensor, targets: Tensor) -> RidgeProbe:
     inputs = latents.float().flatten(1)
     input_mean, output_mean = inputs.mean(0), targets.float().mean(0)
     inputs, outputs = inputs - input_mean, targets.float() - output_mean
-    gram = inputs @ inputs.T
+    gram = (inputs @ inputs.T).double()
+    # Centred again: what float32 left along the mean would decide for the smallest penalties.
+    gram = gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
     values, vectors = torch.linalg.eigh(gram)
     values = values.clamp_min(0)
-    projected = vectors.T @ outputs
+    projected = vectors.T @ outputs.double()
     best: tuple[float, Tensor] | None = None
     for penalty in (_PENALTIES * values.amax().clamp_min(1e-12)).tolist():
-        inverse = 1 / (values + penalty)
-        dual = vectors @ (inverse.unsqueeze(1) * projected)
-        leverage = (vectors.square() * inverse).sum(1, keepdim=True)
-        error = float((dual / leverage).square().mean())
+        shrunk = penalty / (values + penalty)
+        residual = vectors @ (shrunk.unsqueeze(1) * projected)
+        # The mean is fitted too, which costs 1 / M of a degree of freedom per sample.
+        left_out = residual / (vectors.square() @ shrunk - 1 / len(inputs)).unsqueeze(1)
+        error = float(left_out.square().mean())
         if best is None or error < best[0]:
-            best = (error, dual)
+            best = (error, (residual / penalty).float())
     assert best is not None
     return RidgeProbe(inputs.T @ best[1], input_mean, output_mean)
 

@@ -1,0 +1,141 @@
+"""What README.md and docs/ tell readers to run does run; on tiny sizes, in their order."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worldmodel.cli import main
+from worldmodel.commands import configuration
+from worldmodel.commands.registry import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md"))]
+
+SEARCH = "samples=8 elites=3 proposals=2 horizon=4"
+PLANNER = " ".join(f"planner.{setting}" for setting in SEARCH.split())
+TINY = {
+    "collect": "episodes=4 length=12 workers=1",
+    "pretrain": "encoder.patch_size=24 encoder.width=24 encoder.depth=1 encoder.heads=2 "
+    "training.steps=2 training.batch=2 training.clip_frames=4 training.predictor_width=24 "
+    "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5",
+    "train": "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
+    "predictor.training.code_steps=2 predictor.training.dynamics_steps=2 "
+    "predictor.training.value_steps=2 holdout=0.5",
+    "plan": f"episodes=1 videos=1 task.budget_steps=3 task.hold_steps=1 {PLANNER}",
+    "landscape": f"points=5 {PLANNER}",
+    "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
+    "tokens.horizon=[2]",
+}
+WRITES = {
+    "collect": "meta/info.json",
+    "pretrain": "model.safetensors",
+    "train": "model.safetensors",
+    "plan": "report.json",
+    "landscape": "landscape.png",
+    "bench": "latency.json",
+}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+
+
+def commands(page: str) -> list[str]:
+    """Command lines of the shell blocks of a page, those joined by && taken apart."""
+    lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    return [part.strip() for line in lines for part in line.split("&&")]
+
+
+def worldmodel_lines(page: str) -> list[list[str]]:
+    """The words after ``worldmodel``; lines indented as code by four spaces count too."""
+    indented = re.findall(r"^    (worldmodel .*)$", (ROOT / page).read_text(), re.M)
+    lines = [line for line in commands(page) + indented if line.startswith("worldmodel ")]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Follows the readme in a folder of its own; gives its commands by the lines that ran."""
+    ran: dict[str, str] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("reader"))
+        for line in commands("README.md"):
+            if line.startswith("python "):
+                subprocess.run([sys.executable, *shlex.split(line)[1:]], check=True)
+            if line.startswith("worldmodel "):
+                command, *words = shlex.split(line)[1:]
+                words += TINY[command].split()
+                given = {word.partition("=")[0] for word in words}
+                if command in ("plan", "landscape", "bench") and "checkpoint" not in given:
+                    words.append("checkpoint=runs/world")  # in place of the included one
+                assert main([command, *words, "--debug"]) == 0, line
+                ran[line] = command
+        yield ran
+
+
+def test_the_commands_of_the_readme_work_one_after_the_other(reader):
+    for line, command in reader.items():
+        out = next(word[4:] for word in line.split() if word.startswith("out="))
+        folders = [f"{out}/{run}" for run in range(3)] if " -m " in line else [out]
+        for folder in folders:
+            assert Path(folder, WRITES[command]).is_file(), line
+    assert set(reader.values()) == set(COMMANDS)
+
+
+@pytest.mark.usefixtures("reader")
+def test_the_code_on_extending_runs_from_top_to_bottom_after_the_readme():
+    *code, collecting = blocks("docs/extending.md", "python")
+    scope = {"__name__": "page"}
+    exec("\n".join(code), scope)
+    assert scope["agent"].records[-1].plan.energy.isfinite().all()
+    assert scope["info"]["success"], "the new task's expert solves it"
+    script = Path("page.py")  # a file, as the processes that collect import it again
+    script.write_text("import numpy as np\n" + collecting)
+    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "(24, 2)"
+
+
+def test_the_code_on_tasks_shows_what_it_says():
+    (code,) = blocks("docs/tasks.md", "python")
+    scope: dict[str, Any] = {}
+    exec(code, scope)
+    assert f"# {scope['observation']['image'].shape}," in code
+    assert f"# {scope['observation']['goal'].shape}" in code
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_on_a_page_names_commands_and_keys_that_exist(page):
+    for command, *words in worldmodel_lines(page):
+        configuration.load(command)
+        overrides = [word.split(",")[0] for word in words if word != "-m" and "[" not in word]
+        overrides += [word for word in words if "[" in word]
+        configuration.typed(configuration.composed(command, overrides))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_make_lines_are_targets_of_the_makefile(page):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    for line in commands(page):
+        if line.startswith("make "):
+            assert line.split()[1] in targets
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_to_files_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if "://" in target or path.startswith("docs/images/"):
+            continue
+        linked = (ROOT / page).parent / path
+        assert linked.is_file(), target
+        titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.M)
+        assert not anchor or anchor in [title.lower().replace(" ", "-") for title in titles]
