@@ -1,1 +1,1 @@
-"""The learned model and everything that makes one: encoders, predictors, training, data, weights."""
+"""The learned model and all that makes one: encoders, predictors, training, data, weights."""

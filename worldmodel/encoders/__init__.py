@@ -1,0 +1,1 @@
+"""The video transformer, and the frozen encoder that everything else sees."""

@@ -30,6 +30,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 

@@ -70,7 +70,8 @@ class JepaObjective(nn.Module):
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:
         """Move the target towards the encoder: ``target = m * target + (1 - m) * encoder``."""
-        target, online = list(self.target.parameters()), list(self.encoder.parameters())
+        target: list[Tensor] = list(self.target.parameters())
+        online: list[Tensor] = list(self.encoder.parameters())
         torch._foreach_lerp_(target, online, 1 - momentum)
 
     def _doubled_first_frames(self, clip: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What frozen latents know: effective rank, feature std, and positions read out by ridge regression.
+"""What frozen latents know: effective rank, feature std, positions read out by ridge regression.
 
 Positions of objects are privileged simulator state. They are used here to judge latents, never to
 train them.

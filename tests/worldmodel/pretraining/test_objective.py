@@ -13,9 +13,7 @@ TINY = EncoderConfig(image_size=24, patch_size=12, width=24, depth=1, heads=2)
 
 def objective() -> JepaObjective:
     torch.manual_seed(0)
-    return JepaObjective(
-        VideoTransformer(TINY), MaskedPredictor(TINY, width=24, depth=1, heads=2)
-    )
+    return JepaObjective(VideoTransformer(TINY), MaskedPredictor(TINY, width=24, depth=1, heads=2))
 
 
 def masks() -> list[Mask]:
