@@ -26,7 +26,7 @@ from planners.plain import PlainCEM
 from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
-from worldmodel.weights.world import load_world
+from worldmodel.weights.world import load_compact_world
 
 __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
 
@@ -144,7 +144,7 @@ def run(cfg: BenchConfig) -> None:
     device = _device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    world = load_world(cfg.checkpoint).to(device)
+    world = load_compact_world(cfg.checkpoint).to(device)
     benches = [_Bench(cfg, cfg, compact_subject(world), device, "")]
     if cfg.tokens.checkpoint is not None:
         tokens = token_subject(cfg.tokens.checkpoint, world.encoder, device)

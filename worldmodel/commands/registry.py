@@ -46,6 +46,7 @@ SCHEMAS = {
     "encoder": {"small_schema": "worldmodel.encoders.vision_transformer:EncoderConfig"},
     "predictor": {
         "compact_schema": "worldmodel.commands.train:CompactRecipe",
+        "tokens_schema": "worldmodel.commands.train:TokensRecipe",
     },
     "planner": {"cem_schema": "planners.cem:CEMConfig"},
     "task": {"task_schema": "worldmodel.commands.task:TaskConfig"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import MISSING
@@ -14,16 +14,20 @@ from worldmodel.data.latents import latent_cache
 from worldmodel.data.windows import episode_split
 from worldmodel.dynamics.compact import CompactTraining, planning_latents, train_compact
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.tokens import TokenTraining, open_loop_tokens, train_tokens
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.training_log import TrainingLog
 from worldmodel.weights.encoder import load_encoder
-from worldmodel.weights.world import load_world, save_world
+from worldmodel.weights.token_world import save_token_world
+from worldmodel.weights.world import load_compact_world, save_world
 
-__all__ = ["CompactRecipe", "TrainConfig", "load_recordings", "run", "train_compact_world"]
+__all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,19 @@ class CompactRecipe:
 
     model: CompactConfig = field(default_factory=CompactConfig)
     training: CompactTraining = field(default_factory=CompactTraining)
+
+
+@dataclass(frozen=True)
+class TokensRecipe:
+    """``predictor=tokens``, in the manner of V-JEPA 2-AC.
+
+    Attributes:
+        model: Sizes; those that encoder and dataset determine are filled in.
+        training: How it is trained.
+    """
+
+    model: TokenPredictorConfig = field(default_factory=TokenPredictorConfig)
+    training: TokenTraining = field(default_factory=TokenTraining)
 
 
 @dataclass(frozen=True)
@@ -67,18 +84,27 @@ def run(config: TrainConfig) -> None:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = Dataset.open(config.data)
+    recipe, out = config.predictor, Path(config.out)
     if config.init is not None:
-        world = load_world(config.init)
-        encoder, model = world.encoder, _fitting(world.predictor, dataset, config)
+        world = load_compact_world(config.init)
+        if not isinstance(recipe, CompactRecipe):
+            raise UserError("expected predictor=compact with init=…, the only kind that goes on")
+        dataset.require(
+            action_width=world.predictor.config.action_width,
+            state_width=world.predictor.config.state_width,
+        )
+        encoder = world.encoder
+        model = world.predictor.requires_grad_(True)
     else:
         assert config.encoder_checkpoint is not None
         encoder, model = load_encoder(config.encoder_checkpoint), None
-    recordings = load_recordings(dataset, encoder, Path(config.cache), config.holdout)
-    if model is None:
-        model = new_predictor(config.predictor.model, encoder, recordings)
-    record = train_compact_world(
-        model, config.predictor.training, recordings, encoder, Path(config.out)
-    )
+    data = load_recordings(dataset, encoder, Path(config.cache), config.holdout)
+    if isinstance(recipe, TokensRecipe):
+        record = train_token_world(recipe, data, encoder, out)
+    else:
+        torch.manual_seed(recipe.training.seed)
+        model = model or CompactPredictor(_fitted(recipe.model, encoder, data))
+        record = train_compact_world(model, recipe.training, data, encoder, out)
     print(_table(record["validation"]))
     print(f"saved {config.out}")
 
@@ -102,18 +128,17 @@ def load_recordings(
     )
 
 
-def new_predictor(
-    sizes: CompactConfig, encoder: FrozenEncoder, data: Recordings
-) -> CompactPredictor:
-    """A fresh predictor for these latents, actions and states."""
-    return CompactPredictor(
-        replace(
-            sizes,
-            tokens=encoder.tokens,
-            token_width=encoder.width,
-            action_width=data.actions.shape[1],
-            state_width=data.states.shape[1],
-        )
+_Sizes = TypeVar("_Sizes", CompactConfig, TokenPredictorConfig)
+
+
+def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings) -> _Sizes:
+    """The sizes, as these latents, actions and states determine them."""
+    return replace(
+        sizes,
+        tokens=encoder.tokens,
+        token_width=encoder.width,
+        action_width=data.actions.shape[1],
+        state_width=data.states.shape[1],
     )
 
 
@@ -135,17 +160,18 @@ def train_compact_world(
     return record
 
 
-def _fitting(model: CompactPredictor, dataset: Dataset, config: TrainConfig) -> CompactPredictor:
-    for name, own, found in (
-        ("actions", model.config.action_width, dataset.actions.shape[1]),
-        ("states", model.config.state_width, dataset.states.shape[1]),
-    ):
-        if own != found:
-            raise UserError(
-                f"{config.data} has {name} of width {found}, but the checkpoint {config.init} was "
-                f"trained on width {own}; train a new one with encoder_checkpoint=… instead of init"
-            )
-    return model
+def train_token_world(
+    recipe: TokensRecipe, data: Recordings, encoder: FrozenEncoder, out: Path
+) -> dict[str, Any]:
+    """Train, validate and save; returns what was recorded."""
+    torch.manual_seed(recipe.training.seed)
+    model = TokenPredictor(_fitted(recipe.model, encoder, data))
+    with TrainingLog(out, "train", total=recipe.training.steps) as log:
+        train_tokens(model, data, recipe.training, log)
+    validation = open_loop_tokens(model, data)
+    record = {"training": asdict(recipe.training), "validation": asdict(validation)}
+    save_token_world(out, TokenWorld(encoder, model), record)
+    return record
 
 
 def _table(validation: dict[str, Any]) -> str:

@@ -51,12 +51,12 @@ class CompactTraining:
         seed: Of everything.
     """
 
-    code_steps: int = 4000
+    code_steps: int = 6000
     code_batch: int = 256
     code_window: int = 6
     code_sigma: float = 0.5
     rollout: int = 4
-    dynamics_steps: int = 4000
+    dynamics_steps: int = 2500
     dynamics_batch: int = 192
     code_noise: float = 0.03
     value_steps: int = 12000

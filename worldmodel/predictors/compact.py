@@ -69,18 +69,27 @@ class PlanningHead(nn.Module):
     and its distances mean something. See ``worldmodel.dynamics.compact`` for how it is trained.
     """
 
-    def __init__(self, config: CompactConfig, state_features: int, reduced: int = 16) -> None:
+    def __init__(self, config: CompactConfig, state_features: int) -> None:
         super().__init__()
-        self.reduce = nn.Linear(config.token_width, reduced)
-        inputs = config.tokens * reduced
-        self.code = mlp(inputs, config.head_width, 2, 2 * config.code_width)
-        self.arm = mlp(inputs, config.head_width, 2, state_features)
+        self.code = _Tower(config, 2 * config.code_width)
+        self.arm = _Tower(config, state_features)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and log-variance ``[..., C]`` of the code, arm features ``[..., F]``."""
-        reduced = nn.functional.gelu(self.reduce(tokens)).flatten(-2)
-        mean, log_variance = self.code(reduced).chunk(2, -1)
-        return mean, log_variance.clamp(-10.0, 4.0), self.arm(reduced)
+        mean, log_variance = self.code(tokens).chunk(2, -1)
+        return mean, log_variance.clamp(-10.0, 4.0), self.arm(tokens)
+
+
+class _Tower(nn.Module):
+    """All tokens of a frame, each reduced to a few numbers first, to one vector."""
+
+    def __init__(self, config: CompactConfig, outputs: int, reduced: int = 16) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(config.token_width, reduced)
+        self.read = mlp(config.tokens * reduced, config.head_width, 2, outputs)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.read(nn.functional.gelu(self.reduce(tokens)).flatten(-2))
 
 
 class Dynamics(nn.Module):

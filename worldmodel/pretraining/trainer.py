@@ -189,7 +189,8 @@ class _Run:
         self._optimizer.step()
         first, last = config.momentum
         self._objective.update_target(first + (last - first) * step / config.steps)
-        return {"loss": total.detach(), **losses._asdict(), "learning_rate": rate}
+        figures = {"loss": total, **losses._asdict()}
+        return {name: value.detach() for name, value in figures.items()} | {"learning_rate": rate}
 
     def save(self, step: int) -> None:
         state = {

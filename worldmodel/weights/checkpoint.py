@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from worldmodel.data.atomic import replacing, write_json
 from worldmodel.errors import UserError
 
-__all__ = ["FORMAT_VERSION", "checkpoint_sha256", "load_checkpoint", "load_into", "save_checkpoint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "checkpoint_kind",
+    "checkpoint_sha256",
+    "load_checkpoint",
+    "load_into",
+    "save_checkpoint",
+]
 
 FORMAT_VERSION = 1
 
@@ -60,6 +67,29 @@ def load_checkpoint(
         UserError: The folder is missing, of another kind or version, or damaged.
     """
     folder = Path(folder)
+    found, config = _settings(folder)
+    if found != kind:
+        raise UserError(f"{folder} holds a checkpoint of kind '{found}', expected '{kind}'.")
+    try:
+        tensors = load_file(folder / _TENSORS)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{folder / _TENSORS} is damaged or truncated ({error}). "
+            "Train again, or copy the checkpoint anew."
+        ) from error
+    return config, tensors
+
+
+def checkpoint_kind(folder: str | os.PathLike[str]) -> str:
+    """What a checkpoint is, as it was saved.
+
+    Raises:
+        UserError: The folder is missing, of another version, or damaged.
+    """
+    return _settings(Path(folder))[0]
+
+
+def _settings(folder: Path) -> tuple[str, dict[str, Any]]:
     for name in (_CONFIG, _TENSORS):
         if not (folder / name).is_file():
             raise UserError(
@@ -78,16 +108,7 @@ def load_checkpoint(
             f"{folder} has checkpoint format {version}, this version reads {FORMAT_VERSION}. "
             "Use the version of the toolkit that wrote it, or train again."
         )
-    if found != kind:
-        raise UserError(f"{folder} holds a checkpoint of kind '{found}', expected '{kind}'.")
-    try:
-        tensors = load_file(folder / _TENSORS)
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{folder / _TENSORS} is damaged or truncated ({error}). "
-            "Train again, or copy the checkpoint anew."
-        ) from error
-    return config, tensors
+    return found, config
 
 
 def load_into(

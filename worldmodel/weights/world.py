@@ -14,9 +14,17 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.weights.checkpoint import (
+    checkpoint_kind,
+    load_checkpoint,
+    load_into,
+    save_checkpoint,
+)
+from worldmodel.weights.token_world import KIND as TOKEN_WORLD
+from worldmodel.weights.token_world import load_token_world
 
-__all__ = ["DEFAULT", "checkpoint_folder", "load_world", "save_world"]
+__all__ = ["DEFAULT", "checkpoint_folder", "load_compact_world", "load_world", "save_world"]
 
 DEFAULT = "default"
 _KIND = "compact world"
@@ -47,8 +55,8 @@ def save_world(
     save_checkpoint(folder, _KIND, settings, world.state_dict())
 
 
-def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
-    """Read a world checkpoint.
+def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld | TokenWorld:
+    """Read a world checkpoint of any kind.
 
     Args:
         name: Its folder, or ``"default"`` for the shipped one.
@@ -56,6 +64,14 @@ def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
     Raises:
         UserError: The folder is not an intact world checkpoint.
     """
+    folder = checkpoint_folder(name)
+    if checkpoint_kind(folder) == TOKEN_WORLD:
+        return load_token_world(folder)
+    return load_compact_world(folder)
+
+
+def load_compact_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
+    """Read a compact world's checkpoint; as `load_world`, but no other kind will do."""
     folder = checkpoint_folder(name)
     settings, tensors = load_checkpoint(folder, _KIND)
     try:

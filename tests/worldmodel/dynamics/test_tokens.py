@@ -1,0 +1,90 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.tokens import (
+    TokenTraining,
+    open_loop_tokens,
+    token_losses,
+    train_tokens,
+    unroll,
+)
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.training_log import TrainingLog
+
+SIZES = TokenPredictorConfig(
+    tokens=4, token_width=8, action_width=1, state_width=1, width=24, depth=1, heads=2
+)
+
+
+@pytest.fixture
+def normed(data: Recordings) -> Recordings:
+    """The tiny world, its tokens layer-normed as an encoder's are."""
+    return replace(data, latents=torch.nn.functional.layer_norm(data.latents, (8,)))
+
+
+def fresh() -> TokenPredictor:
+    torch.manual_seed(0)
+    return TokenPredictor(SIZES)
+
+
+def test_training_beats_copying_the_last_frame(normed: Recordings, tmp_path: Path) -> None:
+    model = fresh()
+    config = TokenTraining(steps=150, batch=32, learning_rate=5e-3)
+    with TrainingLog(tmp_path, "train", total=config.steps) as log:
+        train_tokens(model, normed, config, log)
+    assert not model.training
+    report = open_loop_tokens(model, normed, steps=4, windows=64)
+    assert report.control_steps == (1, 2, 3, 4)
+    assert all(e < 0.5 * c for e, c in zip(report.latent_error, report.copy_error, strict=True))
+    assert report.object_cm[3] < 0.7 * report.object_copy_cm[3]
+
+
+def test_the_rollout_loss_compares_every_step_with_its_own_frame(normed: Recordings) -> None:
+    """A predictor that knows the truth has no loss; one frame off, and it would have."""
+    model, frames = fresh(), torch.arange(5)
+    latents = normed.latents[frames][None]
+    actions, states = normed.actions[frames][None], normed.states[frames][None]
+
+    def forced(latents: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return normed.latents[frames[1:]][None]
+
+    def advance(
+        hidden: torch.Tensor, action: torch.Tensor, state: torch.Tensor, time: int, caches: object
+    ) -> torch.Tensor:
+        return normed.latents[time + 1][None]
+
+    model.forward, model.advance = forced, advance  # type: ignore[method-assign]
+    losses = token_losses(model, latents, actions, states, rollout=3)
+    assert losses["teacher_forcing"] == 0
+    assert losses["rollout"] == 0
+
+
+def test_gradients_of_the_rollout_reach_the_first_step(normed: Recordings) -> None:
+    model = fresh()
+    latents = normed.latents[None, :1].clone().requires_grad_()
+    imagined = unroll(model, latents, normed.actions[None, :3], normed.states[None, :3], 3)
+    (gradient,) = torch.autograd.grad(imagined[:, 2].abs().sum(), latents)
+    assert float(gradient.abs().sum()) > 0
+    before = imagined[:, 1]
+    assert before.requires_grad
+
+
+def test_validation_does_not_look_at_recorded_future_states(normed: Recordings) -> None:
+    torch.manual_seed(1)
+    normed = replace(normed, objects=None)
+    wild = replace(normed, states=normed.states.clone())
+    model = fresh()
+    for parameter in model.parameters():
+        parameter.data.normal_(std=0.3)
+    model.eval()
+    reference = open_loop_tokens(model, normed, steps=3, windows=1)
+    firsts = normed.rows(normed.held_out, 5)
+    first = int(firsts[torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))[0]])
+    wild.states[first + 2 :] += 3
+    assert open_loop_tokens(model, wild, steps=3, windows=1) == reference
+    wild.states[first + 1] += 3
+    assert open_loop_tokens(model, wild, steps=3, windows=1) != reference

@@ -1,0 +1,85 @@
+import pytest
+import torch
+
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.predictors.pose import compose
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+
+
+@pytest.fixture
+def world() -> TokenWorld:
+    torch.manual_seed(0)
+    sizes = EncoderConfig(image_size=24, patch_size=12, width=12, depth=1, heads=2)
+    predictor = TokenPredictor(
+        TokenPredictorConfig(tokens=4, token_width=12, width=24, depth=2, heads=2)
+    )
+    for parameter in predictor.parameters():
+        parameter.data.normal_(std=0.3)
+    return TokenWorld(FrozenEncoder(VideoTransformer(sizes)), predictor)
+
+
+def context(world: TokenWorld, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (2, frames, 24, 24, 3), generator=generator, dtype=torch.uint8)
+    return world.encode(images), 0.3 * torch.rand(2, frames, 7, generator=generator)
+
+
+def candidates(samples: int, horizon: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return 0.1 * torch.randn(2, samples, horizon, 7, generator=generator)
+
+
+def test_candidates_are_imagined_as_if_each_were_alone(world: TokenWorld) -> None:
+    (latents, states), actions = context(world, 2), candidates(3, 4)
+    together = world.rollout(latents, states, actions)
+    for b in range(2):
+        for s in range(3):
+            alone = world.rollout(
+                latents[b : b + 1], states[b : b + 1], actions[b : b + 1, s : s + 1]
+            )
+            torch.testing.assert_close(
+                together.latents[b, s], alone.latents[0, 0], atol=1e-4, rtol=1e-4
+            )
+
+
+def test_a_rollout_is_teacher_forcing_on_its_own_predictions(world: TokenWorld) -> None:
+    latents, states = context(world, 1)
+    actions = candidates(1, 3)
+    imagined = world.rollout(latents, states, actions)
+    known = torch.cat((latents, imagined.latents[:, 0, :2]), dim=1)
+    path = torch.cat((states, imagined.states[:, 0, :2]), dim=1)
+    with torch.no_grad():
+        forced = world.predictor(known, actions[:, 0], path)
+    torch.testing.assert_close(forced, imagined.latents[:, 0], atol=1e-4, rtol=1e-4)
+
+
+def test_imagined_states_are_composed_poses(world: TokenWorld) -> None:
+    latents, states = context(world, 1)
+    actions = candidates(2, 2)
+    imagined = world.rollout(latents, states, actions).states
+    first = compose(states.expand(-1, 2, -1), actions[:, :, 0])
+    torch.testing.assert_close(imagined[:, :, 0], first)
+    torch.testing.assert_close(imagined[:, :, 1], compose(first, actions[:, :, 1]))
+
+
+def test_the_past_counts_up_to_the_context_of_training(world: TokenWorld) -> None:
+    latents, states = context(world, 4)
+    actions = candidates(1, 2)
+    of_two, of_one, of_four = (
+        world.rollout(latents[:, -t:], states[:, -t:], actions).latents for t in (2, 1, 4)
+    )
+    torch.testing.assert_close(of_four, of_two)
+    assert not torch.allclose(of_one, of_two, atol=1e-3)
+
+
+def test_actions_between_context_frames_are_read_off_the_states(world: TokenWorld) -> None:
+    latents, states = context(world, 2)
+    taken = torch.full((2, 7), 0.05)
+    states[:, 1] = compose(states[:, 0], taken)
+    actions = candidates(1, 1)
+    imagined = world.rollout(latents, states, actions).latents[:, 0, 0]
+    with torch.no_grad():
+        forced = world.predictor(latents, torch.stack((taken, actions[:, 0, 0]), 1), states)
+    torch.testing.assert_close(imagined, forced[:, 1], atol=1e-4, rtol=1e-4)

@@ -1,0 +1,133 @@
+"""Pretraining on a tiny world: a bright square drifting over a fixed noise background."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.errors import UserError
+from worldmodel.pretraining.clips import ClipSampler
+from worldmodel.pretraining.probe import LatentProbe, LatentReport
+from worldmodel.pretraining.trainer import PretrainingConfig, pretrain
+from worldmodel.weights.encoder import load_encoder
+
+ENCODER = EncoderConfig(image_size=24, patch_size=6, width=24, depth=1, heads=2)
+CONFIG = PretrainingConfig(
+    steps=6,
+    batch=4,
+    clip_frames=4,
+    predictor_width=24,
+    predictor_depth=1,
+    predictor_heads=2,
+    min_rank=1.0,
+    log_every=1,
+    probe_every=3,
+)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    background = rng.integers(0, 100, (24, 24, 3), dtype=np.uint8)
+    frames = np.repeat(background[None], 80, 0)
+    for i, frame in enumerate(frames):
+        frame[i % 18 : i % 18 + 6, i // 4 : i // 4 + 4] = 255
+    return frames
+
+
+def run(frames: np.ndarray, out: Path, config: PretrainingConfig = CONFIG) -> LatentReport:
+    clips = ClipSampler(frames, np.arange(60), config.clip_frames)
+    probe = LatentProbe.draw(frames, np.arange(60), np.arange(60, 80), {}, samples=40)
+    return pretrain(ENCODER, config, clips, probe, out, torch.device("cpu"))
+
+
+def losses(out: Path) -> dict[int, float]:
+    entries = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+    return {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
+
+
+def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
+    frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(frames, tmp_path / "whole")
+    sample, calls = ClipSampler.sample, 0
+
+    def killed(self: ClipSampler, rng: np.random.Generator, batch: int) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+        return sample(self, rng, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ClipSampler, "sample", killed)
+        run(frames, tmp_path / "killed")
+    assert max(losses(tmp_path / "killed")) == 4
+    run(frames, tmp_path / "killed")
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    fingerprints = [load_encoder(tmp_path / n).fingerprint() for n in ("whole", "killed")]
+    assert fingerprints[0] == fingerprints[1]
+
+
+def test_a_finished_run_is_not_run_again(frames: np.ndarray, tmp_path: Path) -> None:
+    run(frames, tmp_path)
+    before = losses(tmp_path)
+    run(frames, tmp_path)
+    assert losses(tmp_path) == before
+
+
+def test_no_steps_save_a_random_encoder(frames: np.ndarray, tmp_path: Path) -> None:
+    for name, config in (("a", CONFIG), ("b", CONFIG), ("c", replace(CONFIG, seed=1))):
+        run(frames, tmp_path / name, replace(config, steps=0))
+    a, b, c = (load_encoder(tmp_path / name).fingerprint() for name in "abc")
+    assert a == b != c
+
+
+def test_training_lowers_the_loss(frames: np.ndarray, tmp_path: Path) -> None:
+    run(frames, tmp_path, replace(CONFIG, steps=60, probe_every=60))
+    course = losses(tmp_path)
+    assert np.mean([course[s] for s in range(51, 61)]) < 0.9 * course[1]
+
+
+def test_a_collapsed_run_stops_and_says_so(frames: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"collapsed at step 3: effective rank .* Raise variance"):
+        run(frames, tmp_path, replace(CONFIG, min_rank=24.1))
+
+
+def test_collapse_is_forgiven_during_the_warmup(frames: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="collapsed at step 6"):
+        run(frames, tmp_path, replace(CONFIG, min_rank=24.1, warmup=0.5))
+
+
+def test_other_settings_do_not_go_on_with_an_old_run(frames: np.ndarray, tmp_path: Path) -> None:
+    run(frames, tmp_path)
+    with pytest.raises(UserError, match=r"run with other settings \(seed, steps\)"):
+        run(frames, tmp_path, replace(CONFIG, steps=9, seed=2))
+
+
+def test_a_damaged_training_state_is_named(frames: np.ndarray, tmp_path: Path) -> None:
+    run(frames, tmp_path)
+    state = tmp_path / "training_state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"training_state.pt is damaged"):
+        run(frames, tmp_path)
+
+
+def test_the_kept_weights_are_the_targets_or_the_encoders(
+    frames: np.ndarray, tmp_path: Path
+) -> None:
+    run(frames, tmp_path / "target")
+    run(frames, tmp_path / "online", replace(CONFIG, keep_target=False))
+    state = torch.load(tmp_path / "target" / "training_state.pt", weights_only=True)["objective"]
+    for name, prefix in (("target", "target."), ("online", "encoder.")):
+        kept = load_encoder(tmp_path / name).model.state_dict()
+        assert all(torch.equal(value, state[prefix + key]) for key, value in kept.items())
+
+
+def test_a_batch_that_mask_groups_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="divides into 2 mask groups"):
+        PretrainingConfig(batch=3)

@@ -1,0 +1,15 @@
+import pytest
+
+from worldmodel.schedule import cosine_with_warmup
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+    rates = [cosine_with_warmup(step, steps=100, warmup=0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == rates[10] == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.01
+
+
+def test_no_warmup_starts_at_the_peak() -> None:
+    assert cosine_with_warmup(0, steps=10, warmup=0.0) == 1
