@@ -28,7 +28,7 @@ _SECONDS_BETWEEN_MARKS = 2.0
 def computed_once(
     path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, fill: Fill, title: str
 ) -> np.memmap[Any, Any]:
-    """The read-only array at ``path``, computed by ``fill`` if it is not there.
+    """The array at ``path``, whose changes stay in memory, computed by ``fill`` if it is not there.
 
     Until it is complete it is called ``<name>.part``, and ``<name>.rows`` holds the number of
     complete rows, from which the next call goes on.
@@ -57,7 +57,7 @@ def computed_once(
             f"Cannot write the cache {path}: {error}. Use a writable folder."
         ) from error
     try:
-        return open_memmap(path, mode="r")
+        return open_memmap(path, mode="c")
     except (OSError, ValueError) as error:
         raise UserError(f"Cannot read the cache {path}: {error}. Delete it to redo it.") from error
 

@@ -59,7 +59,7 @@ class CompactTraining:
     dynamics_steps: int = 2500
     dynamics_batch: int = 192
     code_noise: float = 0.03
-    value_steps: int = 12000
+    value_steps: int = 10000
     value_batch: int = 512
     discount: float = 0.95
     expectile: float = 0.8

@@ -58,11 +58,11 @@ class PretrainingConfig:
         seed: Of initialisation, data order and masks.
     """
 
-    steps: int = 2500
+    steps: int = 900
     batch: int = 32
     clip_frames: int = 8
     hidden: tuple[float, ...] = (0.5, 0.7)
-    block_duration: float = 1.0
+    block_duration: float = 0.25
     predictor_width: int = 96
     predictor_depth: int = 2
     predictor_heads: int = 3
@@ -70,14 +70,14 @@ class PretrainingConfig:
     warmup: float = 0.1
     weight_decay: float = 0.04
     momentum: tuple[float, float] = (0.99, 0.999)
-    std_target: float = 1.0
+    std_target: float = 0.5
     variance_weight: float = 1.0
     covariance_weight: float = 0.04
     min_rank: float = 4.0
     keep_target: bool = True
     bf16: bool = False
     log_every: int = 10
-    probe_every: int = 250
+    probe_every: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
