@@ -14,6 +14,7 @@ from worldmodel.data.dataset import Dataset
 from worldmodel.data.frames import decoded_frames
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.errors import UserError
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.probe import LatentProbe
 from worldmodel.pretraining.trainer import PretrainingConfig, pretrain
@@ -37,12 +38,12 @@ class PretrainConfig:
         device: ``cpu``, ``cuda`` or ``auto``.
     """
 
-    data: Path = MISSING
-    out: Path = MISSING
+    data: str = MISSING
+    out: str = MISSING
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     training: PretrainingConfig = field(default_factory=PretrainingConfig)
     camera: str | None = None
-    cache: Path = Path("runs/cache")
+    cache: str = "runs/cache"
     holdout: float = 0.1
     frame_stride: int = 1
     device: str = "auto"
@@ -50,10 +51,10 @@ class PretrainConfig:
 
 def run(config: PretrainConfig) -> None:
     """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
-    size = config.encoder.image_size
+    size, device = config.encoder.image_size, _device(config.device)
     dataset = Dataset.open(config.data, config.camera)
     dataset.require(image_size=(size, size))
-    frames = decoded_frames(dataset, config.cache)
+    frames = decoded_frames(dataset, Path(config.cache))
     train, held_out = episode_split(dataset.num_episodes, config.holdout)
     clip_frames = config.training.clip_frames
     firsts = window_starts(dataset, train, clip_frames, config.frame_stride)
@@ -68,7 +69,7 @@ def run(config: PretrainConfig) -> None:
             probed_positions(dataset),
         ),
         Path(config.out),
-        _device(config.device),
+        device,
     )
     figures = ", ".join(f"{name} {value:.2f}" for name, value in report.metrics().items())
     print(f"{config.out}: {figures}")
@@ -87,6 +88,9 @@ def probed_positions(dataset: Dataset) -> dict[str, NDArray[np.float32]]:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"Expected device to be auto, cpu or cuda, got '{name}'.")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("Expected a CUDA device, found none. Use device=cpu.")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")

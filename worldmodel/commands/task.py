@@ -23,6 +23,7 @@ class TaskConfig:
         goal_weight: λ of E_world + λ·E_goal.
         world_energy: Whether E_world counts, if the checkpoint has one.
         prior: Whether the policy prior proposes candidates.
+        horizon: Control steps that planners look ahead.
         search_std: Spread of the planner's first candidates, as a share of half the action range.
         warm_start: Whether a plan starts from the rest of the last one.
         stage_steps: Control steps spent on each sub-goal image but the last; () uses the goal only.
@@ -36,6 +37,7 @@ class TaskConfig:
     goal_weight: float = 1.0
     world_energy: bool = True
     prior: bool = False
+    horizon: int = 8
     search_std: float = 0.35
     warm_start: bool = True
     stage_steps: tuple[int, ...] = ()

@@ -2,9 +2,10 @@
 
 1. *code*: the planning head. A scene code of one frame, with the arm's state at another moment
    nearby, must suffice to predict that moment's frozen tokens: so it holds what the arm's state
-   does not tell. The arm's features are read off the image beside it.
-2. *dynamics*: the ensemble on scene codes, over several imagined steps.
-3. *value*: goal-conditioned value and policy prior, from hindsight goals (action-free IQL and AWR).
+   does not tell.
+2. *arm*: reading the arm's features off the image, equally well wherever the arm has been.
+3. *dynamics*: the ensemble on scene codes, over several imagined steps.
+4. *value*: goal-conditioned value and policy prior, from hindsight goals (action-free IQL and AWR).
 
 No stage sees a reward, a success label or the simulator.
 """
@@ -36,18 +37,20 @@ class CompactTraining:
         code_batch: Pairs of frames per iteration.
         code_window: Frames within which the objects are taken to lie still on average.
         code_sigma: Standard deviation that predicted tokens are allowed; larger drops more.
+        arm_steps: Iterations of stage 2.
+        arm_batch: Frames per iteration.
         rollout: Imagined steps that a prediction is trained over.
-        dynamics_steps: Iterations of stage 2.
+        dynamics_steps: Iterations of stage 3.
         dynamics_batch: Windows per iteration and member.
         code_noise: Noise on the first code of a window.
-        value_steps: Iterations of stage 3.
+        value_steps: Iterations of stage 4.
         value_batch: Transitions per iteration.
         discount: Per imagined step.
         expectile: Of the value regression.
         goal_rate: Of the geometric distribution of frames to a hindsight goal.
         random_goals: Share of goals taken from anywhere in the data.
         temperature: Of the advantage weights of the prior.
-        learning_rates: Of the three stages.
+        learning_rates: Of the four stages.
         seed: Of everything.
     """
 
@@ -55,6 +58,8 @@ class CompactTraining:
     code_batch: int = 256
     code_window: int = 6
     code_sigma: float = 0.5
+    arm_steps: int = 5000
+    arm_batch: int = 256
     rollout: int = 4
     dynamics_steps: int = 2500
     dynamics_batch: int = 192
@@ -66,13 +71,13 @@ class CompactTraining:
     goal_rate: float = 0.07
     random_goals: float = 0.25
     temperature: float = 3.0
-    learning_rates: tuple[float, ...] = (1e-3, 7e-4, 5e-4)
+    learning_rates: tuple[float, ...] = (1e-3, 1e-3, 7e-4, 5e-4)
     seed: int = 0
 
     @property
     def steps(self) -> int:
         """Iterations of all stages."""
-        return self.code_steps + self.dynamics_steps + self.value_steps
+        return self.code_steps + self.arm_steps + self.dynamics_steps + self.value_steps
 
 
 def train_compact(
@@ -86,6 +91,7 @@ def train_compact(
     model.state_features.fit(data.states[train_rows])
     stages = _Stages(model, data, config, generator, log)
     stages.code()
+    stages.arm()
     codes = model.codes(planning_latents(model, data.latents))
     stages.dynamics(codes)
     stages.value(codes)
@@ -146,7 +152,7 @@ class _Stages:
             here = self._draw(rows, config.code_batch)
             shift = self._integers(-config.code_window, config.code_window + 1, len(here))
             there = (here + shift).clamp(first[here], last[here])
-            mean, log_variance, arm = head(self._data.latents[here].float())
+            mean, log_variance = head.distribution(self._data.latents[here].float())
             sample = mean + (0.5 * log_variance).exp() * self._normal(mean.shape)
             decoded = decoder(torch.cat([sample, self._features[there]], -1))
             error = (decoded - targets[there].float()).square().sum(-1)
@@ -154,12 +160,22 @@ class _Stages:
             return {
                 "tokens": error.mean() / (2 * config.code_sigma**2),
                 "divergence": divergence.mean(),
-                "arm": F.mse_loss(arm, self._features[here], reduction="none").sum(-1).mean(),
             }
 
         self._optimise(
-            "code", 0, [*head.parameters(), *decoder.parameters()], config.code_steps, losses
+            "code", 0, [*head.code.parameters(), *decoder.parameters()], config.code_steps, losses
         )
+
+    def arm(self) -> None:
+        config, arm = self._config, self._model.head.arm
+        rows = self._data.rows(self._data.train)
+
+        def losses() -> dict[str, Tensor]:
+            here = self._spread(rows, config.arm_batch)
+            read = arm(self._data.latents[here].float())
+            return {"arm": F.smooth_l1_loss(read, self._features[here], reduction="none").mean()}
+
+        self._optimise("arm", 1, arm.parameters(), config.arm_steps, losses)
 
     def dynamics(self, codes: Tensor) -> None:
         model, config, stride = self._model, self._config, self._model.config.stride
@@ -178,7 +194,7 @@ class _Stages:
                 )
             }
 
-        self._optimise("dynamics", 1, model.dynamics.parameters(), config.dynamics_steps, losses)
+        self._optimise("dynamics", 2, model.dynamics.parameters(), config.dynamics_steps, losses)
 
     def value(self, codes: Tensor) -> None:
         model, config, stride = self._model, self._config, self._model.config.stride
@@ -216,7 +232,7 @@ class _Stages:
             }
 
         parameters = [*model.value_net.parameters(), *model.prior_net.parameters()]
-        self._optimise("value", 2, parameters, config.value_steps, losses)
+        self._optimise("value", 3, parameters, config.value_steps, losses)
 
     def _goals(self, here: Tensor, last: Tensor, everywhere: Tensor) -> Tensor:
         """Hindsight goals: mostly a later frame of the same episode, else any frame."""
@@ -250,6 +266,18 @@ class _Stages:
 
     def _draw(self, rows: Tensor, batch: int) -> Tensor:
         return rows[self._integers(0, len(rows), batch)]
+
+    def _spread(self, rows: Tensor, batch: int, tries: int = 32) -> Tensor:
+        """Rows whose states cover the range of positions evenly, however rare some are.
+
+        Each is the nearest of a few random ones to a point drawn from the range.
+        """
+        places = self._features[:, :3]
+        low, high = places[rows].amin(0), places[rows].amax(0)
+        uniform = torch.rand((batch, 1, len(low)), generator=self._generator)
+        candidates = self._draw(rows, batch * tries).view(batch, tries)
+        distance = (places[candidates] - (low + (high - low) * uniform)).norm(dim=-1)
+        return candidates.gather(1, distance.argmin(1, keepdim=True))[:, 0]
 
     def _integers(self, low: int, high: int, count: int) -> Tensor:
         return torch.randint(low, high, (count,), generator=self._generator)

@@ -74,10 +74,14 @@ class PlanningHead(nn.Module):
         self.code = _Tower(config, 2 * config.code_width)
         self.arm = _Tower(config, state_features)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and log-variance ``[..., C]`` of the code, arm features ``[..., F]``."""
+    def distribution(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance ``[..., C]`` of the code."""
         mean, log_variance = self.code(tokens).chunk(2, -1)
-        return mean, log_variance.clamp(-10.0, 4.0), self.arm(tokens)
+        return mean, log_variance.clamp(-10.0, 4.0)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Planning latents ``[..., Z]``: the code's mean, and the arm features."""
+        return torch.cat([self.distribution(tokens)[0], self.arm(tokens)], -1)
 
 
 class _Tower(nn.Module):
@@ -154,8 +158,7 @@ class CompactPredictor(nn.Module):
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``."""
-        mean, _, arm = self.head(tokens)
-        return torch.cat([mean, arm], -1)
+        return self.head(tokens)
 
     def codes(self, latents: Tensor) -> Tensor:
         """Scene codes ``[..., C]``, the first part of planning latents ``[..., Z]``."""

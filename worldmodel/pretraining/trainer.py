@@ -158,6 +158,11 @@ class _Run:
             betas=(0.9, 0.95),
             foreach=True,
         )
+        if config.clip_frames % encoder.tubelet:
+            raise ValueError(
+                f"Expected clip_frames to be a multiple of the tubelet ({encoder.tubelet}), "
+                f"got {config.clip_frames}."
+            )
         shape = (config.clip_frames // encoder.tubelet, encoder.grid, encoder.grid)
         self._masks = [
             BlockMasks(shape, hidden, duration=config.block_duration) for hidden in config.hidden

@@ -33,7 +33,7 @@ def fresh() -> TokenPredictor:
 
 def test_training_beats_copying_the_last_frame(normed: Recordings, tmp_path: Path) -> None:
     model = fresh()
-    config = TokenTraining(steps=150, batch=32, learning_rate=5e-3)
+    config = TokenTraining(steps=400, batch=16, learning_rate=5e-3)
     with TrainingLog(tmp_path, "train", total=config.steps) as log:
         train_tokens(model, normed, config, log)
     assert not model.training

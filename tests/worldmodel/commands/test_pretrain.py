@@ -1,0 +1,110 @@
+"""``worldmodel pretrain`` makes an encoder from any dataset, or says why not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldmodel import cli
+from worldmodel.data.writer import finish_dataset, write_shard
+from worldmodel.weights.encoder import load_encoder
+
+SIZE, LENGTH, EPISODES = 24, 12, 4
+SMALL = [
+    "encoder.image_size=24",
+    "encoder.width=24",
+    "encoder.depth=1",
+    "encoder.heads=2",
+    "training.batch=4",
+    "training.clip_frames=4",
+    "training.min_rank=1",
+    "training.probe_every=2",
+    "training.log_every=1",
+]
+
+
+@dataclass(frozen=True)
+class _Episode:
+    frames: np.ndarray
+    actions: np.ndarray
+    states: np.ndarray
+    objects: np.ndarray
+    task: str = "push"
+
+
+def _episode(seed: int) -> _Episode:
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (LENGTH, SIZE, SIZE, 3), dtype=np.uint8)
+    actions, states, objects = (rng.normal(size=(LENGTH, w)).astype(np.float32) for w in (7, 7, 6))
+    return _Episode(frames, actions, states, objects)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    episodes = map(_episode, range(EPISODES))
+    write_shard(root, 0, 0, 0, range(EPISODES), episodes, fps=5, camera="front")
+    finish_dataset(root, 1, fps=5, camera="front", task="push")
+    return root
+
+
+def _pretrain(tmp_path: Path, data: Path, *options: str) -> int:
+    out, cache = tmp_path / "encoder", tmp_path / "cache"
+    return cli.main(["pretrain", f"data={data}", f"out={out}", f"cache={cache}", *SMALL, *options])
+
+
+def test_an_encoder_is_trained_judged_and_saved(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not _pretrain(tmp_path, dataset, "training.steps=2", "frame_stride=2")
+    assert load_encoder(tmp_path / "encoder").image_size == SIZE
+    lines = (tmp_path / "encoder" / "metrics.jsonl").read_text().splitlines()
+    logged = {name for line in lines for name in json.loads(line)}
+    watched = {"rank", "std", "probe_object_cm", "probe_object1_cm", "probe_gripper_cm"}
+    assert watched | {"loss", "prediction", "variance", "covariance"} <= logged
+    assert "probe_gripper_cm" in capsys.readouterr().out
+
+
+def test_a_finished_run_gives_the_same_encoder_again(tmp_path: Path, dataset: Path) -> None:
+    fingerprints: list[str] = []
+    for _ in range(2):
+        assert not _pretrain(tmp_path, dataset, "training.steps=2")
+        fingerprints.append(load_encoder(tmp_path / "encoder").fingerprint())
+    assert fingerprints[0] == fingerprints[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("encoder.image_size=36", "Expected frames of size (36, 36)"),
+        ("encoder.patch_size=10", "multiple of patch_size=10"),
+        ("training.clip_frames=13", "Expected episodes of at least 13 frames"),
+        ("training.clip_frames=5", "multiple of the tubelet"),
+        ("training.stepz=3", "did you mean 'training.steps'?"),
+        ("training.seed=many", "training.seed=many"),
+        ("device=tpu", "Expected device to be auto, cpu or cuda"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(
+    tmp_path: Path,
+    dataset: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    message: str,
+) -> None:
+    assert _pretrain(tmp_path, dataset, "training.steps=2", option) == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error:")]
+    assert message in line
+    assert not (tmp_path / "encoder" / "model.safetensors").exists()
+
+
+def test_an_output_that_cannot_be_written_is_named(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "encoder").write_text("in the way")
+    assert _pretrain(tmp_path, dataset, "training.steps=0") == 1
+    assert str(tmp_path / "encoder") in capsys.readouterr().err
