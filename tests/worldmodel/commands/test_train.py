@@ -22,6 +22,7 @@ from worldmodel.weights.world import load_world
 SIZE, LENGTH, EPISODES = 24, 14, 6
 COMPACT = [
     "predictor.training.code_steps=2",
+    "predictor.training.arm_steps=2",
     "predictor.training.dynamics_steps=2",
     "predictor.training.value_steps=2",
     "predictor.model.width=16",

@@ -28,6 +28,7 @@ SIZES = CompactConfig(
 SHORT = CompactTraining(
     dynamics_steps=250,
     code_steps=400,
+    arm_steps=100,
     value_steps=900,
     dynamics_batch=64,
     code_batch=128,

@@ -1,0 +1,37 @@
+"""The shipped checkpoint is small, complete, and plans."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from worldmodel import cli
+from worldmodel.weights.world import checkpoint_folder, load_compact_world
+
+
+def test_it_stays_small_and_says_how_it_was_trained() -> None:
+    folder = checkpoint_folder("default")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 25e6
+    record = json.loads((folder / "config.json").read_text())["record"]
+    assert {"training", "validation"} <= record.keys()
+
+
+def test_its_imagination_beats_copying_the_last_frame() -> None:
+    folder = checkpoint_folder("default")
+    found = json.loads((folder / "config.json").read_text())["record"]["validation"]
+    for imagined, copied in zip(found["latent_error"], found["copy_error"], strict=True):
+        assert imagined < 0.5 * copied
+
+
+def test_its_doubts_are_calibrated() -> None:
+    q90, q99 = load_compact_world().disagreement_quantiles or (None, None)
+    assert q90 is not None
+    assert bool((q99 > q90).all())
+
+
+def test_it_plans_a_reach_and_a_push(tmp_path: Path) -> None:
+    for task in ("reach", "push"):
+        out = tmp_path / task
+        assert cli.main(["plan", f"task={task}", "episodes=4", "videos=0", f"out={out}"]) == 0
+        report = json.loads((out / "report.json").read_text())
+        assert report["success"]["final"]["rate"] >= 0.5
