@@ -67,9 +67,9 @@ def test_the_way_to_the_true_goal_is_drawn_but_changes_no_plan(drawn, reach, mon
 
 
 def test_there_is_a_panel_per_energy(drawn, reach):
-    alone, _ = drawn("task=reach task.world_energy=false")
-    widths = [iio.imread(picture).shape[1] for picture in (reach[0], alone)]
-    assert widths[0] - widths[1] == pytest.approx(440, abs=1)  # 4 inches of 110 pixels
+    both, _ = drawn("task=reach task.world_energy=true")
+    widths = [iio.imread(picture).shape[1] for picture in (reach[0], both)]
+    assert widths[1] - widths[0] == pytest.approx(440, abs=1)  # 4 inches of 110 pixels
 
 
 def test_held_actions_span_x_and_y_and_stay_the_same_for_the_horizon():
