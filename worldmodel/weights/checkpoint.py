@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from worldmodel.data.atomic import replacing, write_json
@@ -53,7 +53,8 @@ def save_checkpoint(
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(folder / _TENSORS) as partial:
-        save_file(plain, partial)
+        # Through bytes, because safetensors makes its own files readable for their owner only.
+        partial.write_bytes(save(plain))
     # The config is what makes a folder a checkpoint, so it comes last.
     write_json(folder / _CONFIG, content)
 

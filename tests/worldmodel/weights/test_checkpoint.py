@@ -30,6 +30,11 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
 
 
+def test_whoever_may_read_the_settings_may_read_the_weights(folder: Path) -> None:
+    modes = [(folder / name).stat().st_mode for name in ("config.json", "model.safetensors")]
+    assert modes[0] == modes[1]
+
+
 def test_a_failed_save_leaves_the_old_checkpoint(folder: Path) -> None:
     before = checkpoint_sha256(folder)
     shared = torch.zeros(4)
