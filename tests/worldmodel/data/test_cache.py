@@ -106,7 +106,6 @@ def test_a_change_to_the_array_stays_in_memory(tmp_path):
     assert np.array_equal(computed(tmp_path / "a.npy", Filler()), before)
 
 
-
 def test_a_corrupt_cache_is_an_error_that_says_what_to_delete(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"not an array")
     with pytest.raises(UserError, match=r"Cannot read the cache .*a\.npy: .*Delete it"):
