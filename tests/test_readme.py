@@ -117,7 +117,8 @@ def test_every_command_on_a_page_names_commands_and_keys_that_exist(page):
         configuration.load(command)
         overrides = [word.split(",")[0] for word in words if word != "-m" and "[" not in word]
         overrides += [word for word in words if "[" in word]
-        configuration.typed(configuration.composed(command, overrides))
+        config = configuration.typed(configuration.composed(command, overrides))
+        assert type(config).__name__.lower() == f"{command}config"
 
 
 @pytest.mark.parametrize("page", PAGES)
