@@ -21,7 +21,8 @@ def to_clip(frames: Tensor) -> Tensor:
             f"Expected uint8 RGB frames of shape [B,T,h,w,3], got {frames.dtype} "
             f"{list(frames.shape)}. Convert images to RGB bytes first."
         )
-    mean = torch.tensor(_IMAGENET_MEAN, device=frames.device)
-    std = torch.tensor(_IMAGENET_STD, device=frames.device)
-    pixels = frames.float() * (1 / (255 * std)) - mean / std
-    return pixels.permute(0, 4, 1, 2, 3)
+    mean = torch.tensor(_IMAGENET_MEAN, device=frames.device).view(3, 1, 1, 1)
+    std = torch.tensor(_IMAGENET_STD, device=frames.device).view(3, 1, 1, 1)
+    # Channels go first while a pixel is still one byte, so that the arithmetic runs along rows.
+    pixels = frames.permute(0, 4, 1, 2, 3).contiguous().float()
+    return pixels.mul_(1 / (255 * std)).sub_(mean / std)

@@ -17,10 +17,15 @@ __all__ = ["Rotation", "rotate", "rotation_table", "token_positions"]
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines ``[..., 1, tokens, head_dim]``, broadcast over the attention heads."""
+    """How channel pairs, read as complex numbers z, are turned: ``turn * z + mirror * conj(z)``.
 
-    cos: Tensor
-    sin: Tensor
+    One complex product costs a quarter of the textbook ``x * cos + rotate_half(x) * sin`` on a CPU,
+    where both are bound by memory. Both parts are ``complex64 [..., 1, tokens, head_dim / 2]``,
+    broadcast over the attention heads; ``mirror`` is None where pairs turn by a single angle.
+    """
+
+    turn: Tensor
+    mirror: Tensor | None = None
 
 
 def token_positions(token_ids: Tensor, height: int, width: int) -> Tensor:
@@ -45,13 +50,28 @@ def rotation_table(positions: Tensor, head_dim: int, *, tiled: bool = False) -> 
         raise ValueError(f"Expected a head width of at least 6 for 3-D RoPE, got {head_dim}.")
     frequencies = 10000.0 ** -(torch.arange(0, part, 2, device=positions.device).float() / part)
     angles = positions.float().unsqueeze(-1) * frequencies
-    angles = torch.cat((angles, angles), -1) if tiled else angles.repeat_interleave(2, dim=-1)
-    angles = F.pad(angles.flatten(-2), (0, head_dim - 3 * part)).unsqueeze(-3)
-    return Rotation(angles.cos(), angles.sin())
+    if tiled:
+        angles = torch.cat((angles, angles), -1)
+        even, odd = angles[..., ::2], angles[..., 1::2]
+        turn, mirror = (_unit(even) + _unit(odd)) / 2, (_unit(-even) - _unit(-odd)) / 2
+        return Rotation(_per_head(turn, head_dim, 1.0), _per_head(mirror, head_dim, 0.0))
+    return Rotation(_per_head(_unit(angles), head_dim, 1.0))
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Rotate neighbouring channel pairs of queries or keys ``[B, heads, tokens, head_dim]``."""
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    quarter_turn = torch.stack((-odd, even), dim=-1).flatten(-2)
-    return x * rotation.cos.to(x.dtype) + quarter_turn * rotation.sin.to(x.dtype)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    turned = rotation.turn * pairs
+    if rotation.mirror is not None:
+        turned = turned + rotation.mirror * pairs.conj()
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
+def _unit(angles: Tensor) -> Tensor:
+    return torch.polar(torch.ones_like(angles), angles)
+
+
+def _per_head(axes: Tensor, head_dim: int, rest: float) -> Tensor:
+    """``[..., n, 3, pairs]`` to ``[..., 1, n, head_dim / 2]``; channels left over get ``rest``."""
+    flat = axes.flatten(-2)
+    return F.pad(flat, (0, head_dim // 2 - flat.shape[-1]), value=rest).unsqueeze(-3)
