@@ -68,6 +68,11 @@ def run(config: PretrainConfig) -> None:
             window_starts(dataset, held_out, 1),
             probed_positions(dataset),
         ),
+        {
+            "data": dataset.fingerprint(),
+            "holdout": config.holdout,
+            "frame_stride": config.frame_stride,
+        },
         Path(config.out),
         device,
     )

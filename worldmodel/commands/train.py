@@ -22,10 +22,11 @@ from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
-from worldmodel.training_log import TrainingLog
+from worldmodel.training_state import TrainingState
+from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import save_token_world
-from worldmodel.weights.world import load_compact_world, save_world
+from worldmodel.weights.world import checkpoint_folder, load_compact_world, save_world
 
 __all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
 
@@ -65,7 +66,7 @@ class TrainConfig:
         data: Folder of a LeRobotDataset v3.0 with one camera, actions and states.
         encoder_checkpoint: Folder of a pretrained encoder.
         init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
-        out: Folder of the world checkpoint that is written.
+        out: Folder of the world checkpoint that is written. A killed run continues there.
         cache: Folder of the latent cache.
         holdout: Share of the episodes kept for validation.
     """
@@ -84,7 +85,7 @@ def run(config: TrainConfig) -> None:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = Dataset.open(config.data)
-    recipe, out = config.predictor, Path(config.out)
+    recipe = config.predictor
     if config.init is not None:
         world = load_compact_world(config.init)
         if not isinstance(recipe, CompactRecipe):
@@ -99,12 +100,14 @@ def run(config: TrainConfig) -> None:
         assert config.encoder_checkpoint is not None
         encoder, model = load_encoder(config.encoder_checkpoint), None
     data = load_recordings(dataset, encoder, Path(config.cache), config.holdout)
+    state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
     if isinstance(recipe, TokensRecipe):
-        record = train_token_world(recipe, data, encoder, out)
+        record = train_token_world(recipe, data, encoder, state)
     else:
         torch.manual_seed(recipe.training.seed)
         model = model or CompactPredictor(_fitted(recipe.model, encoder, data))
-        record = train_compact_world(model, recipe.training, data, encoder, out)
+        record = train_compact_world(model, recipe.training, data, encoder, state)
+    state.remove()
     print(_table(record["validation"]))
     print(f"saved {config.out}")
 
@@ -128,6 +131,17 @@ def load_recordings(
     )
 
 
+def _settings(config: TrainConfig, dataset: Dataset, encoder: FrozenEncoder) -> dict[str, Any]:
+    """All that the result depends on, by the names of its keys; what is in files by content."""
+    return {
+        "predictor": asdict(config.predictor),
+        "data": dataset.fingerprint(),
+        "encoder_checkpoint": encoder.fingerprint(),
+        "init": config.init and checkpoint_sha256(checkpoint_folder(config.init)),
+        "holdout": config.holdout,
+    }
+
+
 _Sizes = TypeVar("_Sizes", CompactConfig, TokenPredictorConfig)
 
 
@@ -147,30 +161,28 @@ def train_compact_world(
     training: CompactTraining,
     data: Recordings,
     encoder: FrozenEncoder,
-    out: Path,
+    state: TrainingState,
 ) -> dict[str, Any]:
-    """Train, calibrate, validate and save; returns what was recorded."""
-    with TrainingLog(out, "train", total=training.steps) as log:
-        train_compact(model, data, training, log)
+    """Train, calibrate, validate and save to the state's folder; returns what was recorded."""
+    train_compact(model, data, training, state)
     codes = model.codes(planning_latents(model, data.latents))
     calibrate(model, data, codes)
     validation = open_loop(model, data, codes)
     record = {"training": asdict(training), "validation": asdict(validation)}
-    save_world(out, CompactWorld(encoder, model), record)
+    save_world(state.folder, CompactWorld(encoder, model), record)
     return record
 
 
 def train_token_world(
-    recipe: TokensRecipe, data: Recordings, encoder: FrozenEncoder, out: Path
+    recipe: TokensRecipe, data: Recordings, encoder: FrozenEncoder, state: TrainingState
 ) -> dict[str, Any]:
-    """Train, validate and save; returns what was recorded."""
+    """Train, validate and save to the state's folder; returns what was recorded."""
     torch.manual_seed(recipe.training.seed)
     model = TokenPredictor(_fitted(recipe.model, encoder, data))
-    with TrainingLog(out, "train", total=recipe.training.steps) as log:
-        train_tokens(model, data, recipe.training, log)
+    train_tokens(model, data, recipe.training, state)
     validation = open_loop_tokens(model, data)
     record = {"training": asdict(recipe.training), "validation": asdict(validation)}
-    save_token_world(out, TokenWorld(encoder, model), record)
+    save_token_world(state.folder, TokenWorld(encoder, model), record)
     return record
 
 

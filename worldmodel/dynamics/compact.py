@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from math import cos, pi
 
 import torch
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.predictors.compact import CompactPredictor, Dynamics, mlp
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_state import TrainingState
 
 __all__ = ["CompactTraining", "train_compact"]
 
@@ -75,26 +77,44 @@ class CompactTraining:
     seed: int = 0
 
     @property
-    def steps(self) -> int:
-        """Iterations of all stages."""
-        return self.code_steps + self.arm_steps + self.dynamics_steps + self.value_steps
+    def stage_steps(self) -> tuple[int, ...]:
+        """Iterations of each stage."""
+        return self.code_steps, self.arm_steps, self.dynamics_steps, self.value_steps
 
 
 def train_compact(
-    model: CompactPredictor, data: Recordings, config: CompactTraining, log: TrainingLog
+    model: CompactPredictor, data: Recordings, config: CompactTraining, state: TrainingState
 ) -> None:
-    """Train all stages in place; the model is in evaluation mode afterwards."""
+    """Train all stages in place; the model is in evaluation mode afterwards.
+
+    A killed run, called again with an equal model, goes on after the last complete stage to the
+    same weights.
+    """
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     train_rows = data.rows(data.train)
     model.scale_actions.fit(data.actions[train_rows])
     model.state_features.fit(data.states[train_rows])
-    stages = _Stages(model, data, config, generator, log)
-    stages.code()
-    stages.arm()
-    codes = model.codes(planning_latents(model, data.latents))
-    stages.dynamics(codes)
-    stages.value(codes)
+    done = 0
+    if (saved := state.load()) is not None:
+        model.load_state_dict(saved["model"])
+        generator.set_state(saved["generator"])
+        torch.set_rng_state(saved["global_generator"])
+        done = saved["stages"]
+    total, start = sum(config.stage_steps), sum(config.stage_steps[:done])
+    with TrainingLog(state.folder, "train", total=total, start=start) as log:
+        stages = _Stages(model, data, config, generator, log, start)
+        order = (stages.code, stages.arm, stages.dynamics, stages.value)
+        for number in range(done, len(order)):
+            order[number]()
+            state.save(
+                {
+                    "stages": number + 1,
+                    "model": model.state_dict(),
+                    "generator": generator.get_state(),
+                    "global_generator": torch.get_rng_state(),
+                }
+            )
     model.eval()
 
 
@@ -132,10 +152,11 @@ class _Stages:
         config: CompactTraining,
         generator: torch.Generator,
         log: TrainingLog,
+        done: int,
     ) -> None:
         self._model, self._data, self._config = model, data, config
         self._generator, self._log = generator, log
-        self._done = 0
+        self._done = done
         with torch.no_grad():
             self._features = model.state_features(data.states)
             self._actions = model.scale_actions(data.actions)
@@ -177,8 +198,9 @@ class _Stages:
 
         self._optimise("arm", 1, arm.parameters(), config.arm_steps, losses)
 
-    def dynamics(self, codes: Tensor) -> None:
+    def dynamics(self) -> None:
         model, config, stride = self._model, self._config, self._model.config.stride
+        codes = self._codes
         rows = self._data.rows(self._data.train, config.rollout * stride + 1)
 
         def losses() -> dict[str, Tensor]:
@@ -196,8 +218,9 @@ class _Stages:
 
         self._optimise("dynamics", 2, model.dynamics.parameters(), config.dynamics_steps, losses)
 
-    def value(self, codes: Tensor) -> None:
+    def value(self) -> None:
         model, config, stride = self._model, self._config, self._model.config.stride
+        codes = self._codes
         rows, last = self._data.rows(self._data.train, stride + 1), self._data.last_rows()
         everywhere = self._data.rows(self._data.train)
         # Two frames show the same scene if their codes differ no more than twice what codes
@@ -233,6 +256,11 @@ class _Stages:
 
         parameters = [*model.value_net.parameters(), *model.prior_net.parameters()]
         self._optimise("value", 3, parameters, config.value_steps, losses)
+
+    @cached_property
+    def _codes(self) -> Tensor:
+        """Scene codes ``[F, C]``, for the stages after those that train the planning head."""
+        return self._model.codes(planning_latents(self._model, self._data.latents))
 
     def _goals(self, here: Tensor, last: Tensor, everywhere: Tensor) -> Tensor:
         """Hindsight goals: mostly a later frame of the same episode, else any frame."""

@@ -17,6 +17,7 @@ from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import cosine_with_warmup
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_state import TrainingState
 
 __all__ = ["TokenTraining", "open_loop_tokens", "token_losses", "train_tokens", "unroll"]
 
@@ -33,6 +34,7 @@ class TokenTraining:
         warmup: Share of the steps that the learning rate rises.
         weight_decay: Of AdamW.
         log_every: Steps between log entries.
+        save_every: Steps between saved training states.
         seed: Of the order of windows.
     """
 
@@ -43,6 +45,7 @@ class TokenTraining:
     warmup: float = 0.05
     weight_decay: float = 0.04
     log_every: int = 20
+    save_every: int = 200
     seed: int = 0
 
 
@@ -84,9 +87,12 @@ def token_losses(
 
 
 def train_tokens(
-    model: TokenPredictor, data: Recordings, config: TokenTraining, log: TrainingLog
+    model: TokenPredictor, data: Recordings, config: TokenTraining, state: TrainingState
 ) -> None:
-    """Train in place; the model is in evaluation mode afterwards."""
+    """Train in place; the model is in evaluation mode afterwards.
+
+    A killed run, called again with an equal model, goes on to the same weights.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     rows = data.rows(data.train)
     model.scale_actions.fit(data.actions[rows])
@@ -99,24 +105,42 @@ def train_tokens(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: cosine_with_warmup(step, config.steps, config.warmup)
     )
+    start = 0
+    if (saved := state.load()) is not None:
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        generator.set_state(saved["generator"])
+        start = saved["step"]
     model.train()
-    for step in range(1, config.steps + 1):
-        chosen = firsts[torch.randint(len(firsts), (config.batch,), generator=generator)]
-        window = chosen.unsqueeze(1) + torch.arange(frames)
-        losses = token_losses(
-            model,
-            data.latents[window].float(),
-            data.actions[window],
-            data.states[window],
-            config.rollout,
-        )
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-        schedule.step()
-        log.advance()
-        if step % config.log_every == 0 or step == config.steps:
-            log.write(step, {name: float(loss.detach()) for name, loss in losses.items()})
+    with TrainingLog(state.folder, "train", total=config.steps, start=start) as log:
+        for step in range(start + 1, config.steps + 1):
+            chosen = firsts[torch.randint(len(firsts), (config.batch,), generator=generator)]
+            window = chosen.unsqueeze(1) + torch.arange(frames)
+            losses = token_losses(
+                model,
+                data.latents[window].float(),
+                data.actions[window],
+                data.states[window],
+                config.rollout,
+            )
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()
+            optimizer.step()
+            schedule.step()
+            log.advance()
+            if step % config.log_every == 0 or step == config.steps:
+                log.write(step, {name: float(loss.detach()) for name, loss in losses.items()})
+            if step % config.save_every == 0 or step == config.steps:
+                state.save(
+                    {
+                        "step": step,
+                        "model": model.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(),
+                        "generator": generator.get_state(),
+                    }
+                )
     model.eval()
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
-import pickle
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from worldmodel.data.atomic import replacing
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
@@ -23,11 +21,10 @@ from worldmodel.pretraining.objective import JepaObjective
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
 from worldmodel.schedule import cosine_with_warmup
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_state import TrainingState
 from worldmodel.weights.encoder import save_encoder
 
 __all__ = ["PretrainingConfig", "pretrain"]
-
-_STATE = "training_state.pt"
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,13 @@ class PretrainingConfig:
         covariance_weight: Weight of the covariance term.
         min_rank: Effective rank below which, after the warm-up, the run has collapsed.
         keep_target: Keep the EMA target's weights rather than the online encoder's.
-        bf16: Run matrix products in bfloat16; slower than float32 for small models on a CPU.
+        bf16: Run matrix products in bfloat16; None does so where the processor has them.
         log_every: Steps between log entries.
         probe_every: Steps between probes and saved training states.
         seed: Of initialisation, data order and masks.
     """
 
-    steps: int = 900
+    steps: int = 1500
     batch: int = 32
     clip_frames: int = 8
     hidden: tuple[float, ...] = (0.5, 0.7)
@@ -75,7 +72,7 @@ class PretrainingConfig:
     covariance_weight: float = 0.04
     min_rank: float = 4.0
     keep_target: bool = True
-    bf16: bool = False
+    bf16: bool | None = None
     log_every: int = 10
     probe_every: int = 100
     seed: int = 0
@@ -93,6 +90,7 @@ def pretrain(
     config: PretrainingConfig,
     clips: ClipSampler,
     probe: LatentProbe,
+    source: Mapping[str, Any],
     out: Path,
     device: torch.device,
 ) -> LatentReport:
@@ -101,13 +99,25 @@ def pretrain(
     Clips and masks of a step depend on (seed, step) alone, so a killed run, called again, goes on
     to the same losses.
 
+    Args:
+        encoder: Its sizes.
+        config: How it is trained.
+        clips: What it sees.
+        probe: Judges it.
+        source: Settings that clips and probe were made with; a killed run goes on under the same.
+        out: Folder of the checkpoint, the log and the training state.
+        device: Where it is trained.
+
     Returns:
         The last probe's report.
 
     Raises:
         UserError: The latents collapsed, or ``out`` holds a run with other settings.
     """
-    run = _Run(encoder, config, out, device)
+    if config.bf16 is None:
+        config = replace(config, bf16=_has_bf16(device))
+    state = TrainingState(out, {"encoder": asdict(encoder), **asdict(config), **source})
+    run = _Run(encoder, config, state, device)
     start = run.resume()
     report = probe.evaluate(run.kept())
     with TrainingLog(out, "pretrain", total=config.steps, start=start) as log:
@@ -132,10 +142,13 @@ class _Run:
     """Everything that changes while training, and how it is stored."""
 
     def __init__(
-        self, encoder: EncoderConfig, config: PretrainingConfig, out: Path, device: torch.device
+        self,
+        encoder: EncoderConfig,
+        config: PretrainingConfig,
+        state: TrainingState,
+        device: torch.device,
     ) -> None:
-        self._config, self._out, self._device = config, out, device
-        self._settings = {"encoder": asdict(encoder), **asdict(config)}
+        self._config, self._state, self._device = config, state, device
         torch.manual_seed(config.seed)
         model = VideoTransformer(encoder)
         predictor = MaskedPredictor(
@@ -182,7 +195,7 @@ class _Run:
         rate = config.learning_rate * cosine_with_warmup(step, config.steps, config.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bool(config.bf16)):
             losses = self._objective(frames, masks)
         total = (
             losses.prediction
@@ -198,37 +211,28 @@ class _Run:
         return {name: value.detach() for name, value in figures.items()} | {"learning_rate": rate}
 
     def save(self, step: int) -> None:
-        state = {
-            "config": json.dumps(self._settings),
-            "step": step,
-            "objective": self._objective.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-        }
-        with replacing(self._out / _STATE) as partial:
-            torch.save(state, partial)
+        self._state.save(
+            {
+                "step": step,
+                "objective": self._objective.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+            }
+        )
 
     def resume(self) -> int:
         """Restore the last saved state, if there is one; the steps already done."""
-        path = self._out / _STATE
-        if not path.exists():
+        saved = self._state.load(self._device)
+        if saved is None:
             return 0
-        try:
-            state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
-            settings: dict[str, Any] = json.loads(state["config"])
-        except (RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-            raise UserError(
-                f"{path} is damaged and the run cannot go on ({error}). Delete it to start afresh."
-            ) from error
-        own: dict[str, Any] = json.loads(json.dumps(self._settings))
-        changed = sorted(name for name in own if own[name] != settings.get(name))
-        if changed:
-            raise UserError(
-                f"{self._out} holds a pretraining run with other settings ({', '.join(changed)}). "
-                "Give another out, or delete that folder."
-            )
-        self._objective.load_state_dict(state["objective"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"])
+        self._objective.load_state_dict(saved["objective"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        return int(saved["step"])
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def _alarm(report: LatentReport, step: int, config: PretrainingConfig) -> None:

@@ -43,13 +43,16 @@ def _episode(seed: int) -> _Episode:
     return _Episode(frames, actions, states, objects)
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    episodes = map(_episode, range(EPISODES))
+def _dataset(root: Path, seed: int = 0) -> Path:
+    episodes = map(_episode, range(seed, seed + EPISODES))
     write_shard(root, 0, 0, 0, range(EPISODES), episodes, fps=5, camera="front")
     finish_dataset(root, 1, fps=5, camera="front", task="push")
     return root
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _dataset(tmp_path_factory.mktemp("data"))
 
 
 def _pretrain(tmp_path: Path, data: Path, *options: str) -> int:
@@ -75,6 +78,15 @@ def test_a_finished_run_gives_the_same_encoder_again(tmp_path: Path, dataset: Pa
         assert not _pretrain(tmp_path, dataset, "training.steps=2")
         fingerprints.append(load_encoder(tmp_path / "encoder").fingerprint())
     assert fingerprints[0] == fingerprints[1]
+
+
+def test_a_run_goes_on_only_with_its_own_data(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not _pretrain(tmp_path, dataset, "training.steps=2")
+    other = _dataset(tmp_path / "other", seed=9)
+    assert _pretrain(tmp_path, other, "training.steps=2", "frame_stride=2", "holdout=0.5")
+    assert "other settings (data, frame_stride, holdout)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

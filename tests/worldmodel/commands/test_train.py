@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from worldmodel.data.writer import finish_dataset, write_shard
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.training_log import TrainingLog
 from worldmodel.weights.encoder import save_encoder
 from worldmodel.weights.world import load_world
 
@@ -47,21 +49,24 @@ def _episode(seed: int, width: int) -> _Episode:
     return _Episode(frames, actions, states, None)
 
 
-def _dataset(root: Path, width: int) -> Path:
+def _dataset(root: Path, width: int, seed: int = 0) -> Path:
     make = partial(_episode, width=width)
-    episodes = map(make, range(EPISODES))
+    episodes = map(make, range(seed, seed + EPISODES))
     write_shard(root, 0, 0, 0, range(EPISODES), episodes, fps=5, camera="front")
     finish_dataset(root, 1, fps=5, camera="front", task="push")
     return root
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("encoder")
-    torch.manual_seed(0)
+def _encoder(folder: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
     sizes = EncoderConfig(image_size=SIZE, patch_size=12, width=16, depth=1, heads=2)
     save_encoder(folder, VideoTransformer(sizes))
     return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +119,85 @@ def test_an_encoder_or_a_world_to_go_on_from_is_asked_for(
 ) -> None:
     assert _train(tmp_path, dataset, *COMPACT)
     assert "encoder_checkpoint=… and init=…" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "killed_at"),
+    [
+        (COMPACT, 6),
+        ([*TOKENS, "predictor.training.log_every=1", "predictor.training.save_every=1"], 2),
+    ],
+)
+def test_a_killed_training_goes_on_to_the_same_world(
+    tmp_path: Path,
+    dataset: Path,
+    encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    killed_at: int,
+) -> None:
+    options = [f"encoder_checkpoint={encoder}", *options]
+    folders = [tmp_path / name / "world" for name in ("whole", "killed")]
+    assert not _train(tmp_path / "whole", dataset, *options)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "write", _killed_at(killed_at))
+        assert _train(tmp_path / "killed", dataset, *options) == 130
+    assert (folders[1] / "training_state.pt").exists()
+    assert not _train(tmp_path / "killed", dataset, *options)
+    for file in ("config.json", "model.safetensors", "metrics.jsonl"):
+        assert folders[0].joinpath(file).read_bytes() == folders[1].joinpath(file).read_bytes()
+
+
+def test_a_finished_world_is_trained_anew(tmp_path: Path, dataset: Path, encoder: Path) -> None:
+    options = [f"encoder_checkpoint={encoder}", *COMPACT]
+    logs: list[str] = []
+    for seed in (0, 1):
+        assert not _train(tmp_path, dataset, *options, f"predictor.training.seed={seed}")
+        files = {file.name for file in (tmp_path / "world").iterdir()}
+        assert files == {"config.json", "model.safetensors", "metrics.jsonl", "tensorboard"}
+        logs.append((tmp_path / "world" / "metrics.jsonl").read_text())
+    assert logs[0] != logs[1]
+
+
+def test_a_killed_training_goes_on_only_with_what_it_was_begun_with(
+    tmp_path: Path,
+    dataset: Path,
+    encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not _train(tmp_path / "a", dataset, f"encoder_checkpoint={encoder}", *COMPACT)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "write", _killed_at(6))
+        assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *COMPACT) == 130
+    data = _dataset(tmp_path / "data", width=7, seed=9)
+    unlike = _encoder(tmp_path / "unlike", seed=1)
+    for folder, other, names in (
+        (data, [f"encoder_checkpoint={encoder}", *COMPACT], "data"),
+        (dataset, [f"encoder_checkpoint={unlike}", *COMPACT], "encoder_checkpoint"),
+        (dataset, [f"init={tmp_path / 'a' / 'world'}", *COMPACT], "init"),
+        (
+            dataset,
+            [f"encoder_checkpoint={encoder}", *COMPACT, "predictor.training.seed=1", "holdout=0.3"],
+            "holdout, predictor.training.seed",
+        ),
+        (
+            dataset,
+            [f"encoder_checkpoint={encoder}", *TOKENS],
+            "predictor.model, predictor.training",
+        ),
+    ):
+        assert _train(tmp_path, folder, *other) == 1
+        assert f"other settings ({names})." in capsys.readouterr().err
+
+
+def _killed_at(last: int) -> Callable[[TrainingLog, int, Mapping[str, float]], None]:
+    """A log that is interrupted at a step."""
+    write = TrainingLog.write
+
+    def interrupted(log: TrainingLog, step: int, figures: Mapping[str, float]) -> None:
+        write(log, step, figures)
+        if step == last:
+            raise KeyboardInterrupt
+
+    return interrupted

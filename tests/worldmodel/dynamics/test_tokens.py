@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from worldmodel.dynamics.tokens import (
 )
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_state import TrainingState
 
 SIZES = TokenPredictorConfig(
     tokens=4, token_width=8, action_width=1, state_width=1, width=24, depth=1, heads=2
@@ -34,13 +36,43 @@ def fresh() -> TokenPredictor:
 def test_training_beats_copying_the_last_frame(normed: Recordings, tmp_path: Path) -> None:
     model = fresh()
     config = TokenTraining(steps=400, batch=16, learning_rate=5e-3)
-    with TrainingLog(tmp_path, "train", total=config.steps) as log:
-        train_tokens(model, normed, config, log)
+    train_tokens(model, normed, config, TrainingState(tmp_path, {}))
     assert not model.training
     report = open_loop_tokens(model, normed, steps=4, windows=64)
     assert report.control_steps == (1, 2, 3, 4)
     assert all(e < 0.5 * c for e, c in zip(report.latent_error, report.copy_error, strict=True))
     assert report.object_cm[3] < 0.7 * report.object_copy_cm[3]
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(
+    normed: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TokenTraining(steps=10, batch=4, log_every=1, save_every=3)
+    whole, killed, resumed = fresh(), fresh(), fresh()
+    train_tokens(whole, normed, config, TrainingState(tmp_path / "whole", {}))
+    write, steps = TrainingLog.write, list[int]()
+
+    def interrupted(log: TrainingLog, step: int, figures: Mapping[str, float]) -> None:
+        write(log, step, figures)
+        if step == 8:
+            raise KeyboardInterrupt
+
+    def counted(log: TrainingLog, step: int, figures: Mapping[str, float]) -> None:
+        write(log, step, figures)
+        steps.append(step)
+
+    state = TrainingState(tmp_path / "killed", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_tokens(killed, normed, config, state)
+        patch.setattr(TrainingLog, "write", counted)
+        train_tokens(resumed, normed, config, state)
+    assert steps == [7, 8, 9, 10]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "killed")]
+    assert logs[0] == logs[1]
 
 
 def test_the_rollout_loss_compares_every_step_with_its_own_frame(normed: Recordings) -> None:

@@ -39,10 +39,12 @@ def frames() -> np.ndarray:
     return frames
 
 
-def run(frames: np.ndarray, out: Path, config: PretrainingConfig = CONFIG) -> LatentReport:
+def run(
+    frames: np.ndarray, out: Path, config: PretrainingConfig = CONFIG, data: str = "a"
+) -> LatentReport:
     clips = ClipSampler(frames, np.arange(60), config.clip_frames)
     probe = LatentProbe.draw(frames, np.arange(60), np.arange(60, 80), {}, samples=40)
-    return pretrain(ENCODER, config, clips, probe, out, torch.device("cpu"))
+    return pretrain(ENCODER, config, clips, probe, {"data": data}, out, torch.device("cpu"))
 
 
 def losses(out: Path) -> dict[int, float]:
@@ -108,6 +110,8 @@ def test_other_settings_do_not_go_on_with_an_old_run(frames: np.ndarray, tmp_pat
     run(frames, tmp_path)
     with pytest.raises(UserError, match=r"run with other settings \(seed, steps\)"):
         run(frames, tmp_path, replace(CONFIG, steps=9, seed=2))
+    with pytest.raises(UserError, match=r"run with other settings \(data\)"):
+        run(frames, tmp_path, data="b")
 
 
 def test_a_damaged_training_state_is_named(frames: np.ndarray, tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""What a killed training run needs to go on, in one file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldmodel.data.atomic import replacing
+from worldmodel.errors import UserError
+
+__all__ = ["TrainingState"]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """``training_state.pt`` in a run's folder, bound to the settings of the run.
+
+    Attributes:
+        folder: Of the run; created when need be.
+        settings: All that the run's result depends on, JSON-serialisable. Only a run with the same
+            settings, tuples and lists being the same, goes on.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+
+    def save(self, content: Mapping[str, Any]) -> None:
+        """Replace what is stored; a kill leaves the old state or the new one.
+
+        Args:
+            content: Tensors, numbers, strings and containers of them; not under the name
+                ``config``, which holds the settings.
+        """
+        with replacing(self._path) as partial:
+            torch.save({**content, "config": json.dumps(self.settings)}, partial)
+
+    def load(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+        """What was saved last, its tensors on ``device``; None if nothing is stored.
+
+        Raises:
+            UserError: The file is damaged, or of a run with other settings.
+        """
+        if not self._path.exists():
+            return None
+        raw = io.BytesIO(self._path.read_bytes())
+        try:
+            content: dict[str, Any] = torch.load(raw, map_location=device, weights_only=True)
+            stored: dict[str, Any] = json.loads(content.pop("config"))
+        except Exception as error:  # damaged bytes raise nearly anything
+            raise UserError(
+                f"{self._path} is damaged and the run cannot go on. Delete it to start afresh."
+            ) from error
+        own: dict[str, Any] = json.loads(json.dumps(self.settings))
+        changed = sorted(
+            changed
+            for name in {*own, *stored}
+            for changed in _changed(own.get(name), stored.get(name), name)
+        )
+        if changed:
+            raise UserError(
+                f"{self.folder} holds a run with other settings ({', '.join(changed)}). "
+                f"Give another out, or delete {self._path} to start afresh."
+            )
+        return content
+
+    def remove(self) -> None:
+        """Forget the run: the next one in this folder starts afresh."""
+        self._path.unlink(missing_ok=True)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "training_state.pt"
+
+
+def _changed(own: Any, stored: Any, name: str) -> list[str]:
+    """Names of the settings that differ; ``name.key`` in groups that have the same keys."""
+    if isinstance(own, dict) and isinstance(stored, dict) and own.keys() == stored.keys():
+        return [found for key in own for found in _changed(own[key], stored[key], f"{name}.{key}")]
+    return [] if own == stored else [name]
