@@ -1,7 +1,8 @@
 """The evaluation protocol: unseen tasks, a fixed step budget, success judged when all is at rest.
 
 Success and distance are read from the simulator here, and nowhere else; a policy is given images,
-proprioception and goal images. Sample sizes and Wilson intervals go with every rate.
+proprioception and goal images. Sample sizes and Wilson intervals go with every rate; two policies
+are compared episode by episode.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from envs import TabletopEnv
 from worldmodel.commands.policies import Policy
 from worldmodel.commands.task import TaskConfig
 
-__all__ = ["SEED_OFFSET", "Episode", "environments", "evaluate", "success_summary", "wilson"]
+__all__ = [
+    "SEED_OFFSET",
+    "Episode",
+    "environments",
+    "evaluate",
+    "mcnemar",
+    "paired_summary",
+    "success_summary",
+    "wilson",
+]
 
 SEED_OFFSET = 1_000_000
 """Added to evaluation seeds, so that no task was seen in data collected with seeds from 0 on."""
@@ -180,6 +190,35 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     centre = (rate + z**2 / (2 * n)) / shrink
     half = z / shrink * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mcnemar(one: int, other: int) -> float:
+    """Exact two-sided McNemar p-value of how unevenly two policies split their discordant pairs.
+
+    The binomial test at 1/2: how likely a split at least as uneven would be were they equally good.
+
+    Args:
+        one: Episodes that only the one policy solved.
+        other: Episodes that only the other solved.
+
+    >>> mcnemar(5, 0)
+    0.0625
+    """
+    n = one + other
+    tail = sum(math.comb(n, k) for k in range(min(one, other) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def paired_summary(planner: Sequence[Episode], baseline: Sequence[Episode]) -> dict[str, Any]:
+    """Over the seeds that both ran, episodes that only one of them solved, and McNemar's p."""
+    solved = {episode.seed: episode.success for episode in planner}
+    pairs = [(solved[e.seed], e.success) for e in baseline if e.seed in solved]
+    planner_only, baseline_only = pairs.count((True, False)), pairs.count((False, True))
+    return {
+        "planner_only": planner_only,
+        "baseline_only": baseline_only,
+        "p": mcnemar(planner_only, baseline_only),
+    }
 
 
 def success_summary(episodes: Sequence[Episode]) -> dict[str, Any] | None:

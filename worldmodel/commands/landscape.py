@@ -1,7 +1,8 @@
 """``worldmodel landscape``: draw what a planner minimises, over actions in x and y.
 
 Every point of the picture is one action held for the planner's whole horizon, so the plane is a
-slice of the search space. A plan need not lie in it; it is drawn where its mean action is.
+slice of the search space. A plan need not lie in it; it is drawn where its mean action is. Beside
+E_total stand its terms, if it has more than one.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def run(cfg: LandscapeConfig) -> None:
     axis = torch.linspace(-1, 1, cfg.points) * high[0]
     held = held_actions(axis, cfg.planner.horizon)
     total, terms = energy(world.rollout(problem.latents, states, held))
-    panels = {"total": total, **terms}
+    panels = {"total": total, **(terms if len(terms) > 1 else {})}
     drawn = _Drawn(
         axis.numpy(),
         {name: term.view(cfg.points, cfg.points).numpy() for name, term in panels.items()},

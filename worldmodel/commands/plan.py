@@ -21,13 +21,14 @@ from worldmodel.commands.evaluation import (
     Image,
     environments,
     evaluate,
+    paired_summary,
     success_summary,
 )
 from worldmodel.commands.oracle import OracleConfig, oracle_episodes
 from worldmodel.commands.policies import CameraWorld, planning_agent
 from worldmodel.commands.report import (
+    closing_table,
     episode_record,
-    headline,
     plan_times,
     video_name,
     write_html,
@@ -120,7 +121,7 @@ def run(cfg: PlanConfig) -> None:
         "seed": cfg.seed,
         "budget_steps": task.budget_steps,
         "success": success_summary(episodes),
-        "baselines": _baselines(cfg, world, task, seeds),
+        "baselines": _baselines(cfg, world, task, seeds, episodes),
         "plan_ms": plan_times(episodes),
         "planner": asdict(cfg.planner),
         "checkpoint": {
@@ -139,7 +140,8 @@ def run(cfg: PlanConfig) -> None:
     }
     write_json(out / "report.json", report)
     write_html(out / "report.html", report, episodes)
-    _print(report, out)
+    print(closing_table(report))
+    print(f"report: {out / 'report.html'}   videos: {out / 'videos'}")
 
 
 def read_goal(path: Path, size: int) -> Image:
@@ -163,7 +165,11 @@ def read_goal(path: Path, size: int) -> Image:
 
 
 def _baselines(
-    cfg: PlanConfig, world: CameraWorld, task: TaskConfig, seeds: Sequence[int]
+    cfg: PlanConfig,
+    world: CameraWorld,
+    task: TaskConfig,
+    seeds: Sequence[int],
+    planned: Sequence[Episode],
 ) -> dict[str, Any]:
     names = chosen(cfg.baselines)
     random_path = cfg.random_encoder_checkpoint
@@ -180,12 +186,14 @@ def _baselines(
                     count, policy = len(seeds), BASELINES[name](setting)
                     results = evaluate(policy, made, seeds, task, search_seed=cfg.seed)
             except NotApplicableError as reason:
-                entries[name] = {"n": 0, "success": None, "plan_ms": None, "note": str(reason)}
+                skipped = dict.fromkeys(("success", "paired", "plan_ms"))
+                entries[name] = {"n": 0, **skipped, "note": str(reason)}
                 continue
             episodes = list(_watched(results, name, count))
             entries[name] = {
                 "n": len(episodes),
                 "success": success_summary(episodes),
+                "paired": paired_summary(planned, episodes),
                 "plan_ms": plan_times(episodes),
             }
             if name == ORACLE:
@@ -220,16 +228,3 @@ def _writable(out: Path) -> Path:
     except OSError as error:
         raise UserError(f"Cannot write to out={out} ({error.strerror}); choose another") from error
     return out
-
-
-def _print(report: dict[str, Any], out: Path) -> None:
-    print(headline(report))
-    for name, entry in report["baselines"].items():
-        success = entry["success"]
-        if success is None:
-            print(f"  {name:<22} skipped: {entry['note']}")
-        else:
-            low, high = success["final"]["ci95"]
-            rate = f"{success['final']['rate']:.0%} [{low:.0%}, {high:.0%}]"
-            print(f"  {name:<22} {rate}  n = {entry['n']}")
-    print(f"report: {out / 'report.html'}   videos: {out / 'videos'}")

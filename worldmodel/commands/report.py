@@ -1,4 +1,4 @@
-"""``report.json`` to compute with, ``report.html`` to look at."""
+"""``report.json`` to compute with, ``report.html`` to look at, a closing table to read at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from worldmodel.commands.evaluation import Episode
 from worldmodel.data.atomic import replacing
 
-__all__ = ["episode_record", "plan_times", "write_html"]
+__all__ = ["closing_table", "episode_record", "headline", "plan_times", "video_name", "write_html"]
 
 SHOWN = 100  # episodes in the gallery
 
@@ -78,6 +78,26 @@ def headline(report: Mapping[str, Any]) -> str:
     return " · ".join(parts)
 
 
+def closing_table(report: Mapping[str, Any]) -> str:
+    """The headline, and a line per baseline."""
+    lines = [headline(report)]
+    for name, entry in report["baselines"].items():
+        if entry["success"] is None:
+            lines.append(f"  {name:<22} skipped: {entry['note']}")
+        else:
+            rate, n = _rate(entry["success"]["final"]), entry["n"]
+            lines.append(
+                f"  {name:<22} {rate:<16}  n = {n:<3}   planner {_paired(entry['paired'])}"
+            )
+    return "\n".join(lines)
+
+
+def _paired(entry: Mapping[str, Any]) -> str:
+    """How the planner fared against a baseline on the same episodes."""
+    p = "p < 0.001" if entry["p"] < 0.001 else f"p = {entry['p']:.2g}"
+    return f"better on {entry['planner_only']}, worse on {entry['baseline_only']}, {p}"
+
+
 def _rate(entry: Mapping[str, Any]) -> str:
     low, high = entry["ci95"]
     return f"{entry['rate']:.0%} [{low:.0%}, {high:.0%}]"
@@ -90,13 +110,14 @@ def _policies(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _row(name: str, entry: Mapping[str, Any]) -> str:
     if entry.get("success") is None:
-        cells = ["", "", "", entry.get("note", "the user's goal image has no simulator goal")]
+        cells = [*[""] * 4, entry.get("note", "the user's goal image has no simulator goal")]
     else:
         times = entry["plan_ms"]
         cells = [
             str(entry["n"]),
             _rate(entry["success"]["final"]),
             _rate(entry["success"]["any"]),
+            _paired(entry["paired"]) if "paired" in entry else "",
             "" if times is None else f"{times['p50']:.0f} / {times['p99']:.0f}",
         ]
     return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in (name, *cells)) + "</tr>"
@@ -197,7 +218,7 @@ pre { white-space: pre-wrap; background: #f5f5f5; padding: .8rem }
 <h1>$headline</h1>
 <table>
 <tr><th></th><th>n</th><th>settled at the end</th><th>at any step</th>
-<th>plan p50 / p99 (ms)</th></tr>
+<th>planner on the same episodes</th><th>plan p50 / p99 (ms)</th></tr>
 $rows
 </table>
 <div class="charts">

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.pretraining.probe import fit_ridge
+from worldmodel.pretraining.probe import RidgeProbe, fit_ridge
+from worldmodel.schedule import cosine_with_warmup
 
 __all__ = ["OpenLoop", "calibrate", "compare", "open_loop"]
 
 _MOVED = 0.02  # m that the object must move in a window to count as moved
+_PROBE_WIDTH, _PROBE_STEPS, _PROBE_BATCH = 256, 2000, 512
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,9 @@ class OpenLoop:
         control_steps: How far ahead.
         latent_error: Mean squared error of the imagined latents.
         copy_error: The same if the last seen frame is copied.
-        object_cm: Object position error of a ridge probe on imagined latents, in windows in which
-            the object moves by 2 cm or more; empty without privileged positions.
+        object_cm: Error of the object's position as read from imagined latents, in windows in which
+            the object moves by 2 cm or more; empty without privileged positions. The probe that
+            reads it is fitted to true latents of training episodes.
         object_copy_cm: The same if the last seen frame is copied.
         object_true_cm: The same on the true future's latents: what the probe itself gets wrong.
     """
@@ -38,15 +43,53 @@ class OpenLoop:
     object_true_cm: tuple[float, ...]
 
 
-def _readable(latents: Tensor) -> Tensor:
-    """What the probe reads of ``[R, N, D]``: tokens as they are, single codes with their products.
+def _fit_probe(
+    latents: Tensor, positions: Tensor, rows: Tensor
+) -> Callable[[Tensor], Tensor] | RidgeProbe:
+    """What reads positions ``[..., 3]`` (m) from latents ``[..., N, D]``, fitted to some rows.
 
-    A code of a few numbers bends where the table does not, so a linear read-out of it says little.
+    A code of a few numbers bends where the table does not, so single codes (N = 1) are read by a
+    small network; the thousands of numbers in patch tokens by ridge regression.
     """
-    if latents.shape[1] > 1:
-        return latents.float()
-    padded = torch.cat([latents, torch.ones_like(latents[..., :1])], -1)
-    return (padded[..., None] * padded[..., None, :]).flatten(2)
+    if latents.shape[1] == 1:
+        return _fit_network(latents[rows], positions[rows])
+    sample = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:3000]]
+    return fit_ridge(latents[sample], positions[sample])
+
+
+@torch.inference_mode(False)
+def _fit_network(codes: Tensor, positions: Tensor) -> Callable[[Tensor], Tensor]:
+    """A perceptron of two hidden layers, always the same; global random streams stay put."""
+    inputs = codes.float().flatten(-2)
+    mean, std = inputs.mean(0), inputs.std(0).clamp_min(1e-6)
+    middle, extent = positions.mean(0), positions.std(0).amax().clamp_min(1e-6)
+    inputs, targets = (inputs - mean) / std, (positions - middle) / extent
+
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(0)
+        network = nn.Sequential(
+            nn.Linear(inputs.shape[1], _PROBE_WIDTH),
+            nn.GELU(),
+            nn.Linear(_PROBE_WIDTH, _PROBE_WIDTH),
+            nn.GELU(),
+            nn.Linear(_PROBE_WIDTH, targets.shape[1]),
+        )
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: cosine_with_warmup(step, _PROBE_STEPS, 0.05)
+    )
+    for _ in range(_PROBE_STEPS):
+        batch = torch.randint(len(inputs), (_PROBE_BATCH,), generator=generator)
+        optimizer.zero_grad(set_to_none=True)
+        F.mse_loss(network(inputs[batch]), targets[batch]).backward()
+        optimizer.step()
+        schedule.step()
+
+    def read(codes: Tensor) -> Tensor:
+        return network((codes.float().flatten(-2) - mean) / std) * extent + middle
+
+    return read
 
 
 @torch.inference_mode()
@@ -108,16 +151,14 @@ def compare(imagined: Tensor, frames: Tensor, data: Recordings, latents: Tensor)
     truth, last = latents[frames[:, 1:]].float(), latents[frames[:, :1]].float()
     errors: dict[str, list[float]] = {"object": [], "copy": [], "true": []}
     if data.objects is not None:
-        rows = data.rows(data.train)
-        sample = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:3000]]
-        probe = fit_ridge(_readable(latents[sample]), data.objects[sample])
+        probe = _fit_probe(latents, data.objects, data.rows(data.train))
         positions = data.objects[frames]
         for k in range(imagined.shape[1]):
             moved = (positions[:, k + 1] - positions[:, 0]).norm(dim=-1) > _MOVED
             there = positions[moved, k + 1]
             seen = {"object": imagined[moved, k], "copy": last[moved, 0], "true": truth[moved, k]}
             for name, z in seen.items():
-                errors[name].append(100 * float((probe(_readable(z)) - there).norm(dim=-1).mean()))
+                errors[name].append(100 * float((probe(z) - there).norm(dim=-1).mean()))
     return OpenLoop(
         tuple((frames[0, 1:] - frames[0, 0]).tolist()),
         tuple((imagined - truth).square().mean((0, 2, 3)).tolist()),

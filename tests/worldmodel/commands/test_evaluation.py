@@ -13,6 +13,8 @@ from worldmodel.commands.evaluation import (
     SEED_OFFSET,
     environments,
     evaluate,
+    mcnemar,
+    paired_summary,
     success_summary,
     wilson,
 )
@@ -155,6 +157,25 @@ def test_a_summary_counts_the_end_and_the_way_apart(point_env):
     summary = success_summary(episodes)
     assert summary["final"] == {"rate": 0.75, "ci95": list(wilson(3, 4))}
     assert summary["any"]["rate"] == 1.0
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    assert mcnemar(5, 0) == mcnemar(0, 5) == 0.0625
+    assert mcnemar(14, 4) == pytest.approx(0.030884, abs=1e-6)
+    assert [mcnemar(n, n) for n in (0, 1, 7)] == [1.0] * 3
+    assert mcnemar(900, 0) < 1e-250
+
+
+def test_policies_are_paired_on_the_seeds_that_both_ran(point_env):
+    (episode,) = evaluate(Scripted([0.0] * 5), [point_env()], [0], TASK)
+
+    def outcomes(solved):
+        return [replace(episode, seed=seed, success=success) for seed, success in solved.items()]
+
+    planner = outcomes({0: True, 1: True, 2: False, 3: True, 4: False, 5: True})
+    baseline = outcomes({9: True, 4: True, 3: False, 1: False, 0: True})
+    assert paired_summary(planner, baseline) == {"planner_only": 2, "baseline_only": 1, "p": 1.0}
+    assert paired_summary(planner, planner) == {"planner_only": 0, "baseline_only": 0, "p": 1.0}
 
 
 def test_a_random_policy_repeats_itself_with_its_seed(point_env):

@@ -63,7 +63,10 @@ def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_pa
         assert episode["steps"] == 4
     assert list(report["baselines"]) == names[1:-1].split(",")
     for name, entry in report["baselines"].items():
-        assert entry["n"] == (0 if name == "random_encoder" else 2)
+        ran = name != "random_encoder"
+        assert entry["n"] == (2 if ran else 0)
+        nothing = {"planner_only": 0, "baseline_only": 0, "p": 1.0}
+        assert entry["paired"] == (nothing if ran else None)
     assert report["baselines"]["random"]["success"]["final"]["rate"] == 0
     assert "random_encoder_checkpoint=" in report["baselines"]["random_encoder"]["note"]
 
@@ -74,6 +77,7 @@ def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_pa
     ]
     assert [p.name for p in (tmp_path / "out" / "videos").iterdir()] == ["episode_000.mp4"]
     assert "push: n = 2 · success 0% [0%, 66%] · plan p50" in printed.out
+    assert "n = 2     planner better on 0, worse on 0, p = 1" in printed.out
     assert str(tmp_path / "out" / "videos") in printed.out
 
 

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from worldmodel.commands.evaluation import Episode, success_summary, wilson
-from worldmodel.commands.report import episode_record, headline, plan_times, write_html
+from worldmodel.commands.report import (
+    closing_table,
+    episode_record,
+    headline,
+    plan_times,
+    write_html,
+)
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 SOLVED = Episode(
@@ -28,6 +34,22 @@ SOLVED = Episode(
     film=IMAGE[None],
 )
 FAILED = replace(SOLVED, seed=1_000_001, success=False, distance_final=0.2, film=None)
+
+BASELINES = {
+    "random": {
+        "n": 3,
+        "success": success_summary([FAILED] * 3),
+        "paired": {"planner_only": 14, "baseline_only": 4, "p": 0.0309},
+        "plan_ms": None,
+    },
+    "prior": {
+        "n": 100,
+        "success": success_summary([SOLVED] * 100),
+        "paired": {"planner_only": 0, "baseline_only": 20, "p": 2e-6},
+        "plan_ms": None,
+    },
+    "oracle": {"n": 0, "success": None, "paired": None, "plan_ms": None, "note": "slow today"},
+}
 
 
 def report_of(episodes, **entries):
@@ -63,17 +85,26 @@ def test_the_page_links_the_videos_there_are(tmp_path):
 
 
 def test_rates_come_with_n_and_interval_and_skipped_baselines_with_their_reason(tmp_path):
-    baselines = {
-        "random": {"n": 3, "success": success_summary([FAILED] * 3), "plan_ms": None},
-        "oracle": {"n": 0, "success": None, "plan_ms": None, "note": "too slow today"},
-    }
-    report = report_of([SOLVED, FAILED], baselines=baselines)
+    report = report_of([SOLVED, FAILED], baselines=BASELINES)
     write_html(tmp_path / "r.html", report, [SOLVED, FAILED])
     page = (tmp_path / "r.html").read_text()
     low, high = wilson(1, 2)
     assert f"<td>planner</td><td>2</td><td>50% [{low:.0%}, {high:.0%}]</td>" in page
     assert "<td>random</td><td>3</td><td>0% [0%, 56%]</td>" in page
-    assert "too slow today" in page
+    assert "<td>better on 14, worse on 4, p = 0.031</td>" in page
+    assert "slow today" in page
+
+
+def test_the_closing_table_has_a_line_per_baseline():
+    report = report_of([SOLVED, FAILED], baselines=BASELINES)
+    assert closing_table(report).splitlines() == [
+        headline(report),
+        "  random                 0% [0%, 56%]      n = 3     "
+        "planner better on 14, worse on 4, p = 0.031",
+        "  prior                  100% [96%, 100%]  n = 100   "
+        "planner better on 0, worse on 20, p < 0.001",
+        "  oracle                 skipped: slow today",
+    ]
 
 
 def test_a_users_goal_is_reported_without_success(tmp_path):

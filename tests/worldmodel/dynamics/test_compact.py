@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_state import TrainingState
 
 SIZES = CompactConfig(
     tokens=4,
@@ -36,11 +38,10 @@ SHORT = CompactTraining(
 )
 
 
-def _trained(data: Recordings, folder: Path) -> CompactPredictor:
+def _trained(data: Recordings, folder: Path, config: CompactTraining = SHORT) -> CompactPredictor:
     torch.manual_seed(0)
     model = CompactPredictor(SIZES)
-    with TrainingLog(folder, "train", total=SHORT.steps) as log:
-        train_compact(model, data, SHORT, log)
+    train_compact(model, data, config, TrainingState(folder, {}))
     return model
 
 
@@ -111,6 +112,44 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
     other = _trained(replace(data, latents=latents, objects=None), tmp_path)
     for first, second in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value"])
+def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
+    data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    brief = replace(SHORT, code_steps=3, arm_steps=4, dynamics_steps=5, value_steps=6)
+    whole = _trained(data, tmp_path / "whole", brief)
+    reference = torch.get_rng_state()
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "write", _killed_in(stage))
+        with pytest.raises(KeyboardInterrupt):
+            _trained(data, tmp_path / "killed", brief)
+    steps: list[TrainingLog] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
+        resumed = _trained(data, tmp_path / "killed", brief)
+    assert len(steps) == {"code": 18, "arm": 15, "dynamics": 11, "value": 6}[stage]
+    assert not resumed.training
+    finished = _trained(data, tmp_path / "killed", brief)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+        assert torch.equal(finished.state_dict()[name], value), name
+    assert torch.equal(torch.get_rng_state(), reference)
+    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "killed")]
+    assert logs[0] == logs[1]
+
+
+def _killed_in(stage: str) -> Callable[[TrainingLog, int, Mapping[str, float]], None]:
+    """A log that is interrupted by the first figures of a stage."""
+    write = TrainingLog.write
+
+    def interrupted(log: TrainingLog, step: int, figures: Mapping[str, float]) -> None:
+        write(log, step, figures)
+        if any(name.startswith(stage) for name in figures):
+            raise KeyboardInterrupt
+
+    return interrupted
 
 
 def test_windows_longer_than_every_episode_are_refused(data: Recordings) -> None:
