@@ -70,8 +70,10 @@ class CompactWorld(nn.Module):
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine; only the last context frame is used. See ``planners.protocols.World``.
 
-        Imagined scene codes are the mean over members, the disagreement their variance; the arm's
-        part of the latents follows from the states, to which the actions are applied.
+        Imagined scene codes are the mean over members, the disagreement their variance. The arm's
+        part of the latents moves as the states do, to which the actions are applied, from where
+        the context image shows it: what is misread there is misread alike in a goal image of the
+        same pose, and cancels as the arm gets there.
         """
         model, stride = self.predictor, self.stride
         batch, samples, horizon, width = actions.shape
@@ -88,7 +90,8 @@ class CompactWorld(nn.Module):
         futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
         mean = futures.mean(0)
         disagreement = (futures - mean).square().mean((0, -1)) if members > 1 else None
-        arm = features[:, 1:].unflatten(0, (batch, samples))
+        moved = (features[:, 1:] - features[:, :1]).unflatten(0, (batch, samples))
+        arm = latents[:, -1, None, :, model.config.code_width :] + moved
         planning = torch.cat([mean, arm], -1).unsqueeze(3)
         return Imagined(planning, path[:, :, stride::stride], disagreement)
 
