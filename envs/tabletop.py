@@ -129,6 +129,14 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         body.add_freejoint(name="cube")
         add_box(body, "cube", [CUBE] * 3, [0.85, 0.1, 0.1, 1.0], mass=0.1)
 
+    def scatter(self, rng: np.random.Generator, low: Array, high: Array) -> None:
+        """Put the objects anywhere between two corners ``[2]`` (m) of the table, to explore."""
+        self.place_object(np.array([*rng.uniform(low, high), CUBE]), rng.uniform(-np.pi, np.pi))
+
+    def tops(self) -> list[Array]:
+        """Points ``[3]`` (m) on which the object can be put down, besides the table."""
+        return []
+
     # What every task shares.
 
     def reset(

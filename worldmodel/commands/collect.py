@@ -27,6 +27,7 @@ class CollectConfig:
 
     Attributes:
         task: Whose scene and exploration behaviour (group).
+        also: Further tasks; scenes and behaviours take turns from episode to episode.
         episodes: How many episodes; more than are there extends the dataset.
         length: Control steps per episode.
         image_size: Height and width of the frames.
@@ -36,6 +37,7 @@ class CollectConfig:
     """
 
     task: TaskConfig = field(default_factory=TaskConfig)
+    also: tuple[str, ...] = ()
     episodes: int = 1600
     length: int = 50
     image_size: int = 96
@@ -53,16 +55,18 @@ def run(cfg: CollectConfig) -> None:
     import envs  # MuJoCo is slow to import and only this command and `plan` need it
     from envs.exploration import collect_episode
 
-    if cfg.task.name not in envs.TASKS:
-        raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{cfg.task.name}'.")
+    tasks = tuple(dict.fromkeys((cfg.task.name, *cfg.also)))
+    for task in tasks:
+        if task not in envs.TASKS:
+            raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{task}'.")
     for name in ("episodes", "length", "image_size"):
         if (value := getattr(cfg, name)) < 1:
             raise UserError(f"Expected {name} of at least 1, got {value}.")
     collect(
         Path(cfg.out),
         cfg.episodes,
-        partial(collect_episode, cfg.task.name, length=cfg.length, image_size=cfg.image_size),
-        task=cfg.task.name,
+        partial(collect_episode, tasks, length=cfg.length, image_size=cfg.image_size),
+        tasks=tasks,
         length=cfg.length,
         fps=envs.CONTROL_HZ,
         workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
@@ -71,4 +75,4 @@ def run(cfg: CollectConfig) -> None:
         names=_NAMES,
         settings={"image_size": cfg.image_size},
     )
-    print(f"{cfg.episodes} episodes of {cfg.task.name} are in {cfg.out}")
+    print(f"{cfg.episodes} episodes of {', '.join(tasks)} are in {cfg.out}")

@@ -42,6 +42,7 @@ class _Job:
     make_episode: Callable[[int], Episode]
     length: int
     seed: int
+    tasks: Sequence[str]
     fps: float
     camera: str
 
@@ -64,7 +65,7 @@ def collect(
     episodes: int,
     make_episode: Callable[[int], Episode],
     *,
-    task: str,
+    tasks: Sequence[str],
     length: int,
     fps: float,
     workers: int = 1,
@@ -82,7 +83,7 @@ def collect(
         episodes: How many episodes the dataset is to have. More than before extends it.
         make_episode: From a seed to an episode. It runs in spawned processes, so it must be
             picklable (a module's function or a `functools.partial` of one).
-        task: The task in words, recorded for every episode.
+        tasks: The tasks in words, of which every episode names its own.
         length: Frames that every episode has.
         fps: Control steps a second.
         workers: Processes that make episodes.
@@ -102,9 +103,9 @@ def collect(
             "Expected at least one episode, worker and episode per shard, "
             f"got episodes={episodes}, workers={workers}, shard={shard}."
         )
-    job = _Job(out, make_episode, length, seed, fps, camera)
+    job = _Job(out, make_episode, length, seed, tasks, fps, camera)
     fixed = {
-        "task": task,
+        "task": ",".join(tasks),
         "length": length,
         "seed": seed,
         "fps": fps,
@@ -121,10 +122,11 @@ def collect(
         _refuse_fewer(out, shards, camera)
         missing = [s for s in shards if shard_range(out, s.number, camera) != (s.first, s.last)]
         done = episodes - sum(s.last - s.first for s in missing)
-        with tqdm(total=episodes, initial=done, desc=f"collect {task}", unit="episode") as bar:
+        title = f"collect {', '.join(tasks)}"
+        with tqdm(total=episodes, initial=done, desc=title, unit="episode") as bar:
             _run(job, missing, workers, bar.update)
         finish_dataset(
-            out, len(shards), fps=fps, camera=camera, task=task, robot=robot, names=names
+            out, len(shards), fps=fps, camera=camera, tasks=tasks, robot=robot, names=names
         )
     except OSError as error:
         raise UserError(
@@ -225,6 +227,7 @@ def _work(job: _Job, parent: Connection) -> None:
                     shard.first * job.length,
                     range(job.seed + shard.first, job.seed + shard.last),
                     _episodes(job, shard, parent),
+                    tasks=job.tasks,
                     fps=job.fps,
                     camera=job.camera,
                 )

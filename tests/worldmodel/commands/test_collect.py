@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from worldmodel.commands.collect import CollectConfig, run
@@ -25,10 +26,20 @@ def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
     assert np.abs(dataset.frames(1).astype(int) - episode.frames).max() <= 2
 
 
+def test_several_tasks_take_turns_and_every_episode_names_its_own(tmp_path):
+    tasks, also = TaskConfig("push"), ("grasp", "pick_and_place")
+    run(CollectConfig(tasks, also, episodes=4, length=3, image_size=64, out=str(tmp_path)))
+    episodes = pq.read_table(tmp_path / "meta/episodes/chunk-000/file-000.parquet")
+    assert episodes["tasks"].to_pylist() == [["push"], ["grasp"], ["pick_and_place"], ["push"]]
+    frames = pq.read_table(tmp_path / "data/chunk-000/file-000.parquet")
+    assert frames["task_index"].to_pylist()[::3] == [0, 1, 2, 0]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"task": TaskConfig("pusch")}, r"task among reach, push, .*got 'pusch'"),
+        ({"also": ("grab",)}, r"task among reach, push, .*got 'grab'"),
         ({"episodes": 0}, "episodes of at least 1, got 0"),
         ({"length": -1}, "length of at least 1, got -1"),
         ({"workers": 0}, "workers=0"),
