@@ -30,6 +30,7 @@ class CollectConfig:
         episodes: How many episodes; more than are there extends the dataset.
         length: Control steps per episode.
         image_size: Height and width of the frames.
+        scenery: ``plain``, or ``rich`` for another look in every episode, of those for training.
         out: Folder of the dataset. A killed run continues there.
         seed: Episode i has seed ``seed + i``.
         workers: Parallel processes; None for one per CPU core.
@@ -39,6 +40,7 @@ class CollectConfig:
     episodes: int = 1600
     length: int = 50
     image_size: int = 96
+    scenery: str = "plain"
     out: str = MISSING
     seed: int = 0
     workers: int | None = None
@@ -58,10 +60,19 @@ def run(cfg: CollectConfig) -> None:
     for name in ("episodes", "length", "image_size"):
         if (value := getattr(cfg, name)) < 1:
             raise UserError(f"Expected {name} of at least 1, got {value}.")
+    if cfg.scenery not in envs.SCENERIES:
+        raise UserError(f"Expected scenery among {', '.join(envs.SCENERIES)}, got '{cfg.scenery}'.")
     collect(
         Path(cfg.out),
         cfg.episodes,
-        partial(collect_episode, cfg.task.name, length=cfg.length, image_size=cfg.image_size),
+        partial(
+            collect_episode,
+            cfg.task.name,
+            length=cfg.length,
+            image_size=cfg.image_size,
+            scenery=cfg.scenery,
+            pool="train",
+        ),
         task=cfg.task.name,
         length=cfg.length,
         fps=envs.CONTROL_HZ,
@@ -69,6 +80,7 @@ def run(cfg: CollectConfig) -> None:
         seed=cfg.seed,
         robot="panda",
         names=_NAMES,
-        settings={"image_size": cfg.image_size},
+        settings={"image_size": cfg.image_size, "scenery": cfg.scenery},
+        implied={"scenery": "plain"},
     )
     print(f"{cfg.episodes} episodes of {cfg.task.name} are in {cfg.out}")
