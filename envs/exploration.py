@@ -121,16 +121,26 @@ def _push_target(env: TabletopEnv, rng: np.random.Generator) -> Array:
     return np.clip(target, low, high)
 
 
-def collect_episode(tasks: str | Sequence[str], seed: int, length: int, image_size: int) -> Episode:
+def collect_episode(
+    tasks: str | Sequence[str],
+    seed: int,
+    length: int,
+    image_size: int,
+    scenery: str = "plain",
+    pool: str = "train",
+) -> Episode:
     """Explore the scene of a task for ``length`` control steps; of several, seeds take turns.
 
-    The same seed gives the same episode, whatever ran before it in this process.
+    The same seed gives the same episode, whatever ran before it in this process, and in either
+    scenery the same motion.
 
     Raises:
-        ValueError: No such task, or no such image size.
+        ValueError: No such task, image size, scenery or pool.
     """
     task = tasks if isinstance(tasks, str) else tasks[seed % len(tasks)]
-    env, rng, mixture = _scene(task, image_size), np.random.default_rng(seed), MIXTURES[task]
+    env, rng = _scene(task, image_size, scenery, pool), np.random.default_rng(seed)
+    env.dress(rng.spawn(1)[0])
+    mixture = MIXTURES[task]
     _start_anywhere(env, rng, CLOSED if mixture.lift < rng.random() else OPEN)
     actions = explore(env, rng, mixture)
     rows: list[tuple[NDArray[np.uint8], NDArray[np.float32], Array, Array]] = []
@@ -144,8 +154,8 @@ def collect_episode(tasks: str | Sequence[str], seed: int, length: int, image_si
 
 
 @lru_cache(maxsize=len(TASKS))
-def _scene(task: str, image_size: int) -> TabletopEnv:
-    return make(task, image_size)
+def _scene(task: str, image_size: int, scenery: str, pool: str) -> TabletopEnv:
+    return make(task, image_size, scenery, pool)
 
 
 def _start_anywhere(env: TabletopEnv, rng: np.random.Generator, closedness: float) -> None:

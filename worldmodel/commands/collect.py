@@ -27,20 +27,22 @@ class CollectConfig:
 
     Attributes:
         task: Whose scene and exploration behaviour (group).
-        also: Further tasks; scenes and behaviours take turns from episode to episode.
         episodes: How many episodes; more than are there extends the dataset.
         length: Control steps per episode.
         image_size: Height and width of the frames.
+        scenery: ``plain``, or ``rich`` for another look in every episode, of those for training.
+        also: Further tasks; scenes and behaviours take turns from episode to episode.
         out: Folder of the dataset. A killed run continues there.
         seed: Episode i has seed ``seed + i``.
         workers: Parallel processes; None for one per CPU core.
     """
 
     task: TaskConfig = field(default_factory=TaskConfig)
-    also: tuple[str, ...] = ()
     episodes: int = 1600
     length: int = 50
     image_size: int = 96
+    scenery: str = "plain"
+    also: tuple[str, ...] = ()
     out: str = MISSING
     seed: int = 0
     workers: int | None = None
@@ -62,10 +64,19 @@ def run(cfg: CollectConfig) -> None:
     for name in ("episodes", "length", "image_size"):
         if (value := getattr(cfg, name)) < 1:
             raise UserError(f"Expected {name} of at least 1, got {value}.")
+    if cfg.scenery not in envs.SCENERIES:
+        raise UserError(f"Expected scenery among {', '.join(envs.SCENERIES)}, got '{cfg.scenery}'.")
     collect(
         Path(cfg.out),
         cfg.episodes,
-        partial(collect_episode, tasks, length=cfg.length, image_size=cfg.image_size),
+        partial(
+            collect_episode,
+            tasks,
+            length=cfg.length,
+            image_size=cfg.image_size,
+            scenery=cfg.scenery,
+            pool="train",
+        ),
         tasks=tasks,
         length=cfg.length,
         fps=envs.CONTROL_HZ,
@@ -73,6 +84,7 @@ def run(cfg: CollectConfig) -> None:
         seed=cfg.seed,
         robot="panda",
         names=_NAMES,
-        settings={"image_size": cfg.image_size},
+        settings={"image_size": cfg.image_size, "scenery": cfg.scenery},
+        implied={"scenery": "plain"},
     )
     print(f"{cfg.episodes} episodes of {', '.join(tasks)} are in {cfg.out}")
