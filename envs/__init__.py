@@ -1,7 +1,8 @@
 """MuJoCo tabletop manipulation with goal images.
 
 Importing this package registers ``tabletop/Reach-v0``, ``tabletop/Push-v0``, ``tabletop/Grasp-v0``,
-``tabletop/ReachWithObject-v0`` and ``tabletop/PickAndPlace-v0`` with gymnasium:
+``tabletop/ReachWithObject-v0`` and ``tabletop/PickAndPlace-v0`` with gymnasium, and each in rich
+scenery, ``tabletop/ReachRich-v0`` and so on:
 
 >>> import envs
 >>> env = envs.make("push")
@@ -18,9 +19,22 @@ choose_backend()
 import gymnasium  # noqa: E402  (MuJoCo reads the backend when it is first imported)
 
 from envs.registry import TASKS, entry_point, gym_id, make  # noqa: E402
+from envs.scenery import SCENERIES, check_scenery  # noqa: E402
 from envs.tabletop import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
 
-__all__ = ["ACTION_HIGH", "CONTROL_HZ", "TASKS", "TabletopEnv", "gym_id", "make"]
+__all__ = [
+    "ACTION_HIGH",
+    "CONTROL_HZ",
+    "SCENERIES",
+    "TASKS",
+    "TabletopEnv",
+    "check_scenery",
+    "gym_id",
+    "make",
+]
 
 for _task in TASKS:
-    gymnasium.register(id=gym_id(_task), entry_point=entry_point(_task))
+    for _scenery in SCENERIES:
+        gymnasium.register(
+            id=gym_id(_task, _scenery), entry_point=entry_point(_task), kwargs={"scenery": _scenery}
+        )

@@ -6,7 +6,7 @@ all directions, and retracts while it lies still. Nobody says what any of it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from envs.behaviours import free_point, grasp, grip, move_to, push_to, retract, step_towards
 from envs.pose import Array
-from envs.registry import make
+from envs.registry import TASKS, make
 from envs.tabletop import ACTION_HIGH, CLOSED, CUBE, OPEN, WORKSPACE, TabletopEnv
 
 __all__ = ["MIXTURES", "Episode", "Mixture", "collect_episode", "explore"]
@@ -81,13 +81,23 @@ def _segment(env: TabletopEnv, rng: np.random.Generator, kind: str) -> Iterator[
         for _ in range(int(rng.integers(1, 3))):
             yield from move_to(env, rng.uniform(*WORKSPACE), tolerance=0.03, limit=8)
         if rng.random() < 0.7:
-            here = env.tool_pose()[:3]
-            yield from move_to(env, np.array([*here[:2], CUBE + 0.005]))
+            yield from _put_down(env, rng)
         yield from grip(env, OPEN)
     if rng.random() < 0.85:
         yield from retract(env, free_point(env, rng, low=0.08))
         for _ in range(int(rng.integers(0, 3))):
             yield np.zeros(7)
+
+
+def _put_down(env: TabletopEnv, rng: np.random.Generator) -> Iterator[Array]:
+    """Lower what is held, onto the table or roughly onto another object."""
+    place = np.array([*env.tool_pose()[:2], CUBE])
+    tops = env.tops()
+    if tops and rng.random() < 0.6:
+        top = tops[int(rng.integers(len(tops)))]
+        place = top + np.array([*rng.normal(0.0, 0.012, 2), CUBE])
+        yield from move_to(env, place + np.array([0.0, 0.0, 0.08]), tolerance=0.015)
+    yield from move_to(env, place + np.array([0.0, 0.0, 0.005]))
 
 
 def _wander(env: TabletopEnv, rng: np.random.Generator) -> Iterator[Array]:
@@ -111,15 +121,26 @@ def _push_target(env: TabletopEnv, rng: np.random.Generator) -> Array:
     return np.clip(target, low, high)
 
 
-def collect_episode(task: str, seed: int, length: int, image_size: int) -> Episode:
-    """Explore the scene of a task for ``length`` control steps.
+def collect_episode(
+    tasks: str | Sequence[str],
+    seed: int,
+    length: int,
+    image_size: int,
+    scenery: str = "plain",
+    pool: str = "train",
+) -> Episode:
+    """Explore the scene of a task for ``length`` control steps; of several, seeds take turns.
 
-    The same seed gives the same episode, whatever ran before it in this process.
+    The same seed gives the same episode, whatever ran before it in this process, and in either
+    scenery the same motion.
 
     Raises:
-        ValueError: No such task, or no such image size.
+        ValueError: No such task, image size, scenery or pool.
     """
-    env, rng, mixture = _scene(task, image_size), np.random.default_rng(seed), MIXTURES[task]
+    task = tasks if isinstance(tasks, str) else tasks[seed % len(tasks)]
+    env, rng = _scene(task, image_size, scenery, pool), np.random.default_rng(seed)
+    env.dress(rng.spawn(1)[0])
+    mixture = MIXTURES[task]
     _start_anywhere(env, rng, CLOSED if mixture.lift < rng.random() else OPEN)
     actions = explore(env, rng, mixture)
     rows: list[tuple[NDArray[np.uint8], NDArray[np.float32], Array, Array]] = []
@@ -132,14 +153,13 @@ def collect_episode(task: str, seed: int, length: int, image_size: int) -> Episo
     return Episode(frames, taken, states.astype(single), objects.astype(single), seed, task)
 
 
-@lru_cache(maxsize=1)
-def _scene(task: str, image_size: int) -> TabletopEnv:
-    return make(task, image_size)
+@lru_cache(maxsize=len(TASKS))
+def _scene(task: str, image_size: int, scenery: str, pool: str) -> TabletopEnv:
+    return make(task, image_size, scenery, pool)
 
 
 def _start_anywhere(env: TabletopEnv, rng: np.random.Generator, closedness: float) -> None:
     env.reset_scene()
-    low, high = WORKSPACE[0, :2] + _MARGIN, WORKSPACE[1, :2] - _MARGIN
-    env.place_object(np.array([*rng.uniform(low, high), CUBE]), rng.uniform(-np.pi, np.pi))
+    env.scatter(rng, WORKSPACE[0, :2] + _MARGIN, WORKSPACE[1, :2] - _MARGIN)
     env.place_arm(free_point(env, rng), closedness)
     env.settle()

@@ -44,6 +44,18 @@ class PickAndPlaceEnv(TabletopEnv):
         self.place_arm(free_point(self, rng, low=SAFE_HEIGHT), OPEN)
         self._retreat = free_point(self, rng, low=0.15)
 
+    @override
+    def scatter(self, rng: np.random.Generator, low: Array, high: Array) -> None:
+        super().scatter(rng, low, high)
+        self._block = self.object_position()[:2]
+        while np.linalg.norm(self._block - self.object_position()[:2]) < APART:
+            self._block = rng.uniform(*OBJECT_REGION)
+        self.place_block(self._block)
+
+    @override
+    def tops(self) -> list[Array]:
+        return [np.array([*self._block, 2 * BLOCK[1]])]
+
     def place_block(self, xy: Array) -> None:
         """Put the block at ``xy`` (m) on the table."""
         self._data.mocap_pos[0] = [*xy, BLOCK[1]]

@@ -24,18 +24,21 @@ def entry_point(task: str) -> str:
     return f"envs.{task}:{_CLASSES[task]}"
 
 
-def gym_id(task: str) -> str:
-    """The id under which gymnasium knows a task, e.g. ``tabletop/PickAndPlace-v0``."""
-    return f"tabletop/{_CLASSES[task].removesuffix('Env')}-v0"
+def gym_id(task: str, scenery: str = "plain") -> str:
+    """The id under which gymnasium knows a task, e.g. ``tabletop/PickAndPlaceRich-v0``."""
+    rich = "Rich" if scenery == "rich" else ""
+    return f"tabletop/{_CLASSES[task].removesuffix('Env')}{rich}-v0"
 
 
-def make(task: str, image_size: int = 96) -> TabletopEnv:
-    """A task's environment, without gymnasium's wrappers.
+def make(
+    task: str, image_size: int = 96, scenery: str = "plain", pool: str = "test"
+) -> TabletopEnv:
+    """A task's environment, without gymnasium's wrappers; see `TabletopEnv` for the arguments.
 
     Raises:
-        ValueError: No such task, or no such image size.
+        ValueError: No such task, image size, scenery or pool.
     """
     if task not in _CLASSES:
         raise ValueError(f"Expected a task among {', '.join(TASKS)}, got {task!r}")
     environment = getattr(import_module(f"envs.{task}"), _CLASSES[task])
-    return cast(TabletopEnv, environment(image_size=image_size))
+    return cast(TabletopEnv, environment(image_size=image_size, scenery=scenery, pool=pool))

@@ -17,7 +17,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.arm import Arm
+from envs.pools import POOLS
 from envs.pose import Array, compose
+from envs.scenery import RichScenery, check_scenery, furnish
 
 __all__ = ["ACTION_HIGH", "CONTROL_HZ", "MARK", "Script", "Snapshot", "TabletopEnv"]
 
@@ -66,16 +68,25 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     Args:
         image_size: Side of the square camera image in pixels.
+        scenery: ``plain``, or ``rich`` for another look in every episode (`envs.scenery`).
+        pool: What rich looks are drawn from: ``train``, or ``test``, which share nothing.
 
     Raises:
-        ValueError: ``image_size`` is not one of the supported sizes.
+        ValueError: An argument is not one of the supported values.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012  (as gymnasium declares it)
 
-    def __init__(self, image_size: int = 96, render_mode: str | None = "rgb_array") -> None:
+    def __init__(
+        self,
+        image_size: int = 96,
+        render_mode: str | None = "rgb_array",
+        scenery: str = "plain",
+        pool: str = "test",
+    ) -> None:
         if image_size not in _IMAGE_SIZES:
             raise ValueError(f"Expected image_size in {_IMAGE_SIZES}, got {image_size}")
+        check_scenery(scenery, pool)
         self.render_mode = render_mode
         self.image_size = image_size
         image = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
@@ -87,7 +98,9 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         )
         self.action_space = spaces.Box(-ACTION_HIGH, ACTION_HIGH, dtype=np.float32)
 
-        self._model = self._build()
+        rich = scenery == "rich"
+        self._model = self._build(rich)
+        self._scenery = RichScenery(self._model, POOLS[pool]) if rich else None
         self._data = mujoco.MjData(self._model)
         self._arm = Arm(self._model)
         self._cube = self._model.joint("cube").qposadr[0]
@@ -129,6 +142,14 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         body.add_freejoint(name="cube")
         add_box(body, "cube", [CUBE] * 3, [0.85, 0.1, 0.1, 1.0], mass=0.1)
 
+    def scatter(self, rng: np.random.Generator, low: Array, high: Array) -> None:
+        """Put the objects anywhere between two corners ``[2]`` (m) of the table, to explore."""
+        self.place_object(np.array([*rng.uniform(low, high), CUBE]), rng.uniform(-np.pi, np.pi))
+
+    def tops(self) -> list[Array]:
+        """Points ``[3]`` (m) on which the object can be put down, besides the table."""
+        return []
+
     # What every task shares.
 
     def reset(
@@ -146,6 +167,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         super().reset(seed=seed)
         if options:
             raise ValueError(f"Expected no reset options, got {sorted(options)}")
+        self.dress(self.np_random.spawn(1)[0])
         while True:
             self.reset_scene()
             self.arrange()
@@ -209,6 +231,14 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         mujoco.mj_forward(self._model, self._data)
         self._command = snapshot.command.copy()
 
+    def dress(self, rng: np.random.Generator) -> None:
+        """Draw how the scene looks until the next time; for a scene yet to be arranged."""
+        if self._scenery is None:
+            return
+        self._scenery.dress(rng)
+        if self._renderer is not None:
+            _upload_textures(self._renderer)
+
     def reset_scene(self) -> None:
         """Everything at its default, at rest."""
         mujoco.mj_resetData(self._model, self._data)
@@ -244,10 +274,12 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             self._renderer.close()
             self._renderer = None
 
-    def _build(self) -> mujoco.MjModel:
+    def _build(self, rich: bool) -> mujoco.MjModel:
         with as_file(files("envs") / "assets" / "tabletop.xml") as path:
             spec = mujoco.MjSpec.from_file(str(path))
         self.add_objects(spec)
+        if rich:
+            furnish(spec)
         return spec.compile()
 
     def _marks(self, action: Array | None) -> bool:
@@ -275,6 +307,13 @@ def add_box(body: Any, name: str, half: list[float], rgba: list[float], mass: fl
     geom.condim = 4
     geom.friction = [0.6, 0.005, 0.0001]
     geom.solref = [0.01, 1.0]
+
+
+def _upload_textures(renderer: mujoco.Renderer) -> None:
+    """Have a renderer use its model's present textures; it read them once, when it was made."""
+    renderer._gl_context.make_current()
+    for texture in range(renderer.model.ntex):
+        mujoco.mjr_uploadTexture(renderer.model, renderer._mjr_context, texture)
 
 
 def _close_if_alive(env: weakref.ref[TabletopEnv]) -> None:

@@ -88,6 +88,8 @@ def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(ran, tmp_path):
         ("plan out=o episodes=0", "error: Expected episodes of at least 1, got 0"),
         ("plan out=o planner.elites=999", "error: Expected elites of at most samples"),
         ("plan out=o baselines=[oracel]", "error: unknown baseline 'oracel'; did you mean"),
+        ("plan out=o scenery=ritch", "error: Expected scenery among plain, rich, got 'ritch'"),
+        ("plan out=o pool=tset", "error: Expected pool among train, test, got 'tset'"),
         ("plan -m seed=1,2", "error: missing value: out=…"),
         ("plan -m out=o sed=1,2", "error: unknown key 'sed'; did you mean 'seed'?"),
         ("collect out=o task=psh", "error: unknown task 'psh'; did you mean 'push'?"),

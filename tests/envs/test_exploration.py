@@ -43,3 +43,12 @@ def test_pushing_data_move_the_cube_and_then_leave_it_alone() -> None:
 def test_lifting_data_lift_the_cube() -> None:
     heights = [collect_episode("grasp", seed, 50, 64).objects[:, 2].max() for seed in range(4)]
     assert max(heights) > 0.08
+
+
+def test_placing_data_put_the_cube_on_the_block() -> None:
+    rested = 0
+    for seed in range(12):
+        episode = collect_episode("pick_and_place", seed, 50, 64)
+        apart = np.linalg.norm(episode.states[:, :3] - episode.objects, axis=1) > 0.1
+        rested += int((apart & (episode.objects[:, 2] > 0.055)).any())
+    assert rested >= 2

@@ -30,6 +30,8 @@ class CollectConfig:
         episodes: How many episodes; more than are there extends the dataset.
         length: Control steps per episode.
         image_size: Height and width of the frames.
+        scenery: ``plain``, or ``rich`` for another look in every episode, of those for training.
+        also: Further tasks; scenes and behaviours take turns from episode to episode.
         out: Folder of the dataset. A killed run continues there.
         seed: Episode i has seed ``seed + i``.
         workers: Parallel processes; None for one per CPU core.
@@ -39,6 +41,8 @@ class CollectConfig:
     episodes: int = 1600
     length: int = 50
     image_size: int = 96
+    scenery: str = "plain"
+    also: tuple[str, ...] = ()
     out: str = MISSING
     seed: int = 0
     workers: int | None = None
@@ -53,22 +57,34 @@ def run(cfg: CollectConfig) -> None:
     import envs  # MuJoCo is slow to import and only this command and `plan` need it
     from envs.exploration import collect_episode
 
-    if cfg.task.name not in envs.TASKS:
-        raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{cfg.task.name}'.")
+    tasks = tuple(dict.fromkeys((cfg.task.name, *cfg.also)))
+    for task in tasks:
+        if task not in envs.TASKS:
+            raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{task}'.")
     for name in ("episodes", "length", "image_size"):
         if (value := getattr(cfg, name)) < 1:
             raise UserError(f"Expected {name} of at least 1, got {value}.")
+    if cfg.scenery not in envs.SCENERIES:
+        raise UserError(f"Expected scenery among {', '.join(envs.SCENERIES)}, got '{cfg.scenery}'.")
     collect(
         Path(cfg.out),
         cfg.episodes,
-        partial(collect_episode, cfg.task.name, length=cfg.length, image_size=cfg.image_size),
-        task=cfg.task.name,
+        partial(
+            collect_episode,
+            tasks,
+            length=cfg.length,
+            image_size=cfg.image_size,
+            scenery=cfg.scenery,
+            pool="train",
+        ),
+        tasks=tasks,
         length=cfg.length,
         fps=envs.CONTROL_HZ,
         workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
         seed=cfg.seed,
         robot="panda",
         names=_NAMES,
-        settings={"image_size": cfg.image_size},
+        settings={"image_size": cfg.image_size, "scenery": cfg.scenery},
+        implied={"scenery": "plain"},
     )
-    print(f"{cfg.episodes} episodes of {cfg.task.name} are in {cfg.out}")
+    print(f"{cfg.episodes} episodes of {', '.join(tasks)} are in {cfg.out}")

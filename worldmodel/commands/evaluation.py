@@ -75,12 +75,14 @@ class Episode:
 
 
 @contextmanager
-def environments(task: str, count: int, image_size: int) -> Iterator[list[TabletopEnv]]:
+def environments(
+    task: str, count: int, image_size: int, scenery: str = "plain", pool: str = "test"
+) -> Iterator[list[TabletopEnv]]:
     """Independent environments of one task, closed at the end."""
     with ExitStack() as stack:
         made: list[TabletopEnv] = []
         for _ in range(count):
-            made.append(envs.make(task, image_size))
+            made.append(envs.make(task, image_size, scenery, pool))
             stack.callback(made[-1].close)
         yield made
 

@@ -122,6 +122,8 @@ def oracle_episodes(
 ) -> Iterator[Episode]:
     """Evaluate the upper bound on the first of the seeds, in parallel processes.
 
+    The scenery is plain: a seed's task is the same in any, and nobody looks.
+
     Yields:
         Episodes in the order of ``seeds``, under the same protocol as every other policy.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from envs import CONTROL_HZ
+from envs import CONTROL_HZ, TabletopEnv, check_scenery
 from worldmodel.commands.baselines import BASELINES, ORACLE, NotApplicableError, Setting, chosen
 from worldmodel.commands.evaluation import (
     SEED_OFFSET,
@@ -51,6 +52,8 @@ class PlanConfig:
         out: Folder of report.json, report.html and videos/.
         task: Task, budget and energies (group).
         planner: Search settings (group).
+        scenery: ``plain``, or ``rich`` for another look in every episode.
+        pool: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
         episodes: How many.
         seed: Of the first episode, and of the search.
@@ -67,6 +70,8 @@ class PlanConfig:
     out: str = MISSING
     task: Any = MISSING
     planner: Any = MISSING
+    scenery: str = "plain"
+    pool: str = "test"
     checkpoint: str = "default"
     episodes: int = 100
     seed: int = 0
@@ -83,6 +88,7 @@ class PlanConfig:
         for name in ("episodes", "threads", "batch", "baseline_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
+        check_scenery(self.scenery, self.pool)
         chosen(self.baselines)
         if self.goal is not None and self.baselines:
             raise ValueError(
@@ -105,7 +111,7 @@ def run(cfg: PlanConfig) -> None:
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
 
     episodes: list[Episode] = []
-    with environments(task.name, min(cfg.batch, cfg.episodes), world.image_size) as made:
+    with _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made:
         agent = planning_agent(world, task, cfg.planner)
         results = evaluate(
             agent, made, seeds, task, search_seed=cfg.seed, goal=goal, films=cfg.videos
@@ -132,6 +138,8 @@ def run(cfg: PlanConfig) -> None:
             **asdict(task),
             "goal_source": "the task's scripted behaviour" if cfg.goal is None else cfg.goal,
             "seed_offset": SEED_OFFSET,
+            "scenery": cfg.scenery,
+            "pool": cfg.pool if cfg.scenery == "rich" else None,
             "batch": cfg.batch,
             "threads": cfg.threads,
             "plan_ms": "from images in to actions out, per plan; the process' first is left out",
@@ -164,6 +172,12 @@ def read_goal(path: Path, size: int) -> Image:
     return np.asarray(pixels, np.uint8)
 
 
+def _environments(
+    cfg: PlanConfig, world: CameraWorld, count: int
+) -> AbstractContextManager[list[TabletopEnv]]:
+    return environments(cfg.task.name, count, world.image_size, cfg.scenery, cfg.pool)
+
+
 def _baselines(
     cfg: PlanConfig,
     world: CameraWorld,
@@ -175,7 +189,7 @@ def _baselines(
     random_path = cfg.random_encoder_checkpoint
     random_world = load_world(random_path) if random_path and "random_encoder" in names else None
     entries: dict[str, Any] = {}
-    with environments(task.name, min(cfg.baseline_batch, len(seeds)), world.image_size) as made:
+    with _environments(cfg, world, min(cfg.baseline_batch, len(seeds))) as made:
         setting = Setting(world, task, cfg.planner, made, random_world, cfg.seed)
         for name in names:
             try:

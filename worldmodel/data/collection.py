@@ -42,6 +42,7 @@ class _Job:
     make_episode: Callable[[int], Episode]
     length: int
     seed: int
+    tasks: Sequence[str]
     fps: float
     camera: str
 
@@ -64,7 +65,7 @@ def collect(
     episodes: int,
     make_episode: Callable[[int], Episode],
     *,
-    task: str,
+    tasks: Sequence[str],
     length: int,
     fps: float,
     workers: int = 1,
@@ -74,6 +75,7 @@ def collect(
     robot: str | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
     settings: Mapping[str, str | int | float] | None = None,
+    implied: Mapping[str, str | int | float] | None = None,
 ) -> None:
     """Collects ``episodes`` episodes into ``out``, or what is missing of them.
 
@@ -82,7 +84,7 @@ def collect(
         episodes: How many episodes the dataset is to have. More than before extends it.
         make_episode: From a seed to an episode. It runs in spawned processes, so it must be
             picklable (a module's function or a `functools.partial` of one).
-        task: The task in words, recorded for every episode.
+        tasks: The tasks in words, of which every episode names its own.
         length: Frames that every episode has.
         fps: Control steps a second.
         workers: Processes that make episodes.
@@ -92,6 +94,7 @@ def collect(
         robot: LeRobot's ``robot_type``.
         names: Names of the components of vector features, by feature key.
         settings: Everything else that the episodes depend on. A rerun with others is refused.
+        implied: Those that older datasets do not record, with the values that they had.
 
     Raises:
         UserError: ``out`` cannot be written or was collected with other settings, or an episode
@@ -102,9 +105,9 @@ def collect(
             "Expected at least one episode, worker and episode per shard, "
             f"got episodes={episodes}, workers={workers}, shard={shard}."
         )
-    job = _Job(out, make_episode, length, seed, fps, camera)
+    job = _Job(out, make_episode, length, seed, tasks, fps, camera)
     fixed = {
-        "task": task,
+        "task": ",".join(tasks),
         "length": length,
         "seed": seed,
         "fps": fps,
@@ -113,7 +116,7 @@ def collect(
         **(settings or {}),
     }
     try:
-        _claim(out, fixed)
+        _claim(out, fixed, implied or {})
         shards = [
             _Shard(number, first, min(first + shard, episodes))
             for number, first in enumerate(range(0, episodes, shard))
@@ -121,10 +124,11 @@ def collect(
         _refuse_fewer(out, shards, camera)
         missing = [s for s in shards if shard_range(out, s.number, camera) != (s.first, s.last)]
         done = episodes - sum(s.last - s.first for s in missing)
-        with tqdm(total=episodes, initial=done, desc=f"collect {task}", unit="episode") as bar:
+        title = f"collect {', '.join(tasks)}"
+        with tqdm(total=episodes, initial=done, desc=title, unit="episode") as bar:
             _run(job, missing, workers, bar.update)
         finish_dataset(
-            out, len(shards), fps=fps, camera=camera, task=task, robot=robot, names=names
+            out, len(shards), fps=fps, camera=camera, tasks=tasks, robot=robot, names=names
         )
     except OSError as error:
         raise UserError(
@@ -132,7 +136,9 @@ def collect(
         ) from error
 
 
-def _claim(out: Path, fixed: Mapping[str, str | int | float]) -> None:
+def _claim(
+    out: Path, fixed: Mapping[str, str | int | float], implied: Mapping[str, str | int | float]
+) -> None:
     """Records the settings in a folder without episodes; in a used one, insists on the same."""
     path = out / SETTINGS_PATH
     if not any((out / "meta/episodes").glob("*/*.parquet")):
@@ -140,7 +146,7 @@ def _claim(out: Path, fixed: Mapping[str, str | int | float]) -> None:
         return
     if not path.exists():
         raise UserError(f"{out} holds a dataset that was not collected here. Choose another out=…")
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = {**implied, **json.loads(path.read_text(encoding="utf-8"))}
     changed = [
         f"{name}={before.get(name)} (now {fixed.get(name)})"
         for name in sorted({*before, *fixed})
@@ -225,6 +231,7 @@ def _work(job: _Job, parent: Connection) -> None:
                     shard.first * job.length,
                     range(job.seed + shard.first, job.seed + shard.last),
                     _episodes(job, shard, parent),
+                    tasks=job.tasks,
                     fps=job.fps,
                     camera=job.camera,
                 )

@@ -37,6 +37,7 @@ def write_shard(
     seeds: Sequence[int],
     episodes: Iterable[Episode],
     *,
+    tasks: Sequence[str],
     fps: float,
     camera: str,
 ) -> None:
@@ -49,6 +50,7 @@ def write_shard(
         first_frame: Index of its first frame in the dataset.
         seeds: One per episode, recorded in the episode metadata.
         episodes: Episodes of any lengths, but of one frame size and one set of vector widths.
+        tasks: All tasks of the dataset, in words; its episodes are about one of them each.
         fps: Frames a second.
         camera: The camera's name, without ``observation.images.``.
 
@@ -72,7 +74,8 @@ def write_shard(
             check_episode(episode, like=first)
             append(episode.frames)
             end = begin + len(episode.frames)
-            columns = _columns(episode, first_episode + number, begin, fps)
+            task = tasks.index(episode.task)
+            columns = _columns(episode, first_episode + number, begin, task, fps)
             statistics = {name: vector_statistics(values) for name, values in columns.items()}
             statistics[key] = frame_statistics(episode.frames)
             tables.append(pa.table({name: _column(values) for name, values in columns.items()}))
@@ -123,7 +126,7 @@ def finish_dataset(
     *,
     fps: float,
     camera: str,
-    task: str,
+    tasks: Sequence[str],
     robot: str | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
@@ -134,7 +137,7 @@ def finish_dataset(
         shards: How many shards it has.
         fps: Frames a second.
         camera: The camera's name.
-        task: The one task of the dataset, in words.
+        tasks: The tasks of the dataset, in words.
         robot: LeRobot's ``robot_type``.
         names: Names of the components of vector features, by feature key.
     """
@@ -142,13 +145,13 @@ def finish_dataset(
     rows = pa.concat_tables(pq.read_table(layout.episodes_file(root, n)) for n in range(shards))
     episodes, frames = rows.num_rows, rows["dataset_to_index"][-1].as_py()
     write_json(root / layout.STATS_PATH, _dataset_statistics(rows))
-    write_table(root / layout.TASKS_PATH, _tasks([task]))
+    write_table(root / layout.TASKS_PATH, _tasks(tasks))
     info = {
         "codebase_version": layout.VERSION,
         "robot_type": robot,
         "total_episodes": episodes,
         "total_frames": frames,
-        "total_tasks": 1,
+        "total_tasks": len(tasks),
         "chunks_size": layout.FILES_PER_CHUNK,
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 500,
@@ -161,7 +164,9 @@ def finish_dataset(
     write_json(root / layout.INFO_PATH, info)
 
 
-def _columns(episode: Episode, number: int, first_frame: int, fps: float) -> dict[str, Any]:
+def _columns(
+    episode: Episode, number: int, first_frame: int, task: int, fps: float
+) -> dict[str, Any]:
     """The data rows of the ``number``-th episode, which begins at ``first_frame``."""
     steps = np.arange(len(episode.frames), dtype=np.int64)
     columns: dict[str, Any] = {layout.STATE: episode.states, layout.ACTION: episode.actions}
@@ -171,7 +176,7 @@ def _columns(episode: Episode, number: int, first_frame: int, fps: float) -> dic
     columns["frame_index"] = steps
     columns["episode_index"] = np.full_like(steps, number)
     columns["index"] = first_frame + steps
-    columns["task_index"] = np.zeros_like(steps)
+    columns["task_index"] = np.full_like(steps, task)
     return columns
 
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from worldmodel.commands.collect import CollectConfig, run
 from worldmodel.commands.task import TaskConfig
+from worldmodel.data.collection import SETTINGS_PATH
 from worldmodel.data.dataset import Dataset
 from worldmodel.errors import UserError
 
@@ -25,13 +30,53 @@ def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
     assert np.abs(dataset.frames(1).astype(int) - episode.frames).max() <= 2
 
 
+def test_several_tasks_take_turns_and_every_episode_names_its_own(tmp_path):
+    tasks, also = TaskConfig("push"), ("grasp", "pick_and_place")
+    run(CollectConfig(tasks, 4, also=also, length=3, image_size=64, out=str(tmp_path)))
+    episodes = pq.read_table(tmp_path / "meta/episodes/chunk-000/file-000.parquet")
+    assert episodes["tasks"].to_pylist() == [["push"], ["grasp"], ["pick_and_place"], ["push"]]
+    frames = pq.read_table(tmp_path / "data/chunk-000/file-000.parquet")
+    assert frames["task_index"].to_pylist()[::3] == [0, 1, 2, 0]
+
+
+def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
+    rich = CollectConfig(
+        TaskConfig("push"), 1, length=3, image_size=64, scenery="rich", out=str(tmp_path)
+    )
+    run(rich)
+    from envs.exploration import collect_episode
+
+    frames = Dataset.open(tmp_path).frames(0).astype(int)
+    errors = {
+        pool: np.abs(frames - collect_episode("push", 0, 3, 64, "rich", pool).frames).max()
+        for pool in ("train", "test")
+    }
+    assert errors["train"] <= 2 < errors["test"]
+    assert json.loads((tmp_path / SETTINGS_PATH).read_text())["scenery"] == "rich"
+    with pytest.raises(UserError, match=r"scenery=rich \(now plain\)"):
+        run(replace(rich, episodes=2, scenery="plain"))
+
+
+def test_a_dataset_from_before_there_was_scenery_is_plain(tmp_path):
+    plain = CollectConfig(TaskConfig("push"), 1, length=3, image_size=64, out=str(tmp_path))
+    run(plain)
+    recorded = json.loads((tmp_path / SETTINGS_PATH).read_text())
+    assert recorded.pop("scenery") == "plain"
+    (tmp_path / SETTINGS_PATH).write_text(json.dumps(recorded))
+    run(replace(plain, episodes=2))
+    with pytest.raises(UserError, match=r"scenery=plain \(now rich\)"):
+        run(replace(plain, episodes=3, scenery="rich"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"task": TaskConfig("pusch")}, r"task among reach, push, .*got 'pusch'"),
+        ({"also": ("grab",)}, r"task among reach, push, .*got 'grab'"),
         ({"episodes": 0}, "episodes of at least 1, got 0"),
         ({"length": -1}, "length of at least 1, got -1"),
         ({"workers": 0}, "workers=0"),
+        ({"scenery": "ritch"}, "scenery among plain, rich, got 'ritch'"),
     ],
 )
 def test_a_value_out_of_range_is_refused_before_anything_is_written(tmp_path, change, message):

@@ -90,6 +90,18 @@ def test_the_same_command_plans_the_same(planned, tmp_path):
     assert energies[0] == energies[1]
 
 
+def test_rich_scenery_is_that_for_testing_unless_told_otherwise(planned, tmp_path):
+    tried = [("", "plain", None), ("scenery=rich", "rich", "test")]
+    tried.append(("scenery=rich pool=train", "rich", "train"))
+    energies = set()
+    for words, scenery, pool in tried:
+        assert planned(f"task=push episodes=1 videos=0 baselines=[random] {words}")[0] == 0
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert (report["protocol"]["scenery"], report["protocol"]["pool"]) == (scenery, pool)
+        energies.add(report["episodes"][0]["energy"][0])
+    assert len(energies) == 3  # the planner saw three different scenes
+
+
 def test_a_users_goal_image_is_pursued_and_success_left_open(planned, tmp_path):
     goal = tmp_path / "goal.png"
     iio.imwrite(goal, np.full((64, 64, 3), 90, np.uint8))

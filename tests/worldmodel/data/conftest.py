@@ -24,7 +24,7 @@ def collect_synthetic() -> Collector:
         settings = {
             "episodes": 5,
             "make_episode": make_episode,
-            "task": "push",
+            "tasks": ("push",),
             "length": LENGTH,
             "fps": 5,
             "workers": 2,

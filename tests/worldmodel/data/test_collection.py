@@ -29,8 +29,8 @@ from pathlib import Path
 from synthetic_episodes import logged
 from worldmodel.data.collection import collect
 if __name__ == "__main__":
-    make = partial(logged, log=sys.argv[2], seconds=0.15)
-    collect(Path(sys.argv[1]), 5, make, task="push", length=6, fps=5, workers=2, shard=2, seed=10)
+    make, tasks = partial(logged, log=sys.argv[2], seconds=0.15), ("push",)
+    collect(Path(sys.argv[1]), 5, make, tasks=tasks, length=6, fps=5, workers=2, shard=2, seed=10)
 """
 
 
@@ -106,7 +106,7 @@ def test_workers_run_one_thread_each(collect_synthetic, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"task": "reach"}, r"task=push \(now reach\)"),
+        ({"tasks": ("reach",)}, r"task=push \(now reach\)"),
         ({"length": 7}, r"length=6 \(now 7\)"),
         ({"seed": 0}, r"seed=10 \(now 0\)"),
         ({"settings": {"image_size": 64}}, r"image_size=None \(now 64\)"),

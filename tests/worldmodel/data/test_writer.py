@@ -17,8 +17,9 @@ CAMERA = "observation.images.front"
 
 
 def written(root, episodes, **names):
-    write_shard(root, 0, 0, 0, range(len(episodes)), episodes, fps=5, camera="front")
-    finish_dataset(root, 1, fps=5, camera="front", task="push", **names)
+    common = {"tasks": ("push",), "fps": 5, "camera": "front"}
+    write_shard(root, 0, 0, 0, range(len(episodes)), episodes, **common)
+    finish_dataset(root, 1, **common, **names)
     return Dataset.open(root)
 
 

@@ -1,0 +1,72 @@
+"""What looks are drawn from: one pool for training, one that nothing was trained on for testing."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs import patterns
+from envs.patterns import Pattern
+from envs.pose import Array
+
+__all__ = ["POOLS", "Interval", "Pool"]
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Hues, light directions and patterns; no two pools share any.
+
+    Attributes:
+        hues: Intervals in turns of the colour wheel.
+        azimuths: Where light comes from: intervals in turns around the table, from the camera on.
+        patterns: Of the surfaces.
+    """
+
+    hues: tuple[Interval, ...]
+    azimuths: tuple[Interval, ...]
+    patterns: tuple[Pattern, ...]
+
+    def colour(
+        self,
+        rng: np.random.Generator,
+        saturation: Interval,
+        value: Interval,
+        hues: Sequence[Interval] | None = None,
+    ) -> Array:
+        """RGB ``[3]`` in [0, 1], of ranges of saturation and value and some of the hues."""
+        hue = _drawn(rng, hues or self.hues) % 1.0
+        return np.array([*colorsys.hsv_to_rgb(hue, rng.uniform(*saturation), rng.uniform(*value))])
+
+    def direction(self, rng: np.random.Generator) -> Array:
+        """A unit vector ``[3]`` from the table towards a light, which is 35 to 75 degrees up."""
+        azimuth, elevation = 2 * np.pi * _drawn(rng, self.azimuths), rng.uniform(0.6, 1.3)
+        level = np.cos(elevation) * np.array([np.cos(azimuth), np.sin(azimuth)])
+        return np.array([*level, np.sin(elevation)])
+
+    def pattern(self, rng: np.random.Generator) -> Array:
+        """A field in [0, 1], see `envs.patterns`."""
+        return self.patterns[int(rng.integers(len(self.patterns)))](rng)
+
+
+POOLS = {
+    "train": Pool(
+        hues=((0.96, 1.04), (0.27, 0.39), (0.57, 0.67)),  # red, green, blue
+        azimuths=((0.0, 0.2), (0.5, 0.7)),
+        patterns=(patterns.noise, patterns.stripes, patterns.checkers, patterns.gradient),
+    ),
+    "test": Pool(
+        hues=((0.12, 0.17), (0.46, 0.52), (0.79, 0.90)),  # yellow, cyan, magenta
+        azimuths=((0.25, 0.45), (0.75, 0.95)),
+        patterns=(patterns.grain, patterns.zigzag, patterns.dots, patterns.rings),
+    ),
+}
+
+
+def _drawn(rng: np.random.Generator, intervals: Sequence[Interval]) -> float:
+    """From one of the intervals, each as likely."""
+    return float(rng.uniform(*intervals[int(rng.integers(len(intervals)))]))

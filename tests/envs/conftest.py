@@ -1,0 +1,3 @@
+"""MuJoCo reads its OpenGL backend when first imported, so `envs`, which chooses it, comes first."""
+
+import envs  # noqa: F401
