@@ -92,6 +92,14 @@ class CompactWorld(nn.Module):
         planning = torch.cat([mean, arm], -1).unsqueeze(3)
         return Imagined(planning, path[:, :, stride::stride], disagreement)
 
+    def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
+        """Latents ``[..., 1, Z]`` of images, with the arm's part told by states ``[..., P]``.
+
+        In this form ``rollout`` imagines them.
+        """
+        codes = self.predictor.codes(latents[..., 0, :])
+        return torch.cat([codes, self.predictor.state_features(states)], -1).unsqueeze(-2)
+
     def goal_energy(self, goal_latents: Tensor) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``."""
         return ValueEnergy(self.predictor, self.predictor.codes(goal_latents[:, 0]))

@@ -57,6 +57,17 @@ def test_shapes_are_those_of_the_protocol(
     assert world.goal_energy(latents[:, 0])(imagined).shape == (B, S)
 
 
+def test_grounded_latents_have_the_form_of_imagined_ones(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    latents, states = context
+    imagined = world.rollout(latents, states, _actions())
+    torch.testing.assert_close(world.grounded(imagined.latents, imagined.states), imagined.latents)
+    grounded = world.grounded(latents, states)
+    assert torch.equal(grounded[..., :C], latents[..., :C])
+    assert not torch.equal(grounded[..., C:], latents[..., C:])
+
+
 def test_the_past_does_not_see_the_future(
     world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
