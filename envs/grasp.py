@@ -40,5 +40,5 @@ class GraspEnv(TabletopEnv):
         return bool(self.goal_object[2] > LIFT[0] - 0.02)
 
     @override
-    def task_cost(self) -> float:
-        return super().task_cost() + 0.02 * (1.0 - self.tool_pose()[6])
+    def cost_at(self, tool: Array, thing: Array) -> Array:
+        return super().cost_at(tool, thing) + 0.02 * (1.0 - tool[..., 6])

@@ -6,6 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from envs.behaviours import free_point, move_to
+from envs.pose import Array
 from envs.tabletop import CLOSED, CUBE, OBJECT_REGION, WORKSPACE, Script, TabletopEnv
 
 __all__ = ["ReachEnv"]
@@ -39,10 +40,10 @@ class ReachEnv(TabletopEnv):
         yield from move_to(self, self._target)
 
     @override
-    def distance(self) -> float:
-        """Metres from the gripper to where it is in the goal image."""
-        return float(np.linalg.norm(self.tool_pose()[:3] - self.goal_state[:3]))
+    def distance_at(self, tool: Array, thing: Array) -> Array:
+        """Metres ``[...]`` from the gripper to where it is in the goal image."""
+        return np.linalg.norm(tool[..., :3] - self.goal_state[:3], axis=-1)
 
     @override
-    def task_cost(self) -> float:
-        return self.distance()
+    def cost_at(self, tool: Array, thing: Array) -> Array:
+        return self.distance_at(tool, thing)

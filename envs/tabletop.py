@@ -123,18 +123,24 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         Its end makes the goal image, and each `MARK` on the way a sub-goal image.
         """
 
-    def distance(self) -> float:
-        """What success is judged by: metres from the object to where it is in the goal image."""
-        return float(np.linalg.norm(self.object_position() - self.goal_object))
+    def distance_at(self, tool: Array, thing: Array) -> Array:
+        """What success is judged by: metres ``[...]`` from the object to where the goal shows it.
+
+        Of the simulation nothing but the goal is read, so that it can be asked of imagined states.
+
+        Args:
+            tool: Poses of the tool, ``[..., 7]`` as `tool_pose` gives them.
+            thing: Centres of the object, ``[..., 3]`` (m).
+        """
+        return np.linalg.norm(thing - self.goal_object, axis=-1)
+
+    def cost_at(self, tool: Array, thing: Array) -> Array:
+        """A shaped cost ``[...]`` (m) of the same, for privileged planners only."""
+        return self.distance_at(tool, thing) + 0.1 * np.linalg.norm(tool[..., :3] - thing, axis=-1)
 
     def well_posed(self, start: Array) -> bool:
         """Whether the goal that the script reached is a fair one, for an object from ``start``."""
         return True
-
-    def task_cost(self) -> float:
-        """A shaped cost (m) on the true state, for the privileged upper-bound planner only."""
-        reach = np.linalg.norm(self.tool_pose()[:3] - self.object_position())
-        return self.distance() + 0.1 * float(reach)
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         """Add the objects of the scene; the one to be moved is called ``cube``."""
@@ -216,6 +222,14 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
     def object_position(self) -> Array:
         """Centre of the object, xyz ``[3]`` (m)."""
         return self._data.qpos[self._cube : self._cube + 3].copy()
+
+    def distance(self) -> float:
+        """`distance_at` (m) where the simulation is."""
+        return float(self.distance_at(self.tool_pose(), self.object_position()))
+
+    def task_cost(self) -> float:
+        """`cost_at` (m) where the simulation is."""
+        return float(self.cost_at(self.tool_pose(), self.object_position()))
 
     def snapshot(self) -> Snapshot:
         """The simulation's state, to be given back to `restore`."""

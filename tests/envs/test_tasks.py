@@ -170,6 +170,22 @@ def test_a_restored_snapshot_continues_identically() -> None:
     assert np.array_equal(*ends)
 
 
+def test_the_cost_of_a_state_is_the_same_wherever_the_simulation_is(task: str) -> None:
+    env = envs.make(task, image_size=64)
+    env.reset(seed=3)
+    env.action_space.seed(0)
+    costs, tools, things = [], [], []
+    for _ in range(6):
+        costs.append((env.distance(), env.task_cost()))
+        tools.append(env.tool_pose())
+        things.append(env.object_position())
+        env.advance(env.action_space.sample())
+    tool, thing = np.stack(tools).reshape(2, 3, 7), np.stack(things).reshape(2, 3, 3)
+    asked = [of(tool, thing).ravel() for of in (env.distance_at, env.cost_at)]
+    env.close()
+    np.testing.assert_allclose(np.stack(asked, -1), costs, rtol=1e-12)
+
+
 def test_a_cube_squeezed_over_the_rim_still_stays_on_the_table() -> None:
     env = envs.make("push", image_size=64)
     env.reset(seed=0)

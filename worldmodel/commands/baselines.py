@@ -8,17 +8,26 @@
 - ``latent_distance``: the planner with latent distance as E_goal.
 - ``latent_distance_alone``: the same without the prior, which is learned with the value.
 - ``random_encoder``: the planner on the checkpoint of an untrained encoder of the same shape.
+- ``true_dynamics``: the planner with true dynamics; see ``worldmodel.commands.crossed``.
+- ``true_cost``: the planner with a true goal energy, likewise.
 - ``oracle``: the same search on the true simulator and state; see ``worldmodel.commands.oracle``.
+
+``ignore_object`` and the last three are privileged: they read the simulator's state.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 from envs import TabletopEnv
 from planners import CEMConfig
+from worldmodel.commands.apart import PolicyOn
+from worldmodel.commands.crossed import object_probe, true_cost, true_dynamics
+from worldmodel.commands.oracle import OracleConfig, OraclePolicy
 from worldmodel.commands.policies import (
     CameraWorld,
     Hindsight,
@@ -32,7 +41,7 @@ from worldmodel.commands.policies import (
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
 
-__all__ = ["BASELINES", "ORACLE", "NotApplicableError", "Setting", "chosen"]
+__all__ = ["BASELINES", "SIMULATED", "NotApplicableError", "OnSimulator", "Setting", "chosen"]
 
 
 class NotApplicableError(Exception):
@@ -49,8 +58,10 @@ class Setting:
         planner: Search settings.
         environments: Those that the episodes run in.
         random_world: World model on an untrained encoder, if there is one.
+        oracle: Of the baselines that are given the simulator.
         seed: Of everything random in a policy.
         device: Of the world.
+        scenery: Of the environments.
     """
 
     world: CameraWorld
@@ -58,8 +69,10 @@ class Setting:
     planner: CEMConfig
     environments: Sequence[TabletopEnv]
     random_world: CameraWorld | None = None
+    oracle: OracleConfig = field(default_factory=OracleConfig)
     seed: int = 0
     device: str = "cpu"
+    scenery: str = "plain"
 
     def agent(self, task: TaskConfig) -> Policy:
         """The planner of this setting with the task pursued in another way."""
@@ -108,6 +121,35 @@ def _random_encoder(setting: Setting) -> Policy:
     return planning_agent(setting.random_world, setting.task, setting.planner, setting.device)
 
 
+class OnSimulator(NamedTuple):
+    """A baseline that plans on the simulator of its episode.
+
+    Attributes:
+        policy_on: Makes the policy of an episode.
+        facts: What the report says of it beside its results.
+    """
+
+    policy_on: PolicyOn
+    facts: Mapping[str, Any]
+
+
+def _true_dynamics(setting: Setting) -> OnSimulator:
+    world, task, planner = setting.world, setting.task, setting.planner
+    return OnSimulator(partial(true_dynamics, world=world, task=task, planner=planner), {})
+
+
+def _true_cost(setting: Setting) -> OnSimulator:
+    world, task, planner = setting.world, setting.task, setting.planner
+    probe, error = object_probe(world, task.name, setting.oracle.probe_episodes, setting.scenery)
+    made = partial(true_cost, world=world, task=task, planner=planner, probe=probe)
+    return OnSimulator(made, {"probe_cm": error})
+
+
+def _oracle(setting: Setting) -> OnSimulator:
+    planner = replace(setting.oracle.planner, active_dims=setting.task.active_dims)
+    return OnSimulator(partial(OraclePolicy, planner=planner), {"planner": asdict(planner)})
+
+
 BASELINES: dict[str, Callable[[Setting], Policy]] = {
     "random": _random,
     "ignore_object": _ignore_object,
@@ -118,7 +160,11 @@ BASELINES: dict[str, Callable[[Setting], Policy]] = {
     "latent_distance_alone": _latent_distance_alone,
     "random_encoder": _random_encoder,
 }
-ORACLE = "oracle"
+SIMULATED: dict[str, Callable[[Setting], OnSimulator]] = {
+    "true_dynamics": _true_dynamics,
+    "true_cost": _true_cost,
+    "oracle": _oracle,
+}
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -127,7 +173,7 @@ def chosen(names: Sequence[str]) -> list[str]:
     Raises:
         UserError: There is no such baseline.
     """
-    known = [*BASELINES, ORACLE]
+    known = [*BASELINES, *SIMULATED]
     for name in names:
         if name not in (*known, "all"):
             near = difflib.get_close_matches(name, known, n=1)

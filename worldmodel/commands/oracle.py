@@ -6,32 +6,27 @@ solve within the budget, were the world model and the goal energy perfect.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
 from planners import CEM, CEMConfig, CEMState, Plan, PlanRecord, Problem, TotalEnergy, Trajectory
-from worldmodel.commands.evaluation import Episode, environments, evaluate
-from worldmodel.commands.task import TaskConfig
+from worldmodel.commands.simulator import Simulated, true_futures
 
-__all__ = ["OracleConfig", "OraclePolicy", "SimulatorWorld", "oracle_episodes"]
+__all__ = ["OracleConfig", "OraclePolicy", "SimulatorWorld", "cost_to_come"]
 
 
 @dataclass(frozen=True)
 class OracleConfig:
-    """How much of the upper bound to compute.
+    """How much to compute of the baselines that are given the simulator.
 
     Attributes:
-        episodes: Episodes, at most as many as the evaluation has.
+        episodes: Episodes of each, at most as many as the evaluation has.
         workers: Processes; None for one per CPU core.
-        planner: Settings of the search; its dimensions are the task's.
+        planner: Settings of the oracle's search; its dimensions are the task's.
+        probe_episodes: Exploration episodes that ``true_cost`` learns to read positions from.
     """
 
     episodes: int = 20
@@ -41,13 +36,14 @@ class OracleConfig:
             samples=32, iterations=3, horizon=10, elites=6, correlation=0.7, proposals=0
         )
     )
+    probe_episodes: int = 120
 
-
-@dataclass(frozen=True)
-class _Simulated:
-    latents: Tensor
-    states: Tensor
-    disagreement: None = None
+    def __post_init__(self) -> None:
+        for name, least in (("episodes", 1), ("probe_episodes", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"Expected oracle.{name} of at least {least}, got {getattr(self, name)}"
+                )
 
 
 class SimulatorWorld:
@@ -62,23 +58,26 @@ class SimulatorWorld:
         """The simulator has no use for frames."""
         raise NotImplementedError("Expected no frames: the simulator starts from its own state")
 
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
-        """True costs of candidates ``[1, S, H, A]`` from where the simulator is, and back again."""
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Simulated:
+        """True costs of candidates ``[1, S, H, A]`` from where the simulator is, and back again.
+
+        Raises:
+            ValueError: The candidates are of several episodes.
+        """
         _, samples, horizon, _ = actions.shape
-        costs = torch.empty(1, samples, horizon, 1, 1)
-        start = self._environment.snapshot()
-        for sample, sequence in enumerate(actions[0].double().numpy()):
-            for step, action in enumerate(sequence):
-                self._environment.advance(action)
-                costs[0, sample, step] = self._environment.task_cost()
-            self._environment.restore(start)
-        return _Simulated(costs, states[:, None].expand(-1, samples, horizon, -1))
+        look = self._environment.task_cost
+        costs = torch.tensor(true_futures(self._environment, actions, self.stride, look))
+        held = states[:, None].expand(-1, samples, horizon, -1)
+        return Simulated(costs.view(1, samples, horizon, 1, 1), held)
 
 
-def cost_to_come(trajectory: Trajectory) -> Tensor:
-    """Mean cost on the way plus the cost in the end, ``[B, S]`` (m)."""
-    costs = trajectory.latents[..., 0, 0]
+def cost_to_come(costs: Tensor) -> Tensor:
+    """Mean cost on the way plus the cost in the end, ``[...]`` of ``[..., K]``."""
     return costs.mean(-1) + costs[..., -1]
+
+
+def _energy(trajectory: Trajectory) -> Tensor:
+    return cost_to_come(trajectory.latents[..., 0, 0])
 
 
 class OraclePolicy:
@@ -92,7 +91,7 @@ class OraclePolicy:
             SimulatorWorld(environment),
             torch.zeros(1, 1, 1, 1),
             torch.zeros(1, 1, len(high)),
-            TotalEnergy(cost_to_come),
+            TotalEnergy(_energy),
         )
         self._generator = torch.Generator()
         self._state: CEMState = self._cem.init(1)
@@ -115,32 +114,3 @@ class OraclePolicy:
         self._step += 1
         assert self._plan is not None
         return self._plan.actions[:, turn]
-
-
-def oracle_episodes(
-    task: TaskConfig, seeds: Sequence[int], config: OracleConfig, image_size: int
-) -> Iterator[Episode]:
-    """Evaluate the upper bound on the first of the seeds, in parallel processes.
-
-    The scenery is plain: a seed's task is the same in any, and nobody looks.
-
-    Yields:
-        Episodes in the order of ``seeds``, under the same protocol as every other policy.
-    """
-    chosen = seeds[: config.episodes]
-    workers = min(config.workers or len(os.sched_getaffinity(0)), len(chosen))
-    # A forked process would inherit a GL context that it cannot use.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _one_thread) as pool:
-        one = partial(_oracle_episode, task, config.planner, image_size)
-        yield from pool.map(one, chosen)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _oracle_episode(task: TaskConfig, planner: CEMConfig, image_size: int, seed: int) -> Episode:
-    with environments(task.name, 1, image_size) as made:
-        (episode,) = evaluate(OraclePolicy(made[0], planner), made, [seed], task)
-    return episode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from omegaconf import MISSING
 from tqdm import tqdm
 
 from envs import CONTROL_HZ, TabletopEnv, check_scenery
-from worldmodel.commands.baselines import BASELINES, ORACLE, NotApplicableError, Setting, chosen
+from worldmodel.commands.apart import evaluate_apart
+from worldmodel.commands.baselines import BASELINES, SIMULATED, NotApplicableError, Setting, chosen
 from worldmodel.commands.evaluation import (
     SEED_OFFSET,
     Episode,
@@ -25,7 +26,7 @@ from worldmodel.commands.evaluation import (
     paired_summary,
     success_summary,
 )
-from worldmodel.commands.oracle import OracleConfig, oracle_episodes
+from worldmodel.commands.oracle import OracleConfig
 from worldmodel.commands.policies import CameraWorld, planning_agent
 from worldmodel.commands.report import (
     closing_table,
@@ -64,7 +65,7 @@ class PlanConfig:
         baselines: Names of baselines to run on the same episodes, or ``[all]``.
         baseline_batch: Episodes at once for the baselines.
         random_encoder_checkpoint: World checkpoint on an untrained encoder, for that baseline.
-        oracle: How much of the upper bound to compute, if it is among the baselines.
+        oracle: How much to compute of the baselines that are given the simulator.
     """
 
     out: str = MISSING
@@ -190,12 +191,25 @@ def _baselines(
     random_world = load_world(random_path) if random_path and "random_encoder" in names else None
     entries: dict[str, Any] = {}
     with _environments(cfg, world, min(cfg.baseline_batch, len(seeds))) as made:
-        setting = Setting(world, task, cfg.planner, made, random_world, cfg.seed)
+        setting = Setting(
+            world, task, cfg.planner, made, random_world, cfg.oracle, cfg.seed, scenery=cfg.scenery
+        )
         for name in names:
+            facts: Mapping[str, Any] = {}
             try:
-                if name == ORACLE:
+                if name in SIMULATED:
                     count = min(cfg.oracle.episodes, len(seeds))
-                    results = oracle_episodes(task, seeds, _oracle(cfg), world.image_size)
+                    policy_on, facts = SIMULATED[name](setting)
+                    results = evaluate_apart(
+                        policy_on,
+                        seeds[:count],
+                        task,
+                        world.image_size,
+                        cfg.scenery,
+                        cfg.pool,
+                        workers=cfg.oracle.workers,
+                        search_seed=cfg.seed,
+                    )
                 else:
                     count, policy = len(seeds), BASELINES[name](setting)
                     results = evaluate(policy, made, seeds, task, search_seed=cfg.seed)
@@ -209,15 +223,9 @@ def _baselines(
                 "success": success_summary(episodes),
                 "paired": paired_summary(planned, episodes),
                 "plan_ms": plan_times(episodes),
+                **facts,
             }
-            if name == ORACLE:
-                entries[name]["planner"] = asdict(_oracle(cfg).planner)
     return entries
-
-
-def _oracle(cfg: PlanConfig) -> OracleConfig:
-    planner = replace(cfg.oracle.planner, active_dims=cfg.task.active_dims)
-    return replace(cfg.oracle, planner=planner)
 
 
 def _watched(episodes: Iterable[Episode], name: str, total: int) -> Iterator[Episode]:

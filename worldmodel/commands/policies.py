@@ -41,6 +41,7 @@ __all__ = [
     "ToGoalPose",
     "planning_agent",
     "prior_agent",
+    "search_agent",
     "task_objective",
     "usual_disagreement",
 ]
@@ -98,10 +99,20 @@ class Hindsight(Protocol):
 def planning_agent(
     world: CameraWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
 ) -> Policy:
-    """CEM through the world's imagination, again after every few steps."""
+    """The planner: what the task says, minimised in the world's imagination."""
+    return search_agent(world, task_objective(world, task), task, planner, device)
+
+
+def search_agent(
+    world: World,
+    objective: Callable[[Tensor], Objective],
+    task: TaskConfig,
+    planner: CEMConfig,
+    device: str = "cpu",
+) -> Policy:
+    """CEM through a world's imagination, again after every few steps."""
     high = torch.from_numpy(ACTION_HIGH).to(device)
     cem = CEM(planner, -high, high)
-    objective = task_objective(world, task)
     return Agent(world, cem, objective, stage_steps=task.stage_steps, device=device)
 
 
@@ -119,8 +130,15 @@ def usual_disagreement(world: CameraWorld) -> tuple[Tensor, Tensor] | None:
     return world.disagreement_quantiles if isinstance(world, Calibrated) else None
 
 
-def task_objective(world: CameraWorld, task: TaskConfig) -> Callable[[Tensor], Objective]:
+def task_objective(
+    world: CameraWorld, task: TaskConfig, goal_energy: Callable[[Tensor], Energy] | None = None
+) -> Callable[[Tensor], Objective]:
     """From goal latents ``[B, N, D]`` to the energy and the prior with which a task is pursued.
+
+    Args:
+        world: Has learned the terms of the energy and the prior.
+        task: Says which of them count, and how much.
+        goal_energy: From goal latents to E_goal; None for the one that the task names.
 
     Raises:
         UserError: The task asks for a value or a prior that the world does not have.
@@ -134,12 +152,15 @@ def task_objective(world: CameraWorld, task: TaskConfig) -> Callable[[Tensor], O
             "plan with task.energy=latent task.prior=false"
         )
 
-    def objective(goal_latents: Tensor) -> Objective:
-        goal_energy: Energy = LatentDistance(goal_latents)
+    if goal_energy is None:
+        goal_energy = LatentDistance
         if hindsight is not None and task.energy == "value":
-            goal_energy = hindsight.goal_energy(goal_latents)
+            goal_energy = hindsight.goal_energy
+
+    def objective(goal_latents: Tensor) -> Objective:
+        energy = TotalEnergy(goal_energy(goal_latents), world_energy, task.goal_weight)
         proposal = hindsight.prior(goal_latents) if hindsight is not None and task.prior else None
-        return Objective(TotalEnergy(goal_energy, world_energy, task.goal_weight), proposal)
+        return Objective(energy, proposal)
 
     return objective
 

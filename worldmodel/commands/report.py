@@ -86,16 +86,16 @@ def closing_table(report: Mapping[str, Any]) -> str:
             lines.append(f"  {name:<22} skipped: {entry['note']}")
         else:
             rate, n = _rate(entry["success"]["final"]), entry["n"]
-            lines.append(
-                f"  {name:<22} {rate:<16}  n = {n:<3}   planner {_paired(entry['paired'])}"
-            )
+            lines.append(f"  {name:<22} {rate:<16}  n = {n:<3}   planner {_compared(entry)}")
     return "\n".join(lines)
 
 
-def _paired(entry: Mapping[str, Any]) -> str:
+def _compared(entry: Mapping[str, Any]) -> str:
     """How the planner fared against a baseline on the same episodes."""
-    p = "p < 0.001" if entry["p"] < 0.001 else f"p = {entry['p']:.2g}"
-    return f"better on {entry['planner_only']}, worse on {entry['baseline_only']}, {p}"
+    paired = entry["paired"]
+    p = "p < 0.001" if paired["p"] < 0.001 else f"p = {paired['p']:.2g}"
+    told = f"better on {paired['planner_only']}, worse on {paired['baseline_only']}, {p}"
+    return f"{told}; its probe errs by {entry['probe_cm']:.1f} cm" if "probe_cm" in entry else told
 
 
 def _rate(entry: Mapping[str, Any]) -> str:
@@ -117,7 +117,7 @@ def _row(name: str, entry: Mapping[str, Any]) -> str:
             str(entry["n"]),
             _rate(entry["success"]["final"]),
             _rate(entry["success"]["any"]),
-            _paired(entry["paired"]) if "paired" in entry else "",
+            _compared(entry) if "paired" in entry else "",
             "" if times is None else f"{times['p50']:.0f} / {times['p99']:.0f}",
         ]
     return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in (name, *cells)) + "</tr>"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from worldmodel.dynamics.probe import fit_probe
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.pretraining.probe import RidgeProbe, fit_ridge
-from worldmodel.schedule import cosine_with_warmup
 
 __all__ = ["OpenLoop", "calibrate", "compare", "open_loop"]
 
 _MOVED = 0.02  # m that the object must move in a window to count as moved
-_PROBE_WIDTH, _PROBE_STEPS, _PROBE_BATCH = 256, 2000, 512
 
 
 @dataclass(frozen=True)
@@ -41,55 +37,6 @@ class OpenLoop:
     object_cm: tuple[float, ...]
     object_copy_cm: tuple[float, ...]
     object_true_cm: tuple[float, ...]
-
-
-def _fit_probe(
-    latents: Tensor, positions: Tensor, rows: Tensor
-) -> Callable[[Tensor], Tensor] | RidgeProbe:
-    """What reads positions ``[..., 3]`` (m) from latents ``[..., N, D]``, fitted to some rows.
-
-    A code of a few numbers bends where the table does not, so single codes (N = 1) are read by a
-    small network; the thousands of numbers in patch tokens by ridge regression.
-    """
-    if latents.shape[1] == 1:
-        return _fit_network(latents[rows], positions[rows])
-    sample = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:3000]]
-    return fit_ridge(latents[sample], positions[sample])
-
-
-@torch.inference_mode(False)
-def _fit_network(codes: Tensor, positions: Tensor) -> Callable[[Tensor], Tensor]:
-    """A perceptron of two hidden layers, always the same; global random streams stay put."""
-    inputs = codes.float().flatten(-2)
-    mean, std = inputs.mean(0), inputs.std(0).clamp_min(1e-6)
-    middle, extent = positions.mean(0), positions.std(0).amax().clamp_min(1e-6)
-    inputs, targets = (inputs - mean) / std, (positions - middle) / extent
-
-    generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=()):
-        torch.default_generator.manual_seed(0)
-        network = nn.Sequential(
-            nn.Linear(inputs.shape[1], _PROBE_WIDTH),
-            nn.GELU(),
-            nn.Linear(_PROBE_WIDTH, _PROBE_WIDTH),
-            nn.GELU(),
-            nn.Linear(_PROBE_WIDTH, targets.shape[1]),
-        )
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: cosine_with_warmup(step, _PROBE_STEPS, 0.05)
-    )
-    for _ in range(_PROBE_STEPS):
-        batch = torch.randint(len(inputs), (_PROBE_BATCH,), generator=generator)
-        optimizer.zero_grad(set_to_none=True)
-        F.mse_loss(network(inputs[batch]), targets[batch]).backward()
-        optimizer.step()
-        schedule.step()
-
-    def read(codes: Tensor) -> Tensor:
-        return network((codes.float().flatten(-2) - mean) / std) * extent + middle
-
-    return read
 
 
 @torch.inference_mode()
@@ -151,7 +98,7 @@ def compare(imagined: Tensor, frames: Tensor, data: Recordings, latents: Tensor)
     truth, last = latents[frames[:, 1:]].float(), latents[frames[:, :1]].float()
     errors: dict[str, list[float]] = {"object": [], "copy": [], "true": []}
     if data.objects is not None:
-        probe = _fit_probe(latents, data.objects, data.rows(data.train))
+        probe = fit_probe(latents, data.objects, data.rows(data.train))
         positions = data.objects[frames]
         for k in range(imagined.shape[1]):
             moved = (positions[:, k + 1] - positions[:, 0]).norm(dim=-1) > _MOVED

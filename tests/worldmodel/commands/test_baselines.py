@@ -62,7 +62,7 @@ def test_a_baseline_that_does_not_apply_says_why(setting, name, task, reason):
 
 
 def test_all_means_every_baseline_and_names_are_checked():
-    assert chosen(["all"]) == [*BASELINES, "oracle"]
+    assert chosen(["all"]) == [*BASELINES, "true_dynamics", "true_cost", "oracle"]
     assert chosen(["prior", "random", "prior"]) == ["prior", "random"]
     with pytest.raises(UserError, match="unknown baseline 'rendom'; did you mean 'random'"):
         chosen(["rendom"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import envs
 from planners import CEMConfig
-from worldmodel.commands.oracle import OracleConfig, SimulatorWorld, oracle_episodes
+from worldmodel.commands.apart import evaluate_apart
+from worldmodel.commands.oracle import OracleConfig, OraclePolicy, SimulatorWorld
 from worldmodel.commands.task import TaskConfig
 
 SEARCH = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, execute=4, proposals=0)
@@ -30,10 +34,23 @@ def test_what_it_imagines_is_what_happens_then():
     env.close()
 
 
-def test_it_gets_nearer_to_the_goal_and_covers_the_episodes_it_was_asked_for():
+def test_it_gets_nearer_to_the_goal_in_a_process_per_episode():
     task = TaskConfig(name="reach", budget_steps=8, hold_steps=0)
-    config = OracleConfig(episodes=2, workers=2, planner=SEARCH)
-    episodes = list(oracle_episodes(task, range(5), config, 64))
+    policy_on = partial(OraclePolicy, planner=SEARCH)
+    episodes = list(evaluate_apart(policy_on, range(2), task, 64, workers=2))
     assert [episode.seed for episode in episodes] == [1_000_000, 1_000_001]
     for episode in episodes:
         assert episode.distance_final < episode.distance_start - 0.05
+
+
+def test_it_tells_the_futures_of_one_episode_only():
+    untouched = SimpleNamespace(task_cost=None)
+    with pytest.raises(ValueError, match="a simulator is in one state at a time"):
+        SimulatorWorld(untouched).rollout(None, torch.zeros(2, 1, 7), torch.zeros(2, 3, 4, 7))
+
+
+def test_too_few_episodes_are_refused():
+    with pytest.raises(ValueError, match=r"oracle\.episodes of at least 1, got 0"):
+        OracleConfig(episodes=0)
+    with pytest.raises(ValueError, match=r"oracle\.probe_episodes of at least 2, got 1"):
+        OracleConfig(probe_episodes=1)

@@ -12,6 +12,7 @@ import pytest
 from worldmodel.cli import main
 from worldmodel.commands import plan
 from worldmodel.commands.evaluation import SEED_OFFSET
+from worldmodel.dynamics import probe
 from worldmodel.weights.checkpoint import checkpoint_sha256
 
 SMALL = (
@@ -79,6 +80,29 @@ def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_pa
     assert "push: n = 2 · success 0% [0%, 66%] · plan p50" in printed.out
     assert "n = 2     planner better on 0, worse on 0, p = 1" in printed.out
     assert str(tmp_path / "out" / "videos") in printed.out
+
+
+def test_baselines_on_the_simulator_run_on_the_first_episodes_and_say_how(
+    planned, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(probe, "_STEPS", 20)
+    names = ["true_dynamics", "true_cost", "oracle"]
+    code, printed = planned(
+        f"task=push episodes=2 videos=0 baselines=[{','.join(names)}] oracle.episodes=1 "
+        "oracle.workers=1 oracle.probe_episodes=2 oracle.planner.samples=6 oracle.planner.horizon=2"
+    )
+    assert code == 0, printed.err
+    entries = json.loads((tmp_path / "out" / "report.json").read_text())["baselines"]
+    assert list(entries) == names
+    for name, entry in entries.items():
+        assert entry["n"] == 1
+        assert set(entry["success"]) == {"final", "any"}
+        assert entry["paired"] == {"planner_only": 0, "baseline_only": 0, "p": 1.0}
+        assert (entry["plan_ms"] is None) == (name == "oracle")
+        assert f"  {name} " in printed.out
+        assert f"<td>{name}</td>" in (tmp_path / "out" / "report.html").read_text()
+    assert entries["true_cost"]["probe_cm"] > 0
+    assert entries["oracle"]["planner"]["active_dims"] == [0, 1, 2]
 
 
 def test_the_same_command_plans_the_same(planned, tmp_path):

@@ -48,6 +48,13 @@ BASELINES = {
         "paired": {"planner_only": 0, "baseline_only": 20, "p": 2e-6},
         "plan_ms": None,
     },
+    "true_cost": {
+        "n": 2,
+        "success": success_summary([SOLVED] * 2),
+        "paired": {"planner_only": 0, "baseline_only": 1, "p": 1.0},
+        "plan_ms": None,
+        "probe_cm": 1.96,
+    },
     "oracle": {"n": 0, "success": None, "paired": None, "plan_ms": None, "note": "slow today"},
 }
 
@@ -103,6 +110,8 @@ def test_the_closing_table_has_a_line_per_baseline():
         "planner better on 14, worse on 4, p = 0.031",
         "  prior                  100% [96%, 100%]  n = 100   "
         "planner better on 0, worse on 20, p < 0.001",
+        "  true_cost              100% [34%, 100%]  n = 2     "
+        "planner better on 0, worse on 1, p = 1; its probe errs by 2.0 cm",
         "  oracle                 skipped: slow today",
     ]
 

@@ -133,9 +133,13 @@ def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
     torch.testing.assert_close(other, -(values[1] + 2 * values[0]) / 3)
 
 
-def test_the_arms_part_of_a_latent_is_what_proprioception_says(
+def test_the_arm_moves_as_proprioception_says_from_where_the_image_shows_it(
     world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
-    imagined = world.rollout(*context, _actions())
-    features = world.predictor.state_features(imagined.states)
-    torch.testing.assert_close(imagined.latents[..., 0, C:], features)
+    latents, states = context
+    imagined = world.rollout(latents, states, _actions())
+    start, later = (
+        world.predictor.state_features(s) for s in (states[:, :, None], imagined.states)
+    )
+    moved = imagined.latents[..., 0, C:] - latents[:, :, None, 0, C:]
+    torch.testing.assert_close(moved, later - start)

@@ -1,0 +1,25 @@
+"""A probe is a value: fitted alike every time, and good in another process."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+
+from worldmodel.dynamics import probe
+from worldmodel.dynamics.probe import fit_probe
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_a_probe_survives_pickling_and_reads_what_it_was_fitted_to(
+    tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_STEPS", 200)
+    generator = torch.Generator().manual_seed(0)
+    positions = torch.rand(300, 3, generator=generator)
+    latents = (positions @ torch.randn(3, tokens * 6, generator=generator)).unflatten(1, (-1, 6))
+    read = fit_probe(latents, positions, torch.arange(200))
+    found = pickle.loads(pickle.dumps(read))(latents[200:].view(4, 25, tokens, 6))
+    assert torch.equal(found, read(latents[200:]).view(4, 25, 3))
+    assert (found - positions[200:].view(4, 25, 3)).norm(dim=-1).mean() < 0.05
