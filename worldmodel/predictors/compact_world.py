@@ -17,6 +17,11 @@ from worldmodel.predictors.scaling import imagined_states
 
 __all__ = ["CompactPrior", "CompactWorld", "Imagined", "ValueEnergy"]
 
+# An image of the arm where it should be is misread as the goal image was, so this share of the
+# error cancels on the way. All of it would, but where the gripper is barely in the picture one
+# reading stands for many poses, and the arm would drift among them.
+_TRUST_IN_IMAGE = 0.5
+
 
 class Imagined(NamedTuple):
     """Imagined futures; see ``planners.protocols.Trajectory``."""
@@ -71,9 +76,8 @@ class CompactWorld(nn.Module):
         """Imagine; only the last context frame is used. See ``planners.protocols.World``.
 
         Imagined scene codes are the mean over members, the disagreement their variance. The arm's
-        part of the latents moves as the states do, to which the actions are applied, from where
-        the context image shows it: what is misread there is misread alike in a goal image of the
-        same pose, and cancels as the arm gets there.
+        part of the latents moves as the states do, to which the actions are applied. It starts half
+        way between where the state has the arm and where the context image shows it.
         """
         model, stride = self.predictor, self.stride
         batch, samples, horizon, width = actions.shape
@@ -90,8 +94,9 @@ class CompactWorld(nn.Module):
         futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
         mean = futures.mean(0)
         disagreement = (futures - mean).square().mean((0, -1)) if members > 1 else None
-        moved = (features[:, 1:] - features[:, :1]).unflatten(0, (batch, samples))
-        arm = latents[:, -1, None, :, model.config.code_width :] + moved
+        told = features.unflatten(0, (batch, samples))
+        shown = latents[:, -1, None, :, model.config.code_width :]
+        arm = told[:, :, 1:] + _TRUST_IN_IMAGE * (shown - told[:, :, :1])
         planning = torch.cat([mean, arm], -1).unsqueeze(3)
         return Imagined(planning, path[:, :, stride::stride], disagreement)
 
