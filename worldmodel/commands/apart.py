@@ -1,4 +1,4 @@
-"""Episodes apart: each in a process of its own, for policies that need its simulator.
+"""Episodes apart, spread over processes, for policies that need the simulator of their episode.
 
 Such a policy plans for one episode only, and slowly where it carries out its candidates.
 """
@@ -36,7 +36,7 @@ def evaluate_apart(
     workers: int | None = None,
     search_seed: int = 0,
 ) -> Iterator[Episode]:
-    """`evaluate`, with a process, an environment and a policy for every episode.
+    """`evaluate`, with an environment and a policy for every episode, spread over processes.
 
     Args:
         policy_on: Makes the policies; it is pickled.

@@ -60,7 +60,6 @@ class Setting:
         random_world: World model on an untrained encoder, if there is one.
         oracle: Of the baselines that are given the simulator.
         seed: Of everything random in a policy.
-        device: Of the world.
         scenery: Of the environments.
     """
 
@@ -71,12 +70,11 @@ class Setting:
     random_world: CameraWorld | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
     seed: int = 0
-    device: str = "cpu"
     scenery: str = "plain"
 
     def agent(self, task: TaskConfig) -> Policy:
         """The planner of this setting with the task pursued in another way."""
-        return planning_agent(self.world, task, self.planner, self.device)
+        return planning_agent(self.world, task, self.planner)
 
 
 def _random(setting: Setting) -> Policy:
@@ -90,7 +88,7 @@ def _ignore_object(setting: Setting) -> Policy:
 def _prior(setting: Setting) -> Policy:
     if not isinstance(setting.world, Hindsight):
         raise NotApplicableError("the checkpoint has no policy prior")
-    return prior_agent(setting.world, setting.task, setting.planner, setting.device)
+    return prior_agent(setting.world, setting.task, setting.planner)
 
 
 def _no_prior(setting: Setting) -> Policy:
@@ -118,7 +116,7 @@ def _latent_distance_alone(setting: Setting) -> Policy:
 def _random_encoder(setting: Setting) -> Policy:
     if setting.random_world is None:
         raise NotApplicableError("give the checkpoint with random_encoder_checkpoint=path")
-    return planning_agent(setting.random_world, setting.task, setting.planner, setting.device)
+    return planning_agent(setting.random_world, setting.task, setting.planner)
 
 
 class OnSimulator(NamedTuple):

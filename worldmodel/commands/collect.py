@@ -85,6 +85,5 @@ def run(cfg: CollectConfig) -> None:
         robot="panda",
         names=_NAMES,
         settings={"image_size": cfg.image_size, "scenery": cfg.scenery},
-        implied={"scenery": "plain"},
     )
     print(f"{cfg.episodes} episodes of {', '.join(tasks)} are in {cfg.out}")

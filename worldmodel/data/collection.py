@@ -75,7 +75,6 @@ def collect(
     robot: str | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
     settings: Mapping[str, str | int | float] | None = None,
-    implied: Mapping[str, str | int | float] | None = None,
 ) -> None:
     """Collects ``episodes`` episodes into ``out``, or what is missing of them.
 
@@ -94,7 +93,6 @@ def collect(
         robot: LeRobot's ``robot_type``.
         names: Names of the components of vector features, by feature key.
         settings: Everything else that the episodes depend on. A rerun with others is refused.
-        implied: Those that older datasets do not record, with the values that they had.
 
     Raises:
         UserError: ``out`` cannot be written or was collected with other settings, or an episode
@@ -116,7 +114,7 @@ def collect(
         **(settings or {}),
     }
     try:
-        _claim(out, fixed, implied or {})
+        _claim(out, fixed)
         shards = [
             _Shard(number, first, min(first + shard, episodes))
             for number, first in enumerate(range(0, episodes, shard))
@@ -136,9 +134,7 @@ def collect(
         ) from error
 
 
-def _claim(
-    out: Path, fixed: Mapping[str, str | int | float], implied: Mapping[str, str | int | float]
-) -> None:
+def _claim(out: Path, fixed: Mapping[str, str | int | float]) -> None:
     """Records the settings in a folder without episodes; in a used one, insists on the same."""
     path = out / SETTINGS_PATH
     if not any((out / "meta/episodes").glob("*/*.parquet")):
@@ -146,7 +142,7 @@ def _claim(
         return
     if not path.exists():
         raise UserError(f"{out} holds a dataset that was not collected here. Choose another out=…")
-    before = {**implied, **json.loads(path.read_text(encoding="utf-8"))}
+    before = json.loads(path.read_text(encoding="utf-8"))
     changed = [
         f"{name}={before.get(name)} (now {fixed.get(name)})"
         for name in sorted({*before, *fixed})

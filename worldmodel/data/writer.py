@@ -22,6 +22,7 @@ from worldmodel.data.atomic import replacing, write_json, write_table
 from worldmodel.data.episode import Episode, check_episode
 from worldmodel.data.statistics import frame_statistics, merged, vector_statistics
 from worldmodel.data.video import plain_number, video_info, writing_video
+from worldmodel.errors import UserError
 
 __all__ = ["finish_dataset", "shard_range", "write_shard"]
 
@@ -56,7 +57,7 @@ def write_shard(
 
     Raises:
         UserError: An episode does not have the shapes and dtypes of `Episode`, or not those of the
-            shard's first.
+            shard's first, or are about none of ``tasks``.
     """
     key = layout.camera_key(camera)
     chunk, file = layout.file_position(shard)
@@ -72,6 +73,11 @@ def write_shard(
     ):
         for number, (seed, episode) in enumerate(zip(seeds, chain([first], stream), strict=True)):
             check_episode(episode, like=first)
+            if episode.task not in tasks:
+                raise UserError(
+                    f"Expected an episode about one of {', '.join(tasks)}, got '{episode.task}'. "
+                    "Name its task in tasks=…"
+                )
             append(episode.frames)
             end = begin + len(episode.frames)
             task = tasks.index(episode.task)

@@ -19,8 +19,8 @@ __all__ = ["Rotation", "rotate", "rotation_table", "token_positions"]
 class Rotation(NamedTuple):
     """How channel pairs, read as complex numbers z, are turned: ``turn * z + mirror * conj(z)``.
 
-    One complex product costs a quarter of the textbook ``x * cos + rotate_half(x) * sin`` on a CPU,
-    where both are bound by memory. Both parts are ``complex64 [..., 1, tokens, head_dim / 2]``,
+    One complex product touches memory, which bounds it on a CPU, less often than the textbook
+    ``x * cos + rotate_half(x) * sin``. Both parts are ``complex64 [..., 1, tokens, head_dim / 2]``,
     broadcast over the attention heads; ``mirror`` is None where pairs turn by a single angle.
     """
 
@@ -36,7 +36,7 @@ def token_positions(token_ids: Tensor, height: int, width: int) -> Tensor:
 
 
 def rotation_table(positions: Tensor, head_dim: int, *, tiled: bool = False) -> Rotation:
-    """Cosines and sines for positions ``[..., tokens, 3]``.
+    """How channel pairs turn at positions ``[..., tokens, 3]``; see ``Rotation``.
 
     Args:
         positions: Time, row and column of each token.

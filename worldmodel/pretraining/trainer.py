@@ -232,6 +232,8 @@ class _Run:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
+        return False
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 

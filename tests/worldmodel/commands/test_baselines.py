@@ -35,7 +35,7 @@ def test_an_ablation_changes_what_its_name_says_and_nothing_else(
     made = []
     monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
     BASELINES[name](setting)
-    world, task, planner, _ = made[0]
+    world, task, planner = made[0]
     assert task == replace(TASK, **changes)
     assert (world, planner) == (setting.world, setting.planner)
 

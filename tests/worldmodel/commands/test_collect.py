@@ -57,17 +57,6 @@ def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
         run(replace(rich, episodes=2, scenery="plain"))
 
 
-def test_a_dataset_from_before_there_was_scenery_is_plain(tmp_path):
-    plain = CollectConfig(TaskConfig("push"), 1, length=3, image_size=64, out=str(tmp_path))
-    run(plain)
-    recorded = json.loads((tmp_path / SETTINGS_PATH).read_text())
-    assert recorded.pop("scenery") == "plain"
-    (tmp_path / SETTINGS_PATH).write_text(json.dumps(recorded))
-    run(replace(plain, episodes=2))
-    with pytest.raises(UserError, match=r"scenery=plain \(now rich\)"):
-        run(replace(plain, episodes=3, scenery="rich"))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

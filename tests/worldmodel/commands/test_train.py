@@ -52,8 +52,9 @@ def _episode(seed: int, width: int) -> _Episode:
 def _dataset(root: Path, width: int, seed: int = 0) -> Path:
     make = partial(_episode, width=width)
     episodes = map(make, range(seed, seed + EPISODES))
-    write_shard(root, 0, 0, 0, range(EPISODES), episodes, fps=5, camera="front")
-    finish_dataset(root, 1, fps=5, camera="front", task="push")
+    common = {"tasks": ("push",), "fps": 5, "camera": "front"}
+    write_shard(root, 0, 0, 0, range(EPISODES), episodes, **common)
+    finish_dataset(root, 1, **common)
     return root
 
 
