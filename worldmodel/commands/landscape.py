@@ -186,7 +186,8 @@ def _figure(scene: _Scene, drawn: _Drawn) -> Figure:
         if column == 1:
             axes.set_ylabel("Δx, cm per step (towards the camera)")
             handles, labels = axes.get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower right", ncols=5, fontsize=8)
+            columns = 5 if count > 1 else 2
+            figure.legend(handles, labels, loc="outside lower right", ncols=columns, fontsize=8)
     return figure
 
 
@@ -206,7 +207,9 @@ def _panel(axes: Axes, drawn: _Drawn, name: str) -> None:
     )
     (x, goal_x), (y, goal_y) = _CM * drawn.way.T
     arrow = {"arrowstyle": "->", "color": "orange", "linewidth": 2}
-    axes.annotate("", (goal_y, goal_x), (y, x), arrowprops=arrow, annotation_clip=False)
+    way = axes.annotate("", (goal_y, goal_x), (y, x), arrowprops=arrow, annotation_clip=False)
+    assert way.arrow_patch is not None
+    way.arrow_patch.set_clip_path(axes.patch)
     axes.plot([], [], color="orange", label="way to the true goal (not known to the planner)")
     axes.set(xlim=(axis[0], axis[-1]), ylim=(axis[-1], axis[0]), aspect="equal")
     axes.set_title(_TITLES[name], fontsize=10)
