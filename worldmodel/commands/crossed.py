@@ -25,6 +25,7 @@ from planners import CEMConfig, Trajectory
 from worldmodel.commands.oracle import cost_to_come
 from worldmodel.commands.policies import (
     CameraWorld,
+    Grounded,
     Policy,
     search_agent,
     task_objective,
@@ -143,6 +144,8 @@ def object_probe(
     for seed in tqdm(range(episodes), desc="probe", unit="episode"):
         episode = collect_episode(task, seed, _LENGTH, world.image_size, scenery)
         seen = world.encode(torch.from_numpy(episode.frames)[None])[0]
+        if isinstance(world, Grounded):
+            seen = world.grounded(seen, torch.from_numpy(episode.states))
         latents.append(seen)
         positions.append(torch.from_numpy(episode.objects))
     known, true = torch.cat(latents), torch.cat(positions)

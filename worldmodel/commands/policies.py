@@ -34,6 +34,7 @@ from worldmodel.errors import UserError
 __all__ = [
     "Calibrated",
     "CameraWorld",
+    "Grounded",
     "Hindsight",
     "Policy",
     "PriorPlanner",
@@ -93,6 +94,15 @@ class Hindsight(Protocol):
 
     def prior(self, goal_latents: Tensor) -> Proposal:
         """The policy prior towards goal latents ``[B, N, D]``."""
+        ...
+
+
+@runtime_checkable
+class Grounded(Protocol):
+    """A world model whose imagined latents tell the arm's part by its state, not by the image."""
+
+    def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
+        """Latents ``[..., N, D]`` of images, as imagined ones with states ``[..., P]`` would be."""
         ...
 
 

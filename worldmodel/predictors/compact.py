@@ -4,7 +4,7 @@ Patch tokens make a poor long-range goal energy and a slow rollout. Here the fro
 frame are reduced to one *planning latent* of two parts: a *scene code*, which holds what the arm's
 own state does not explain (the objects), and the *arm features* as the image shows them. An
 ensemble of small residual networks imagines the code ``stride`` control steps at a time, while the
-arm moves as proprioception does; a value and a policy prior say how far it is to a goal and what
+arm follows from proprioception; a value and a policy prior say how far it is to a goal and what
 usually leads there. All of it is trained from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,

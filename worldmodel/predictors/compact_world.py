@@ -17,11 +17,6 @@ from worldmodel.predictors.scaling import imagined_states
 
 __all__ = ["CompactPrior", "CompactWorld", "Imagined", "ValueEnergy"]
 
-# An image of the arm where it should be is misread as the goal image was, so this share of the
-# error cancels on the way. All of it would, but where the gripper is barely in the picture one
-# reading stands for many poses, and the arm would drift among them.
-_TRUST_IN_IMAGE = 0.5
-
 
 class Imagined(NamedTuple):
     """Imagined futures; see ``planners.protocols.Trajectory``."""
@@ -75,9 +70,8 @@ class CompactWorld(nn.Module):
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine; only the last context frame is used. See ``planners.protocols.World``.
 
-        Imagined scene codes are the mean over members, the disagreement their variance. The arm's
-        part of the latents moves as the states do, to which the actions are applied. It starts half
-        way between where the state has the arm and where the context image shows it.
+        Imagined scene codes are the mean over members, the disagreement their variance; the arm's
+        part of the latents follows from the states, to which the actions are applied.
         """
         model, stride = self.predictor, self.stride
         batch, samples, horizon, width = actions.shape
@@ -94,11 +88,17 @@ class CompactWorld(nn.Module):
         futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
         mean = futures.mean(0)
         disagreement = (futures - mean).square().mean((0, -1)) if members > 1 else None
-        told = features.unflatten(0, (batch, samples))
-        shown = latents[:, -1, None, :, model.config.code_width :]
-        arm = told[:, :, 1:] + _TRUST_IN_IMAGE * (shown - told[:, :, :1])
+        arm = features[:, 1:].unflatten(0, (batch, samples))
         planning = torch.cat([mean, arm], -1).unsqueeze(3)
         return Imagined(planning, path[:, :, stride::stride], disagreement)
+
+    def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
+        """Latents ``[..., 1, Z]`` of images, with the arm's part told by states ``[..., P]``.
+
+        In this form ``rollout`` imagines them.
+        """
+        codes = self.predictor.codes(latents[..., 0, :])
+        return torch.cat([codes, self.predictor.state_features(states)], -1).unsqueeze(-2)
 
     def goal_energy(self, goal_latents: Tensor) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``."""
