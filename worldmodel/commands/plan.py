@@ -60,7 +60,7 @@ class PlanConfig:
         seed: Of the first episode, and of the search.
         threads: CPU threads of the model; small models gain nothing from a second one.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
-        videos: Episodes, from the first on, to write an mp4 of.
+        videos: Episodes, from the first on, to write an mp4 of; None for all.
         goal: Path of an image to pursue in place of the task's goal; success is then unknown.
         baselines: Names of baselines to run on the same episodes, or ``[all]``.
         baseline_batch: Episodes at once for the baselines.
@@ -78,7 +78,7 @@ class PlanConfig:
     seed: int = 0
     threads: int = 1
     batch: int = 1
-    videos: int = 8
+    videos: int | None = None
     goal: str | None = None
     baselines: tuple[str, ...] = ()
     baseline_batch: int = 10
@@ -114,9 +114,8 @@ def run(cfg: PlanConfig) -> None:
     episodes: list[Episode] = []
     with _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made:
         agent = planning_agent(world, task, cfg.planner)
-        results = evaluate(
-            agent, made, seeds, task, search_seed=cfg.seed, goal=goal, films=cfg.videos
-        )
+        films = cfg.episodes if cfg.videos is None else cfg.videos
+        results = evaluate(agent, made, seeds, task, search_seed=cfg.seed, goal=goal, films=films)
         for episode in _watched(results, f"plan {task.name}", len(seeds)):
             if episode.film is not None:
                 write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)

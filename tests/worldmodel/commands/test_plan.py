@@ -193,6 +193,12 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(planned, tmp_
     )
 
 
+def test_every_episode_is_filmed_unless_told_otherwise(planned, tmp_path):
+    assert planned("task=reach episodes=2")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "out" / "videos").iterdir())
+    assert names == ["episode_000.mp4", "episode_001.mp4"]
+
+
 def test_a_run_that_dies_leaves_the_last_report_and_the_videos_it_made(
     planned, tmp_path, monkeypatch
 ):
