@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from envs.behaviours import free_point, grasp, grip, move_to, push_to, retract, step_towards
 from envs.pose import Array
 from envs.registry import TASKS, make
+from envs.scenery import SCENERIES
 from envs.tabletop import ACTION_HIGH, CLOSED, CUBE, OPEN, WORKSPACE, TabletopEnv
 
 __all__ = ["MIXTURES", "Episode", "Mixture", "collect_episode", "explore"]
@@ -131,13 +132,18 @@ def collect_episode(
 ) -> Episode:
     """Explore the scene of a task for ``length`` control steps; of several, seeds take turns.
 
+    With scenery ``both``, every round of the tasks is plain and rich in turn.
+
     The same seed gives the same episode, whatever ran before it in this process, and in either
     scenery the same motion.
 
     Raises:
         ValueError: No such task, image size, scenery or pool.
     """
-    task = tasks if isinstance(tasks, str) else tasks[seed % len(tasks)]
+    tasks = (tasks,) if isinstance(tasks, str) else tasks
+    task = tasks[seed % len(tasks)]
+    if scenery == "both":
+        scenery = SCENERIES[seed // len(tasks) % len(SCENERIES)]
     env, rng = _scene(task, image_size, scenery, pool), np.random.default_rng(seed)
     env.dress(rng.spawn(1)[0])
     mixture = MIXTURES[task]
@@ -153,7 +159,7 @@ def collect_episode(
     return Episode(frames, taken, states.astype(single), objects.astype(single), seed, task)
 
 
-@lru_cache(maxsize=len(TASKS))
+@lru_cache(maxsize=len(SCENERIES) * len(TASKS))
 def _scene(task: str, image_size: int, scenery: str, pool: str) -> TabletopEnv:
     return make(task, image_size, scenery, pool)
 

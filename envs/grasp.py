@@ -9,10 +9,10 @@ from envs.behaviours import free_point, grasp, move_to
 from envs.pose import Array
 from envs.tabletop import CUBE, MARK, OBJECT_REGION, OPEN, Script, TabletopEnv
 
-__all__ = ["GraspEnv"]
+__all__ = ["YAW", "GraspEnv"]
 
 LIFT = (0.10, 0.16)  # m, height of the gripper in the goal image
-_YAW = 0.25  # rad, so that the fingers, whose yaw planners leave alone, find opposite sides
+YAW = 0.25  # rad, so that the fingers, whose yaw planners leave alone, find opposite sides
 
 
 class GraspEnv(TabletopEnv):
@@ -21,11 +21,13 @@ class GraspEnv(TabletopEnv):
     The arm starts anywhere with an open gripper. Sub-goals: the cube gripped where it lies; lifted.
     """
 
+    turned = YAW
+
     @override
     def arrange(self) -> None:
         rng = self.np_random
         cube = np.array([*rng.uniform(*OBJECT_REGION), CUBE])
-        self.place_object(cube, rng.uniform(-_YAW, _YAW))
+        self.place_object(cube, rng.uniform(-self.turned, self.turned))
         self.place_arm(free_point(self, rng), OPEN)
         self._target = np.array([*cube[:2], rng.uniform(*LIFT)])
 

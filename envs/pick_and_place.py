@@ -9,6 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from envs.behaviours import SAFE_HEIGHT, free_point, grasp, grip, move_to, retract
+from envs.grasp import YAW
 from envs.pose import Array
 from envs.tabletop import CUBE, MARK, OBJECT_REGION, OPEN, Script, TabletopEnv, add_box
 
@@ -16,7 +17,6 @@ __all__ = ["PickAndPlaceEnv"]
 
 BLOCK = (0.045, 0.02)  # m, half width and half height; too high to push the cube onto
 APART = 0.14  # m at least between the cube and the block
-_YAW = 0.25  # rad, see `envs.grasp`
 
 
 class PickAndPlaceEnv(TabletopEnv):
@@ -24,6 +24,8 @@ class PickAndPlaceEnv(TabletopEnv):
 
     Sub-goals, as V-JEPA 2-AC uses them (§4.2): the cube gripped; the cube near its place; placed.
     """
+
+    turned = YAW
 
     @override
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -40,7 +42,7 @@ class PickAndPlaceEnv(TabletopEnv):
         while np.linalg.norm(self._block - cube) < APART:
             self._block = rng.uniform(*OBJECT_REGION)
         self.place_block(self._block)
-        self.place_object(np.array([*cube, CUBE]), rng.uniform(-_YAW, _YAW))
+        self.place_object(np.array([*cube, CUBE]), rng.uniform(-self.turned, self.turned))
         self.place_arm(free_point(self, rng, low=SAFE_HEIGHT), OPEN)
         self._retreat = free_point(self, rng, low=0.15)
 

@@ -53,14 +53,19 @@ class Pool:
         return self.patterns[int(rng.integers(len(self.patterns)))](rng)
 
 
+def _around(*twelfths: int) -> tuple[Interval, ...]:
+    """Intervals around twelfths of the colour wheel, with gaps as wide between neighbours."""
+    return tuple((twelfth / 12 - 0.025, twelfth / 12 + 0.025) for twelfth in twelfths)
+
+
 POOLS = {
     "train": Pool(
-        hues=((0.96, 1.04), (0.27, 0.39), (0.57, 0.67)),  # red, green, blue
+        hues=_around(0, 2, 4, 6, 8, 10),  # red, yellow, green, cyan, blue, magenta
         azimuths=((0.0, 0.2), (0.5, 0.7)),
         patterns=(patterns.noise, patterns.stripes, patterns.checkers, patterns.gradient),
     ),
     "test": Pool(
-        hues=((0.12, 0.17), (0.46, 0.52), (0.79, 0.90)),  # yellow, cyan, magenta
+        hues=_around(1, 3, 5, 7, 9, 11),  # orange, lime, and so on between those for training
         azimuths=((0.25, 0.45), (0.75, 0.95)),
         patterns=(patterns.grain, patterns.zigzag, patterns.dots, patterns.rings),
     ),

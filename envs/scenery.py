@@ -35,7 +35,7 @@ SURFACES = ("desk", "floor", "wall")
 # In metres, around table, arm and camera of `assets/tabletop.xml`.
 _FLOOR, _FRONT = -0.4, 0.8  # height; x of the desk's edge on the camera's side
 _LAYER = 0.0003  # by which the desk hides the table that is felt, and prints the desk
-_CAMERA, _LOOK_AT = np.array([1.22, 0.0, 0.78]), np.array([0.42, 0.0, 0.0])
+_CAMERA, _LOOK_AT = np.array([1.22, 0.0, 0.78]), np.array([0.34, 0.0, 0.0])
 _BESIDE, _BEHIND, _BASE = 0.34, 0.21, 0.12  # |y|, x and radius beyond which no arm comes
 
 _BOX, _CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
@@ -133,7 +133,7 @@ class RichScenery:
         right = _unit(np.cross([0.0, 0.0, 1.0], back))
         axes = np.stack([right, np.cross(back, right), back], axis=1)
         mujoco.mju_mat2Quat(camera.quat, axes.ravel())
-        camera.fovy[:] = rng.uniform(37.5, 41.0)
+        camera.fovy[:] = rng.uniform(40.5, 44.0)
 
     def _light(self, rng: np.random.Generator) -> None:
         """From the camera, from the side, and in half of the scenes from a second side."""

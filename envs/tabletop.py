@@ -75,6 +75,8 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         ValueError: An argument is not one of the supported values.
     """
 
+    turned = np.pi  # rad by which objects lie turned at most, either way
+
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012  (as gymnasium declares it)
 
     def __init__(
@@ -150,7 +152,8 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     def scatter(self, rng: np.random.Generator, low: Array, high: Array) -> None:
         """Put the objects anywhere between two corners ``[2]`` (m) of the table, to explore."""
-        self.place_object(np.array([*rng.uniform(low, high), CUBE]), rng.uniform(-np.pi, np.pi))
+        place = np.array([*rng.uniform(low, high), CUBE])
+        self.place_object(place, rng.uniform(-self.turned, self.turned))
 
     def tops(self) -> list[Array]:
         """Points ``[3]`` (m) on which the object can be put down, besides the table."""

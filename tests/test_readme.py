@@ -27,8 +27,8 @@ TINY = {
     "training.steps=2 training.batch=2 training.clip_frames=4 training.predictor_width=24 "
     "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5",
     "train": "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
-    "predictor.training.code_steps=2 predictor.training.arm_steps=2 "
-    "predictor.training.dynamics_steps=2 predictor.training.value_steps=2 holdout=0.5",
+    "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
+    "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 holdout=0.5",
     "plan": f"episodes=1 videos=1 task.budget_steps=3 task.hold_steps=1 {PLANNER}",
     "landscape": f"points=5 {PLANNER}",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "

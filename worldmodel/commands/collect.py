@@ -30,7 +30,8 @@ class CollectConfig:
         episodes: How many episodes; more than are there extends the dataset.
         length: Control steps per episode.
         image_size: Height and width of the frames.
-        scenery: ``plain``, or ``rich`` for another look in every episode, of those for training.
+        scenery: ``plain``, ``rich`` for another look in every episode, of those for training, or
+            ``both`` by turns.
         also: Further tasks; scenes and behaviours take turns from episode to episode.
         out: Folder of the dataset. A killed run continues there.
         seed: Episode i has seed ``seed + i``.
@@ -64,8 +65,8 @@ def run(cfg: CollectConfig) -> None:
     for name in ("episodes", "length", "image_size"):
         if (value := getattr(cfg, name)) < 1:
             raise UserError(f"Expected {name} of at least 1, got {value}.")
-    if cfg.scenery not in envs.SCENERIES:
-        raise UserError(f"Expected scenery among {', '.join(envs.SCENERIES)}, got '{cfg.scenery}'.")
+    if cfg.scenery not in (sceneries := (*envs.SCENERIES, "both")):
+        raise UserError(f"Expected scenery among {', '.join(sceneries)}, got '{cfg.scenery}'.")
     collect(
         Path(cfg.out),
         cfg.episodes,

@@ -74,9 +74,12 @@ class RenderedWorld:
         """
         seen = true_futures(self._environment, actions, self.stride, self._look)
         frames, poses = (torch.from_numpy(np.stack(part)) for part in zip(*seen, strict=True))
+        poses = poses.to(states)
         futures = self._world.encode(frames[None])[0]
+        if isinstance(self._world, Grounded):
+            futures = self._world.grounded(futures, poses)
         shape = (1, actions.shape[1], -1)
-        return Simulated(futures.unflatten(0, shape), poses.to(states).unflatten(0, shape))
+        return Simulated(futures.unflatten(0, shape), poses.unflatten(0, shape))
 
     def _look(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         return self._environment.render(), self._environment.tool_pose()

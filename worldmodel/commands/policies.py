@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -88,12 +89,12 @@ class Calibrated(Protocol):
 class Hindsight(Protocol):
     """A world model that learned from recordings, in hindsight, what leads to which goals."""
 
-    def goal_energy(self, goal_latents: Tensor) -> Energy:
-        """The learned cost-to-go to goal latents ``[B, N, D]``."""
+    def goal_energy(self, goal_latents: Tensor, with_arm: bool = False) -> Energy:
+        """The learned cost-to-go to goal latents ``[B, N, D]``, the arm's place included or not."""
         ...
 
-    def prior(self, goal_latents: Tensor) -> Proposal:
-        """The policy prior towards goal latents ``[B, N, D]``."""
+    def prior(self, goal_latents: Tensor, with_arm: bool = False) -> Proposal:
+        """The policy prior towards the same."""
         ...
 
 
@@ -165,12 +166,13 @@ def task_objective(
     if goal_energy is None:
         goal_energy = LatentDistance
         if hindsight is not None and task.energy == "value":
-            goal_energy = hindsight.goal_energy
+            goal_energy = partial(hindsight.goal_energy, with_arm=task.goal_arm)
 
     def objective(goal_latents: Tensor) -> Objective:
         energy = TotalEnergy(goal_energy(goal_latents), world_energy, task.goal_weight)
-        proposal = hindsight.prior(goal_latents) if hindsight is not None and task.prior else None
-        return Objective(energy, proposal)
+        if hindsight is None or not task.prior:
+            return Objective(energy)
+        return Objective(energy, hindsight.prior(goal_latents, task.goal_arm))
 
     return objective
 

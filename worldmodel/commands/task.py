@@ -20,6 +20,7 @@ class TaskConfig:
         budget_steps: Control steps in which to act.
         hold_steps: Steps at rest after them, before success is judged.
         energy: E_goal: ``latent`` distance, or the hindsight ``value``.
+        goal_arm: Whether the arm's place in the goal image counts for value and prior.
         goal_weight: λ of E_world + λ·E_goal.
         world_energy: Whether E_world counts, if the checkpoint has one.
         prior: Whether the policy prior proposes candidates.
@@ -34,6 +35,7 @@ class TaskConfig:
     budget_steps: int = 40
     hold_steps: int = 3
     energy: str = "latent"
+    goal_arm: bool = False
     goal_weight: float = 1.0
     world_energy: bool = True
     prior: bool = False

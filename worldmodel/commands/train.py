@@ -12,8 +12,9 @@ from omegaconf import MISSING
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.latents import latent_cache
 from worldmodel.data.windows import episode_split
-from worldmodel.dynamics.compact import CompactTraining, planning_latents, train_compact
+from worldmodel.dynamics.compact import CompactTraining, train_compact
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.tokens import TokenTraining, open_loop_tokens, train_tokens
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder

@@ -8,7 +8,7 @@ arm follows from proprioception; a value and a policy prior say how far it is to
 usually leads there. All of it is trained from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,
-Z = C + F planning latent, A action, M ensemble members, R rows.
+Z = C + F planning latent, G = Z + 1 goal, A action, M ensemble members, R rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CompactConfig:
     token_width: int = 128
     action_width: int = 7
     state_width: int = 7
-    code_width: int = 8
+    code_width: int = 12
     stride: int = 2
     members: int = 3
     width: int = 384
@@ -147,7 +147,7 @@ class CompactPredictor(nn.Module):
         features = self.state_features.width
         self.head = PlanningHead(config, features)
         self.dynamics = Dynamics(config, features)
-        pair = 2 * config.code_width + features
+        pair = 2 * (config.code_width + features) + 1
         self.value_net = mlp(pair, config.head_width, 3, 1)
         self.prior_net = mlp(pair, config.head_width, 3, config.stride * config.action_width)
         steps = 16  # imagined steps for which disagreement is calibrated
@@ -164,10 +164,25 @@ class CompactPredictor(nn.Module):
         """Scene codes ``[..., C]``, the first part of planning latents ``[..., Z]``."""
         return latents[..., : self.config.code_width]
 
-    def value(self, codes: Tensor, features: Tensor, goal_codes: Tensor) -> Tensor:
-        """Minus the discounted imagined steps to the goal, ``[...]``."""
-        return self.value_net(torch.cat([codes, features, goal_codes], -1)).squeeze(-1)
+    def arm(self, latents: Tensor) -> Tensor:
+        """Arm features ``[..., F]``, the rest of planning latents ``[..., Z]``."""
+        return latents[..., self.config.code_width :]
 
-    def prior(self, codes: Tensor, features: Tensor, goal_codes: Tensor) -> Tensor:
+    def goals(self, latents: Tensor, with_arm: Tensor | bool) -> Tensor:
+        """What value and prior are told of goals, ``[..., G]``.
+
+        Args:
+            latents: Planning latents of the goals, ``[..., Z]``.
+            with_arm: Whether the arm's place counts, or only the scene; may be ``[...]``.
+        """
+        counts = torch.as_tensor(with_arm, device=latents.device).to(latents)
+        counts = counts.expand(latents.shape[:-1])[..., None]
+        return torch.cat([self.codes(latents), counts * self.arm(latents), counts], -1)
+
+    def value(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
+        """Minus the discounted imagined steps to the goals ``[..., G]``, ``[...]``."""
+        return self.value_net(torch.cat([codes, features, goals], -1)).squeeze(-1)
+
+    def prior(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
         """The next ``stride`` actions ``[..., stride * A]``, scaled."""
-        return self.prior_net(torch.cat([codes, features, goal_codes], -1))
+        return self.prior_net(torch.cat([codes, features, goals], -1))

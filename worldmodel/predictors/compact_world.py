@@ -100,29 +100,34 @@ class CompactWorld(nn.Module):
         codes = self.predictor.codes(latents[..., 0, :])
         return torch.cat([codes, self.predictor.state_features(states)], -1).unsqueeze(-2)
 
-    def goal_energy(self, goal_latents: Tensor) -> ValueEnergy:
-        """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``."""
-        return ValueEnergy(self.predictor, self.predictor.codes(goal_latents[:, 0]))
+    def goal_energy(self, goal_latents: Tensor, with_arm: bool = False) -> ValueEnergy:
+        """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``.
 
-    def prior(self, goal_latents: Tensor) -> CompactPrior:
-        """The policy prior towards goals whose latents are ``[B, 1, Z]``."""
-        return CompactPrior(self.predictor, self.predictor.codes(goal_latents[:, 0]))
+        Args:
+            goal_latents: Of the goal images.
+            with_arm: Whether the arm's place in them counts, or only the scene.
+        """
+        return ValueEnergy(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
+
+    def prior(self, goal_latents: Tensor, with_arm: bool = False) -> CompactPrior:
+        """The policy prior towards the same goals."""
+        return CompactPrior(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
 
 
 class ValueEnergy:
     """``-V`` of the imagined latents, later ones weighing more: ``sum_k k (-V_k) / sum_k k``."""
 
-    def __init__(self, model: CompactPredictor, goal_codes: Tensor) -> None:
-        self._model, self._goals = model, goal_codes
+    def __init__(self, model: CompactPredictor, goals: Tensor) -> None:
+        self._model, self._goals = model, goals
 
     def __call__(self, trajectory: _Trajectory) -> Tensor:
         """Energies ``[B, S]``, in imagined steps to the goal."""
         model = self._model
-        codes = model.codes(trajectory.latents[..., 0, :])
-        features = model.state_features(trajectory.states)
-        goals = self._goals[:, None, None].expand_as(codes)
-        steps = torch.arange(1, codes.shape[2] + 1, device=codes.device, dtype=codes.dtype)
-        return -(model.value(codes, features, goals) * (steps / steps.sum())).sum(-1)
+        latents = trajectory.latents[..., 0, :]
+        goals = self._goals[:, None, None].expand(*latents.shape[:-1], -1)
+        steps = torch.arange(1, latents.shape[2] + 1, device=latents.device, dtype=latents.dtype)
+        value = model.value(model.codes(latents), model.arm(latents), goals)
+        return -(value * (steps / steps.sum())).sum(-1)
 
 
 class CompactPrior:
@@ -131,8 +136,8 @@ class CompactPrior:
     The first proposal is the prior's own; the others are perturbed by ``noise`` in scaled actions.
     """
 
-    def __init__(self, model: CompactPredictor, goal_codes: Tensor, noise: float = 0.4) -> None:
-        self._model, self._goals, self._noise = model, goal_codes, noise
+    def __init__(self, model: CompactPredictor, goals: Tensor, noise: float = 0.4) -> None:
+        self._model, self._goals, self._noise = model, goals, noise
 
     def __call__(
         self,

@@ -62,7 +62,8 @@ class StateFeatures(nn.Module):
         self.highest.copy_(states.amax(0))
         raw = self._unwrapped(states)
         self.mean.copy_(raw.mean(0))
-        self.std.copy_(raw.std(0).clamp(min=1e-2))
+        # What hardly moves (0.05 m or rad) is held still: its noise must not be blown up.
+        self.std.copy_(raw.std(0).clamp(min=5e-2))
 
     def forward(self, states: Tensor) -> Tensor:
         """Features ``[..., F]`` of states ``[..., P]``."""

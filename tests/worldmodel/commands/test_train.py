@@ -23,10 +23,10 @@ from worldmodel.weights.world import load_world
 
 SIZE, LENGTH, EPISODES = 24, 14, 6
 COMPACT = [
-    "predictor.training.code_steps=2",
-    "predictor.training.arm_steps=2",
-    "predictor.training.dynamics_steps=2",
-    "predictor.training.value_steps=2",
+    "predictor.training.code.steps=2",
+    "predictor.training.arm.steps=2",
+    "predictor.training.dynamics.steps=2",
+    "predictor.training.value.steps=2",
     "predictor.model.width=16",
     "predictor.model.head_width=16",
 ]

@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldmodel.dynamics.compact import CompactTraining, planning_latents, train_compact
+from worldmodel.dynamics.arm import ArmTraining
+from worldmodel.dynamics.code import CodeTraining
+from worldmodel.dynamics.compact import CompactTraining, train_compact
+from worldmodel.dynamics.ensemble import EnsembleTraining
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.validation import calibrate, open_loop
+from worldmodel.dynamics.value import ValueTraining
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.training_log import TrainingLog
@@ -28,13 +33,10 @@ SIZES = CompactConfig(
     head_width=32,
 )
 SHORT = CompactTraining(
-    dynamics_steps=250,
-    code_steps=400,
-    arm_steps=100,
-    value_steps=900,
-    dynamics_batch=64,
-    code_batch=128,
-    value_batch=128,
+    code=CodeTraining(steps=400, batch=128),
+    arm=ArmTraining(steps=100),
+    dynamics=EnsembleTraining(steps=250, batch=64),
+    value=ValueTraining(steps=900, batch=128),
 )
 
 
@@ -47,6 +49,10 @@ def _trained(data: Recordings, folder: Path, config: CompactTraining = SHORT) ->
 
 def _codes(model: CompactPredictor, data: Recordings) -> torch.Tensor:
     return model.codes(planning_latents(model, data.latents))
+
+
+def _goals(model: CompactPredictor, data: Recordings) -> torch.Tensor:
+    return model.goals(planning_latents(model, data.latents), with_arm=False)
 
 
 @pytest.fixture(scope="module")
@@ -66,26 +72,26 @@ def test_imagined_futures_beat_copying_the_last_frame(
 def test_value_falls_with_the_distance_to_the_goal(
     model: CompactPredictor, data: Recordings
 ) -> None:
-    codes = _codes(model, data)
+    codes, goals = _codes(model, data), _goals(model, data)
     features = model.state_features(data.states)
     assert data.objects is not None
     places = data.objects[:, 0]
     goal = int(places.argmax())
-    value = model.value(codes, features, codes[goal].expand_as(codes))
+    value = model.value(codes, features, goals[goal].expand(len(codes), -1))
     distance = (places - places[goal]).abs()
     near, far = value[distance < 0.2].mean(), value[distance > 1.0].mean()
     assert near > far + 1.0
 
 
 def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
-    codes = _codes(model, data)
+    codes, goals = _codes(model, data), _goals(model, data)
     features = model.state_features(data.states)
     assert data.objects is not None
     places = data.objects[:, 0]
     middle = places.abs() < 0.2
     for goal, sign in ((int(places.argmax()), 1), (int(places.argmin()), -1)):
-        codes_to = codes[goal].expand_as(codes)[middle]
-        actions = model.prior(codes[middle], features[middle], codes_to)
+        there = goals[goal].expand(int(middle.sum()), -1)
+        actions = model.prior(codes[middle], features[middle], there)
         assert float((sign * actions[:, 0]).detach().mean()) > 0.3
 
 
@@ -118,7 +124,12 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    brief = replace(SHORT, code_steps=3, arm_steps=4, dynamics_steps=5, value_steps=6)
+    brief = CompactTraining(
+        code=CodeTraining(steps=3),
+        arm=ArmTraining(steps=4),
+        dynamics=EnsembleTraining(steps=5),
+        value=ValueTraining(steps=6),
+    )
     whole = _trained(data, tmp_path / "whole", brief)
     reference = torch.get_rng_state()
     with monkeypatch.context() as patch:

@@ -137,9 +137,10 @@ def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
 
     one, other = energy(_Path()).unbind(1)
     model = world.predictor
-    zero = model.state_features(torch.zeros(B, 7))
-    codes = model.codes(torch.stack([near, far]))
-    values = [model.value(c.expand(B, -1), zero, energy._goals) for c in codes]
+    values = [
+        model.value(model.codes(z).expand(B, -1), model.arm(z).expand(B, -1), energy._goals)
+        for z in (near, far)
+    ]
     torch.testing.assert_close(one, -(values[0] + 2 * values[1]) / 3)
     torch.testing.assert_close(other, -(values[1] + 2 * values[0]) / 3)
 
@@ -150,3 +151,18 @@ def test_the_arms_part_of_a_latent_is_what_proprioception_says(
     imagined = world.rollout(*context, _actions())
     features = world.predictor.state_features(imagined.states)
     torch.testing.assert_close(imagined.latents[..., 0, C:], features)
+
+
+def test_a_goal_tells_of_the_arm_only_where_it_counts(world: CompactWorld) -> None:
+    goal = torch.randn(B, 1, Z)
+    moved = torch.cat([goal[..., :C], goal[..., C:] + 1.0], -1)
+    trajectory = _Still(torch.randn(B, S, 1, 1, Z))
+    scene, scene_moved = (world.goal_energy(g)(trajectory) for g in (goal, moved))
+    torch.testing.assert_close(scene, scene_moved)
+    whole, whole_moved = (world.goal_energy(g, with_arm=True)(trajectory) for g in (goal, moved))
+    assert not torch.allclose(whole, whole_moved)
+
+
+class _Still:
+    def __init__(self, latents: torch.Tensor) -> None:
+        self.latents, self.states = latents, latents

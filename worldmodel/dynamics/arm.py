@@ -1,0 +1,52 @@
+"""Reading the arm's features off the image, equally well wherever the arm has been."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldmodel.dynamics.stage import Workbench
+
+__all__ = ["ArmTraining", "train_arm"]
+
+
+@dataclass(frozen=True)
+class ArmTraining:
+    """Settings.
+
+    Attributes:
+        steps: Iterations.
+        batch: Frames per iteration.
+        learning_rate: At its highest.
+    """
+
+    steps: int = 5000
+    batch: int = 256
+    learning_rate: float = 1e-3
+
+
+def train_arm(bench: Workbench, config: ArmTraining) -> None:
+    """Train the planning head's arm features."""
+    arm, data = bench.model.head.arm, bench.data
+    rows = data.rows(data.train)
+
+    def losses() -> dict[str, Tensor]:
+        here = _spread(bench, rows, config.batch)
+        return {"arm": F.smooth_l1_loss(arm(data.latents[here].float()), bench.features[here])}
+
+    bench.optimise("arm", arm.parameters(), config.steps, config.learning_rate, losses)
+
+
+def _spread(bench: Workbench, rows: Tensor, batch: int, tries: int = 32) -> Tensor:
+    """Rows whose states cover the range of positions evenly, however rare some are.
+
+    Each is the nearest of a few random ones to a point drawn from the range.
+    """
+    places = bench.features[:, :3]
+    low, high = places[rows].amin(0), places[rows].amax(0)
+    candidates = bench.draw(rows, batch * tries).view(batch, tries)
+    points = low + (high - low) * bench.uniform(batch, 1, len(low))
+    nearest = (places[candidates] - points).norm(dim=-1).argmin(1, keepdim=True)
+    return candidates.gather(1, nearest)[:, 0]

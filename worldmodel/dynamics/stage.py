@@ -1,0 +1,136 @@
+"""What the stages of training a compact predictor share: rows to draw, and the optimiser's loop.
+
+Shapes: see ``worldmodel.predictors.compact``; E episodes and F frames of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from math import cos, pi
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.training_log import TrainingLog
+
+__all__ = ["Workbench", "planning_latents"]
+
+
+@torch.no_grad()
+def planning_latents(model: CompactPredictor, tokens: Tensor, batch: int = 2048) -> Tensor:
+    """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``."""
+    parts = [model.encode(tokens[i : i + batch].float()) for i in range(0, len(tokens), batch)]
+    return torch.cat(parts)
+
+
+class Workbench:
+    """A model, the data it learns from, and the stream of random numbers of one run.
+
+    Args:
+        model: Trained in place; its scalings are fitted.
+        data: Cached latents.
+        generator: Of everything drawn.
+        log: Where losses go.
+        done: Iterations of earlier stages.
+    """
+
+    def __init__(
+        self,
+        model: CompactPredictor,
+        data: Recordings,
+        generator: torch.Generator,
+        log: TrainingLog,
+        done: int = 0,
+    ) -> None:
+        self.model, self.data, self.generator = model, data, generator
+        self._log, self._done = log, done
+        with torch.no_grad():
+            self.features = model.state_features(data.states)
+            self._actions = model.scale_actions(data.actions)
+
+    @property
+    def stride(self) -> int:
+        """Control steps per imagined step."""
+        return self.model.config.stride
+
+    @cached_property
+    def latents(self) -> Tensor:
+        """Planning latents ``[F, Z]``, for the stages after those that train the planning head."""
+        return planning_latents(self.model, self.data.latents)
+
+    @property
+    def codes(self) -> Tensor:
+        """Scene codes ``[F, C]``, likewise."""
+        return self.model.codes(self.latents)
+
+    @cached_property
+    def near(self) -> Tensor:
+        """The distance of codes below which two frames show the same scene.
+
+        Twice what codes of neighbouring frames, between which objects hardly ever move, differ.
+        """
+        rows = self.data.rows(self.data.train, self.stride + 1)
+        return 2 * (self.codes[rows] - self.codes[rows + self.stride]).norm(dim=-1).median()
+
+    def actions(self, frames: Tensor, steps: int | None = None) -> Tensor:
+        """The scaled actions of ``steps`` control steps from each frame on, ``[..., steps * A]``.
+
+        ``steps`` is the stride if it is not given.
+        """
+        offsets = torch.arange(self.stride if steps is None else steps)
+        return self._actions[frames[..., None] + offsets].flatten(-2)
+
+    def windows(self, rows: Tensor, batch: int, steps: int) -> Tensor:
+        """Rows ``[batch, steps + 1]`` of random windows, ``stride`` apart."""
+        return self.draw(rows, batch)[:, None] + self.stride * torch.arange(steps + 1)
+
+    def draw(self, rows: Tensor, batch: int) -> Tensor:
+        """Some of the rows, ``[batch]``."""
+        return rows[self.integers(0, len(rows), batch)]
+
+    def integers(self, low: int, high: int, count: int) -> Tensor:
+        """Random integers in ``[low, high)``."""
+        return torch.randint(low, high, (count,), generator=self.generator)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Random numbers in [0, 1)."""
+        return torch.rand(shape, generator=self.generator)
+
+    def normal(self, shape: torch.Size) -> Tensor:
+        """Standard normal numbers."""
+        return torch.randn(shape, generator=self.generator)
+
+    def optimise(
+        self,
+        stage: str,
+        parameters: Iterable[nn.Parameter],
+        steps: int,
+        learning_rate: float,
+        losses: Callable[[], dict[str, Tensor]],
+    ) -> None:
+        """Minimise the sum of the losses: AdamW with warm-up, cosine decay and clipped gradients.
+
+        With no steps nothing happens, and the part stays as it was.
+        """
+        if steps == 0:
+            return
+        parameters = list(parameters)
+        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, (step + 1) / 100) * 0.5 * (1 + cos(pi * step / steps))
+        )
+        for step in range(1, steps + 1):
+            terms = losses()
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(terms.values())).sum().backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            self._done += 1
+            self._log.advance()
+            if step % 100 == 0 or step == steps:
+                figures = {f"{stage}/{name}": float(term.detach()) for name, term in terms.items()}
+                self._log.write(self._done, figures)
