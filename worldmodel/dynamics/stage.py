@@ -99,6 +99,11 @@ class Workbench:
         """Random numbers in [0, 1)."""
         return torch.rand(shape, generator=self.generator)
 
+    def ahead(self, rate: float, count: int) -> Tensor:
+        """Frames to hindsight goals: geometric, at least 1, ``rate`` the chance to stop at each."""
+        uniform = self.uniform(count).clamp(min=1e-9)
+        return 1 + (uniform.log() / torch.tensor(1 - rate).log()).long()
+
     def normal(self, shape: torch.Size) -> Tensor:
         """Standard normal numbers."""
         return torch.randn(shape, generator=self.generator)

@@ -93,8 +93,6 @@ def _goals(
     bench: Workbench, config: ValueTraining, here: Tensor, last: Tensor, everywhere: Tensor
 ) -> Tensor:
     """Hindsight goals: mostly a later frame of the same episode, else any frame."""
-    rate = torch.tensor(1 - config.goal_rate)
-    ahead = 1 + (bench.uniform(len(here)).clamp(min=1e-9).log() / rate.log()).long()
-    later = torch.minimum(here + ahead, last[here])
+    later = torch.minimum(here + bench.ahead(config.goal_rate, len(here)), last[here])
     anywhere = bench.draw(everywhere, len(here))
     return torch.where(bench.uniform(len(here)) < config.random_goals, anywhere, later)

@@ -45,7 +45,7 @@ class CompactConfig:
     token_width: int = 128
     action_width: int = 7
     state_width: int = 7
-    code_width: int = 12
+    code_width: int = 16
     stride: int = 2
     members: int = 3
     width: int = 384
