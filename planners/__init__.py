@@ -9,18 +9,20 @@
 
 from planners.agent import Agent, Objective, PlanRecord
 from planners.cem import CEM, CEMConfig, CEMState
-from planners.energies import Disagreement, LatentDistance, TotalEnergy
+from planners.energies import CalibratedDoubt, LatentDistance, MeanEnergy, TotalEnergy
 from planners.problem import Plan, Planner, Problem
-from planners.protocols import Energy, Proposal, Trajectory, World
+from planners.protocols import Doubt, Energy, Proposal, Trajectory, World
 
 __all__ = [
     "CEM",
     "Agent",
     "CEMConfig",
     "CEMState",
-    "Disagreement",
+    "CalibratedDoubt",
+    "Doubt",
     "Energy",
     "LatentDistance",
+    "MeanEnergy",
     "Objective",
     "Plan",
     "PlanRecord",

@@ -1,7 +1,8 @@
 """Energies of imagined trajectories: small callables that add up to ``E_world + λ·E_goal``.
 
 - ``LatentDistance``: goal energy, distance to goal latents, or along a sequence of sub-goals.
-- ``Disagreement``: world energy, ensemble disagreement beyond what held-out data showed.
+- ``CalibratedDoubt``: world energy, a model's doubt beyond what held-out data showed.
+- ``MeanEnergy``: several energies of one unit, as one.
 - ``TotalEnergy``: their sum, and what each contributed.
 
 A learned cost-to-go is one more ``planners.protocols.Energy``; it lives with the model.
@@ -10,16 +11,16 @@ Shapes: see ``planners.protocols``; G is the number of goals.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from planners.protocols import Energy, Trajectory
+from planners.protocols import Doubt, Energy, Trajectory
 
-__all__ = ["Disagreement", "LatentDistance", "TotalEnergy"]
+__all__ = ["CalibratedDoubt", "LatentDistance", "MeanEnergy", "TotalEnergy"]
 
 
 def _l1(imagined: Tensor, goal: Tensor) -> Tensor:
@@ -93,38 +94,36 @@ class LatentDistance:
         return (distance if visited is None else distance + visited).amin(-1)
 
 
-class Disagreement:
-    """Ensemble disagreement on a scale set by held-out data: 0 up to q90, 1 at q99, then linear.
+class CalibratedDoubt:
+    """A doubt on a scale set by held-out data: 0 up to q90, 1 at q99, then linear.
 
-    Being zero where the members agree as well as on known data, it does not pull plans towards the
-    familiar; being in units of the known spread, its weight carries over from model to model.
+    Being zero where the model errs as little as on known data, it does not pull plans towards the
+    familiar; being in units of the known spread, its weight carries over from model to model, and
+    from one doubt to another.
 
     Args:
-        q90: 90 % quantile of held-out disagreement; a number, or one per imagined step ``[K]``,
-            since disagreement grows along a rollout.
+        doubt: Of the model that imagines.
+        q90: 90 % quantile of the doubt on held-out data; a number, or one per imagined step
+            ``[K]``, since doubts grow along a rollout.
         q99: 99 % quantile, likewise.
     """
 
-    def __init__(self, q90: float | Tensor, q99: float | Tensor) -> None:
+    def __init__(self, doubt: Doubt, q90: float | Tensor, q99: float | Tensor) -> None:
         spread = q99 - q90
         if not bool(torch.as_tensor(spread > 0).all()):
             raise ValueError(
                 f"Expected q99 above q90, got q90={q90}, q99={q99}; calibrate on more held-out data"
             )
+        self._doubt = doubt
         self._q90 = q90
         self._spread = spread
 
     def __call__(self, trajectory: Trajectory) -> Tensor:
         """Energies ``[B, S]``: the mean over imagined steps."""
-        disagreement = trajectory.disagreement
-        if disagreement is None:
-            raise ValueError(
-                "Expected a trajectory with disagreement, got one from a single member; "
-                "train two members or more, or plan without the world energy"
-            )
-        steps = disagreement.shape[-1]
+        doubt = self._doubt(trajectory)
+        steps = doubt.shape[-1]
         q90 = _first(self._q90, steps)
-        return F.relu((disagreement - q90) / _first(self._spread, steps)).mean(-1)
+        return F.relu((doubt - q90) / _first(self._spread, steps)).mean(-1)
 
 
 def _first(quantiles: float | Tensor, steps: int) -> float | Tensor:
@@ -137,6 +136,23 @@ def _first(quantiles: float | Tensor, steps: int) -> float | Tensor:
             "shorten the horizon or calibrate longer rollouts"
         )
     return quantiles[:steps]
+
+
+class MeanEnergy:
+    """The mean of energies that share a unit, which it keeps.
+
+    Args:
+        energies: One or more.
+    """
+
+    def __init__(self, energies: Sequence[Energy]) -> None:
+        if not energies:
+            raise ValueError("Expected one energy or more, got none")
+        self._energies = energies
+
+    def __call__(self, trajectory: Trajectory) -> Tensor:
+        """Energies ``[B, S]``."""
+        return torch.stack([energy(trajectory) for energy in self._energies]).mean(0)
 
 
 class TotalEnergy:

@@ -25,7 +25,10 @@ __all__ = ["PlainCEM", "imagine_afresh"]
 class _Imagined:
     latents: Tensor
     states: Tensor
-    disagreement: Tensor | None
+    actions: Tensor
+    start_latents: Tensor
+    start_states: Tensor
+    members: Tensor | None
 
 
 class PlainCEM:
@@ -103,20 +106,21 @@ def imagine_afresh(problem: Problem, candidates: Tensor) -> Trajectory:
     latents = problem.latents.repeat_interleave(samples, 0)
     states = problem.states.repeat_interleave(samples, 0)
     context = latents.shape[1]
-    disagreements: list[Tensor] = []
+    members: list[Tensor] = []
     for start in range(0, horizon, stride):
         actions = candidates[:, :, start : start + stride].flatten(0, 1)[:, None]
         step = problem.world.rollout(latents, states, actions)
         latents = torch.cat([latents, step.latents[:, 0]], 1)
         states = torch.cat([states, step.states[:, 0]], 1)
-        if step.disagreement is not None:
-            disagreements.append(step.disagreement[:, 0])
+        if step.members is not None:
+            members.append(step.members[:, :, 0])
 
-    def per_candidate(rows: Tensor) -> Tensor:
-        return rows.view(batch, samples, *rows.shape[1:])
-
+    shape = (batch, samples)
     return _Imagined(
-        per_candidate(latents[:, context:]),
-        per_candidate(states[:, context:]),
-        per_candidate(torch.cat(disagreements, 1)) if disagreements else None,
+        latents[:, context:].unflatten(0, shape),
+        states[:, context:].unflatten(0, shape),
+        candidates,
+        problem.latents[:, -1],
+        problem.states[:, -1],
+        torch.cat(members, 2).unflatten(1, shape) if members else None,
     )

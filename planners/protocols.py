@@ -2,7 +2,7 @@
 
 Shapes: B episodes planned at once, S candidate samples, H horizon in control steps, K imagined
 steps (``K = H // stride``), T context frames, N tokens per frame, D latent width, A action width,
-P proprioceptive width.
+P proprioceptive width, M ensemble members.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Energy", "Proposal", "Trajectory", "World"]
+__all__ = ["Doubt", "Energy", "Proposal", "Trajectory", "World"]
 
 
 class Trajectory(Protocol):
@@ -29,8 +29,26 @@ class Trajectory(Protocol):
         ...
 
     @property
-    def disagreement(self) -> Tensor | None:
-        """Ensemble disagreement per imagined step, ``[B, S, K]``, or None with a single member."""
+    def actions(self) -> Tensor:
+        """What was imagined to be done, ``[B, S, H, A]`` in physical units."""
+        ...
+
+    @property
+    def start_latents(self) -> Tensor:
+        """Latents of the last context frame, ``[B, N, D]``."""
+        ...
+
+    @property
+    def start_states(self) -> Tensor:
+        """The state that goes with it, ``[B, P]`` in physical units."""
+        ...
+
+    @property
+    def members(self) -> Tensor | None:
+        """What each member of an ensemble imagines, ``[M, B, S, K, ...]``; None with a single one.
+
+        Parts of the latents that all members share may be left out.
+        """
         ...
 
 
@@ -63,6 +81,14 @@ class Energy(Protocol):
 
     def __call__(self, trajectory: Trajectory) -> Tensor:
         """Energies ``[B, S]`` of a trajectory."""
+        ...
+
+
+class Doubt(Protocol):
+    """How far the model is out of its depth, on a scale of its own; higher is worse."""
+
+    def __call__(self, trajectory: Trajectory, /) -> Tensor:
+        """One number per imagined step, ``[B, S, K]``."""
         ...
 
 

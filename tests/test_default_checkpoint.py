@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from worldmodel import cli
+from worldmodel.predictors.doubts import TERMS
 from worldmodel.weights.world import checkpoint_folder, load_compact_world
 
 
@@ -24,9 +25,9 @@ def test_its_imagination_beats_copying_the_last_frame() -> None:
 
 
 def test_its_doubts_are_calibrated() -> None:
-    q90, q99 = load_compact_world().disagreement_quantiles or (None, None)
-    assert q90 is not None
-    assert bool((q99 > q90).all())
+    doubts = load_compact_world().doubts
+    assert set(doubts) == set(TERMS)
+    assert all(bool((known.q99 > known.q90).all()) for known in doubts.values())
 
 
 def test_it_plans_a_reach_and_a_push(tmp_path: Path) -> None:

@@ -28,9 +28,12 @@ TINY = {
     "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5",
     "train": "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
-    "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 holdout=0.5",
+    "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
+    "predictor.training.doubts.steps=2 holdout=0.5",
     "plan": f"episodes=1 videos=1 task.budget_steps=3 task.hold_steps=1 {PLANNER}",
     "landscape": f"points=5 {PLANNER}",
+    "acceptance": "episodes=2 candidates=2 resamples=3 task.budget_steps=3 task.hold_steps=1 "
+    f"{PLANNER}",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }
@@ -40,6 +43,7 @@ WRITES = {
     "train": "model.safetensors",
     "plan": "report.json",
     "landscape": "landscape.png",
+    "acceptance": "acceptance.json",
     "bench": "latency.json",
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["UserError"]
+import difflib
+from collections.abc import Sequence
+
+__all__ = ["UserError", "nearest"]
 
 
 class UserError(ValueError):
@@ -10,3 +13,13 @@ class UserError(ValueError):
 
     The command line prints the message and exits with 1; a traceback appears only with ``--debug``.
     """
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """What to say of an unknown name: the valid one that is nearest, or all of them.
+
+    >>> nearest("pull", ["push", "pullover"])
+    "did you mean 'pullover'?"
+    """
+    matches = difflib.get_close_matches(name, valid, n=1)
+    return f"did you mean '{matches[0]}'?" if matches else f"expected one of {', '.join(valid)}"

@@ -17,7 +17,10 @@ from planners import CEM, CEMConfig, LatentDistance, Problem, TotalEnergy
 class Imagined:
     latents: Tensor
     states: Tensor
-    disagreement: Tensor | None = None
+    actions: Tensor | None = None
+    start_latents: Tensor | None = None
+    start_states: Tensor | None = None
+    members: Tensor | None = None
 
 
 class PointWorld:
@@ -36,7 +39,7 @@ class PointWorld:
         self.candidates.append(actions.clone())
         path = latents[:, None, -1:, 0] + actions.cumsum(2)
         path = path[:, :, self.stride - 1 :: self.stride]
-        return Imagined(path[..., None, :], path)
+        return Imagined(path[..., None, :], path, actions, latents[:, -1], states[:, -1])
 
 
 def bounds(width: int = 3, limit: float = 0.05) -> tuple[Tensor, Tensor]:

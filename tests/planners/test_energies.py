@@ -5,16 +5,16 @@ import itertools
 import pytest
 import torch
 
-from planners import Disagreement, LatentDistance, TotalEnergy
+from planners import CalibratedDoubt, LatentDistance, MeanEnergy, TotalEnergy
 
 
 @pytest.fixture
 def along(point):
     """A trajectory through given points: one token of width 1, one episode, one candidate."""
 
-    def build(*positions, disagreement=None):
+    def build(*positions):
         latents = torch.tensor(positions, dtype=torch.float32).reshape(1, 1, -1, 1, 1)
-        return point.Imagined(latents, latents[..., 0], disagreement)
+        return point.Imagined(latents, latents[..., 0])
 
     return build
 
@@ -81,45 +81,48 @@ def test_one_subgoal_is_the_goal(along):
         assert torch.equal(one(trajectory), plain(trajectory))
 
 
-def test_disagreement_is_zero_up_to_q90_and_one_at_q99(along):
-    energy = Disagreement(q90=0.2, q99=0.6)
+def height(trajectory):
+    """A doubt: how high the only latent is."""
+    return trajectory.latents[..., 0, 0]
+
+
+def test_a_doubt_costs_nothing_up_to_q90_and_one_at_q99(along):
+    energy = CalibratedDoubt(height, q90=0.2, q99=0.6)
     for value, expected in ((0.0, 0.0), (0.2, 0.0), (0.4, 0.5), (0.6, 1.0), (1.0, 2.0)):
-        at = along(0, 0, disagreement=torch.full((1, 1, 2), value))
-        torch.testing.assert_close(energy(at), torch.tensor([[expected]]))
+        torch.testing.assert_close(energy(along(value, value)), torch.tensor([[expected]]))
 
 
 def test_familiar_steps_do_not_make_up_for_strange_ones(along):
-    mixed = along(0, 0, disagreement=torch.tensor([[[0.0, 0.6]]]))
-    torch.testing.assert_close(Disagreement(0.2, 0.6)(mixed), torch.tensor([[0.5]]))
+    energy = CalibratedDoubt(height, 0.2, 0.6)(along(0.0, 0.6))
+    torch.testing.assert_close(energy, torch.tensor([[0.5]]))
 
 
-def test_disagreement_can_be_calibrated_per_step(along):
-    energy = Disagreement(torch.tensor([0.1, 0.2, 9.0]), torch.tensor([0.2, 0.6, 10.0]))
-    at = along(0, 0, disagreement=torch.tensor([[[0.1, 0.6]]]))
-    torch.testing.assert_close(energy(at), torch.tensor([[0.5]]))
+def test_a_doubt_can_be_calibrated_per_step(along):
+    q90, q99 = torch.tensor([0.1, 0.2, 9.0]), torch.tensor([0.2, 0.6, 10.0])
+    energy = CalibratedDoubt(height, q90, q99)
+    torch.testing.assert_close(energy(along(0.1, 0.6)), torch.tensor([[0.5]]))
     with pytest.raises(ValueError, match="4 imagined steps, got 3"):
-        energy(along(0, 0, 0, 0, disagreement=torch.zeros(1, 1, 4)))
-
-
-def test_a_single_member_has_no_disagreement(along):
-    with pytest.raises(ValueError, match="train two members"):
-        Disagreement(0.1, 0.2)(along(0))
+        energy(along(0, 0, 0, 0))
 
 
 def test_degenerate_calibration_is_refused():
     with pytest.raises(ValueError, match="q99 above q90"):
-        Disagreement(0.2, 0.2)
+        CalibratedDoubt(height, 0.2, 0.2)
+
+
+def test_the_mean_of_energies_keeps_their_unit(along):
+    terms = [CalibratedDoubt(height, 0.2, 0.6), CalibratedDoubt(height, 0.2, 0.4)]
+    torch.testing.assert_close(MeanEnergy(terms)(along(0.6)), torch.tensor([[1.5]]))
+    with pytest.raises(ValueError, match="one energy or more"):
+        MeanEnergy([])
 
 
 def test_total_adds_up_and_shows_its_terms(along):
-    trajectory = along(3, disagreement=torch.tensor([[[0.6]]]))
-    goal_energy, world = LatentDistance(goal(1)[:, 0]), Disagreement(0.2, 0.6)
+    trajectory = along(3)
+    goal_energy, world = LatentDistance(goal(1)[:, 0]), CalibratedDoubt(height, 1.0, 3.0)
     total, terms = TotalEnergy(goal_energy, world, goal_weight=4.0)(trajectory)
     torch.testing.assert_close(total, torch.tensor([[1.0 + 4.0 * 2.0]]))
-    assert {name: term.item() for name, term in terms.items()} == {
-        "goal": 2.0,
-        "world": pytest.approx(1.0),
-    }
+    assert {name: term.item() for name, term in terms.items()} == {"goal": 2.0, "world": 1.0}
     total, terms = TotalEnergy(goal_energy)(trajectory)
     assert (total.item(), set(terms)) == (2.0, {"goal"})
 

@@ -49,15 +49,18 @@ def test_the_whole_context_runs_again_for_every_candidate_and_step(point):
     assert contexts == [(10, 1, 10, 1, 1), (10, 2, 10, 1, 1), (10, 3, 10, 1, 1)]
 
 
-def test_disagreement_is_kept_per_step(point):
-    class Doubting(point.World):
+def test_what_doubts_read_is_kept(point):
+    class Ensemble(point.World):
         def rollout(self, latents, states, actions):
             imagined = super().rollout(latents, states, actions)
-            return replace(imagined, disagreement=imagined.states[..., 0])
+            return replace(imagined, members=torch.stack([imagined.states, -imagined.states]))
 
-    problem = point.problem(torch.zeros(2, 3), Doubting())
-    afresh = imagine_afresh(problem, torch.randn(2, 5, 3, 3))
-    assert torch.equal(afresh.disagreement, afresh.states[..., 0])
+    problem, candidates = point.problem(torch.zeros(2, 3), Ensemble()), torch.randn(2, 5, 3, 3)
+    afresh = imagine_afresh(problem, candidates)
+    assert torch.equal(afresh.members, torch.stack([afresh.states, -afresh.states]))
+    assert torch.equal(afresh.actions, candidates)
+    assert torch.equal(afresh.start_latents, problem.latents[:, -1])
+    assert torch.equal(afresh.start_states, problem.states[:, -1])
 
 
 def test_a_deadline_is_refused(point):

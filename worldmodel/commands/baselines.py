@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -36,10 +35,9 @@ from worldmodel.commands.policies import (
     ToGoalPose,
     planning_agent,
     prior_agent,
-    usual_disagreement,
 )
 from worldmodel.commands.task import TaskConfig
-from worldmodel.errors import UserError
+from worldmodel.errors import UserError, nearest
 
 __all__ = ["BASELINES", "SIMULATED", "NotApplicableError", "OnSimulator", "Setting", "chosen"]
 
@@ -98,9 +96,9 @@ def _no_prior(setting: Setting) -> Policy:
 
 
 def _no_world_energy(setting: Setting) -> Policy:
-    if not setting.task.world_energy or usual_disagreement(setting.world) is None:
+    if not setting.task.world_energy:
         raise NotApplicableError("the planner has no world energy here")
-    return setting.agent(replace(setting.task, world_energy=False))
+    return setting.agent(replace(setting.task, world_energy=()))
 
 
 def _latent_distance(setting: Setting) -> Policy:
@@ -174,7 +172,5 @@ def chosen(names: Sequence[str]) -> list[str]:
     known = [*BASELINES, *SIMULATED]
     for name in names:
         if name not in (*known, "all"):
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(known)}"
-            raise UserError(f"unknown baseline '{name}'; {hint}")
+            raise UserError(f"unknown baseline '{name}'; {nearest(name, known)}")
     return known if "all" in names else list(dict.fromkeys(names))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from planners import Disagreement, LatentDistance, Objective, TotalEnergy, World
+from planners import CalibratedDoubt, LatentDistance, Objective, TotalEnergy, World
 from planners.latency import Workload
 from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.predictors.compact_world import CompactWorld, Imagined
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.pose import difference
 from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.token_world import TokenWorld
@@ -69,8 +70,8 @@ def compact_subject(world: CompactWorld) -> Subject:
 
     One frame of context is all that it uses, so there is nothing that the baseline could run again.
     """
-    quantiles = world.disagreement_quantiles
-    doubt = None if quantiles is None else Disagreement(*quantiles)
+    known = world.doubts.get("disagreement")
+    doubt = None if known is None else CalibratedDoubt(*known)
 
     def objective(goal_latents: Tensor) -> Objective:
         energy = TotalEnergy(world.goal_energy(goal_latents), doubt)
@@ -130,4 +131,6 @@ class UncachedTokenWorld:
         path = imagined_states(states[:, -1:], actions, self._model.state_features)
         taken = torch.cat([difference(states[:, :-1], states[:, 1:]), actions.squeeze(1)], 1)
         following = self._model(latents, taken, states)[:, -1:]
-        return Imagined(following.unsqueeze(1), path[:, :, 1:], None)
+        return Imagined(
+            following.unsqueeze(1), path[:, :, 1:], actions, latents[:, -1], states[:, -1]
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
@@ -22,7 +21,7 @@ from omegaconf.errors import (
 )
 
 from worldmodel.commands.registry import COMMANDS, SCHEMAS
-from worldmodel.errors import UserError
+from worldmodel.errors import UserError, nearest
 
 __all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
 
@@ -99,7 +98,7 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
         return UserError(f"expected key=value, got '{error.override}'")
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return UserError(f"unknown {group} '{option}'{_nearest(option, options(group))}")
+        return UserError(f"unknown {group} '{option}'; {nearest(option, options(group))}")
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _unknown_key(str(cause.full_key), command)
@@ -117,12 +116,7 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
 def _unknown_key(key: str, command: str) -> UserError:
     with initialize_config_module("configs", version_base="1.3"):
         valid = list(_keys(compose(command)))
-    return UserError(f"unknown key '{key}'{_nearest(key, valid)}")
-
-
-def _nearest(name: str, valid: Sequence[str]) -> str:
-    matches = difflib.get_close_matches(name, valid, n=1)
-    return f"; did you mean '{matches[0]}'?" if matches else f"; expected one of {', '.join(valid)}"
+    return UserError(f"unknown key '{key}'; {nearest(key, valid)}")
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -43,7 +43,7 @@ def true_dynamics(
     environment: TabletopEnv, world: CameraWorld, task: TaskConfig, planner: CEMConfig
 ) -> Policy:
     """The planner, for one episode, with its simulator as the dynamics; E_world is off."""
-    objective = task_objective(world, replace(task, world_energy=False))
+    objective = task_objective(world, replace(task, world_energy=()))
     return search_agent(RenderedWorld(environment, world), objective, task, planner)
 
 
@@ -79,7 +79,13 @@ class RenderedWorld:
         if isinstance(self._world, Grounded):
             futures = self._world.grounded(futures, poses)
         shape = (1, actions.shape[1], -1)
-        return Simulated(futures.unflatten(0, shape), poses.unflatten(0, shape))
+        return Simulated(
+            futures.unflatten(0, shape),
+            poses.unflatten(0, shape),
+            actions,
+            latents[:, -1],
+            states[:, -1],
+        )
 
     def _look(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         return self._environment.render(), self._environment.tool_pose()

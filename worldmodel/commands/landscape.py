@@ -21,9 +21,10 @@ from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
 from envs.reach import ReachEnv
-from planners import CEM, Problem, Trajectory, World
+from planners import CEM, Problem
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
 from worldmodel.commands.policies import task_objective
+from worldmodel.commands.recorder import Recorder
 from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
 from worldmodel.weights.world import load_world
@@ -69,22 +70,6 @@ class _Scene:
     way: NDArray[np.float64]  # [2, 2], m: from where to where, as seen from the gripper
 
 
-class _Recorder:
-    """The world, and the candidates it was last asked about."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.stride = world.stride
-        self.actions = torch.empty(0)
-
-    def encode(self, frames: Tensor) -> Tensor:
-        return self._world.encode(frames)
-
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
-        self.actions = actions
-        return self._world.rollout(latents, states, actions)
-
-
 @torch.inference_mode()
 def run(cfg: LandscapeConfig) -> None:
     """Plan once, evaluate the grid of held actions, draw both.
@@ -94,7 +79,7 @@ def run(cfg: LandscapeConfig) -> None:
     """
     torch.set_num_threads(1)
     camera = load_world(cfg.checkpoint)
-    world = _Recorder(camera)
+    world = Recorder(camera)
     with environments(cfg.task.name, 1, camera.image_size) as (env,):
         scene = _scene(env, cfg.seed, staged=bool(cfg.task.stage_steps))
     start, goal = (torch.from_numpy(image)[None, None] for image in (scene.image, scene.goal))
@@ -105,7 +90,7 @@ def run(cfg: LandscapeConfig) -> None:
     high = torch.from_numpy(ACTION_HIGH)
     cem, generator = CEM(cfg.planner, -high, high), torch.Generator().manual_seed(cfg.seed)
     plan, _ = cem.plan(problem, cem.init(batch=1), generator=generator)
-    tried = world.actions[0, :, :, :2].mean(1).numpy()
+    tried = world.populations[-1][0, :, :, :2].mean(1).numpy()
 
     axis = torch.linspace(-1, 1, cfg.points) * high[0]
     held = held_actions(axis, cfg.planner.horizon)

@@ -68,7 +68,8 @@ class SimulatorWorld:
         look = self._environment.task_cost
         costs = torch.tensor(true_futures(self._environment, actions, self.stride, look))
         held = states[:, None].expand(-1, samples, horizon, -1)
-        return Simulated(costs.view(1, samples, horizon, 1, 1), held)
+        costs = costs.view(1, samples, horizon, 1, 1)
+        return Simulated(costs, held, actions, latents[:, -1], states[:, -1])
 
 
 def cost_to_come(costs: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Shapes: B episodes, A action width, P proprioceptive width, H horizon, K goal im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -17,10 +17,11 @@ from envs import ACTION_HIGH, TabletopEnv
 from planners import (
     CEM,
     Agent,
+    CalibratedDoubt,
     CEMConfig,
-    Disagreement,
     Energy,
     LatentDistance,
+    MeanEnergy,
     Objective,
     Plan,
     PlanRecord,
@@ -31,10 +32,11 @@ from planners import (
 )
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
+from worldmodel.predictors.imagination import KnownDoubt
 
 __all__ = [
-    "Calibrated",
     "CameraWorld",
+    "Doubting",
     "Grounded",
     "Hindsight",
     "Policy",
@@ -45,7 +47,7 @@ __all__ = [
     "prior_agent",
     "search_agent",
     "task_objective",
-    "usual_disagreement",
+    "world_energy",
 ]
 
 
@@ -76,12 +78,12 @@ class CameraWorld(World, Protocol):
 
 
 @runtime_checkable
-class Calibrated(Protocol):
-    """A world model that knows what disagreement is usual."""
+class Doubting(Protocol):
+    """A world model that doubts itself, and knows which doubts are usual."""
 
     @property
-    def disagreement_quantiles(self) -> tuple[Tensor, Tensor] | None:
-        """Held-out 90 % and 99 % quantiles per imagined step; None with a single member."""
+    def doubts(self) -> Mapping[str, KnownDoubt]:
+        """Doubts, with their quantiles on held-out data, by name."""
         ...
 
 
@@ -136,9 +138,20 @@ def prior_agent(
     return Agent(world, prior, objective, stage_steps=task.stage_steps, device=device)
 
 
-def usual_disagreement(world: CameraWorld) -> tuple[Tensor, Tensor] | None:
-    """The quantiles that E_world is calibrated with, if the world has any."""
-    return world.disagreement_quantiles if isinstance(world, Calibrated) else None
+def world_energy(world: CameraWorld, terms: Sequence[str]) -> Energy | None:
+    """E_world, the mean of calibrated doubts; None without terms. No other doubt is computed.
+
+    Raises:
+        UserError: The world does not have one of the terms.
+    """
+    known = world.doubts if isinstance(world, Doubting) else {}
+    if missing := [name for name in terms if name not in known]:
+        raise UserError(
+            f"Expected a checkpoint with the world energy {', '.join(missing)}, got one with "
+            f"{', '.join(known) or 'none'}; plan with 'task.world_energy=[{','.join(known)}]'"
+        )
+    energies = [CalibratedDoubt(*known[name]) for name in terms]
+    return MeanEnergy(energies) if energies else None
 
 
 def task_objective(
@@ -152,24 +165,22 @@ def task_objective(
         goal_energy: From goal latents to E_goal; None for the one that the task names.
 
     Raises:
-        UserError: The task asks for a value or a prior that the world does not have.
+        UserError: The task asks for a value, a prior or a doubt that the world does not have.
     """
-    quantiles = usual_disagreement(world) if task.world_energy else None
-    world_energy = None if quantiles is None else Disagreement(*quantiles)
     hindsight = world if isinstance(world, Hindsight) else None
     if hindsight is None and (task.prior or task.energy == "value"):
         raise UserError(
             "Expected a checkpoint with a value and a policy prior, got one without; "
             "plan with task.energy=latent task.prior=false"
         )
-
+    doubt = world_energy(world, task.world_energy)
     if goal_energy is None:
         goal_energy = LatentDistance
         if hindsight is not None and task.energy == "value":
             goal_energy = partial(hindsight.goal_energy, with_arm=task.goal_arm)
 
     def objective(goal_latents: Tensor) -> Objective:
-        energy = TotalEnergy(goal_energy(goal_latents), world_energy, task.goal_weight)
+        energy = TotalEnergy(goal_energy(goal_latents), doubt, task.goal_weight)
         if hindsight is None or not task.prior:
             return Objective(energy)
         return Objective(energy, hindsight.prior(goal_latents, task.goal_arm))

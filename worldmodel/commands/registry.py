@@ -38,6 +38,9 @@ COMMANDS = {
     "landscape": Command(
         "draw the energies that a planner searches", "LandscapeConfig", ("task", "planner")
     ),
+    "acceptance": Command(
+        "judge doubts by the true errors of plans", "AcceptanceConfig", ("task", "planner")
+    ),
     "bench": Command("measure plan latency", "BenchConfig", ("planner",)),
 }
 

@@ -24,7 +24,10 @@ class Simulated:
 
     latents: Tensor
     states: Tensor
-    disagreement: None = None
+    actions: Tensor
+    start_latents: Tensor
+    start_states: Tensor
+    members: None = None
 
 
 def of_one_episode(values: Tensor) -> Tensor:

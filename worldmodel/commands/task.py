@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from worldmodel.errors import UserError, nearest
+from worldmodel.predictors.doubts import TERMS
+
 __all__ = ["TaskConfig"]
 
 ENERGIES = ("latent", "value")
@@ -22,7 +25,7 @@ class TaskConfig:
         energy: E_goal: ``latent`` distance, or the hindsight ``value``.
         goal_arm: Whether the arm's place in the goal image counts for value and prior.
         goal_weight: λ of E_world + λ·E_goal.
-        world_energy: Whether E_world counts, if the checkpoint has one.
+        world_energy: Terms whose mean is E_world (`worldmodel.predictors.doubts`); () for none.
         prior: Whether the policy prior proposes candidates.
         horizon: Control steps that planners look ahead.
         search_std: Spread of the planner's first candidates, as a share of half the action range.
@@ -37,7 +40,7 @@ class TaskConfig:
     energy: str = "latent"
     goal_arm: bool = False
     goal_weight: float = 1.0
-    world_energy: bool = True
+    world_energy: tuple[str, ...] = ("disagreement",)
     prior: bool = False
     horizon: int = 8
     search_std: float = 0.35
@@ -48,6 +51,9 @@ class TaskConfig:
     def __post_init__(self) -> None:
         if self.energy not in ENERGIES:
             raise ValueError(f"Expected task.energy latent or value, got '{self.energy}'")
+        for name in self.world_energy:
+            if name not in TERMS:
+                raise UserError(f"unknown task.world_energy '{name}'; {nearest(name, TERMS)}")
         if self.budget_steps < 1 or self.hold_steps < 0:
             raise ValueError(
                 "Expected task.budget_steps of at least 1 and task.hold_steps of at least 0, got "

@@ -166,9 +166,9 @@ def train_compact_world(
 ) -> dict[str, Any]:
     """Train, calibrate, validate and save to the state's folder; returns what was recorded."""
     train_compact(model, data, training, state)
-    codes = model.codes(planning_latents(model, data.latents))
-    calibrate(model, data, codes)
-    validation = open_loop(model, data, codes)
+    latents = planning_latents(model, data.latents)
+    calibrate(model, data, latents)
+    validation = open_loop(model, data, latents)
     record = {"training": asdict(training), "validation": asdict(validation)}
     save_world(state.folder, CompactWorld(encoder, model), record)
     return record

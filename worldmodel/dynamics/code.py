@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
-from worldmodel.predictors.compact import mlp
+from worldmodel.nn.mlp import mlp
 
 __all__ = ["CodeTraining", "token_targets", "train_code"]
 

@@ -46,6 +46,20 @@ class Recordings:
         """
         return torch.from_numpy(window_starts(self, episodes, length))
 
+    def question(self, latents: Tensor, frames: Tensor, stride: int) -> tuple[Tensor, ...]:
+        """What a world is asked to imagine along windows: context and the actions taken since.
+
+        Args:
+            latents: Planning latents of all rows, ``[F, Z]``.
+            frames: Rows of windows ``[R, K + 1]``, ``stride`` apart.
+            stride: Control steps per imagined step.
+
+        Returns:
+            Latents ``[R, 1, 1, Z]``, states ``[R, 1, P]``, actions ``[R, 1, K * stride, A]``.
+        """
+        taken = self.actions[frames[:, :-1, None] + torch.arange(stride)].flatten(1, 2)
+        return latents[frames[:, :1], None], self.states[frames[:, :1]], taken[:, None]
+
     def first_rows(self) -> Tensor:
         """For every row, the first row of its episode, ``[F]``."""
         return torch.from_numpy(np.repeat(self.starts, self.lengths))

@@ -1,4 +1,4 @@
-"""Offline validation of predictors on held-out episodes, and calibration of its doubts."""
+"""Offline validation of predictors on held-out episodes, and calibration of their doubts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor
 from worldmodel.dynamics.probe import fit_probe
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.doubts import STEPS
+from worldmodel.predictors.imagination import Imagined, imagine, known_doubts
 
 __all__ = ["OpenLoop", "calibrate", "compare", "open_loop"]
 
@@ -39,50 +41,53 @@ class OpenLoop:
     object_true_cm: tuple[float, ...]
 
 
-@torch.inference_mode()
-def _futures(
-    model: CompactPredictor, data: Recordings, codes: Tensor, steps: int, windows: int
-) -> tuple[Tensor, Tensor]:
-    """Imagined codes ``[M, R, K, C]`` along held-out windows, and their rows ``[R, K + 1]``."""
+def _windows(model: CompactPredictor, data: Recordings, steps: int, windows: int) -> Tensor:
+    """Rows ``[R, K + 1]`` of held-out windows, the same ones every time."""
     stride = model.config.stride
     firsts = data.rows(data.held_out, steps * stride + 1)
     firsts = firsts[torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))]
-    frames = firsts[:windows, None] + stride * torch.arange(steps + 1)
-    features = model.state_features(data.states[frames])
-    taken = data.actions[frames[:, :-1, None] + torch.arange(stride)]
-    chunks = model.scale_actions(taken).flatten(-2)
-    following = codes[frames[:, 0]].expand(model.config.members, -1, -1)
-    imagined: list[Tensor] = []
-    for k in range(steps):
-        following = model.dynamics(following, features[:, k], chunks[:, k])
-        imagined.append(following)
-    return torch.stack(imagined, 2), frames
+    return firsts[:windows, None] + stride * torch.arange(steps + 1)
+
+
+def _futures(
+    model: CompactPredictor, data: Recordings, latents: Tensor, frames: Tensor
+) -> Imagined:
+    """What is imagined along windows: as many episodes, of one candidate each."""
+    return imagine(model, *data.question(latents, frames, model.config.stride))
 
 
 @torch.inference_mode()
 def calibrate(
-    model: CompactPredictor, data: Recordings, codes: Tensor, windows: int = 4000
+    model: CompactPredictor, data: Recordings, latents: Tensor, windows: int = 4000
 ) -> None:
-    """Store the 90 % and 99 % quantiles of held-out disagreement per imagined step in the model.
+    """Store the 90 % and 99 % quantiles of all doubts on held-out episodes in the model.
 
     Steps beyond the longest held-out window keep the last one's.
+
+    Args:
+        model: Whose doubts.
+        data: Where the held-out episodes are.
+        latents: Planning latents of all rows, ``[F, Z]``.
+        windows: How many to take.
     """
     longest = int(data.lengths[data.held_out].max()) - 1
-    steps = min(len(model.disagreement_q90), longest // model.config.stride)
-    futures, _ = _futures(model, data, codes, steps, windows)
-    disagreement = (futures - futures.mean(0)).square().mean((0, -1))
-    for buffer, quantile in ((model.disagreement_q90, 0.9), (model.disagreement_q99, 0.99)):
-        buffer[:steps] = disagreement.quantile(quantile, dim=0)
-        buffer[steps:] = buffer[steps - 1]
+    steps = min(STEPS, longest // model.config.stride)
+    futures = _futures(model, data, latents, _windows(model, data, steps, windows))
+    for known in known_doubts(model).values():
+        doubt = known.doubt(futures).squeeze(1)
+        for buffer, quantile in ((known.q90, 0.9), (known.q99, 0.99)):
+            buffer[:steps] = doubt.quantile(quantile, dim=0)
+            buffer[steps:] = buffer[steps - 1]
 
 
 @torch.inference_mode()
 def open_loop(
-    model: CompactPredictor, data: Recordings, codes: Tensor, steps: int = 4, windows: int = 4000
+    model: CompactPredictor, data: Recordings, latents: Tensor, steps: int = 4, windows: int = 4000
 ) -> OpenLoop:
-    """Validate on held-out episodes; scene codes ``[F, C]`` of all frames are given."""
-    futures, frames = _futures(model, data, codes, steps, windows)
-    return compare(futures.mean(0).unsqueeze(2), frames, data, codes.unsqueeze(1))
+    """Validate on held-out episodes; planning latents ``[F, Z]`` of all rows are given."""
+    frames = _windows(model, data, steps, windows)
+    imagined = model.codes(_futures(model, data, latents, frames).latents.squeeze(1))
+    return compare(imagined, frames, data, model.codes(latents).unsqueeze(1))
 
 
 @torch.inference_mode()

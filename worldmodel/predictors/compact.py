@@ -5,7 +5,8 @@ frame are reduced to one *planning latent* of two parts: a *scene code*, which h
 own state does not explain (the objects), and the *arm features* as the image shows them. An
 ensemble of small residual networks imagines the code ``stride`` control steps at a time, while the
 arm follows from proprioception; a value and a policy prior say how far it is to a goal and what
-usually leads there. All of it is trained from undirected data, without rewards.
+usually leads there, and several doubts where the imagination errs. All of it is trained
+from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,
 Z = C + F planning latent, G = Z + 1 goal, A action, M ensemble members, R rows.
@@ -19,9 +20,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from worldmodel.nn.mlp import mlp
+from worldmodel.predictors.doubts import Doubts
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
-__all__ = ["CompactConfig", "CompactPredictor", "Dynamics", "PlanningHead", "mlp"]
+__all__ = ["CompactConfig", "CompactPredictor", "Dynamics", "PlanningHead"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class CompactConfig:
         members: M, of the dynamics ensemble.
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
-        head_width: Of the hidden layers of the planning head, the value and the prior.
+        head_width: Of the hidden layers of the planning head, the value, the prior and the doubts.
+        leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
     """
 
     tokens: int = 64
@@ -51,15 +55,7 @@ class CompactConfig:
     width: int = 384
     depth: int = 3
     head_width: int = 256
-
-
-def mlp(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
-    """``depth`` hidden layers of layer norm and GELU, and a linear output."""
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+    leap: int = 4
 
 
 class PlanningHead(nn.Module):
@@ -150,11 +146,13 @@ class CompactPredictor(nn.Module):
         pair = 2 * (config.code_width + features) + 1
         self.value_net = mlp(pair, config.head_width, 3, 1)
         self.prior_net = mlp(pair, config.head_width, 3, config.stride * config.action_width)
-        steps = 16  # imagined steps for which disagreement is calibrated
-        self.disagreement_q90: Tensor
-        self.disagreement_q99: Tensor
-        self.register_buffer("disagreement_q90", torch.zeros(steps))
-        self.register_buffer("disagreement_q99", torch.ones(steps))
+        self.doubts = Doubts(
+            config.code_width,
+            features,
+            config.stride * config.action_width,
+            config.leap,
+            config.head_width,
+        )
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``."""
@@ -167,6 +165,11 @@ class CompactPredictor(nn.Module):
     def arm(self, latents: Tensor) -> Tensor:
         """Arm features ``[..., F]``, the rest of planning latents ``[..., Z]``."""
         return latents[..., self.config.code_width :]
+
+    def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
+        """Latents ``[..., 1, Z]`` with the arm's part told by states ``[..., P]``."""
+        codes = self.codes(latents[..., 0, :])
+        return torch.cat([codes, self.state_features(states)], -1).unsqueeze(-2)
 
     def goals(self, latents: Tensor, with_arm: Tensor | bool) -> Tensor:
         """What value and prior are told of goals, ``[..., G]``.

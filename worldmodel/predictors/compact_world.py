@@ -6,24 +6,18 @@ N = 1 token per frame.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.imagination import Imagined, KnownDoubt, imagine, known_doubts
 from worldmodel.predictors.scaling import imagined_states
 
-__all__ = ["CompactPrior", "CompactWorld", "Imagined", "ValueEnergy"]
-
-
-class Imagined(NamedTuple):
-    """Imagined futures; see ``planners.protocols.Trajectory``."""
-
-    latents: Tensor
-    states: Tensor
-    disagreement: Tensor | None
+__all__ = ["CompactPrior", "CompactWorld", "ValueEnergy"]
 
 
 class _Trajectory(Protocol):
@@ -57,48 +51,24 @@ class CompactWorld(nn.Module):
         return self.predictor.config.action_width
 
     @property
-    def disagreement_quantiles(self) -> tuple[Tensor, Tensor] | None:
-        """Held-out 90 % and 99 % quantiles of disagreement per imagined step; None without any."""
-        if self.predictor.config.members == 1:
-            return None
-        return self.predictor.disagreement_q90, self.predictor.disagreement_q99
+    def doubts(self) -> Mapping[str, KnownDoubt]:
+        """What the model says of its own reliability, term by term, and what is usual of it."""
+        return known_doubts(self.predictor)
 
     def encode(self, frames: Tensor) -> Tensor:
         """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.predictor.encode(self.encoder.encode(frames)).unsqueeze(2)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
-        """Imagine; only the last context frame is used. See ``planners.protocols.World``.
-
-        Imagined scene codes are the mean over members, the disagreement their variance; the arm's
-        part of the latents follows from the states, to which the actions are applied.
-        """
-        model, stride = self.predictor, self.stride
-        batch, samples, horizon, width = actions.shape
-        members, steps = model.config.members, horizon // stride
-        path = imagined_states(states[:, -1, None], actions, model.state_features)
-        features = model.state_features(path[:, :, ::stride]).flatten(0, 1)
-        chunks = model.scale_actions(actions).view(batch * samples, steps, stride * width)
-        codes = model.codes(latents[:, -1]).expand(-1, samples, -1)
-        codes = codes.flatten(0, 1).expand(members, -1, -1)
-        imagined: list[Tensor] = []
-        for k in range(steps):
-            codes = model.dynamics(codes, features[:, k], chunks[:, k])
-            imagined.append(codes)
-        futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
-        mean = futures.mean(0)
-        disagreement = (futures - mean).square().mean((0, -1)) if members > 1 else None
-        arm = features[:, 1:].unflatten(0, (batch, samples))
-        planning = torch.cat([mean, arm], -1).unsqueeze(3)
-        return Imagined(planning, path[:, :, stride::stride], disagreement)
+        """Imagine; see `worldmodel.predictors.imagination.imagine`."""
+        return imagine(self.predictor, latents, states, actions)
 
     def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
         """Latents ``[..., 1, Z]`` of images, with the arm's part told by states ``[..., P]``.
 
         In this form ``rollout`` imagines them.
         """
-        codes = self.predictor.codes(latents[..., 0, :])
-        return torch.cat([codes, self.predictor.state_features(states)], -1).unsqueeze(-2)
+        return self.predictor.grounded(latents, states)
 
     def goal_energy(self, goal_latents: Tensor, with_arm: bool = False) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``.

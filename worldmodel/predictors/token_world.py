@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.predictors.compact_world import Imagined
+from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.pose import difference
 from worldmodel.predictors.scaling import POSE_WIDTH, imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
@@ -21,7 +21,7 @@ class TokenWorld(nn.Module):
     """A frozen encoder and a token predictor; fulfils ``planners.protocols.World``.
 
     Keys and values of the context are computed once per episode and shared by its candidates; those
-    of imagined frames once per candidate. A single member, so it has no disagreement to report.
+    of imagined frames once per candidate. A single member, so it has no doubts to report.
     """
 
     def __init__(self, encoder: FrozenEncoder, predictor: TokenPredictor) -> None:
@@ -70,7 +70,7 @@ class TokenWorld(nn.Module):
             hidden = model.advance(hidden, flat_actions[:, h], flat_path[:, h], past + h, caches)
             imagined.append(hidden)
         futures = torch.stack(imagined, 1).unflatten(0, actions.shape[:2])
-        return Imagined(futures, path[:, :, 1:], None)
+        return Imagined(futures, path[:, :, 1:], actions, latents[:, -1], states[:, -1])
 
 
 def _taken(states: Tensor, action_width: int) -> Tensor:

@@ -24,7 +24,7 @@ def setting(tiny_world):
     ("name", "changes"),
     [
         ("no_prior", {"prior": False}),
-        ("no_world_energy", {"world_energy": False}),
+        ("no_world_energy", {"world_energy": ()}),
         ("latent_distance", {"energy": "latent"}),
         ("latent_distance_alone", {"energy": "latent", "prior": False}),
     ],
@@ -51,7 +51,7 @@ def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, monkeypat
     ("name", "task", "reason"),
     [
         ("no_prior", replace(TASK, prior=False), "no prior"),
-        ("no_world_energy", replace(TASK, world_energy=False), "no world energy"),
+        ("no_world_energy", replace(TASK, world_energy=()), "no world energy"),
         ("latent_distance", replace(TASK, energy="latent"), "itself"),
         ("random_encoder", TASK, "random_encoder_checkpoint="),
     ],

@@ -23,6 +23,7 @@ from worldmodel.dynamics import probe
 TASK = TaskConfig(name="push", energy="value", prior=True)
 PLANNER = CEMConfig(samples=6, iterations=2, horizon=4, elites=3, proposals=2)
 STRIDE = 2
+SEEN = torch.zeros(1, 1, 1, 3), torch.zeros(1, 1, 7)
 
 
 @pytest.fixture
@@ -70,24 +71,24 @@ class ExactWorld:
         look = lambda: np.concatenate([self.env.tool_pose(), self.env.object_position()])  # noqa: E731
         seen = torch.from_numpy(np.stack(true_futures(self.env, actions, STRIDE, look)))
         tool, thing = seen.view(1, actions.shape[1], -1, 10).split([7, 3], -1)
-        return Simulated(thing.unsqueeze(-2), tool)
+        return Simulated(thing.unsqueeze(-2), tool, actions, latents, states)
 
 
 def test_rendered_futures_are_what_the_camera_shows_when_the_actions_are_carried_out(
     env, tiny_world
 ):
     actions, before = pushes(), env.snapshot()
-    imagined = RenderedWorld(env, tiny_world).rollout(None, torch.zeros(1, 1, 7), actions)
+    imagined = RenderedWorld(env, tiny_world).rollout(*SEEN, actions)
     np.testing.assert_array_equal(env.snapshot().physics, before.physics)
     np.testing.assert_array_equal(env.snapshot().command, before.command)
     poses, things, images = zip(*carried_out(env, actions), strict=True)
     assert np.ptp(np.stack(things), axis=0).max() > 0.03
     one_by_one = [tiny_world.encode(torch.from_numpy(image)[None, None]) for image in images]
     seen = torch.cat(one_by_one).view_as(imagined.latents)
-    torch.testing.assert_close(imagined.latents, seen)
-    assert seen.std((0, 1, 2)).max() > 0
     truth = torch.from_numpy(np.stack(poses)).float().view_as(imagined.states)
     torch.testing.assert_close(imagined.states, truth)
+    torch.testing.assert_close(imagined.latents, tiny_world.grounded(seen, truth))
+    assert seen.std((0, 1, 2)).max() > 0
 
 
 def test_all_frames_of_a_population_are_encoded_at_once(env, tiny_world, monkeypatch):
@@ -95,7 +96,7 @@ def test_all_frames_of_a_population_are_encoded_at_once(env, tiny_world, monkeyp
     monkeypatch.setattr(
         type(tiny_world), "encode", lambda self, x: shapes.append(tuple(x.shape)) or encode(x)
     )
-    RenderedWorld(env, tiny_world).rollout(None, torch.zeros(1, 1, 7), pushes())
+    RenderedWorld(env, tiny_world).rollout(*SEEN, pushes())
     assert shapes == [(1, 4 * 2, 64, 64, 3)]
 
 
@@ -118,8 +119,8 @@ def test_exact_latents_are_ranked_as_the_true_cost_ranks_them(env):
 def test_several_episodes_at_once_are_refused_with_the_reason(env, tiny_world):
     actions = pushes().expand(2, -1, -1, -1)
     with pytest.raises(ValueError, match=r"one episode.*got \[2, 4, 4, 7\].*single environment"):
-        RenderedWorld(env, tiny_world).rollout(None, torch.zeros(2, 1, 7), actions)
-    two = Simulated(torch.zeros(2, 4, 2, 1, 3), torch.zeros(2, 4, 2, 7))
+        RenderedWorld(env, tiny_world).rollout(*SEEN, actions)
+    two = Simulated(torch.zeros(2, 4, 2, 1, 3), torch.zeros(2, 4, 2, 7), actions, *SEEN)
     with pytest.raises(ValueError, match="one episode"):
         StateEnergy(env, read_exactly)(two)
 
@@ -129,7 +130,7 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
-        type(tiny_world), "prior", lambda self, goals: asked.append(1) or prior(self, goals)
+        type(tiny_world), "prior", lambda self, *given: asked.append(1) or prior(self, *given)
     )
     if name == "true_dynamics":
         policy = true_dynamics(env, tiny_world, TASK, PLANNER)
@@ -149,7 +150,7 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
 def test_the_probe_is_the_same_one_every_time_and_judged_on_other_episodes(tiny_world, monkeypatch):
     monkeypatch.setattr(probe, "_STEPS", 20)
     monkeypatch.setattr(crossed, "_LENGTH", 4)
-    fitted, latents = [], torch.randn(5, 1, 18, generator=torch.Generator().manual_seed(0))
+    fitted, latents = [], torch.randn(5, 1, 22, generator=torch.Generator().manual_seed(0))
     fit = crossed.fit_probe
     monkeypatch.setattr(
         crossed, "fit_probe", lambda *given: fitted.append(given[2].tolist()) or fit(*given)

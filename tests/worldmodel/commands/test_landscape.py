@@ -67,7 +67,7 @@ def test_the_way_to_the_true_goal_is_drawn_but_changes_no_plan(drawn, reach, mon
 
 
 def test_there_is_a_panel_per_energy_but_only_one_without_world_energy(drawn, reach):
-    both, _ = drawn("task=reach task.world_energy=true")
+    both, _ = drawn("task=reach task.world_energy=[error]")
     widths = [iio.imread(picture).shape[1] / 110 for picture in (reach[0], both)]  # inches
     assert widths == pytest.approx([2.3 + 4.0, 2.3 + 3 * 4.0], abs=0.01)
 

@@ -16,9 +16,11 @@ from worldmodel.commands.policies import (
     ToGoalPose,
     planning_agent,
     prior_agent,
+    world_energy,
 )
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
+from worldmodel.predictors.doubts import Doubts
 
 PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
 TASK = TaskConfig(name="push", budget_steps=5, energy="value", prior=True)
@@ -35,14 +37,40 @@ def first_plan(agent):
 def test_every_term_of_the_energy_can_be_left_out(tiny_world):
     _, plan = first_plan(planning_agent(tiny_world, TASK, PLANNER))
     assert set(plan.breakdown) == {"goal", "world"}
-    _, plan = first_plan(planning_agent(tiny_world, replace(TASK, world_energy=False), PLANNER))
+    _, plan = first_plan(planning_agent(tiny_world, replace(TASK, world_energy=()), PLANNER))
     assert set(plan.breakdown) == {"goal"}
+
+
+def test_only_the_doubts_that_a_task_names_are_computed(tiny_world, monkeypatch):
+    asked = []
+    for name in ("cycle", "density", "leap", "error"):
+        doubt = getattr(Doubts, name)
+        monkeypatch.setattr(
+            Doubts, name, lambda self, path, n=name, f=doubt: asked.append(n) or f(self, path)
+        )
+    terms = ("density", "disagreement")
+    first_plan(planning_agent(tiny_world, replace(TASK, world_energy=terms), PLANNER))
+    assert asked == ["density"] * PLANNER.iterations
+
+
+def test_the_world_energy_is_the_mean_of_its_terms(tiny_world):
+    latents, actions = torch.randn(1, 1, 1, 22), 0.05 * torch.randn(1, 8, 4, 7)
+    imagined = tiny_world.rollout(latents, torch.zeros(1, 1, 7), actions)
+    one, other = (world_energy(tiny_world, [name])(imagined) for name in ("error", "leap"))
+    both = world_energy(tiny_world, ["error", "leap"])(imagined)
+    assert both.max() > 0
+    torch.testing.assert_close(both, (one + other) / 2)
+
+
+def test_an_unknown_term_is_met_with_the_nearest():
+    with pytest.raises(UserError, match=r"unknown task\.world_energy 'densty'; .*'density'"):
+        TaskConfig(name="push", world_energy=("densty",))
 
 
 def test_the_goal_energy_is_the_one_of_the_task(tiny_world):
     goals = {}
     for energy in ("value", "latent"):
-        task = replace(TASK, energy=energy, world_energy=False, goal_weight=2.0)
+        task = replace(TASK, energy=energy, world_energy=(), goal_weight=2.0)
         _, plan = first_plan(planning_agent(tiny_world, task, PLANNER))
         goals[energy] = float(plan.breakdown["goal"])
         assert float(plan.energy) == pytest.approx(2 * goals[energy])
@@ -53,7 +81,7 @@ def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch)
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
-        type(tiny_world), "prior", lambda self, goals: asked.append(1) or prior(self, goals)
+        type(tiny_world), "prior", lambda self, *given: asked.append(1) or prior(self, *given)
     )
     first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER))
     assert not asked
@@ -73,6 +101,9 @@ def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world
     with pytest.raises(UserError, match=r"task\.energy=latent task\.prior=false"):
         planning_agent(Plain(tiny_world), TASK, PLANNER)
     task = replace(TASK, energy="latent", prior=False)
+    with pytest.raises(UserError, match=r"disagreement.*'task\.world_energy=\[\]'"):
+        planning_agent(Plain(tiny_world), task, PLANNER)
+    task = replace(task, world_energy=())
     _, plan = first_plan(planning_agent(Plain(tiny_world), task, PLANNER))
     assert set(plan.breakdown) == {"goal"}
 

@@ -12,6 +12,7 @@ import torch
 from worldmodel.dynamics.arm import ArmTraining
 from worldmodel.dynamics.code import CodeTraining
 from worldmodel.dynamics.compact import CompactTraining, train_compact
+from worldmodel.dynamics.doubts import DoubtsTraining
 from worldmodel.dynamics.ensemble import EnsembleTraining
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import planning_latents
@@ -19,6 +20,8 @@ from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.dynamics.value import ValueTraining
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.predictors.doubts import TERMS
+from worldmodel.predictors.imagination import known_doubts
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
@@ -37,6 +40,7 @@ SHORT = CompactTraining(
     arm=ArmTraining(steps=100),
     dynamics=EnsembleTraining(steps=250, batch=64),
     value=ValueTraining(steps=900, batch=128),
+    doubts=DoubtsTraining(steps=300, batch=64),
 )
 
 
@@ -47,12 +51,16 @@ def _trained(data: Recordings, folder: Path, config: CompactTraining = SHORT) ->
     return model
 
 
+def _latents(model: CompactPredictor, data: Recordings) -> torch.Tensor:
+    return planning_latents(model, data.latents)
+
+
 def _codes(model: CompactPredictor, data: Recordings) -> torch.Tensor:
-    return model.codes(planning_latents(model, data.latents))
+    return model.codes(_latents(model, data))
 
 
 def _goals(model: CompactPredictor, data: Recordings) -> torch.Tensor:
-    return model.goals(planning_latents(model, data.latents), with_arm=False)
+    return model.goals(_latents(model, data), with_arm=False)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +71,7 @@ def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Compact
 def test_imagined_futures_beat_copying_the_last_frame(
     model: CompactPredictor, data: Recordings
 ) -> None:
-    found = open_loop(model, data, _codes(model, data), windows=200)
+    found = open_loop(model, data, _latents(model, data), windows=200)
     assert found.control_steps == (2, 4, 6, 8)
     for imagined, copied in zip(found.latent_error, found.copy_error, strict=True):
         assert imagined < 0.5 * copied
@@ -98,10 +106,13 @@ def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordi
 def test_calibration_stores_the_held_out_quantiles(
     model: CompactPredictor, data: Recordings
 ) -> None:
-    calibrate(model, data, _codes(model, data), windows=50)
-    assert bool((model.disagreement_q90 > 0).all())
-    assert bool((model.disagreement_q99 > model.disagreement_q90).all())
-    assert model.disagreement_q90[3] > model.disagreement_q90[0]
+    calibrate(model, data, _latents(model, data), windows=50)
+    assert set(known_doubts(model)) == set(TERMS)
+    for name, known in known_doubts(model).items():
+        assert bool((known.q99 > known.q90).all()), name
+    for name in ("disagreement", "error"):
+        known = known_doubts(model)[name]
+        assert 0 < known.q90[0] < known.q90[3]
 
 
 def test_the_same_seed_trains_the_same_model(data: Recordings, tmp_path: Path) -> None:
@@ -120,7 +131,7 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
         assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value"])
+@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value", "doubts"])
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -129,6 +140,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         arm=ArmTraining(steps=4),
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
+        doubts=DoubtsTraining(steps=7),
     )
     whole = _trained(data, tmp_path / "whole", brief)
     reference = torch.get_rng_state()
@@ -140,7 +152,8 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
         resumed = _trained(data, tmp_path / "killed", brief)
-    assert len(steps) == {"code": 18, "arm": 15, "dynamics": 11, "value": 6}[stage]
+    left = {"code": 25, "arm": 22, "dynamics": 18, "value": 13, "doubts": 7}
+    assert len(steps) == left[stage]
     assert not resumed.training
     finished = _trained(data, tmp_path / "killed", brief)
     for name, value in whole.state_dict().items():

@@ -52,8 +52,9 @@ def test_shapes_are_those_of_the_protocol(
     imagined = world.rollout(latents, states, _actions())
     assert imagined.latents.shape == (B, S, H // 2, 1, Z)
     assert imagined.states.shape == (B, S, H // 2, 7)
-    assert imagined.disagreement is not None
-    assert imagined.disagreement.shape == (B, S, H // 2)
+    for name, known in world.doubts.items():
+        assert known.doubt(imagined).shape == (B, S, H // 2), name
+        assert known.q90.shape == known.q99.shape
     assert world.goal_energy(latents[:, 0])(imagined).shape == (B, S)
 
 
@@ -104,11 +105,11 @@ def test_the_mean_and_spread_are_those_of_the_members(
         single.predictor.scale_actions.load_state_dict(world.predictor.scale_actions.state_dict())
         single.predictor.state_features.load_state_dict(world.predictor.state_features.state_dict())
         alone.append(single.rollout(*context, _actions()[:, :, :2]))
-        assert alone[-1].disagreement is None
+        assert "disagreement" not in single.doubts
     members = torch.stack([imagined.latents[..., :C] for imagined in alone])
     torch.testing.assert_close(full.latents[..., :C], members.mean(0))
-    assert full.disagreement is not None
-    torch.testing.assert_close(full.disagreement, members.var(0, correction=0).mean((-1, -2)))
+    found = world.doubts["disagreement"].doubt(full)
+    torch.testing.assert_close(found, members.var(0, correction=0).mean((-1, -2)))
 
 
 def test_the_first_proposal_is_the_prior_itself_and_the_others_are_spread(

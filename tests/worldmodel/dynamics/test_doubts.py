@@ -1,0 +1,145 @@
+"""Trained doubts tell where imagination errs, each in its own way.
+
+The world: two numbers that follow two actions. To the right of 0 they are shaken at random, so no
+model can follow; to the left they are not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path as Folder
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodel.dynamics.doubts import DoubtsTraining, train_doubts
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.stage import Workbench
+from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.predictors.doubts import Path
+from worldmodel.predictors.imagination import imagine, imagined_path, known_doubts
+from worldmodel.training_log import TrainingLog
+
+EPISODES, LENGTH, K = 60, 30, 4
+SIZES = CompactConfig(
+    tokens=1, token_width=2, action_width=2, state_width=1, code_width=2, stride=1, head_width=48
+)
+
+
+class Follows(torch.nn.Module):
+    """Dynamics that know all but the shaking."""
+
+    def forward(
+        self, codes: torch.Tensor, features: torch.Tensor, actions: torch.Tensor
+    ) -> torch.Tensor:
+        return codes + 0.3 * actions
+
+
+@pytest.fixture(scope="module")
+def data() -> Recordings:
+    noise = torch.Generator().manual_seed(0)
+    codes = torch.zeros(EPISODES, LENGTH, 2)
+    actions = torch.randn(EPISODES, LENGTH, 2, generator=noise)
+    codes[:, 0] = 2 * torch.rand(EPISODES, 2, generator=noise) - 1
+    for t in range(LENGTH - 1):
+        here = codes[:, t]
+        actions[:, t] -= 0.5 * here
+        shaking = torch.where(here[:, :1] > 0, 0.5, 0.02)
+        shaken = shaking * torch.randn(EPISODES, 2, generator=noise)
+        codes[:, t + 1] = here + 0.3 * actions[:, t] + shaken
+    return Recordings(
+        codes.flatten(0, 1)[:, None],
+        actions.flatten(0, 1),
+        torch.zeros(EPISODES * LENGTH, 1),
+        np.arange(EPISODES, dtype=np.int64) * LENGTH,
+        np.full(EPISODES, LENGTH, np.int64),
+        np.arange(EPISODES - 6, dtype=np.int64),
+        np.arange(EPISODES - 6, EPISODES, dtype=np.int64),
+    )
+
+
+def _bench(data: Recordings, folder: Folder) -> Workbench:
+    torch.manual_seed(0)
+    model = CompactPredictor(SIZES)
+    model.dynamics = Follows()
+    model.state_features.fit(data.states)
+    log = TrainingLog(folder, "doubts", total=1)
+    bench = Workbench(model, data, torch.Generator().manual_seed(0), log)
+    bench.latents = torch.cat([data.latents[:, 0], bench.features], -1)
+    return bench
+
+
+@pytest.fixture(scope="module")
+def bench(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    bench = _bench(data, tmp_path_factory.mktemp("run"))
+    train_doubts(bench, DoubtsTraining(steps=600, batch=128))
+    return bench
+
+
+@pytest.fixture(scope="module")
+def frames(data: Recordings) -> torch.Tensor:
+    return data.rows(data.held_out, K + 1)[:, None] + torch.arange(K + 1)
+
+
+@pytest.fixture(scope="module")
+def recorded(bench: Workbench, frames: torch.Tensor) -> Path:
+    return Path(bench.codes[frames], bench.features[frames], bench.actions(frames[:, :-1]))
+
+
+def _rise(bench: Workbench, name: str, recorded: Path, changed: Path) -> float:
+    """By how much a doubt rises on average, in its own standard deviations."""
+    with torch.no_grad():
+        usual, now = (bench.model.doubts.learned[name](path) for path in (recorded, changed))
+    return float((now - usual).mean() / usual.std())
+
+
+def test_the_expected_error_is_about_the_true_one(
+    bench: Workbench, data: Recordings, frames: torch.Tensor
+) -> None:
+    with torch.no_grad():
+        rollout = imagine(bench.model, *data.question(bench.latents, frames, 1))
+        expected = known_doubts(bench.model)["error"].doubt(rollout).squeeze(1)
+        path = imagined_path(bench.model, rollout)
+    missed = (path.codes.squeeze(1) - bench.codes[frames])[:, 1:].square().mean(-1)
+    for k in range(K):
+        sure, unsure = (half for half in expected[:, k].argsort().tensor_split(2))
+        assert missed[unsure, k].mean() > 3 * missed[sure, k].mean()
+        assert 0.5 < expected[:, k].mean() / missed[:, k].mean() < 2.0
+
+
+def test_jumps_that_the_data_do_not_show_are_improbable(bench: Workbench, recorded: Path) -> None:
+    codes = recorded.codes.clone()
+    codes[:, 1:] += 2.0 * torch.arange(1, K + 1)[:, None]
+    assert _rise(bench, "density", recorded, recorded._replace(codes=codes)) > 1.0
+
+
+def test_other_actions_than_those_that_led_there_are_found_out(
+    bench: Workbench, recorded: Path
+) -> None:
+    other = recorded._replace(actions=recorded.actions.flip(0))
+    assert _rise(bench, "cycle", recorded, other) > 0.5
+
+
+def test_a_rollout_that_drifts_is_not_where_a_leap_lands(bench: Workbench, recorded: Path) -> None:
+    codes = recorded.codes + torch.linspace(0, 2, K + 1)[:, None]
+    assert _rise(bench, "leap", recorded, recorded._replace(codes=codes)) > 0.5
+
+
+def test_no_steps_leave_the_heads_as_they_were(data: Recordings, tmp_path: Folder) -> None:
+    bench = _bench(data, tmp_path)
+    before = [p.clone() for p in bench.model.doubts.parameters()]
+    train_doubts(bench, DoubtsTraining(steps=0))
+    for old, new in zip(before, bench.model.doubts.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_only_the_heads_are_trained(data: Recordings, tmp_path: Folder) -> None:
+    bench = _bench(data, tmp_path)
+    before = {n: p.clone() for n, p in bench.model.named_parameters()}
+    train_doubts(bench, DoubtsTraining(steps=2))
+    changed = {
+        name.split(".")[0]
+        for name, p in bench.model.named_parameters()
+        if not torch.equal(p, before[name])
+    }
+    assert changed == {"doubts"}

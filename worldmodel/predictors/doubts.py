@@ -1,0 +1,149 @@
+"""What a compact predictor can say of its own reliability: doubts, one number per imagined step.
+
+The distance between a rollout and that same model's prediction is zero by construction, so every
+doubt is a second opinion:
+
+- ``disagreement``: variance of an ensemble's members (Pathak et al., arXiv:1906.04161, §3).
+- ``cycle``: how badly the planned actions are inferred back from the codes that they are imagined
+  to lead to; the inverse dynamics of Pathak et al. (arXiv:1705.05363, §2.2) turned on imagination.
+- ``density``: minus the log-density of an imagined transition under those of the training data.
+- ``leap``: distance to a second predictor that leaps several imagined steps at once.
+- ``error``: the squared error of the imagined code that is to be expected.
+
+The first needs no training. The heads of the next three are trained to doubt recorded transitions
+as little as they can; that of the last learns from rollouts beside what was recorded
+(`worldmodel.dynamics.doubts`).
+
+Shapes: ``...`` any leading axes, K imagined steps, C scene code, F state features, A action,
+M ensemble members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldmodel.nn.mlp import mlp
+
+__all__ = ["STEPS", "TERMS", "Doubts", "Path", "disagreement"]
+
+TERMS = ("disagreement", "cycle", "density", "leap", "error")
+STEPS = 16
+"""Imagined steps for which doubts are calibrated."""
+
+
+class Path(NamedTuple):
+    """A path through the planning latents, recorded or imagined, its start included.
+
+    Attributes:
+        codes: Scene codes, ``[..., K + 1, C]``.
+        features: State features, ``[..., K + 1, F]``.
+        actions: Scaled actions of each step, ``[..., K, stride * A]``.
+    """
+
+    codes: Tensor
+    features: Tensor
+    actions: Tensor
+
+
+def disagreement(members: Tensor) -> Tensor:
+    """Variance of the members' codes ``[M, ..., C]``, a mean over the code, ``[...]``."""
+    return (members - members.mean(0)).square().mean((0, -1))
+
+
+class Doubts(nn.Module):
+    """The heads behind the doubts that are learned, and what doubts are usual.
+
+    Args:
+        code: C.
+        features: F.
+        actions: ``stride * A``.
+        leap: Imagined steps that the second predictor leaps at most.
+        width: Of hidden layers.
+    """
+
+    def __init__(self, code: int, features: int, actions: int, leap: int, width: int) -> None:
+        super().__init__()
+        self.longest = leap
+        here = code + features
+        self.infer = mlp(here + code, width, 2, 2 * actions)
+        self.transit = mlp(here + actions, width, 2, 2 * code)
+        self.jump = mlp(here + leap * (actions + 1), width, 2, code)
+        self.err = mlp(2 * here + actions, width, 2, code)
+        self.q90: Tensor
+        self.q99: Tensor
+        self.register_buffer("q90", torch.zeros(len(TERMS), STEPS))
+        self.register_buffer("q99", torch.ones(len(TERMS), STEPS))
+
+    @property
+    def learned(self) -> dict[str, Callable[[Path], Tensor]]:
+        """Doubts ``[..., K]`` of a path, by name."""
+        return {
+            "cycle": self.cycle,
+            "density": self.density,
+            "leap": self.leap,
+            "error": self.error,
+        }
+
+    def cycle(self, path: Path) -> Tensor:
+        """Minus the log-density of the actions, as inferred from the codes before and after.
+
+        Of the arm's way only the start is told: its end would give the actions away, whatever the
+        codes. What the codes cannot tell of the actions the head knows by the variance it gives.
+        """
+        before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
+        told = torch.cat([before, after, path.features[..., :-1, :]], -1)
+        return _surprise(path.actions, self.infer(told))
+
+    def density(self, path: Path) -> Tensor:
+        """Minus the log-density of each next code, a Gaussian given code, arm and actions."""
+        before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
+        told = torch.cat([before, path.features[..., :-1, :], path.actions], -1)
+        return _surprise(after - before, self.transit(told))
+
+    def leap(self, path: Path) -> Tensor:
+        """Squared distance of each code to where a leap lands, a mean over the code.
+
+        Leaps are as long as the second predictor can make them, or as there are steps before.
+        """
+        steps = path.actions.shape[-2]
+        firsts = [max(0, last - self.longest) for last in range(1, steps + 1)]
+        taken = F.pad(path.actions, (0, 1), value=1.0)  # marks steps apart from padding
+        legs = [self._padded(taken[..., first : k + 1, :]) for k, first in enumerate(firsts)]
+        starts = path.codes[..., firsts, :]
+        told = [starts, path.features[..., firsts, :], torch.stack(legs, -2)]
+        landed = starts + self.jump(torch.cat(told, -1))
+        return (path.codes[..., 1:, :] - landed).square().mean(-1)
+
+    def _padded(self, leg: Tensor) -> Tensor:
+        return F.pad(leg, (0, 0, 0, self.longest - leg.shape[-2])).flatten(-2)
+
+    def error(self, path: Path) -> Tensor:
+        """Expected squared error of imagined codes: the mean of `variance` over the code."""
+        return self.variance(path).mean(-1)
+
+    def variance(self, path: Path) -> Tensor:
+        """Expected squared error of each number of the codes, ``[..., K, C]``.
+
+        It is what all steps so far have added, since the errors of a rollout add up.
+        """
+        before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
+        here, there = path.features[..., :-1, :], path.features[..., 1:, :]
+        told = torch.cat([before, here, after, there, path.actions], -1)
+        return F.softplus(self.err(told)).cumsum(-2)
+
+
+def _surprise(seen: Tensor, gaussian: Tensor) -> Tensor:
+    """Minus the log-density, up to a constant, a mean over numbers: ``[...]`` of ``[..., X]``.
+
+    Args:
+        seen: ``[..., X]``.
+        gaussian: Means and log-variances, ``[..., 2 X]``.
+    """
+    mean, log_variance = gaussian.chunk(2, -1)
+    log_variance = log_variance.clamp(-10.0, 6.0)
+    return 0.5 * (log_variance + (seen - mean).square() * (-log_variance).exp()).mean(-1)

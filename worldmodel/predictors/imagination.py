@@ -1,0 +1,142 @@
+"""Rollouts of the compact predictor, and what it doubts of them.
+
+Shapes: B episodes, S candidates, H control steps, K = H / stride imagined steps, C scene code,
+Z planning latent, A action, P state, M ensemble members; N = 1 token per frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.doubts import TERMS, Path, disagreement
+from worldmodel.predictors.scaling import imagined_states
+
+__all__ = ["Imagined", "KnownDoubt", "Rollout", "imagine", "imagined_path", "known_doubts"]
+
+
+class Rollout(Protocol):
+    """What doubts read of a ``planners.protocols.Trajectory``."""
+
+    @property
+    def latents(self) -> Tensor:
+        """Imagined latents ``[B, S, K, 1, Z]``."""
+        ...
+
+    @property
+    def actions(self) -> Tensor:
+        """Actions ``[B, S, H, A]``, physical units."""
+        ...
+
+    @property
+    def start_latents(self) -> Tensor:
+        """Latents before, ``[B, 1, Z]``."""
+        ...
+
+    @property
+    def start_states(self) -> Tensor:
+        """States before, ``[B, P]``."""
+        ...
+
+    @property
+    def members(self) -> Tensor | None:
+        """Codes of each member, ``[M, B, S, K, C]``."""
+        ...
+
+
+class Imagined(NamedTuple):
+    """Imagined futures; see ``planners.protocols.Trajectory``."""
+
+    latents: Tensor
+    states: Tensor
+    actions: Tensor
+    start_latents: Tensor
+    start_states: Tensor
+    members: Tensor | None = None
+
+
+class KnownDoubt(NamedTuple):
+    """A doubt, and what is usual of it.
+
+    Attributes:
+        doubt: One number per imagined step, ``[B, S, K]``.
+        q90: 90 % quantile on held-out data per imagined step, ``[STEPS]``.
+        q99: 99 % quantile, likewise.
+    """
+
+    doubt: Callable[[Rollout], Tensor]
+    q90: Tensor
+    q99: Tensor
+
+
+def imagine(model: CompactPredictor, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
+    """Imagine; only the last context frame is used. See ``planners.protocols.World``.
+
+    Imagined scene codes are the mean over members, whose own are ``members [M, B, S, K, C]``; the
+    arm's part of the latents follows from the states, to which the actions are applied.
+
+    Args:
+        model: Whose dynamics.
+        latents: Context latents, ``[B, T, 1, Z]``.
+        states: Context states, ``[B, T, P]``, physical units.
+        actions: Candidates, ``[B, S, H, A]``, physical units.
+    """
+    stride, members = model.config.stride, model.config.members
+    batch, samples, horizon, width = actions.shape
+    steps = horizon // stride
+    path = imagined_states(states[:, -1, None], actions, model.state_features)
+    features = model.state_features(path[:, :, ::stride]).flatten(0, 1)
+    chunks = model.scale_actions(actions).view(batch * samples, steps, stride * width)
+    codes = model.codes(latents[:, -1]).expand(-1, samples, -1)
+    codes = codes.flatten(0, 1).expand(members, -1, -1)
+    imagined: list[Tensor] = []
+    for k in range(steps):
+        codes = model.dynamics(codes, features[:, k], chunks[:, k])
+        imagined.append(codes)
+    futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
+    arm = features[:, 1:].unflatten(0, (batch, samples))
+    return Imagined(
+        torch.cat([futures.mean(0), arm], -1).unsqueeze(3),
+        path[:, :, stride::stride],
+        actions,
+        latents[:, -1],
+        states[:, -1],
+        futures if members > 1 else None,
+    )
+
+
+def imagined_path(model: CompactPredictor, rollout: Rollout) -> Path:
+    """The path ``[B, S, ...]`` of a rollout through the planning latents."""
+    start = model.grounded(rollout.start_latents, rollout.start_states)[:, None, None]
+    start = start.expand(-1, rollout.actions.shape[1], -1, -1, -1)
+    latents = torch.cat([start, rollout.latents], 2)
+    chunks = model.scale_actions(rollout.actions).unflatten(2, (-1, model.config.stride))
+    return Path(model.codes(latents).squeeze(3), model.arm(latents).squeeze(3), chunks.flatten(-2))
+
+
+def known_doubts(model: CompactPredictor) -> dict[str, KnownDoubt]:
+    """All doubts that a model has, by name; nothing is computed before one of them is called."""
+    doubts: dict[str, Callable[[Rollout], Tensor]] = {
+        name: partial(_learned, model, name) for name in model.doubts.learned
+    }
+    if model.config.members > 1:
+        doubts["disagreement"] = _disagreement
+    usual = zip(TERMS, model.doubts.q90, model.doubts.q99, strict=True)
+    return {name: KnownDoubt(doubts[name], *q) for name, *q in usual if name in doubts}
+
+
+def _learned(model: CompactPredictor, name: str, rollout: Rollout) -> Tensor:
+    return model.doubts.learned[name](imagined_path(model, rollout))
+
+
+def _disagreement(rollout: Rollout) -> Tensor:
+    if rollout.members is None:
+        raise ValueError(
+            "Expected a rollout of an ensemble, got one without members; leave disagreement out"
+        )
+    return disagreement(rollout.members)
