@@ -153,6 +153,10 @@ class TotalEnergy:
         self._world = world
         self._goal_weight = goal_weight
 
+    def goal_alone(self) -> TotalEnergy:
+        """``E_goal`` without a world energy, for a world that this one does not judge."""
+        return TotalEnergy(self._goal)
+
     def __call__(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
         """Total energies ``[B, S]``, and the unweighted terms ``goal`` and ``world``, alike."""
         goal = self._goal(trajectory)
