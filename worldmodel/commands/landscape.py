@@ -21,7 +21,7 @@ from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
 from envs.reach import ReachEnv
-from planners import CEM, Problem, Trajectory, World
+from planners import CEM, CEMConfig, Problem, Trajectory, World
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
 from worldmodel.commands.policies import task_objective
 from worldmodel.data.atomic import replacing
@@ -90,8 +90,13 @@ def run(cfg: LandscapeConfig) -> None:
     """Plan once, evaluate the grid of held actions, draw both.
 
     Raises:
-        UserError: The checkpoint or the output folder cannot be used.
+        UserError: The checkpoint or the output folder cannot be used, or the planner has levels.
     """
+    if not isinstance(cfg.planner, CEMConfig):
+        raise UserError(
+            "Expected planner=cem: a landscape shows one search; `worldmodel subgoals` draws what "
+            "a planner on two time scales sets itself"
+        )
     torch.set_num_threads(1)
     camera = load_world(cfg.checkpoint)
     world = _Recorder(camera)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.dynamics.stage import Workbench
-from worldmodel.predictors.compact import mlp
+from worldmodel.nn.mlp import mlp
 
 __all__ = ["CodeTraining", "token_targets", "train_code"]
 

@@ -8,7 +8,7 @@ arm follows from proprioception; a value and a policy prior say how far it is to
 usually leads there. All of it is trained from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,
-Z = C + F planning latent, G = Z + 1 goal, A action, M ensemble members, R rows.
+Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble members, R rows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from worldmodel.nn.mlp import mlp
+from worldmodel.predictors.macros import Macros
+from worldmodel.predictors.memory import Memory
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
-__all__ = ["CompactConfig", "CompactPredictor", "Dynamics", "PlanningHead", "mlp"]
+__all__ = ["CompactConfig", "CompactPredictor", "Dynamics", "PlanningHead"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class CompactConfig:
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
         head_width: Of the hidden layers of the planning head, the value and the prior.
+        macro_steps: Control steps that a macro-action stands for.
+        macro_width: U, numbers of a macro-action.
+        memory: Moments of the data that are remembered.
     """
 
     tokens: int = 64
@@ -51,15 +57,9 @@ class CompactConfig:
     width: int = 384
     depth: int = 3
     head_width: int = 256
-
-
-def mlp(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
-    """``depth`` hidden layers of layer norm and GELU, and a linear output."""
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+    macro_steps: int = 8
+    macro_width: int = 6
+    memory: int = 4096
 
 
 class PlanningHead(nn.Module):
@@ -150,6 +150,15 @@ class CompactPredictor(nn.Module):
         pair = 2 * (config.code_width + features) + 1
         self.value_net = mlp(pair, config.head_width, 3, 1)
         self.prior_net = mlp(pair, config.head_width, 3, config.stride * config.action_width)
+        latent = config.code_width + features
+        self.macros = Macros(
+            latent,
+            config.macro_steps * config.action_width,
+            config.macro_width,
+            width=config.width,
+            depth=config.depth,
+        )
+        self.memory = Memory(config.memory, latent)
         steps = 16  # imagined steps for which disagreement is calibrated
         self.disagreement_q90: Tensor
         self.disagreement_q99: Tensor

@@ -100,16 +100,22 @@ class CompactWorld(nn.Module):
         codes = self.predictor.codes(latents[..., 0, :])
         return torch.cat([codes, self.predictor.state_features(states)], -1).unsqueeze(-2)
 
-    def goal_energy(self, goal_latents: Tensor, with_arm: bool = False) -> ValueEnergy:
+    def distance(self, here: Tensor, there: Tensor) -> Tensor:
+        """The learned cost-to-go, arm included, between latents ``[..., 1, Z]``, ``[...]``."""
+        model, start = self.predictor, here[..., 0, :]
+        goals = model.goals(there[..., 0, :], with_arm=True)
+        return -model.value(model.codes(start), model.arm(start), goals)
+
+    def goal_energy(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``.
 
         Args:
             goal_latents: Of the goal images.
-            with_arm: Whether the arm's place in them counts, or only the scene.
+            with_arm: Whether the arm's place in them counts, or only the scene; may be ``[B]``.
         """
         return ValueEnergy(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
 
-    def prior(self, goal_latents: Tensor, with_arm: bool = False) -> CompactPrior:
+    def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> CompactPrior:
         """The policy prior towards the same goals."""
         return CompactPrior(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
 
