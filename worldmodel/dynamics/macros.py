@@ -49,6 +49,8 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
         config: Settings.
         value: Those that the value was trained with: goals, discount and temperature.
     """
+    if config.steps == 0:
+        return
     model, macros, span = bench.model, bench.model.macros, bench.model.config.macro_steps
     rows, last = (
         bench.data.rows(bench.data.train, config.rollout * span + 1),
@@ -90,5 +92,4 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
         }
 
     bench.optimise("macros", macros.parameters(), config.steps, config.learning_rate, losses)
-    if config.steps:
-        macros.trained.fill_(True)
+    macros.trained.fill_(True)

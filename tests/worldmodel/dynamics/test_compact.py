@@ -104,6 +104,7 @@ def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordi
         assert float((sign * actions[:, 0]).detach().mean()) > 0.3
 
 
+@torch.no_grad()
 def test_macros_of_the_data_lead_where_its_actions_led_macro_after_macro(
     model: CompactPredictor, data: Recordings
 ) -> None:
@@ -120,6 +121,7 @@ def test_macros_of_the_data_lead_where_its_actions_led_macro_after_macro(
         assert float(error) < 0.5 * float((places[rows] - places[rows + k * span]).square().mean())
 
 
+@torch.no_grad()
 def test_standard_normal_macros_lead_as_far_as_the_data_went(
     model: CompactPredictor, data: Recordings
 ) -> None:
@@ -133,6 +135,7 @@ def test_standard_normal_macros_lead_as_far_as_the_data_went(
     assert 0.7 < ratio < 1.4
 
 
+@torch.no_grad()
 def test_the_macro_prior_leads_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
     places, goals = _grounded(model, data), _goals(model, data)
     assert data.objects is not None
