@@ -3,15 +3,34 @@
 - ``protocols``: all that a planner knows of a world, an energy and a prior.
 - ``problem``: what a planner is given and gives back.
 - ``cem``: the cross-entropy method.
+- ``hierarchical``: two time scales, a guide that names sub-goals and a fast planner.
+- ``retrieval``: a guide that looks sub-goals up among recorded moments.
 - ``energies``: what is minimised.
 - ``agent``: acting on plans, step after step.
 """
 
-from planners.agent import Agent, Objective, PlanRecord
+from planners.agent import Agent, PlanRecord
 from planners.cem import CEM, CEMConfig, CEMState
 from planners.energies import CalibratedDoubt, LatentDistance, MeanEnergy, TotalEnergy
-from planners.problem import Plan, Planner, Problem
-from planners.protocols import Doubt, Energy, Proposal, Trajectory, World
+from planners.hierarchical import (
+    Guide,
+    Hierarchical,
+    HierarchicalConfig,
+    MacroSearch,
+    Moments,
+    SlowWorld,
+)
+from planners.problem import Objective, Plan, Planner, Problem, Way
+from planners.protocols import (
+    Doubt,
+    Energy,
+    Futures,
+    GoalEnergy,
+    Proposal,
+    Trajectory,
+    World,
+)
+from planners.retrieval import Retrieval, RetrievalConfig
 
 __all__ = [
     "CEM",
@@ -21,15 +40,26 @@ __all__ = [
     "CalibratedDoubt",
     "Doubt",
     "Energy",
+    "Futures",
+    "GoalEnergy",
+    "Guide",
+    "Hierarchical",
+    "HierarchicalConfig",
     "LatentDistance",
+    "MacroSearch",
     "MeanEnergy",
+    "Moments",
     "Objective",
     "Plan",
     "PlanRecord",
     "Planner",
     "Problem",
     "Proposal",
+    "Retrieval",
+    "RetrievalConfig",
+    "SlowWorld",
     "TotalEnergy",
     "Trajectory",
+    "Way",
     "World",
 ]

@@ -7,26 +7,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from planners.energies import TotalEnergy
-from planners.problem import Plan, Planner, Problem
-from planners.protocols import Proposal, World
+from planners.problem import Objective, Plan, Planner, Problem
+from planners.protocols import World
 from planners.timing import synchronize
 
-__all__ = ["Agent", "Objective", "PlanRecord"]
+__all__ = ["Agent", "PlanRecord"]
 
 StateT = TypeVar("StateT")
-
-
-class Objective(NamedTuple):
-    """What to minimise for a goal, and the policy prior for it if there is one."""
-
-    energy: TotalEnergy
-    proposal: Proposal | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +168,7 @@ class Agent(Generic[StateT]):
             torch.cat(episode.states, 1),
             episode.objective.energy,
             episode.objective.proposal,
+            episode.goals[:, stage],
         )
         plan, state = self._planner.plan(
             problem,

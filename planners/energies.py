@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from planners.protocols import Doubt, Energy, Trajectory
+from planners.protocols import Doubt, Energy, Futures, GoalEnergy, Trajectory
 
 __all__ = ["CalibratedDoubt", "LatentDistance", "MeanEnergy", "TotalEnergy"]
 
@@ -76,7 +76,7 @@ class LatentDistance:
         self._metric = _METRICS[metric]
         self._reduce = reduce
 
-    def __call__(self, trajectory: Trajectory) -> Tensor:
+    def __call__(self, trajectory: Futures) -> Tensor:
         """Energies ``[B, S]``."""
         latents = trajectory.latents
         *visits, goal = self._goals[:, None, None].unbind(3)
@@ -164,10 +164,20 @@ class TotalEnergy:
         goal_weight: λ.
     """
 
-    def __init__(self, goal: Energy, world: Energy | None = None, goal_weight: float = 1.0) -> None:
+    def __init__(
+        self, goal: GoalEnergy, world: Energy | None = None, goal_weight: float = 1.0
+    ) -> None:
         self._goal = goal
         self._world = world
         self._goal_weight = goal_weight
+
+    def to_go(self, futures: Futures) -> Tensor:
+        """``E_goal`` ``[B, S]`` of paths, unweighted."""
+        return self._goal(futures)
+
+    def goal_alone(self) -> TotalEnergy:
+        """``E_goal`` without a world energy, for a world that this one does not judge."""
+        return TotalEnergy(self._goal)
 
     def __call__(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
         """Total energies ``[B, S]``, and the unweighted terms ``goal`` and ``world``, alike."""

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from planners.agent import Objective
-from planners.problem import Planner, Problem
+from planners.problem import Objective, Planner, Problem
 from planners.protocols import World
 from planners.timing import synchronize
 
@@ -44,12 +43,14 @@ class Workload:
         objective: Energies and policy prior, for the goals.
         frames: Context frames, ``uint8 [B, T, h, w, 3]``.
         states: Context states, ``[B, T, P]``.
+        goals: Goal latents, ``[B, N, D]``, for planners that look for a way there.
     """
 
     world: World
     objective: Objective
     frames: Tensor
     states: Tensor
+    goals: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def measure(
             if profile:
                 synchronize(device)
                 split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started
-            problem = Problem(workload.world, latents, workload.states, *workload.objective)
+            problem = Problem(
+                workload.world, latents, workload.states, *workload.objective, workload.goals
+            )
             plan, state = planner.plan(problem, state, generator=generator, profile=profile)
             plan.actions.cpu()
         elapsed = time.perf_counter() - started

@@ -6,7 +6,7 @@ Shapes: see ``planners.protocols``; I is the number of iterations that ran.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,14 @@ from torch import Tensor
 from planners.energies import TotalEnergy
 from planners.protocols import Proposal, World
 
-__all__ = ["Plan", "Planner", "Problem"]
+__all__ = ["Objective", "Plan", "Planner", "Problem", "Way"]
+
+
+class Objective(NamedTuple):
+    """What to minimise for a goal, and the policy prior for it if there is one."""
+
+    energy: TotalEnergy
+    proposal: Proposal | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class Problem:
         states: Context states, ``[B, T, P]``, physical units.
         energy: What to minimise.
         proposal: A policy prior whose candidates join the first population, or None.
+        goals: Latents of the goals, ``[B, N, D]``, for planners that look for a way there; None
+            where they are known by their energy alone.
     """
 
     world: World
@@ -34,6 +43,7 @@ class Problem:
     states: Tensor
     energy: TotalEnergy
     proposal: Proposal | None = None
+    goals: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.latents.ndim != 4 or self.states.ndim != 3:
@@ -50,6 +60,21 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Way:
+    """Sub-goals that a planner on two time scales has set itself.
+
+    Attributes:
+        latents: Sub-goals in order, ``[B, G, N, D]``; the first is the one to pursue.
+        energies: Goal energy of each, ``[B, G]``: what is left to go from there.
+        direct: Episodes ``[B]`` that pursue their goal itself instead, being near it.
+    """
+
+    latents: Tensor
+    energies: Tensor
+    direct: Tensor
+
+
+@dataclass(frozen=True)
 class Plan:
     """The best action sequence that was evaluated, for each episode.
 
@@ -60,6 +85,7 @@ class Plan:
         trace: Lowest energy known after each iteration, ``[B, I]``; it never rises.
         nonfinite: Candidates whose energy was NaN or infinite, over all episodes and iterations.
         timings: Seconds spent per part of the search; empty unless profiled.
+        way: The sub-goals it pursues, if it has any.
     """
 
     actions: Tensor
@@ -68,6 +94,7 @@ class Plan:
     trace: Tensor
     nonfinite: int
     timings: dict[str, float] = field(default_factory=dict[str, float])
+    way: Way | None = None
 
 
 StateT = TypeVar("StateT")

@@ -12,11 +12,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Doubt", "Energy", "Proposal", "Trajectory", "World"]
+__all__ = ["Doubt", "Energy", "Futures", "GoalEnergy", "Proposal", "Trajectory", "World"]
 
 
-class Trajectory(Protocol):
-    """Imagined futures of S candidate action sequences."""
+class Futures(Protocol):
+    """What S paths come to, however they came about."""
 
     @property
     def latents(self) -> Tensor:
@@ -27,6 +27,10 @@ class Trajectory(Protocol):
     def states(self) -> Tensor:
         """Proprioceptive states that go with them, ``[B, S, K, P]`` in physical units."""
         ...
+
+
+class Trajectory(Futures, Protocol):
+    """Imagined futures of S candidate action sequences."""
 
     @property
     def actions(self) -> Tensor:
@@ -81,6 +85,14 @@ class Energy(Protocol):
 
     def __call__(self, trajectory: Trajectory) -> Tensor:
         """Energies ``[B, S]`` of a trajectory."""
+        ...
+
+
+class GoalEnergy(Protocol):
+    """An energy that asks where a path leads, not how it came about."""
+
+    def __call__(self, trajectory: Futures) -> Tensor:
+        """Energies ``[B, S]`` of paths."""
         ...
 
 

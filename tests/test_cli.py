@@ -48,6 +48,16 @@ def test_a_task_decides_what_planners_search_over_unless_told_otherwise(ran):
     assert [config.planner.active_dims for config in ran] == [(0, 1, 2, 6), (2,)]
 
 
+@pytest.mark.parametrize("planner", ["hierarchical", "retrieval"])
+def test_a_task_decides_likewise_for_the_fast_level_of_two(ran, planner):
+    words = f"plan out=o task=grasp planner={planner} planner.fast.samples=33"
+    assert main(words.split()) == 0
+    (config,) = ran
+    fast = config.planner.fast
+    assert (fast.active_dims, fast.samples) == ((0, 1, 2, 6), 33)
+    assert (fast.std, fast.warm_start) == (config.task.search_std, config.task.warm_start)
+
+
 def test_a_single_run_leaves_nothing_behind_in_the_working_directory(ran, tmp_path):
     assert main(["plan", "out=o"]) == 0
     assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob(
 
 SEARCH = "samples=8 elites=3 proposals=2 horizon=4"
 PLANNER = " ".join(f"planner.{setting}" for setting in SEARCH.split())
+LEVELS = " ".join(f"planner.{level}.{s}" for level in ("slow", "fast") for s in SEARCH.split())
 TINY = {
     "collect": "episodes=4 length=12 workers=1",
     "pretrain": "encoder.patch_size=24 encoder.width=24 encoder.depth=1 encoder.heads=2 "
@@ -29,9 +30,11 @@ TINY = {
     "train": "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
     "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
-    "predictor.training.doubts.steps=2 holdout=0.5",
+    "predictor.training.doubts.steps=2 predictor.training.macros.steps=2 "
+    "predictor.training.macros.rollout=1 holdout=0.5",
     "plan": f"episodes=1 videos=1 task.budget_steps=3 task.hold_steps=1 {PLANNER}",
     "landscape": f"points=5 {PLANNER}",
+    "subgoals": f"moments=[0,2] {LEVELS}",
     "acceptance": "episodes=2 candidates=2 resamples=3 task.budget_steps=3 task.hold_steps=1 "
     f"{PLANNER}",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
@@ -44,6 +47,7 @@ WRITES = {
     "plan": "report.json",
     "landscape": "landscape.png",
     "acceptance": "acceptance.json",
+    "subgoals": "subgoals.png",
     "bench": "latency.json",
 }
 
@@ -78,7 +82,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 command, *words = shlex.split(line)[1:]
                 words += TINY[command].split()
                 given = {word.partition("=")[0] for word in words}
-                if command in ("plan", "landscape", "bench") and "checkpoint" not in given:
+                if (
+                    command in ("plan", "landscape", "subgoals", "bench")
+                    and "checkpoint" not in given
+                ):
                     words.append("checkpoint=runs/world")  # in place of the included one
                 assert main([command, *words, "--debug"]) == 0, line
                 ran[line] = command

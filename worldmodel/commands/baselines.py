@@ -7,6 +7,7 @@
 - ``no_world_energy``: the planner without E_world.
 - ``latent_distance``: the planner with latent distance as E_goal.
 - ``latent_distance_alone``: the same without the prior, which is learned with the value.
+- ``flat``: the planner without sub-goals, its fast level alone.
 - ``random_encoder``: the planner on the checkpoint of an untrained encoder of the same shape.
 - ``true_dynamics``: the planner with true dynamics; see ``worldmodel.commands.crossed``.
 - ``true_cost``: the planner with a true goal energy, likewise.
@@ -23,9 +24,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from envs import TabletopEnv
-from planners import CEMConfig
 from worldmodel.commands.apart import PolicyOn
 from worldmodel.commands.crossed import object_probe, true_cost, true_dynamics
+from worldmodel.commands.levels import PlannerConfig, fast_search
 from worldmodel.commands.oracle import OracleConfig, OraclePolicy
 from worldmodel.commands.policies import (
     CameraWorld,
@@ -63,7 +64,7 @@ class Setting:
 
     world: CameraWorld
     task: TaskConfig
-    planner: CEMConfig
+    planner: PlannerConfig
     environments: Sequence[TabletopEnv]
     random_world: CameraWorld | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
@@ -76,7 +77,7 @@ class Setting:
 
 
 def _random(setting: Setting) -> Policy:
-    return RandomPolicy(setting.planner.active_dims, setting.seed)
+    return RandomPolicy(fast_search(setting.planner).active_dims, setting.seed)
 
 
 def _ignore_object(setting: Setting) -> Policy:
@@ -109,6 +110,13 @@ def _latent_distance(setting: Setting) -> Policy:
 
 def _latent_distance_alone(setting: Setting) -> Policy:
     return _latent_distance(replace(setting, task=replace(setting.task, prior=False)))
+
+
+def _flat(setting: Setting) -> Policy:
+    flat = fast_search(setting.planner)
+    if flat is setting.planner:
+        raise NotApplicableError("the planner has no sub-goals")
+    return planning_agent(setting.world, setting.task, flat)
 
 
 def _random_encoder(setting: Setting) -> Policy:
@@ -154,6 +162,7 @@ BASELINES: dict[str, Callable[[Setting], Policy]] = {
     "no_world_energy": _no_world_energy,
     "latent_distance": _latent_distance,
     "latent_distance_alone": _latent_distance_alone,
+    "flat": _flat,
     "random_encoder": _random_encoder,
 }
 SIMULATED: dict[str, Callable[[Setting], OnSimulator]] = {

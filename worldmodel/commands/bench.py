@@ -2,7 +2,8 @@
 
 A row is one planner at one size of search. ``cem`` is the planner of this project; ``plain`` is
 textbook CEM on the same world in the same run, so that their ratio means something. ``cem-tokens``
-and ``plain-tokens`` are the same pair on patch tokens, where there is a cache to do without.
+and ``plain-tokens`` are the same pair on patch tokens, where there is a cache to do without. With
+``planner=hierarchical`` or ``retrieval`` that is what is measured, over fast levels of these sizes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from planners import CEM, CEMConfig, Planner
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
+from worldmodel.commands.levels import fast_search
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
 from worldmodel.weights.world import load_compact_world
@@ -100,7 +102,7 @@ class BenchConfig(Grid):
         episodes: Episodes planned at once.
         out: Folder for ``latency.json``; rows appear there as they are measured.
         checkpoint: World checkpoint: a folder, or ``default`` for the shipped one.
-        planner: Settings of CEM, but for its sizes.
+        planner: Settings of the planner (group), but for the sizes of its search over actions.
         tokens: The same for a world of patch tokens.
         plain: Measure the plain baseline beside each row.
         plans: Timed plans per row.
@@ -113,7 +115,7 @@ class BenchConfig(Grid):
 
     out: str = MISSING
     checkpoint: str = "default"
-    planner: CEMConfig = field(default_factory=CEMConfig)
+    planner: Any = MISSING
     tokens: TokenGrid = field(default_factory=TokenGrid)
     plain: bool = True
     plans: int = 200
@@ -176,7 +178,7 @@ class _Bench:
 
     def __len__(self) -> int:
         return (
-            len(self.grid.searches(self.cfg.planner))
+            len(self.grid.searches(fast_search(self.cfg.planner)))
             * len(self.grid.episodes)
             * (1 + self.cfg.plain)
         )
@@ -187,9 +189,10 @@ class _Bench:
         high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
         for episodes in self.grid.episodes:
             workload = subject.workload(episodes, device, self.cfg.seed)
-            for search in self.grid.searches(self.cfg.planner):
-                latency = self._measure(workload, CEM(search, -high, high))
-                yield _row("cem" + self.suffix, search, episodes, latency)
+            for search in self.grid.searches(fast_search(self.cfg.planner)):
+                name, planner = subject.planner(self.cfg.planner, CEM(search, -high, high))
+                latency = self._measure(workload, planner)
+                yield _row(name + self.suffix, search, episodes, latency)
                 if self.cfg.plain:
                     plain = replace(workload, world=subject.plain_world)
                     latency = self._measure(plain, PlainCEM(search, -high, high))

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from planners import CalibratedDoubt, LatentDistance, Objective, TotalEnergy, World
+from planners import (
+    CEM,
+    CalibratedDoubt,
+    HierarchicalConfig,
+    LatentDistance,
+    Objective,
+    Planner,
+    RetrievalConfig,
+    TotalEnergy,
+    World,
+)
 from planners.latency import Workload
+from worldmodel.commands.levels import PlannerConfig, Pursuit, two_levels
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.imagination import Imagined
@@ -39,6 +51,7 @@ class Subject:
         context: T, frames it is shown.
         action_width: A.
         state_width: P.
+        pursuit: The same for sub-goals, if the world can have any.
     """
 
     world: World
@@ -48,6 +61,7 @@ class Subject:
     context: int
     action_width: int
     state_width: int
+    pursuit: Pursuit | None = None
 
     @torch.inference_mode()
     def workload(self, episodes: int, device: torch.device, seed: int) -> Workload:
@@ -61,8 +75,15 @@ class Subject:
             for count in (self.context, 1)
         )
         states = torch.rand(episodes, self.context, self.state_width, generator=noise).to(device)
-        objective = self.objective(self.world.encode(goals)[:, 0])
-        return Workload(self.world, objective, frames, states)
+        latents = self.world.encode(goals)[:, 0]
+        return Workload(self.world, self.objective(latents), frames, states, latents)
+
+    def planner(self, config: PlannerConfig, search: CEM) -> tuple[str, Planner[Any]]:
+        """What is measured, and its name: a search, with sub-goals above it where there are any."""
+        if self.pursuit is None or not isinstance(config, HierarchicalConfig | RetrievalConfig):
+            return "cem", search
+        name = "hierarchical" if isinstance(config, HierarchicalConfig) else "retrieval"
+        return name, two_levels(self.world, config, search, self.pursuit, goal_arm=False)
 
 
 def compact_subject(world: CompactWorld) -> Subject:
@@ -73,9 +94,10 @@ def compact_subject(world: CompactWorld) -> Subject:
     known = world.doubts.get("disagreement")
     doubt = None if known is None else CalibratedDoubt(*known)
 
-    def objective(goal_latents: Tensor) -> Objective:
-        energy = TotalEnergy(world.goal_energy(goal_latents), doubt)
-        return Objective(energy, world.prior(goal_latents))
+    def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
+        counts = False if with_arm is None else with_arm
+        energy = TotalEnergy(world.goal_energy(goal_latents, counts), doubt)
+        return Objective(energy, world.prior(goal_latents, counts))
 
     return Subject(
         world,
@@ -85,6 +107,7 @@ def compact_subject(world: CompactWorld) -> Subject:
         context=1,
         action_width=world.action_width,
         state_width=world.predictor.config.state_width,
+        pursuit=objective,
     )
 
 

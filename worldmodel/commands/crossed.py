@@ -21,12 +21,14 @@ from tqdm import tqdm
 from envs import TabletopEnv
 from envs.exploration import collect_episode
 from envs.tabletop import SUCCESS_DISTANCE
-from planners import CEMConfig, Trajectory
+from planners import Futures
+from worldmodel.commands.levels import PlannerConfig, fast_search
 from worldmodel.commands.oracle import cost_to_come
 from worldmodel.commands.policies import (
     CameraWorld,
     Grounded,
     Policy,
+    search,
     search_agent,
     task_objective,
 )
@@ -40,11 +42,15 @@ _LENGTH = 50  # frames of an exploration episode
 
 
 def true_dynamics(
-    environment: TabletopEnv, world: CameraWorld, task: TaskConfig, planner: CEMConfig
+    environment: TabletopEnv, world: CameraWorld, task: TaskConfig, planner: PlannerConfig
 ) -> Policy:
-    """The planner, for one episode, with its simulator as the dynamics; E_world is off."""
-    objective = task_objective(world, replace(task, world_energy=()))
-    return search_agent(RenderedWorld(environment, world), objective, task, planner)
+    """The planner, for one episode, with its simulator as the dynamics; E_world is off.
+
+    Of a planner on two time scales these are the fast level's dynamics.
+    """
+    task = replace(task, world_energy=())
+    rendered = RenderedWorld(environment, world)
+    return search_agent(rendered, task_objective(world, task), task, search(world, task, planner))
 
 
 class RenderedWorld:
@@ -95,13 +101,16 @@ def true_cost(
     environment: TabletopEnv,
     world: CameraWorld,
     task: TaskConfig,
-    planner: CEMConfig,
+    planner: PlannerConfig,
     probe: PositionProbe,
 ) -> Policy:
-    """The planner, for one episode, with the task's true cost as E_goal; E_world is the task's."""
+    """The planner, for one episode, with the task's true cost as E_goal; E_world is the task's.
+
+    Of a planner on two time scales it is the fast level alone: sub-goals have no true cost.
+    """
     energy = StateEnergy(environment, probe)
     objective = task_objective(world, task, lambda goal_latents: energy)
-    return search_agent(world, objective, task, planner)
+    return search_agent(world, objective, task, search(world, task, fast_search(planner)))
 
 
 class StateEnergy:
@@ -119,7 +128,7 @@ class StateEnergy:
         self._environment = environment
         self._probe = probe
 
-    def __call__(self, trajectory: Trajectory) -> Tensor:
+    def __call__(self, trajectory: Futures) -> Tensor:
         """Energies ``[1, S]``: mean cost on the way plus the cost in the end.
 
         Raises:

@@ -94,7 +94,7 @@ def evaluate(
     task: TaskConfig,
     *,
     search_seed: int = 0,
-    goal: Image | None = None,
+    goals: Image | None = None,
     films: int = 0,
 ) -> Iterator[Episode]:
     """Run one episode per seed, as many at a time as there are environments.
@@ -106,7 +106,8 @@ def evaluate(
         task: Budget, and whether sub-goal images are used.
         search_seed: Seed of the policy, the same for every batch, so that the batch size does not
             change what a planner decides.
-        goal: A user's goal image in place of the task's; success is then unknown.
+        goals: A user's goal images ``[G, h, w, 3]``, sub-goals first, in place of the task's;
+            success is then unknown.
         films: Episodes, from the first on, whose camera images are kept.
 
     Yields:
@@ -115,14 +116,14 @@ def evaluate(
     for first in range(0, len(seeds), len(environments)):
         batch = [SEED_OFFSET + seed for seed in seeds[first : first + len(environments)]]
         runs = [
-            _Run(env, seed, goal) for env, seed in zip(environments, batch, strict=False)
+            _Run(env, seed, goals) for env, seed in zip(environments, batch, strict=False)
         ]  # the last batch may be smaller
-        goals = torch.stack([run.goals(bool(task.stage_steps)) for run in runs])
+        pursued = torch.stack([run.goals(bool(task.stage_steps)) for run in runs])
         if first == 0:
             # A process' first plan allocates and compiles; it is not what a plan costs.
-            policy.reset(goals, seed=search_seed)
+            policy.reset(pursued, seed=search_seed)
             policy.act(*_observed(runs))
-        policy.reset(goals, seed=search_seed)
+        policy.reset(pursued, seed=search_seed)
         for _ in range(task.budget_steps):
             for run, action in zip(runs, policy.act(*_observed(runs)).numpy(), strict=True):
                 run.step(action)
@@ -130,17 +131,17 @@ def evaluate(
             for run in runs:
                 run.step(np.zeros(7, np.float32))
         for index, run in enumerate(runs):
-            yield run.episode(policy, index, task, judged=goal is None, film=first + index < films)
+            yield run.episode(policy, index, task, judged=goals is None, film=first + index < films)
 
 
 class _Run:
     """One episode in the making."""
 
-    def __init__(self, env: TabletopEnv, seed: int, goal: Image | None) -> None:
+    def __init__(self, env: TabletopEnv, seed: int, goals: Image | None) -> None:
         self._env, self._seed = env, seed
         self.observation, self._info = env.reset(seed=seed)
-        self._goal = self.observation["goal"] if goal is None else goal
-        self._subgoals = self._info["subgoals"] if goal is None else goal[None]
+        self._goal = self.observation["goal"] if goals is None else goals[-1]
+        self._subgoals = self._info["subgoals"] if goals is None else goals
         self._images = [self.observation["image"]]
         self._distances = [float(self._info["distance"])]
         self._solved: list[bool] = []

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
 from envs.reach import ReachEnv
-from planners import CEM, Problem
+from planners import CEM, CEMConfig, Problem
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
 from worldmodel.commands.policies import task_objective
 from worldmodel.commands.recorder import Recorder
@@ -75,8 +75,13 @@ def run(cfg: LandscapeConfig) -> None:
     """Plan once, evaluate the grid of held actions, draw both.
 
     Raises:
-        UserError: The checkpoint or the output folder cannot be used.
+        UserError: The checkpoint or the output folder cannot be used, or the planner has levels.
     """
+    if not isinstance(cfg.planner, CEMConfig):
+        raise UserError(
+            "Expected planner=cem: a landscape shows one search; `worldmodel subgoals` draws what "
+            "a planner on two time scales sets itself"
+        )
     torch.set_num_threads(1)
     camera = load_world(cfg.checkpoint)
     world = Recorder(camera)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
-from planners import CEM, CEMConfig, CEMState, Plan, PlanRecord, Problem, TotalEnergy, Trajectory
+from planners import CEM, CEMConfig, CEMState, Futures, Plan, PlanRecord, Problem, TotalEnergy
 from worldmodel.commands.simulator import Simulated, true_futures
 
 __all__ = ["OracleConfig", "OraclePolicy", "SimulatorWorld", "cost_to_come"]
@@ -77,7 +77,7 @@ def cost_to_come(costs: Tensor) -> Tensor:
     return costs.mean(-1) + costs[..., -1]
 
 
-def _energy(trajectory: Trajectory) -> Tensor:
+def _energy(trajectory: Futures) -> Tensor:
     return cost_to_come(trajectory.latents[..., 0, 0])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class PlanConfig:
         threads: CPU threads of the model; small models gain nothing from a second one.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
         videos: Episodes, from the first on, to write an mp4 of; None for all.
-        goal: Path of an image to pursue in place of the task's goal; success is then unknown.
+        goal: Path of an image to pursue in place of the task's goal, or a list of them, sub-goals
+            first, with ``task.stage_steps``; success is then unknown.
         baselines: Names of baselines to run on the same episodes, or ``[all]``.
         baseline_batch: Episodes at once for the baselines.
         random_encoder_checkpoint: World checkpoint on an untrained encoder, for that baseline.
@@ -79,7 +80,7 @@ class PlanConfig:
     threads: int = 1
     batch: int = 1
     videos: int | None = None
-    goal: str | None = None
+    goal: Any = None
     baselines: tuple[str, ...] = ()
     baseline_batch: int = 10
     random_encoder_checkpoint: str | None = None
@@ -91,11 +92,21 @@ class PlanConfig:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         check_scenery(self.scenery, self.pool)
         chosen(self.baselines)
+        known = all(isinstance(path, str) for path in self.goals)
+        if self.goal is not None and not (self.goals and known):
+            raise ValueError(f"Expected goal to be a path or a list of paths, got {self.goal}")
         if self.goal is not None and self.baselines:
             raise ValueError(
                 "Expected no baselines beside goal=…: they are compared by success, and nobody "
                 "knows whether a user's goal image is reached"
             )
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Paths of the user's goal images, sub-goals first; () for the task's own goal."""
+        if self.goal is None:
+            return ()
+        return tuple(self.goal) if isinstance(self.goal, list | tuple) else (self.goal,)
 
 
 def run(cfg: PlanConfig) -> None:
@@ -107,15 +118,15 @@ def run(cfg: PlanConfig) -> None:
     out = _writable(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
     world = load_world(cfg.checkpoint)
-    goal = None if cfg.goal is None else read_goal(Path(cfg.goal), world.image_size)
-    task: TaskConfig = cfg.task if goal is None else replace(cfg.task, stage_steps=())
+    goals = read_goals(cfg.goals, cfg.task.stage_steps, world.image_size) if cfg.goals else None
+    task: TaskConfig = cfg.task
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
 
     episodes: list[Episode] = []
     with _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made:
         agent = planning_agent(world, task, cfg.planner)
         films = cfg.episodes if cfg.videos is None else cfg.videos
-        results = evaluate(agent, made, seeds, task, search_seed=cfg.seed, goal=goal, films=films)
+        results = evaluate(agent, made, seeds, task, search_seed=cfg.seed, goals=goals, films=films)
         for episode in _watched(results, f"plan {task.name}", len(seeds)):
             if episode.film is not None:
                 write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
@@ -150,6 +161,20 @@ def run(cfg: PlanConfig) -> None:
     write_html(out / "report.html", report, episodes)
     print(closing_table(report))
     print(f"report: {out / 'report.html'}   videos: {out / 'videos'}")
+
+
+def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> Image:
+    """A user's goal images, ``uint8 [G, size, size, 3]``.
+
+    Raises:
+        UserError: They are not one more than the stages, or one of them cannot be used.
+    """
+    if len(paths) != len(stage_steps) + 1:
+        raise UserError(
+            f"Expected a number of steps for each of {len(paths)} goal image(s) but the last, got "
+            f"task.stage_steps={list(stage_steps)}; give {len(paths) - 1}"
+        )
+    return np.stack([read_goal(Path(path), size) for path in paths])
 
 
 def read_goal(path: Path, size: int) -> Image:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,16 +19,19 @@ from planners import (
     CalibratedDoubt,
     CEMConfig,
     Energy,
+    GoalEnergy,
     LatentDistance,
     MeanEnergy,
     Objective,
     Plan,
+    Planner,
     PlanRecord,
     Problem,
     Proposal,
     TotalEnergy,
     World,
 )
+from worldmodel.commands.levels import PlannerConfig, Pursuit, fast_search, two_levels
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
 from worldmodel.predictors.imagination import KnownDoubt
@@ -45,6 +47,7 @@ __all__ = [
     "ToGoalPose",
     "planning_agent",
     "prior_agent",
+    "search",
     "search_agent",
     "task_objective",
     "world_energy",
@@ -91,11 +94,11 @@ class Doubting(Protocol):
 class Hindsight(Protocol):
     """A world model that learned from recordings, in hindsight, what leads to which goals."""
 
-    def goal_energy(self, goal_latents: Tensor, with_arm: bool = False) -> Energy:
+    def goal_energy(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> GoalEnergy:
         """The learned cost-to-go to goal latents ``[B, N, D]``, the arm's place included or not."""
         ...
 
-    def prior(self, goal_latents: Tensor, with_arm: bool = False) -> Proposal:
+    def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> Proposal:
         """The policy prior towards the same."""
         ...
 
@@ -110,30 +113,45 @@ class Grounded(Protocol):
 
 
 def planning_agent(
-    world: CameraWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
+    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, device: str = "cpu"
 ) -> Policy:
     """The planner: what the task says, minimised in the world's imagination."""
-    return search_agent(world, task_objective(world, task), task, planner, device)
+    objective = task_objective(world, task)
+    return search_agent(world, objective, task, search(world, task, planner, device), device)
+
+
+def search(
+    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, device: str = "cpu"
+) -> Planner[Any]:
+    """The search that settings describe, over actions in physical units.
+
+    Raises:
+        UserError: The world lacks what the planner needs.
+    """
+    high = torch.from_numpy(ACTION_HIGH).to(device)
+    cem = CEM(fast_search(planner), -high, high)
+    if isinstance(planner, CEMConfig):
+        return cem
+    pursuit = task_objective(world, replace(task, energy=planner.towards))
+    return two_levels(world, planner, cem, pursuit, goal_arm=task.goal_arm)
 
 
 def search_agent(
     world: World,
     objective: Callable[[Tensor], Objective],
     task: TaskConfig,
-    planner: CEMConfig,
+    planner: Planner[Any],
     device: str = "cpu",
 ) -> Policy:
-    """CEM through a world's imagination, again after every few steps."""
-    high = torch.from_numpy(ACTION_HIGH).to(device)
-    cem = CEM(planner, -high, high)
-    return Agent(world, cem, objective, stage_steps=task.stage_steps, device=device)
+    """A search through a world's imagination, again after every few steps."""
+    return Agent(world, planner, objective, stage_steps=task.stage_steps, device=device)
 
 
 def prior_agent(
-    world: CameraWorld, task: TaskConfig, planner: CEMConfig, device: str = "cpu"
+    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, device: str = "cpu"
 ) -> Policy:
     """The policy prior alone, asked anew at every step: no search."""
-    prior = PriorPlanner(_bounds(planner.active_dims).to(device))
+    prior = PriorPlanner(_bounds(fast_search(planner).active_dims).to(device))
     objective = task_objective(world, replace(task, prior=True))
     return Agent(world, prior, objective, stage_steps=task.stage_steps, device=device)
 
@@ -155,8 +173,8 @@ def world_energy(world: CameraWorld, terms: Sequence[str]) -> Energy | None:
 
 
 def task_objective(
-    world: CameraWorld, task: TaskConfig, goal_energy: Callable[[Tensor], Energy] | None = None
-) -> Callable[[Tensor], Objective]:
+    world: CameraWorld, task: TaskConfig, goal_energy: Callable[[Tensor], GoalEnergy] | None = None
+) -> Pursuit:
     """From goal latents ``[B, N, D]`` to the energy and the prior with which a task is pursued.
 
     Args:
@@ -174,16 +192,20 @@ def task_objective(
             "plan with task.energy=latent task.prior=false"
         )
     doubt = world_energy(world, task.world_energy)
-    if goal_energy is None:
-        goal_energy = LatentDistance
-        if hindsight is not None and task.energy == "value":
-            goal_energy = partial(hindsight.goal_energy, with_arm=task.goal_arm)
 
-    def objective(goal_latents: Tensor) -> Objective:
-        energy = TotalEnergy(goal_energy(goal_latents), doubt, task.goal_weight)
+    def e_goal(goal_latents: Tensor, with_arm: Tensor | bool) -> GoalEnergy:
+        if goal_energy is not None:
+            return goal_energy(goal_latents)
+        if hindsight is not None and task.energy == "value":
+            return hindsight.goal_energy(goal_latents, with_arm)
+        return LatentDistance(goal_latents)
+
+    def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
+        with_arm = task.goal_arm if with_arm is None else with_arm
+        energy = TotalEnergy(e_goal(goal_latents, with_arm), doubt, task.goal_weight)
         if hindsight is None or not task.prior:
             return Objective(energy)
-        return Objective(energy, hindsight.prior(goal_latents, task.goal_arm))
+        return Objective(energy, hindsight.prior(goal_latents, with_arm))
 
     return objective
 

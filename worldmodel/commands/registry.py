@@ -38,6 +38,9 @@ COMMANDS = {
     "landscape": Command(
         "draw the energies that a planner searches", "LandscapeConfig", ("task", "planner")
     ),
+    "subgoals": Command(
+        "draw the sub-goals of a planner on two time scales", "SubgoalsConfig", ("task", "planner")
+    ),
     "acceptance": Command(
         "judge doubts by the true errors of plans", "AcceptanceConfig", ("task", "planner")
     ),
@@ -51,6 +54,10 @@ SCHEMAS = {
         "compact_schema": "worldmodel.commands.train:CompactRecipe",
         "tokens_schema": "worldmodel.commands.train:TokensRecipe",
     },
-    "planner": {"cem_schema": "planners.cem:CEMConfig"},
+    "planner": {
+        "cem_schema": "planners.cem:CEMConfig",
+        "hierarchical_schema": "planners.hierarchical:HierarchicalConfig",
+        "retrieval_schema": "planners.retrieval:RetrievalConfig",
+    },
     "task": {"task_schema": "worldmodel.commands.task:TaskConfig"},
 }

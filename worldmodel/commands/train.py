@@ -13,6 +13,7 @@ from worldmodel.data.dataset import Dataset
 from worldmodel.data.latents import latent_cache
 from worldmodel.data.windows import episode_split
 from worldmodel.dynamics.compact import CompactTraining, train_compact
+from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.tokens import TokenTraining, open_loop_tokens, train_tokens
@@ -168,6 +169,7 @@ def train_compact_world(
     train_compact(model, data, training, state)
     latents = planning_latents(model, data.latents)
     calibrate(model, data, latents)
+    remember(model, data, model.codes(latents))
     validation = open_loop(model, data, latents)
     record = {"training": asdict(training), "validation": asdict(validation)}
     save_world(state.folder, CompactWorld(encoder, model), record)

@@ -5,6 +5,7 @@
 3. *dynamics*: the ensemble on scene codes (`worldmodel.dynamics.ensemble`).
 4. *value*: goal-conditioned value and policy prior (`worldmodel.dynamics.value`).
 5. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
+6. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
 
 No stage sees a reward, a success label or the simulator. A stage of 0 steps leaves its part as it
 was, which with ``init`` is how one part of a world is trained anew.
@@ -21,6 +22,7 @@ from worldmodel.dynamics.arm import ArmTraining, train_arm
 from worldmodel.dynamics.code import CodeTraining, train_code
 from worldmodel.dynamics.doubts import DoubtsTraining, train_doubts
 from worldmodel.dynamics.ensemble import EnsembleTraining, train_ensemble
+from worldmodel.dynamics.macros import MacrosTraining, train_macros
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, train_value
@@ -41,6 +43,7 @@ class CompactTraining:
         dynamics: Stage 3.
         value: Stage 4.
         doubts: Stage 5.
+        macros: Stage 6.
         seed: Of everything.
     """
 
@@ -49,6 +52,7 @@ class CompactTraining:
     dynamics: EnsembleTraining = field(default_factory=EnsembleTraining)
     value: ValueTraining = field(default_factory=ValueTraining)
     doubts: DoubtsTraining = field(default_factory=DoubtsTraining)
+    macros: MacrosTraining = field(default_factory=MacrosTraining)
     seed: int = 0
 
 
@@ -60,6 +64,7 @@ def _stages(config: CompactTraining) -> list[tuple[int, Callable[[Workbench], No
         (config.dynamics.steps, lambda bench: train_ensemble(bench, config.dynamics)),
         (config.value.steps, lambda bench: train_value(bench, config.value)),
         (config.doubts.steps, lambda bench: train_doubts(bench, config.doubts)),
+        (config.macros.steps, lambda bench: train_macros(bench, config.macros, config.value)),
     ]
 
 

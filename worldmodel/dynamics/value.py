@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
 
-__all__ = ["ValueTraining", "train_value"]
+__all__ = ["ValueTraining", "hindsight_goals", "train_value"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
 
     def losses() -> dict[str, Tensor]:
         here = bench.draw(rows, config.batch)
-        goal, there = _goals(bench, config, here, last, everywhere), here + stride
-        with_arm = bench.uniform(len(here)) < config.arm_goals
+        goal, with_arm = hindsight_goals(bench, config, here, last, everywhere)
+        there = here + stride
         goals = model.goals(bench.latents[goal], with_arm)
         state = (codes[here], features[here], goals)
 
@@ -89,10 +89,11 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
     bench.optimise("value", parameters, config.steps, config.learning_rate, losses)
 
 
-def _goals(
+def hindsight_goals(
     bench: Workbench, config: ValueTraining, here: Tensor, last: Tensor, everywhere: Tensor
-) -> Tensor:
-    """Hindsight goals: mostly a later frame of the same episode, else any frame."""
+) -> tuple[Tensor, Tensor]:
+    """Goals, mostly a later frame of the same episode, else any; and whether the arm counts."""
     later = torch.minimum(here + bench.ahead(config.goal_rate, len(here)), last[here])
     anywhere = bench.draw(everywhere, len(here))
-    return torch.where(bench.uniform(len(here)) < config.random_goals, anywhere, later)
+    goal = torch.where(bench.uniform(len(here)) < config.random_goals, anywhere, later)
+    return goal, bench.uniform(len(here)) < config.arm_goals

@@ -9,7 +9,7 @@ usually leads there, and several doubts where the imagination errs. All of it is
 from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,
-Z = C + F planning latent, G = Z + 1 goal, A action, M ensemble members, R rows.
+Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble members, R rows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from worldmodel.nn.mlp import mlp
 from worldmodel.predictors.doubts import Doubts
+from worldmodel.predictors.macros import Macros
+from worldmodel.predictors.memory import Memory
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
 __all__ = ["CompactConfig", "CompactPredictor", "Dynamics", "PlanningHead"]
@@ -43,6 +45,9 @@ class CompactConfig:
         depth: Hidden layers of the dynamics.
         head_width: Of the hidden layers of the planning head, the value, the prior and the doubts.
         leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
+        macro_steps: Control steps that a macro-action stands for.
+        macro_width: U, numbers of a macro-action.
+        memory: Moments of the data that are remembered.
     """
 
     tokens: int = 64
@@ -56,6 +61,9 @@ class CompactConfig:
     depth: int = 3
     head_width: int = 256
     leap: int = 4
+    macro_steps: int = 8
+    macro_width: int = 6
+    memory: int = 4096
 
 
 class PlanningHead(nn.Module):
@@ -153,6 +161,15 @@ class CompactPredictor(nn.Module):
             config.leap,
             config.head_width,
         )
+        latent = config.code_width + features
+        self.macros = Macros(
+            latent,
+            config.macro_steps * config.action_width,
+            config.macro_width,
+            width=config.width,
+            depth=config.depth,
+        )
+        self.memory = Memory(config.memory, latent)
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``."""

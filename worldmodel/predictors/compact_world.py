@@ -20,7 +20,7 @@ from worldmodel.predictors.scaling import imagined_states
 __all__ = ["CompactPrior", "CompactWorld", "ValueEnergy"]
 
 
-class _Trajectory(Protocol):
+class _Futures(Protocol):
     @property
     def latents(self) -> Tensor: ...
     @property
@@ -70,16 +70,22 @@ class CompactWorld(nn.Module):
         """
         return self.predictor.grounded(latents, states)
 
-    def goal_energy(self, goal_latents: Tensor, with_arm: bool = False) -> ValueEnergy:
+    def distance(self, here: Tensor, there: Tensor) -> Tensor:
+        """The learned cost-to-go, arm included, between latents ``[..., 1, Z]``, ``[...]``."""
+        model, start = self.predictor, here[..., 0, :]
+        goals = model.goals(there[..., 0, :], with_arm=True)
+        return -model.value(model.codes(start), model.arm(start), goals)
+
+    def goal_energy(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``.
 
         Args:
             goal_latents: Of the goal images.
-            with_arm: Whether the arm's place in them counts, or only the scene.
+            with_arm: Whether the arm's place in them counts, or only the scene; may be ``[B]``.
         """
         return ValueEnergy(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
 
-    def prior(self, goal_latents: Tensor, with_arm: bool = False) -> CompactPrior:
+    def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> CompactPrior:
         """The policy prior towards the same goals."""
         return CompactPrior(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
 
@@ -90,7 +96,7 @@ class ValueEnergy:
     def __init__(self, model: CompactPredictor, goals: Tensor) -> None:
         self._model, self._goals = model, goals
 
-    def __call__(self, trajectory: _Trajectory) -> Tensor:
+    def __call__(self, trajectory: _Futures) -> Tensor:
         """Energies ``[B, S]``, in imagined steps to the goal."""
         model = self._model
         latents = trajectory.latents[..., 0, :]

@@ -69,6 +69,15 @@ class StateFeatures(nn.Module):
         """Features ``[..., F]`` of states ``[..., P]``."""
         return (self._unwrapped(states) - self.mean) / self.std
 
+    def inverse(self, features: Tensor) -> Tensor:
+        """States ``[..., P]`` of features ``[..., F]``."""
+        raw = features * self.std + self.mean
+        if not self.pose:
+            return raw
+        return torch.cat(
+            [raw[..., :3], torch.atan2(raw[..., 3:6], raw[..., 6:9]), raw[..., 9:]], -1
+        )
+
     def _unwrapped(self, states: Tensor) -> Tensor:
         if not self.pose:
             return states

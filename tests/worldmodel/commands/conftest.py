@@ -20,11 +20,13 @@ SIZE = 64
 
 @pytest.fixture(scope="session")
 def tiny_world() -> CompactWorld:
-    """An untrained world; the same one every time."""
+    """An untrained world that claims to know macro-actions; the same one every time."""
     torch.manual_seed(0)
     sizes = EncoderConfig(image_size=SIZE, patch_size=16, width=24, depth=1, heads=2)
     encoder = FrozenEncoder(VideoTransformer(sizes))
     predictor = CompactPredictor(CompactConfig(tokens=16, token_width=24, members=2, width=16))
+    predictor.macros.trained.fill_(True)
+    predictor.memory.fill(torch.randn(20, predictor.memory.latents.shape[1]), torch.arange(20))
     return CompactWorld(encoder, predictor)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import CEMConfig
+from planners import CEMConfig, HierarchicalConfig, RetrievalConfig
 from worldmodel.commands.bench import BenchConfig, TokenGrid, run
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -15,6 +15,7 @@ from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.weights.world import save_world
 
+SLOW = CEMConfig(samples=8, horizon=2, elites=3, proposals=2, active_dims=tuple(range(6)))
 ROW = {
     "planner": str,
     "samples": int,
@@ -39,6 +40,10 @@ def checkpoint(tmp_path_factory):
     encoder = VideoTransformer(EncoderConfig(image_size=24, width=24, depth=1, heads=2))
     sizes = CompactConfig(tokens=4, token_width=24, width=8, head_width=8)
     world = CompactWorld(FrozenEncoder(encoder), CompactPredictor(sizes))
+    world.predictor.macros.trained.fill_(True)
+    world.predictor.memory.fill(
+        torch.randn(6, world.predictor.memory.latents.shape[1]), torch.arange(6)
+    )
     folder = tmp_path_factory.mktemp("world")
     save_world(folder, world, {})
     return str(folder)
@@ -101,6 +106,25 @@ def test_episodes_are_planned_at_once(config):
         ("cem", 1),
         ("cem", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "planner"),
+    [
+        ("hierarchical", HierarchicalConfig(slow=SLOW, hold=1)),
+        ("retrieval", RetrievalConfig(links=4, hold=1)),
+    ],
+)
+def test_two_time_scales_are_measured_over_fast_levels_of_these_sizes(config, name, planner):
+    tokens = TokenGrid(samples=(2,), horizon=(6,), iterations=(1,))
+    run(
+        replace(
+            config, planner=planner, samples=(4, 8), iterations=(1,), plain=False, tokens=tokens
+        )
+    )
+    rows = report(config)["rows"]
+    assert [(r["planner"], r["samples"]) for r in rows] == [(name, 4), (name, 8), ("cem-tokens", 2)]
+    assert "slow" in rows[0]["split"]
 
 
 def test_bfloat16_is_measured_as_such(config):

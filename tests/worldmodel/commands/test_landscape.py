@@ -81,6 +81,12 @@ def test_held_actions_span_x_and_y_and_stay_the_same_for_the_horizon():
     assert not actions[..., 2:].any()
 
 
+def test_a_planner_with_levels_is_refused(tiny_checkpoint, tmp_path, capfd):
+    words = f"landscape planner=hierarchical checkpoint={tiny_checkpoint} out={tmp_path}"
+    assert main(words.split()) == 1
+    assert "Expected planner=cem" in capfd.readouterr().err
+
+
 def test_an_output_that_cannot_be_written_is_named(tiny_checkpoint, tmp_path, capfd):
     (tmp_path / "file").touch()
     words = f"landscape {SMALL} points=2 checkpoint={tiny_checkpoint} out={tmp_path / 'file' / 'o'}"

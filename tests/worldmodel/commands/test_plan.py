@@ -13,6 +13,7 @@ from worldmodel.cli import main
 from worldmodel.commands import plan
 from worldmodel.commands.evaluation import SEED_OFFSET
 from worldmodel.dynamics import probe
+from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
 
 SMALL = (
@@ -134,6 +135,54 @@ def test_a_users_goal_image_is_pursued_and_success_left_open(planned, tmp_path):
     assert report["success"] is None
     assert report["episodes"][0]["success"] is None
     assert report["protocol"]["goal_source"] == str(goal)
+
+
+def test_a_users_sub_goal_images_are_pursued_in_order(planned, tmp_path, monkeypatch):
+    for name, shade in (("one", 90), ("two", 180)):
+        iio.imwrite(tmp_path / f"{name}.png", np.full((64, 64, 3), shade, np.uint8))
+    seen = []
+    encode = CompactWorld.encode
+    monkeypatch.setattr(
+        CompactWorld, "encode", lambda world, frames: seen.append(frames) or encode(world, frames)
+    )
+    goal = f"[{tmp_path / 'one.png'},{tmp_path / 'two.png'}]"
+    code, printed = planned("task=push episodes=1 videos=0 task.stage_steps=[2]", goal=goal)
+    assert code == 0, printed.err
+    (goals,) = [frames for frames in seen if frames.shape[1] == 2][:1]
+    assert goals[0, :, 0, 0, 0].tolist() == [90, 180]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["success"] is None
+    assert report["protocol"]["goal_source"] == goal.strip("[]").split(",")
+
+
+@pytest.mark.parametrize(
+    ("words", "goals", "expected"),
+    [
+        ("", "[a.png,b.png]", "each of 2 goal image(s) but the last, got task.stage_steps=[]"),
+        ("task.stage_steps=[5]", "a.png", "task.stage_steps=[5]; give 0"),
+        ("", "[]", "a path or a list of paths"),
+        ("", "5", "a path or a list of paths"),
+    ],
+)
+def test_goals_and_stages_must_fit(planned, words, goals, expected):
+    code, printed = planned(f"task=push episodes=1 {words}", goal=goals)
+    assert code == 1
+    assert expected in printed.err
+
+
+def test_a_planner_with_levels_is_reported_beside_its_flat_self(tiny_checkpoint, tmp_path):
+    levels = " ".join(
+        f"planner.{level}.{setting}"
+        for level in ("slow", "fast")
+        for setting in ("samples=8", "elites=3", "proposals=2", "horizon=4")
+    )
+    words = f"plan planner=hierarchical {levels} task=grasp task.budget_steps=4 episodes=1 videos=0"
+    given = [f"out={tmp_path}", f"checkpoint={tiny_checkpoint}", "baselines=[flat,prior,random]"]
+    assert main([*words.split(), *given]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["planner"]["fast"]["active_dims"] == [0, 1, 2, 6]
+    assert report["planner"]["slow"]["samples"] == 8
+    assert all(entry["n"] == 1 for entry in report["baselines"].values())
 
 
 @pytest.mark.parametrize(

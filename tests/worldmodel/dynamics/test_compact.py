@@ -14,6 +14,8 @@ from worldmodel.dynamics.code import CodeTraining
 from worldmodel.dynamics.compact import CompactTraining, train_compact
 from worldmodel.dynamics.doubts import DoubtsTraining
 from worldmodel.dynamics.ensemble import EnsembleTraining
+from worldmodel.dynamics.macros import MacrosTraining
+from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.validation import calibrate, open_loop
@@ -34,6 +36,8 @@ SIZES = CompactConfig(
     width=32,
     depth=2,
     head_width=32,
+    macro_width=2,
+    memory=64,
 )
 SHORT = CompactTraining(
     code=CodeTraining(steps=400, batch=128),
@@ -41,6 +45,7 @@ SHORT = CompactTraining(
     dynamics=EnsembleTraining(steps=250, batch=64),
     value=ValueTraining(steps=900, batch=128),
     doubts=DoubtsTraining(steps=300, batch=64),
+    macros=MacrosTraining(steps=400, batch=128),
 )
 
 
@@ -57,6 +62,10 @@ def _latents(model: CompactPredictor, data: Recordings) -> torch.Tensor:
 
 def _codes(model: CompactPredictor, data: Recordings) -> torch.Tensor:
     return model.codes(_latents(model, data))
+
+
+def _grounded(model: CompactPredictor, data: Recordings) -> torch.Tensor:
+    return torch.cat([_codes(model, data), model.state_features(data.states)], -1)
 
 
 def _goals(model: CompactPredictor, data: Recordings) -> torch.Tensor:
@@ -103,6 +112,75 @@ def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordi
         assert float((sign * actions[:, 0]).detach().mean()) > 0.3
 
 
+@torch.no_grad()
+def test_macros_of_the_data_lead_where_its_actions_led_macro_after_macro(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    span, macros = SIZES.macro_steps, model.macros
+    places = _grounded(model, data)
+    rows = data.rows(data.held_out, 3 * span + 1)
+    now = places[rows]
+    for k in range(1, 4):
+        taken = rows[:, None] + (k - 1) * span + torch.arange(span)
+        actions = model.scale_actions(data.actions[taken]).flatten(1)
+        mean, _ = macros.distribution(places[rows + (k - 1) * span], actions)
+        now = macros(now, mean)
+        error = (now - places[rows + k * span]).square().mean()
+        assert float(error) < 0.5 * float((places[rows] - places[rows + k * span]).square().mean())
+
+
+@torch.no_grad()
+def test_standard_normal_macros_lead_as_far_as_the_data_went(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    places = _grounded(model, data)
+    rows = data.rows(data.train, SIZES.macro_steps + 1)
+    generator = torch.Generator().manual_seed(0)
+    macros = torch.randn(len(rows), SIZES.macro_width, generator=generator)
+    imagined = (model.macros(places[rows], macros) - places[rows])[:, : SIZES.code_width]
+    true = (places[rows + SIZES.macro_steps] - places[rows])[:, : SIZES.code_width]
+    ratio = float(imagined.norm(dim=1).mean() / true.norm(dim=1).mean())
+    assert 0.7 < ratio < 1.4
+
+
+@torch.no_grad()
+def test_the_macro_prior_leads_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
+    places, goals = _grounded(model, data), _goals(model, data)
+    assert data.objects is not None
+    here = data.objects[:, 0].abs() < 0.2
+    for goal in (int(data.objects[:, 0].argmax()), int(data.objects[:, 0].argmin())):
+        macro = model.macros.prior(places[here], goals[goal].expand(int(here.sum()), -1))
+        after = model.macros(places[here], macro)
+        before, later = (
+            (z - places[goal])[:, : SIZES.code_width].norm(dim=1).mean()
+            for z in (places[here], after)
+        )
+        assert float(later) < 0.8 * float(before)
+
+
+def test_without_steps_there_are_no_macros(data: Recordings, tmp_path: Path) -> None:
+    brief = CompactTraining(
+        code=CodeTraining(steps=1),
+        arm=ArmTraining(steps=1),
+        dynamics=EnsembleTraining(steps=1),
+        value=ValueTraining(steps=1),
+        macros=MacrosTraining(steps=0),
+    )
+    assert not _trained(data, tmp_path, brief).macros.trained
+
+
+def test_what_is_remembered_are_moments_of_whole_training_episodes(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    remember(model, data, _codes(model, data))
+    latents, rows = model.memory.recall()
+    assert len(rows) == SIZES.memory
+    assert torch.equal(latents, _grounded(model, data)[rows])
+    apart = 2 * SIZES.stride
+    assert rows[: 30 // apart].diff().eq(apart).all()
+    assert not torch.isin(rows, data.rows(data.held_out)).any()
+
+
 def test_calibration_stores_the_held_out_quantiles(
     model: CompactPredictor, data: Recordings
 ) -> None:
@@ -131,7 +209,7 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
         assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value", "doubts"])
+@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value", "doubts", "macros"])
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -141,6 +219,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
         doubts=DoubtsTraining(steps=7),
+        macros=MacrosTraining(steps=8),
     )
     whole = _trained(data, tmp_path / "whole", brief)
     reference = torch.get_rng_state()
@@ -152,7 +231,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
         resumed = _trained(data, tmp_path / "killed", brief)
-    left = {"code": 25, "arm": 22, "dynamics": 18, "value": 13, "doubts": 7}
+    left = {"code": 33, "arm": 30, "dynamics": 26, "value": 21, "doubts": 15, "macros": 8}
     assert len(steps) == left[stage]
     assert not resumed.training
     finished = _trained(data, tmp_path / "killed", brief)

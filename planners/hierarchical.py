@@ -1,0 +1,303 @@
+"""Planning on two time scales: a guide names sub-goals, a fast planner pursues the next of them.
+
+Hierarchical planning with latent world models (arXiv:2604.03208): a slow planner searches
+macro-actions in a slow world for a way to the goal, and the first latent that it predicts is the
+goal of the fast planner. Any planner does for either level, and sub-goals may come from elsewhere,
+as from ``planners.retrieval``.
+
+Shapes: see ``planners.protocols``; G is the number of sub-goals.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from planners.cem import CEMConfig
+from planners.problem import Objective, Plan, Planner, Problem, Way
+from planners.protocols import Proposal, World
+from planners.timing import Stopwatch
+
+__all__ = [
+    "Guide",
+    "Hierarchical",
+    "HierarchicalConfig",
+    "HierarchicalState",
+    "MacroSearch",
+    "Moments",
+    "SlowWorld",
+]
+
+GuideT = TypeVar("GuideT")
+FastT = TypeVar("FastT")
+StateT = TypeVar("StateT")
+
+
+class SlowWorld(World, Protocol):
+    """A world whose actions are macro-actions, each of which stands for many control steps."""
+
+    @property
+    def span(self) -> int:
+        """Control steps per macro-action."""
+        ...
+
+
+class Guide(Protocol[GuideT]):
+    """The slow level: whatever names sub-goals."""
+
+    def init(self, batch: int) -> GuideT:
+        """The state before the first plan of ``batch`` episodes."""
+        ...
+
+    def look_ahead(
+        self,
+        problem: Problem,
+        state: GuideT,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+    ) -> tuple[Tensor, int, GuideT]:
+        """Sub-goals ``[B, G, N, D]`` in order, how many candidates were not finite, the state."""
+        ...
+
+    def shift(self, state: GuideT, steps: int) -> GuideT:
+        """The state once ``steps`` control steps have been carried out."""
+        ...
+
+
+@dataclass(frozen=True)
+class HierarchicalConfig:
+    """Settings of both levels.
+
+    Attributes:
+        slow: Search over macro-actions; its horizon counts macros.
+        fast: Search over actions, towards the next sub-goal.
+        spread: Bound of each number of a macro, whose prior is standard normal; ``slow.std`` is
+            the share of it that is the first standard deviation.
+        prior: Whether the macro prior proposes candidates to the slow search.
+        hold: Fast plans between slow ones.
+        near: Goal energy up to which the goal itself is pursued. The default, imagined steps of a
+            hindsight value, is about one macro.
+        share: Of the time left before a deadline, what the slow level may take.
+        towards: Energy towards a sub-goal, ``value`` or ``latent`` distance.
+    """
+
+    slow: CEMConfig = field(
+        default_factory=lambda: CEMConfig(
+            horizon=4,
+            std=0.5,
+            correlation=0.0,
+            proposals=24,
+            execute=1,
+            active_dims=tuple(range(6)),
+        )
+    )
+    fast: CEMConfig = field(default_factory=CEMConfig)
+    spread: float = 2.0
+    prior: bool = True
+    hold: int = 2
+    near: float = 4.0
+    share: float = 0.5
+    towards: str = "value"
+
+    def __post_init__(self) -> None:
+        if self.spread <= 0 or self.hold < 1 or not 0 < self.share < 1:
+            raise ValueError(
+                "Expected spread > 0, hold of at least 1 and share between 0 and 1, got "
+                f"spread={self.spread}, hold={self.hold}, share={self.share}"
+            )
+        if self.towards not in ("value", "latent"):
+            raise ValueError(f"Expected towards value or latent, got '{self.towards}'")
+
+
+class HierarchicalState(NamedTuple, Generic[GuideT, FastT]):
+    """Both levels' states, what the fast one pursues, and for how many plans it has.
+
+    ``problem`` is the energy that the sub-goals were found for: another one needs others.
+    """
+
+    slow: GuideT
+    fast: FastT
+    way: Way | None = None
+    objective: Objective | None = None
+    problem: object = None
+    plans: int = 0
+
+
+class Hierarchical(Generic[GuideT, FastT]):
+    """A guide above a fast planner; itself a ``planners.problem.Planner``.
+
+    The goal itself is pursued where it is ``near`` by the problem's goal energy, and where no
+    sub-goal of the way is nearer to it than the present, so that the guide knows no better.
+
+    Args:
+        guide: Names sub-goals on the way to the problem's goals.
+        fast: Plans towards the next one.
+        towards: From latents ``[B, N, D]``, and for which episodes ``[B]`` they are the goal
+            itself, to what the fast planner minimises.
+        hold: Fast plans between looks ahead.
+        near: Goal energy up to which the goal itself is pursued.
+        share: Of the time left before a deadline, what the guide may take.
+    """
+
+    def __init__(
+        self,
+        guide: Guide[GuideT],
+        fast: Planner[FastT],
+        towards: Callable[[Tensor, Tensor], Objective],
+        *,
+        hold: int = 2,
+        near: float = 4.0,
+        share: float = 0.5,
+    ) -> None:
+        self._guide, self._fast, self._towards = guide, fast, towards
+        self._hold, self._near, self._share = hold, near, share
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan to carry out before planning again."""
+        return self._fast.execute
+
+    def init(self, batch: int) -> HierarchicalState[GuideT, FastT]:
+        """Both levels before their first plan."""
+        return HierarchicalState(self._guide.init(batch), self._fast.init(batch))
+
+    def shift(
+        self, state: HierarchicalState[GuideT, FastT], steps: int
+    ) -> HierarchicalState[GuideT, FastT]:
+        """Both levels once ``steps`` actions have been executed; sub-goals stay where they are."""
+        return state._replace(
+            slow=self._guide.shift(state.slow, steps), fast=self._fast.shift(state.fast, steps)
+        )
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        problem: Problem,
+        state: HierarchicalState[GuideT, FastT],
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, HierarchicalState[GuideT, FastT]]:
+        """The fast level's plan and the way it is on; see ``planners.problem.Planner.plan``."""
+        watch, nonfinite = Stopwatch(problem.latents.device, profile), 0
+        if state.plans == self._hold or state.problem is not problem.energy:
+            state, nonfinite = self._look_ahead(problem, state, generator, deadline)
+        watch.lap("slow")
+        assert state.objective is not None
+        pursued = replace(problem, energy=state.objective.energy, proposal=state.objective.proposal)
+        plan, fast = self._fast.plan(
+            pursued, state.fast, generator=generator, deadline=deadline, profile=profile
+        )
+        plan = replace(
+            plan,
+            nonfinite=plan.nonfinite + nonfinite,
+            timings=watch.seconds | plan.timings,
+            way=state.way,
+        )
+        return plan, state._replace(fast=fast, plans=state.plans + 1)
+
+    def _look_ahead(
+        self,
+        problem: Problem,
+        state: HierarchicalState[GuideT, FastT],
+        generator: torch.Generator,
+        deadline: float | None,
+    ) -> tuple[HierarchicalState[GuideT, FastT], int]:
+        if problem.goals is None:
+            raise ValueError("Expected a problem with goal latents, which sub-goals lead to")
+        if deadline is not None:
+            now = time.perf_counter()
+            deadline = now + self._share * (deadline - now)
+        subgoals, nonfinite, slow = self._guide.look_ahead(
+            problem, state.slow, generator=generator, deadline=deadline
+        )
+        left, here = _to_go(problem, subgoals), _to_go(problem, problem.latents[:, -1:])
+        direct = (here[:, 0] <= self._near) | ~(left < here).any(1)
+        pursued = torch.where(direct[:, None, None], problem.goals, subgoals[:, 0])
+        state = state._replace(
+            slow=slow,
+            way=Way(subgoals, left, direct),
+            objective=self._towards(pursued, direct),
+            problem=problem.energy,
+            plans=0,
+        )
+        return state, nonfinite
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Single moments as paths of one step; see ``planners.protocols.Futures``."""
+
+    latents: Tensor
+    states: Tensor
+
+
+def _to_go(problem: Problem, latents: Tensor) -> Tensor:
+    """Goal energies ``[B, G]`` of moments ``[B, G, N, D]``; states are the present ones."""
+    states = problem.states[:, -1:, None].expand(-1, latents.shape[1], -1, -1)
+    return problem.energy.to_go(Moments(latents.unsqueeze(2), states))
+
+
+class MacroState(NamedTuple, Generic[StateT]):
+    """The slow planner's state, and control steps carried out of its first macro."""
+
+    planner: StateT
+    steps: int = 0
+
+
+class MacroSearch(Generic[StateT]):
+    """The guide that searches macro-actions: sub-goals are where they lead in the slow world.
+
+    It minimises the problem's goal energy; the world energy judges another world.
+
+    Args:
+        planner: Search, over macro-actions.
+        world: What macro-actions lead to.
+        prior: From goal latents ``[B, N, D]`` to macro-actions to start from, or None.
+    """
+
+    def __init__(
+        self,
+        planner: Planner[StateT],
+        world: SlowWorld,
+        prior: Callable[[Tensor], Proposal] | None = None,
+    ) -> None:
+        self._planner, self._world, self._prior = planner, world, prior
+
+    def init(self, batch: int) -> MacroState[StateT]:
+        """The planner before its first plan."""
+        return MacroState(self._planner.init(batch))
+
+    def shift(self, state: MacroState[StateT], steps: int) -> MacroState[StateT]:
+        """Drop the macros whose control steps have all been carried out."""
+        macros, rest = divmod(state.steps + steps, self._world.span)
+        return MacroState(self._planner.shift(state.planner, macros), rest)
+
+    def look_ahead(
+        self,
+        problem: Problem,
+        state: MacroState[StateT],
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+    ) -> tuple[Tensor, int, MacroState[StateT]]:
+        """Search; see ``Guide.look_ahead``."""
+        if self._prior is None or problem.goals is None:
+            proposal = None
+        else:
+            proposal = self._prior(problem.goals)
+        slow = replace(
+            problem, world=self._world, energy=problem.energy.goal_alone(), proposal=proposal
+        )
+        plan, planner = self._planner.plan(
+            slow, state.planner, generator=generator, deadline=deadline
+        )
+        ahead = self._world.rollout(problem.latents, problem.states, plan.actions[:, None])
+        return ahead.latents[:, 0], plan.nonfinite, state._replace(planner=planner)

@@ -1,0 +1,95 @@
+"""Macro-actions, what they lead to, and which of them led to goals.
+
+The macro model is a conditional variational autoencoder over several macros in a row, each decoded
+from the last prediction, so that macros compose. The macro prior is advantage-weighted regression
+to the macros that lead towards hindsight goals, as the high-level policy of HIQL
+(arXiv:2307.11949, §4.2); the advantage is that of the value learned before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.value import ValueTraining, hindsight_goals
+
+__all__ = ["MacrosTraining", "train_macros"]
+
+
+@dataclass(frozen=True)
+class MacrosTraining:
+    """Settings.
+
+    Attributes:
+        steps: Iterations.
+        batch: Windows per iteration.
+        rollout: Macros in a row that predictions are trained over.
+        sigma: Standard deviation that predicted latents are allowed; larger keeps less in a macro.
+        noise: On the first latent of a window.
+        learning_rate: At its highest.
+    """
+
+    steps: int = 6000
+    batch: int = 256
+    rollout: int = 3
+    sigma: float = 0.2
+    noise: float = 0.03
+    learning_rate: float = 7e-4
+
+
+def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining) -> None:
+    """Train macro encoder, slow dynamics and macro prior.
+
+    Args:
+        bench: Its value is trained.
+        config: Settings.
+        value: Those that the value was trained with: goals, discount and temperature.
+    """
+    if config.steps == 0:
+        return
+    model, macros, span = bench.model, bench.model.macros, bench.model.config.macro_steps
+    rows, last = (
+        bench.data.rows(bench.data.train, config.rollout * span + 1),
+        bench.data.last_rows(),
+    )
+    everywhere = bench.data.rows(bench.data.train)
+    grounded = torch.cat([bench.codes, bench.features], -1)
+    discount = value.discount ** (span / bench.stride)
+
+    def losses() -> dict[str, Tensor]:
+        frames = bench.draw(rows, config.batch)[:, None] + span * torch.arange(config.rollout + 1)
+        truth = grounded[frames]
+        mean, log_variance = macros.distribution(truth[:, :-1], bench.actions(frames[:, :-1], span))
+        chosen = mean + (0.5 * log_variance).exp() * bench.normal(mean.shape)
+        now = truth[:, 0] + config.noise * bench.normal(truth[:, 0].shape)
+        imagined: list[Tensor] = []
+        for k in range(config.rollout):
+            now = macros(now, chosen[:, k])
+            imagined.append(now)
+        error = (torch.stack(imagined, 1) - truth[:, 1:]).square().sum(-1)
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+
+        here, there = frames[:, 0], frames[:, 1]
+        goal, with_arm = hindsight_goals(bench, value, here, last, everywhere)
+        goals = model.goals(bench.latents[goal], with_arm)
+        with torch.no_grad():
+            before, after = (
+                model.value(bench.codes[at], bench.features[at], goals) for at in (here, there)
+            )
+            gain = discount * after - before - (1 - discount) / (1 - value.discount)
+            weight = (value.temperature * gain).exp().clamp(max=10.0)
+        missed = F.smooth_l1_loss(
+            macros.prior(truth[:, 0], goals), mean[:, 0].detach(), reduction="none"
+        )
+        return {
+            "prediction": error.mean() / (2 * config.sigma**2),
+            "divergence": divergence.mean(),
+            "prior": (weight[:, None] * missed).sum(-1).mean(),
+        }
+
+    bench.optimise("macros", macros.parameters(), config.steps, config.learning_rate, losses)
+    macros.trained.fill_(True)

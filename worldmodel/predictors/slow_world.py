@@ -1,0 +1,114 @@
+"""The slow time scale as planners see it: a world whose actions are macro-actions.
+
+Shapes: B episodes, S candidates, K macros of width U, Z planning latent; N = 1 token per frame.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worldmodel.errors import UserError
+from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.imagination import Imagined
+
+__all__ = ["MacroPrior", "SlowWorld"]
+
+
+class SlowWorld:
+    """A compact world in steps of macro-actions; fulfils ``planners.SlowWorld``.
+
+    Imagined latents hold scene code and arm features, both predicted. Imagined states are decoded
+    from the arm features. There is one model, so no disagreement: what keeps a search with what is
+    known is that macros are standard normal.
+
+    Args:
+        world: Its encoder, and its macro-actions.
+
+    Raises:
+        UserError: The world was trained without macro-actions.
+    """
+
+    stride = 1
+
+    def __init__(self, world: CompactWorld) -> None:
+        if not bool(world.predictor.macros.trained):
+            raise UserError(
+                "Expected a checkpoint with macro-actions, got one without; add them with "
+                "`worldmodel train init=…`, with the steps of all other stages 0"
+            )
+        self._world, self._model = world, world.predictor
+
+    @property
+    def span(self) -> int:
+        """Control steps per macro-action."""
+        return self._model.config.macro_steps
+
+    @property
+    def action_width(self) -> int:
+        """U."""
+        return self._model.config.macro_width
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
+        return self._world.encode(frames)
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
+        """Imagine macros ``[B, S, K, U]``; see ``planners.protocols.World``."""
+        model = self._model
+        following = self._world.grounded(latents[:, -1], states[:, -1])
+        following = following.expand(-1, actions.shape[1], -1)
+        imagined: list[Tensor] = []
+        for macro in actions.unbind(2):
+            following = model.macros(following, macro)
+            imagined.append(following)
+        planning = torch.stack(imagined, 2)
+        return Imagined(
+            planning.unsqueeze(3),
+            model.state_features.inverse(model.arm(planning)),
+            actions,
+            latents[:, -1],
+            states[:, -1],
+        )
+
+    def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> MacroPrior:
+        """The macro prior towards goals whose latents are ``[B, 1, Z]``; see ``CompactWorld``."""
+        return MacroPrior(self._model, self._model.goals(goal_latents[:, 0], with_arm))
+
+
+class MacroPrior:
+    """Macros that led to such goals in the data, rolled out; fulfils ``planners.Proposal``.
+
+    The first proposal is the prior's own; the others are perturbed by ``noise``.
+    """
+
+    def __init__(self, model: CompactPredictor, goals: Tensor, noise: float = 0.5) -> None:
+        self._model, self._goals, self._noise = model, goals, noise
+
+    def __call__(
+        self,
+        latents: Tensor,
+        states: Tensor,
+        *,
+        samples: int,
+        horizon: int,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Candidates ``[B, samples, horizon, U]``; see ``planners.protocols.Proposal``."""
+        model = self._model
+        goals = self._goals[:, None].expand(-1, samples, -1)
+        features = model.state_features(states[:, -1])
+        following = torch.cat([model.codes(latents[:, -1, 0]), features], -1)
+        following = following[:, None].expand(-1, samples, -1)
+        chosen: list[Tensor] = []
+        for _ in range(horizon):
+            macro = model.macros.prior(following, goals)
+            # Episodes share the noise, so that a batch decides as its episodes would one by one.
+            noise = torch.randn(
+                macro.shape[1:], generator=generator, device=macro.device, dtype=macro.dtype
+            )
+            noise[0] = 0.0
+            chosen.append(macro + self._noise * noise)
+            following = model.macros(following, chosen[-1])
+        return torch.stack(chosen, 2)
