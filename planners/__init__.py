@@ -9,12 +9,14 @@
 
 from planners.agent import Agent, Objective, PlanRecord
 from planners.cem import CEM, CEMConfig, CEMState
-from planners.energies import Disagreement, LatentDistance, TotalEnergy
+from planners.energies import METRICS, REDUCTIONS, Disagreement, LatentDistance, TotalEnergy
 from planners.problem import Plan, Planner, Problem
 from planners.protocols import Energy, Proposal, Trajectory, World
 
 __all__ = [
     "CEM",
+    "METRICS",
+    "REDUCTIONS",
     "Agent",
     "CEMConfig",
     "CEMState",

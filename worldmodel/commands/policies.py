@@ -44,6 +44,7 @@ __all__ = [
     "planning_agent",
     "prior_agent",
     "search_agent",
+    "task_energy",
     "task_objective",
     "usual_disagreement",
 ]
@@ -91,6 +92,10 @@ class Hindsight(Protocol):
 
     def goal_energy(self, goal_latents: Tensor, with_arm: bool = False) -> Energy:
         """The learned cost-to-go to goal latents ``[B, N, D]``, the arm's place included or not."""
+        ...
+
+    def reachability_energy(self, goal_latents: Tensor, with_arm: bool = False) -> Energy:
+        """The learned temporal distance to the same."""
         ...
 
     def prior(self, goal_latents: Tensor, with_arm: bool = False) -> Proposal:
@@ -152,29 +157,50 @@ def task_objective(
         goal_energy: From goal latents to E_goal; None for the one that the task names.
 
     Raises:
-        UserError: The task asks for a value or a prior that the world does not have.
+        UserError: The task asks for an energy or a prior that the world does not have.
     """
     quantiles = usual_disagreement(world) if task.world_energy else None
     world_energy = None if quantiles is None else Disagreement(*quantiles)
-    hindsight = world if isinstance(world, Hindsight) else None
-    if hindsight is None and (task.prior or task.energy == "value"):
-        raise UserError(
-            "Expected a checkpoint with a value and a policy prior, got one without; "
-            "plan with task.energy=latent task.prior=false"
-        )
-
+    hindsight = _hindsight(world) if task.prior else None
     if goal_energy is None:
-        goal_energy = LatentDistance
-        if hindsight is not None and task.energy == "value":
-            goal_energy = partial(hindsight.goal_energy, with_arm=task.goal_arm)
+        goal_energy = task_energy(world, task)
 
     def objective(goal_latents: Tensor) -> Objective:
         energy = TotalEnergy(goal_energy(goal_latents), world_energy, task.goal_weight)
-        if hindsight is None or not task.prior:
+        if hindsight is None:
             return Objective(energy)
         return Objective(energy, hindsight.prior(goal_latents, task.goal_arm))
 
     return objective
+
+
+def task_energy(world: CameraWorld, task: TaskConfig) -> Callable[[Tensor], Energy]:
+    """From goal latents ``[B, N, D]`` to the E_goal that the task names.
+
+    Raises:
+        UserError: The world has not learned it.
+    """
+    if task.energy == "latent":
+        return partial(LatentDistance, metric=task.metric, reduce=task.reduce)
+    learned = {
+        "value": _hindsight(world).goal_energy,
+        "reachability": _hindsight(world).reachability_energy,
+    }
+    return partial(learned[task.energy], with_arm=task.goal_arm)
+
+
+def _hindsight(world: CameraWorld) -> Hindsight:
+    """The world as one that learned in hindsight.
+
+    Raises:
+        UserError: It did not.
+    """
+    if not isinstance(world, Hindsight):
+        raise UserError(
+            "Expected a checkpoint with a value, a reachability and a policy prior, got one "
+            "without; plan with task.energy=latent task.prior=false"
+        )
+    return world
 
 
 def _bounds(active_dims: Sequence[int]) -> Tensor:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 from omegaconf import MISSING
 
-__all__ = ["TaskConfig"]
+from planners import METRICS, REDUCTIONS
 
-ENERGIES = ("latent", "value")
+__all__ = ["ENERGIES", "TaskConfig"]
+
+ENERGIES = ("latent", "value", "reachability")
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,10 @@ class TaskConfig:
         name: Task of ``envs``.
         budget_steps: Control steps in which to act.
         hold_steps: Steps at rest after them, before success is judged.
-        energy: E_goal: ``latent`` distance, or the hindsight ``value``.
-        goal_arm: Whether the arm's place in the goal image counts for value and prior.
+        energy: E_goal: ``latent`` distance, the hindsight ``value``, or ``reachability``.
+        metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
+        reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
+        goal_arm: Whether the arm's place in the goal image counts for all that is learned.
         goal_weight: λ of E_world + λ·E_goal.
         world_energy: Whether E_world counts, if the checkpoint has one.
         prior: Whether the policy prior proposes candidates.
@@ -35,6 +40,8 @@ class TaskConfig:
     budget_steps: int = 40
     hold_steps: int = 3
     energy: str = "latent"
+    metric: str = "l1"
+    reduce: str = "final"
     goal_arm: bool = False
     goal_weight: float = 1.0
     world_energy: bool = True
@@ -46,8 +53,14 @@ class TaskConfig:
     active_dims: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        if self.energy not in ENERGIES:
-            raise ValueError(f"Expected task.energy latent or value, got '{self.energy}'")
+        choices = {"energy": ENERGIES, "metric": METRICS, "reduce": REDUCTIONS}
+        for name, allowed in choices.items():
+            if (given := getattr(self, name)) not in allowed:
+                near = difflib.get_close_matches(given, allowed, n=1)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                raise ValueError(
+                    f"Expected task.{name} among {', '.join(allowed)}, got '{given}'{hint}"
+                )
         if self.budget_steps < 1 or self.hold_steps < 0:
             raise ValueError(
                 "Expected task.budget_steps of at least 1 and task.hold_steps of at least 0, got "

@@ -4,6 +4,7 @@
 2. *arm*: reading the arm's features off the image (`worldmodel.dynamics.arm`).
 3. *dynamics*: the ensemble on scene codes (`worldmodel.dynamics.ensemble`).
 4. *value*: goal-conditioned value and policy prior (`worldmodel.dynamics.value`).
+5. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
 
 No stage sees a reward, a success label or the simulator. A stage of 0 steps leaves its part as it
 was, which with ``init`` is how one part of a world is trained anew.
@@ -19,6 +20,7 @@ import torch
 from worldmodel.dynamics.arm import ArmTraining, train_arm
 from worldmodel.dynamics.code import CodeTraining, train_code
 from worldmodel.dynamics.ensemble import EnsembleTraining, train_ensemble
+from worldmodel.dynamics.reachability import ReachabilityTraining, train_reachability
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, train_value
@@ -38,6 +40,7 @@ class CompactTraining:
         arm: Stage 2.
         dynamics: Stage 3.
         value: Stage 4.
+        reachability: Stage 5.
         seed: Of everything.
     """
 
@@ -45,6 +48,7 @@ class CompactTraining:
     arm: ArmTraining = field(default_factory=ArmTraining)
     dynamics: EnsembleTraining = field(default_factory=EnsembleTraining)
     value: ValueTraining = field(default_factory=ValueTraining)
+    reachability: ReachabilityTraining = field(default_factory=ReachabilityTraining)
     seed: int = 0
 
 
@@ -55,6 +59,7 @@ def _stages(config: CompactTraining) -> list[tuple[int, Callable[[Workbench], No
         (config.arm.steps, lambda bench: train_arm(bench, config.arm)),
         (config.dynamics.steps, lambda bench: train_ensemble(bench, config.dynamics)),
         (config.value.steps, lambda bench: train_value(bench, config.value)),
+        (config.reachability.steps, lambda bench: train_reachability(bench, config.reachability)),
     ]
 
 
