@@ -38,6 +38,9 @@ COMMANDS = {
     "landscape": Command(
         "draw the energies that a planner searches", "LandscapeConfig", ("task", "planner")
     ),
+    "diagnose": Command(
+        "hold goal energies against the simulator's true cost", "DiagnoseConfig", ("task",)
+    ),
     "bench": Command("measure plan latency", "BenchConfig", ("planner",)),
 }
 

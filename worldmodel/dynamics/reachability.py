@@ -41,7 +41,7 @@ class ReachabilityTraining:
     batch: int = 512
     horizon: int = 24
     expectile: float = 0.9
-    spread: float = 0.02
+    spread: float = 0.1
     arm_goals: float = 0.5
     learning_rate: float = 5e-4
 

@@ -4,8 +4,8 @@ Patch tokens make a poor long-range goal energy and a slow rollout. Here the fro
 frame are reduced to one *planning latent* of two parts: a *scene code*, which holds what the arm's
 own state does not explain (the objects), and the *arm features* as the image shows them. An
 ensemble of small residual networks imagines the code ``stride`` control steps at a time, while the
-arm follows from proprioception; a value and a reachability say how far it is to a goal, and a policy
-prior what usually leads there. All of it is trained from undirected data, without rewards.
+arm follows from proprioception; a value and a reachability say how far it is to a goal, and a
+policy prior what usually leads there. All of it is trained from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,
 Z = C + F planning latent, G = Z + 1 goal, A action, M ensemble members, R rows.

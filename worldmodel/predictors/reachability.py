@@ -21,6 +21,7 @@ __all__ = ["Reachability", "covered_length"]
 
 _COMPONENTS, _INTERVALS = 8, 16
 _UNIT = 10.0  # imagined steps per unit of an embedding, so that a fresh network is about in range
+_SHARPNESS = 5.0  # of what lifts moments above scenes, so that a fresh one lifts them but little
 
 
 def covered_length(here: Tensor, there: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class Reachability(nn.Module):
         triangle inequality no scene is then farther than any moment that shows it.
         """
         counts = rows[..., -1:]
-        above = nn.functional.softplus(self.arm(rows[..., :-1]))
+        above = nn.functional.softplus(self.arm(rows[..., :-1]), _SHARPNESS)
         return self.scene(rows[..., : self._code_width]) + counts * above
 
     def forward(self, here: Tensor, there: Tensor) -> Tensor:
