@@ -28,18 +28,22 @@ TINY = {
     "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5",
     "train": "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
-    "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 holdout=0.5",
+    "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
+    "predictor.training.reachability.steps=2 holdout=0.5",
     "plan": f"episodes=1 videos=1 task.budget_steps=3 task.hold_steps=1 {PLANNER}",
     "landscape": f"points=5 {PLANNER}",
+    "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }
+PLANNING = ("plan", "landscape", "diagnose", "bench")
 WRITES = {
     "collect": "meta/info.json",
     "pretrain": "model.safetensors",
     "train": "model.safetensors",
     "plan": "report.json",
     "landscape": "landscape.png",
+    "diagnose": "diagnosis.json",
     "bench": "latency.json",
 }
 
@@ -74,7 +78,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 command, *words = shlex.split(line)[1:]
                 words += TINY[command].split()
                 given = {word.partition("=")[0] for word in words}
-                if command in ("plan", "landscape", "bench") and "checkpoint" not in given:
+                if (
+                    command in ("plan", "landscape", "diagnose", "bench")
+                    and "checkpoint" not in given
+                ):
                     words.append("checkpoint=runs/world")  # in place of the included one
                 assert main([command, *words, "--debug"]) == 0, line
                 ran[line] = command

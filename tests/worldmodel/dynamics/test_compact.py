@@ -13,6 +13,7 @@ from worldmodel.dynamics.arm import ArmTraining
 from worldmodel.dynamics.code import CodeTraining
 from worldmodel.dynamics.compact import CompactTraining, train_compact
 from worldmodel.dynamics.ensemble import EnsembleTraining
+from worldmodel.dynamics.reachability import ReachabilityTraining
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.validation import calibrate, open_loop
@@ -37,6 +38,7 @@ SHORT = CompactTraining(
     arm=ArmTraining(steps=100),
     dynamics=EnsembleTraining(steps=250, batch=64),
     value=ValueTraining(steps=900, batch=128),
+    reachability=ReachabilityTraining(steps=500, batch=128),
 )
 
 
@@ -83,6 +85,21 @@ def test_value_falls_with_the_distance_to_the_goal(
     assert near > far + 1.0
 
 
+def test_reachability_is_smaller_where_the_goal_is_nearer(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    latents, goals = planning_latents(model, data.latents), _goals(model, data)
+    assert data.objects is not None
+    places = data.objects[:, 0]
+    goal = int(places.argmax())
+    with torch.no_grad():
+        steps = model.steps(latents, goals[goal])
+    distance = (places - places[goal]).abs()
+    near, middle = (distance < 0.2), (distance > 0.5) & (distance < 0.9)
+    assert steps[near].mean() + 1.5 < steps[middle].mean()
+    assert steps[middle].mean() + 1.5 < steps[distance > 1.3].mean()
+
+
 def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
     codes, goals = _codes(model, data), _goals(model, data)
     features = model.state_features(data.states)
@@ -120,7 +137,7 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
         assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value"])
+@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value", "reachability"])
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -129,6 +146,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         arm=ArmTraining(steps=4),
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
+        reachability=ReachabilityTraining(steps=7),
     )
     whole = _trained(data, tmp_path / "whole", brief)
     reference = torch.get_rng_state()
@@ -140,7 +158,9 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
         resumed = _trained(data, tmp_path / "killed", brief)
-    assert len(steps) == {"code": 18, "arm": 15, "dynamics": 11, "value": 6}[stage]
+    assert (
+        len(steps) == {"code": 25, "arm": 22, "dynamics": 18, "value": 13, "reachability": 7}[stage]
+    )
     assert not resumed.training
     finished = _trained(data, tmp_path / "killed", brief)
     for name, value in whole.state_dict().items():
