@@ -129,7 +129,7 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
-        type(tiny_world), "prior", lambda self, goals: asked.append(1) or prior(self, goals)
+        type(tiny_world), "prior", lambda self, *goals: asked.append(1) or prior(self, *goals)
     )
     if name == "true_dynamics":
         policy = true_dynamics(env, tiny_world, TASK, PLANNER)

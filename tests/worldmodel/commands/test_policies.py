@@ -67,7 +67,7 @@ def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch)
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
-        type(tiny_world), "prior", lambda self, goals: asked.append(1) or prior(self, goals)
+        type(tiny_world), "prior", lambda self, *goals: asked.append(1) or prior(self, *goals)
     )
     first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER))
     assert not asked
