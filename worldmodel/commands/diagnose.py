@@ -113,7 +113,7 @@ def run(cfg: DiagnoseConfig) -> None:
         "privileged": _PRIVILEGED,
         "task": asdict(cfg.task),
         "n": len(trials),
-        "unsolved_by_the_expert": cfg.episodes - len(trials),
+        "left_out": cfg.episodes - len(trials),
         "seeds": [trial.seed for trial in trials],
         "seed_offset": SEED_OFFSET,
         "true_cost": f"control steps of the scripted expert to success, at most {cfg.limit}",

@@ -25,7 +25,7 @@ from envs.reach import ReachEnv
 from planners import CEM, Problem, Trajectory, World
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
 from worldmodel.commands.policies import CameraWorld, task_energy, task_objective
-from worldmodel.commands.positions import Plane, draw_plane, energy_plane
+from worldmodel.commands.positions import Plane, draw_plane, energy_panels, true_steps
 from worldmodel.commands.task import ENERGIES
 from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
@@ -51,6 +51,8 @@ class LandscapeConfig:
         plane: ``actions``, or ``positions`` of the gripper.
         energies: Of the plane of positions: goal energies to draw, as ``task.energy`` names them.
         height: Of the plane of positions, m.
+        truth: Places along x and y at which the expert is asked for the true steps, for a panel
+            beside the energies; 0 leaves it out. Privileged, and drawn for the reader only.
     """
 
     out: str = MISSING
@@ -62,10 +64,13 @@ class LandscapeConfig:
     plane: str = "actions"
     energies: tuple[str, ...] = ENERGIES
     height: float = 0.03
+    truth: int = 0
 
     def __post_init__(self) -> None:
         if self.points < 2:
             raise ValueError(f"Expected points of at least 2, got {self.points}")
+        if self.truth < 0 or self.truth == 1:
+            raise ValueError(f"Expected truth of 0, or of at least 2, got {self.truth}")
         if self.plane not in ("actions", "positions"):
             raise ValueError(f"Expected plane actions or positions, got '{self.plane}'")
         for name in self.energies:
@@ -121,21 +126,18 @@ def run(cfg: LandscapeConfig) -> None:
 
 
 def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
-    """The goal energies of the gripper at every place."""
+    """The goal energies of the gripper at every place, and the true steps if asked for."""
     with environments(cfg.task.name, 1, world.image_size) as (env,):
         observation, _ = env.reset(seed=SEED_OFFSET + cfg.seed)
-        places = (
-            env.tool_pose()[:2],
-            env.goal_state[:2],
-            env.object_position()[:2],
-            env.goal_object[:2],
-        )
+        tool, thing = env.tool_pose()[:2], env.object_position()[:2]
+        tool_goal, thing_goal = env.goal_state[:2], env.goal_object[:2]
+        true = {"true steps": true_steps(env, cfg.height, cfg.truth)} if cfg.truth else {}
     images = (observation["image"], observation["goal"])
     energies = {name: task_energy(world, replace(cfg.task, energy=name)) for name in cfg.energies}
-    x, y, panels = energy_plane(
-        world, energies, images, observation["state"], cfg.height, cfg.points
-    )
-    return draw_plane(Plane(x, y, panels, *places), images, cfg.height)
+    state = observation["state"]
+    panels = energy_panels(world, energies, images, state, cfg.height, cfg.points)
+    titled = {f"E_goal: {name}": panel for name, panel in panels.items()} | true
+    return draw_plane(Plane(cfg.height, titled, tool, tool_goal, thing, thing_goal), images)
 
 
 def _actions(cfg: LandscapeConfig, camera: CameraWorld) -> Figure:

@@ -3,13 +3,14 @@
 The scene is that of a start image. The arm is put at every point of a plane at one height, as
 imagination would put it: its part of the latent is told by its state. Where an object has to be
 pushed, the straight way to the goal leads through it; an energy that knows the way wants the
-gripper behind the object first.
+gripper behind the object first. What is true, the simulator can be asked: `true_steps`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,51 +19,59 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from envs import TabletopEnv
 from envs.tabletop import CUBE, WORKSPACE
 from planners import Energy
 from worldmodel.commands.evaluation import Image
 from worldmodel.commands.policies import CameraWorld, Grounded
 from worldmodel.commands.simulator import Simulated
+from worldmodel.commands.trials import steps_to_go
 from worldmodel.errors import UserError
 
-__all__ = ["Plane", "draw_plane", "energy_plane"]
+__all__ = ["Panel", "Plane", "draw_plane", "energy_panels", "true_steps"]
 
 _CM = 100.0
 _BEHIND = 2.2 * CUBE  # m from the object's middle to the gripper's before a push
 
 
+class Panel(NamedTuple):
+    """Energies ``[n, n]`` of the gripper at places along x and along y, ``[n]`` each (m)."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    energy: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Plane:
-    """What is drawn.
+    """What is drawn; places are ``[2]`` (m).
 
     Attributes:
-        x: Places along x, ``[n]`` (m).
-        y: Places along y, ``[m]`` (m).
-        panels: Energies ``[n, m]`` by name.
-        tool: Where the gripper starts, ``[2]`` (m).
+        height: Of the plane, m.
+        panels: Side by side, by title.
+        tool: Where the gripper starts.
         tool_goal: Where it is in the goal image.
         thing: Where the object starts.
         thing_goal: Where it is in the goal image.
     """
 
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    panels: Mapping[str, NDArray[np.float32]]
+    height: float
+    panels: Mapping[str, Panel]
     tool: NDArray[np.float64]
     tool_goal: NDArray[np.float64]
     thing: NDArray[np.float64]
     thing_goal: NDArray[np.float64]
 
 
-def energy_plane(
+def energy_panels(
     world: CameraWorld,
     energies: Mapping[str, Callable[[Tensor], Energy]],
     images: tuple[Image, Image],
     state: NDArray[np.float32],
     height: float,
     points: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-    """Places along x ``[n]`` and y ``[n]``, and the energies ``[n, n]`` of the gripper there.
+) -> dict[str, Panel]:
+    """Goal energies of the gripper at every place.
 
     Args:
         world: Encodes the images, and tells the arm's part of latents by states.
@@ -81,21 +90,47 @@ def energy_plane(
             "one of predictor=compact; draw plane=actions with this one"
         )
     start, goal = (world.encode(torch.from_numpy(image)[None, None])[:, 0] for image in images)
-    (low_x, low_y, _), (high_x, high_y, _) = WORKSPACE.tolist()
-    x, y = torch.linspace(low_x, high_x, points), torch.linspace(low_y, high_y, points)
+    x, y = _places(points)
     states = torch.from_numpy(state).repeat(points * points, 1)
     states[:, :2] = torch.cartesian_prod(x, y)
     states[:, 2] = height
     latents = world.grounded(start.expand(len(states), -1, -1), states)
     moments = Simulated(latents[None, :, None], states[None, :, None])
-    panels = {
-        name: energy(goal)(moments).view(points, points).numpy()
+    return {
+        name: Panel(x.numpy(), y.numpy(), energy(goal)(moments).view(points, points).numpy())
         for name, energy in energies.items()
     }
-    return x.numpy(), y.numpy(), panels
 
 
-def draw_plane(plane: Plane, images: tuple[Image, Image], height: float) -> Figure:
+def true_steps(env: TabletopEnv, height: float, points: int, limit: int = 60) -> Panel:
+    """Control steps that the scripted expert needs with the gripper at every place: privileged.
+
+    Where the gripper would be inside the object there is no figure (NaN).
+
+    Args:
+        env: At the start of the episode, and again afterwards.
+        height: Of the plane, m.
+        points: n.
+        limit: Steps after which the expert gives up.
+    """
+    start, closedness = env.snapshot(), float(env.tool_pose()[6])
+    x, y = (axis.numpy() for axis in _places(points))
+    steps = np.full((points, points), np.nan, np.float32)
+    for row, column in np.ndindex(points, points):
+        xyz = np.array([x[row], y[column], height], np.float64)
+        if np.abs(xyz - env.object_position()).max() > 2 * CUBE:
+            env.place_arm(xyz, closedness)
+            steps[row, column] = steps_to_go(env, limit)
+            env.restore(start)
+    return Panel(x, y, steps)
+
+
+def _places(points: int) -> tuple[Tensor, Tensor]:
+    (low_x, low_y, _), (high_x, high_y, _) = WORKSPACE.tolist()
+    return torch.linspace(low_x, high_x, points), torch.linspace(low_y, high_y, points)
+
+
+def draw_plane(plane: Plane, images: tuple[Image, Image]) -> Figure:
     """The panels side by side, beside the images of start and goal."""
     count = len(plane.panels)
     figure = Figure((2.3 + 4.0 * count, 4.2), layout="constrained")
@@ -105,20 +140,23 @@ def draw_plane(plane: Plane, images: tuple[Image, Image], height: float) -> Figu
         axes.imshow(image)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
-    for column, name in enumerate(plane.panels, start=1):
+    for column, (title, panel) in enumerate(plane.panels.items(), start=1):
         axes = figure.add_subplot(grid[:, column])
-        _panel(axes, plane, name)
+        axes.set_title(title, fontsize=10)
+        _draw(axes, plane, panel)
         if column == 1:
-            axes.set_ylabel(f"x of the gripper at {_CM * height:.0f} cm, cm (towards the camera)")
+            axes.set_ylabel(
+                f"x of the gripper, {_CM * plane.height:.0f} cm up, cm (towards the camera)"
+            )
             handles, labels = axes.get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower right", ncols=5, fontsize=8)
     return figure
 
 
-def _panel(axes: Axes, plane: Plane, name: str) -> None:
-    """One energy; y to the right and x downwards, as the camera sees the table."""
-    x, y, energy = _CM * plane.x, _CM * plane.y, plane.panels[name]
-    heat = axes.pcolormesh(y, x, energy, cmap="viridis", shading="gouraud")
+def _draw(axes: Axes, plane: Plane, panel: Panel) -> None:
+    """One panel; y to the right and x downwards, as the camera sees the table."""
+    x, y, energy = _CM * panel.x, _CM * panel.y, np.ma.masked_invalid(panel.energy)
+    heat = axes.pcolormesh(y, x, energy, cmap="viridis", shading="nearest")
     if np.ptp(energy) > 0:
         axes.contour(y, x, energy, levels=12, colors="white", linewidths=0.4, alpha=0.6)
     axes.figure.colorbar(heat, ax=axes, shrink=0.75)
@@ -128,7 +166,7 @@ def _panel(axes: Axes, plane: Plane, name: str) -> None:
     marks = (
         (plane.tool, "o", "white", "gripper, start"),
         (plane.tool_goal, "s", "white", "gripper, goal image"),
-        (np.array([plane.x[lowest[0]], plane.y[lowest[1]]]), "*", "red", "lowest energy"),
+        (np.array([panel.x[lowest[0]], panel.y[lowest[1]]]), "*", "red", "lowest energy"),
         (behind, "P", "orange", "behind the object (true, not known to the planner)"),
     )
     for (px, py), marker, color, label in marks:
@@ -147,5 +185,4 @@ def _panel(axes: Axes, plane: Plane, name: str) -> None:
     axes.annotate("", (to_y, to_x), (from_y, from_x), arrowprops=arrow)
     axes.plot([], [], color="orange", label="object to its goal (likewise)")
     axes.set(xlim=(y[0], y[-1]), ylim=(x[-1], x[0]), aspect="equal")
-    axes.set_title(f"E_goal: {name}", fontsize=10)
     axes.set_xlabel("y of the gripper, cm")

@@ -80,7 +80,9 @@ def run_trial(
     limit: int,
     active_dims: Sequence[int],
 ) -> Trial | None:
-    """Solve a task, and try candidates on the way; None if the expert does not solve it.
+    """Solve a task, and try candidates on the way.
+
+    None if the expert does not solve it, or if it is solved from the start.
 
     Args:
         env: The task.
@@ -94,7 +96,7 @@ def run_trial(
     env.reset(seed=SEED_OFFSET + seed)
     start = env.snapshot()
     path = _solution(env, limit)
-    if path is None or len(path) < 3:
+    if path is None or len(path) == 1:
         return None
     rng = np.random.default_rng(seed)
     made: list[Fork] = []

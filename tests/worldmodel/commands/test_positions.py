@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import envs
 from envs.tabletop import WORKSPACE
 from planners import LatentDistance
-from worldmodel.commands.positions import energy_plane
+from worldmodel.commands.positions import energy_panels, true_steps
 from worldmodel.errors import UserError
 
 IMAGES = (np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 200, np.uint8))
@@ -37,7 +38,8 @@ class Place:
 
 def test_x_varies_over_rows_y_over_columns_and_all_else_is_the_state_at_the_height():
     energies = {str(i): lambda goal, i=i: Place(i) for i in range(7)}
-    x, y, panels = energy_plane(Told(), energies, IMAGES, STATE, 0.03, points=4)
+    found = energy_panels(Told(), energies, IMAGES, STATE, 0.03, points=4)
+    x, y, panels = *found["0"][:2], {name: panel.energy for name, panel in found.items()}
     np.testing.assert_allclose(x[[0, -1]], WORKSPACE[:, 0], rtol=1e-6)
     np.testing.assert_allclose(y[[0, -1]], WORKSPACE[:, 1], rtol=1e-6)
     np.testing.assert_allclose(panels["0"], np.repeat(x[:, None], 4, 1))
@@ -50,7 +52,7 @@ def test_x_varies_over_rows_y_over_columns_and_all_else_is_the_state_at_the_heig
 def test_energies_are_towards_the_goal_image():
     seen = []
     energies = {"latent": lambda goal: seen.append(goal) or LatentDistance(goal)}
-    energy_plane(Told(), energies, IMAGES, STATE, 0.03, points=2)
+    energy_panels(Told(), energies, IMAGES, STATE, 0.03, points=2)
     assert torch.equal(seen[0], torch.ones(1, 1, 7))
 
 
@@ -59,4 +61,19 @@ def test_a_world_that_reads_the_arm_off_images_only_is_refused_with_the_reason()
         encode = Told.encode
 
     with pytest.raises(UserError, match="plane=actions"):
-        energy_plane(Pictures(), {}, IMAGES, STATE, 0.03, points=2)
+        energy_panels(Pictures(), {}, IMAGES, STATE, 0.03, points=2)
+
+
+def test_true_steps_are_fewest_behind_the_object_and_unknown_within_it():
+    env = envs.make("push", 64)
+    env.reset(seed=0)
+    env.place_object(np.array([0.52, 0.0, 0.025]), 0.0)
+    env._target = np.array([0.64, 0.0])  # ahead in x; behind is at smaller x
+    env.goal_object = np.array([0.64, 0.0, 0.025])
+    before = env.snapshot().physics
+    panel = true_steps(env, 0.03, points=5)
+    np.testing.assert_array_equal(env.snapshot().physics, before)
+    middle = panel.energy[:, 2]
+    assert np.isnan(middle[2])
+    assert middle[1] < middle[3:].min()
+    env.close()
