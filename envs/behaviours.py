@@ -13,7 +13,7 @@ import numpy as np
 from envs.pose import Array
 from envs.tabletop import ACTION_HIGH, CLOSED, CUBE, OPEN, WORKSPACE, TabletopEnv
 
-__all__ = ["free_point", "grasp", "grip", "move_to", "push_to", "retract", "step_towards"]
+__all__ = ["free_point", "grasp", "grip", "holds", "move_to", "push_to", "retract", "step_towards"]
 
 SAFE_HEIGHT = 0.12  # m, at which a closed or loaded gripper passes over a cube
 PUSH_HEIGHT = 0.03  # m, of the tool while pushing
@@ -109,6 +109,13 @@ def grasp(env: TabletopEnv) -> Iterator[Array]:
     cube = env.object_position()
     yield from move_to(env, cube, tolerance=0.008)
     yield from grip(env, CLOSED)
+
+
+def holds(env: TabletopEnv) -> bool:
+    """Whether the gripper is closed around the cube."""
+    tool = env.tool_pose()
+    offset = np.abs(env.object_position() - tool[:3]).max()
+    return bool(tool[6] > 0.5 * (OPEN + CLOSED) and offset < CUBE)
 
 
 def retract(env: TabletopEnv, xyz: Array) -> Iterator[Array]:

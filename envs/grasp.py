@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from envs.behaviours import free_point, grasp, move_to
+from envs.behaviours import free_point, grasp, holds, move_to
 from envs.pose import Array
 from envs.tabletop import CUBE, MARK, OBJECT_REGION, OPEN, Script, TabletopEnv
 
@@ -33,7 +33,8 @@ class GraspEnv(TabletopEnv):
 
     @override
     def script(self) -> Script:
-        yield from grasp(self)
+        if not holds(self):
+            yield from grasp(self)
         yield MARK
         yield from move_to(self, self._target, speed=0.8)
 

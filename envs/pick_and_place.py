@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from typing_extensions import override
 
-from envs.behaviours import SAFE_HEIGHT, free_point, grasp, grip, move_to, retract
+from envs.behaviours import SAFE_HEIGHT, free_point, grasp, grip, holds, move_to, retract
 from envs.grasp import YAW
 from envs.pose import Array
 from envs.tabletop import CUBE, MARK, OBJECT_REGION, OPEN, Script, TabletopEnv, add_box
@@ -64,7 +64,8 @@ class PickAndPlaceEnv(TabletopEnv):
 
     @override
     def script(self) -> Script:
-        yield from grasp(self)
+        if not holds(self):
+            yield from grasp(self)
         yield MARK
         here, height = self.tool_pose()[:2], 2 * BLOCK[1] + CUBE
         yield from move_to(self, np.array([*here, height + 0.08]), tolerance=0.02)

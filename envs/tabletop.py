@@ -120,7 +120,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     @abstractmethod
     def script(self) -> Script:
-        """A scripted solution from the arranged start; reads and needs the simulator's state.
+        """A scripted solution, reading the simulator's state, from wherever that is.
 
         Its end makes the goal image, and each `MARK` on the way a sub-goal image.
         """

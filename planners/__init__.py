@@ -11,7 +11,14 @@
 
 from planners.agent import Agent, PlanRecord
 from planners.cem import CEM, CEMConfig, CEMState
-from planners.energies import CalibratedDoubt, LatentDistance, MeanEnergy, TotalEnergy
+from planners.energies import (
+    METRICS,
+    REDUCTIONS,
+    CalibratedDoubt,
+    LatentDistance,
+    MeanEnergy,
+    TotalEnergy,
+)
 from planners.hierarchical import (
     Guide,
     Hierarchical,
@@ -34,6 +41,8 @@ from planners.retrieval import Retrieval, RetrievalConfig
 
 __all__ = [
     "CEM",
+    "METRICS",
+    "REDUCTIONS",
     "Agent",
     "CEMConfig",
     "CEMState",

@@ -12,7 +12,6 @@ Shapes: see ``planners.protocols``; G is the number of goals.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +19,14 @@ from torch.nn import functional as F
 
 from planners.protocols import Doubt, Energy, Futures, GoalEnergy, Trajectory
 
-__all__ = ["CalibratedDoubt", "LatentDistance", "MeanEnergy", "TotalEnergy"]
+__all__ = [
+    "METRICS",
+    "REDUCTIONS",
+    "CalibratedDoubt",
+    "LatentDistance",
+    "MeanEnergy",
+    "TotalEnergy",
+]
 
 
 def _l1(imagined: Tensor, goal: Tensor) -> Tensor:
@@ -35,11 +41,12 @@ def _cosine(imagined: Tensor, goal: Tensor) -> Tensor:
     return 1.0 - F.cosine_similarity(imagined, goal, dim=-1).mean(-1)
 
 
-_METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": _l1,
     "l2": _l2,
     "cosine": _cosine,
 }
+REDUCTIONS = ("final", "sum", "closest")
 
 
 class LatentDistance:
@@ -58,22 +65,17 @@ class LatentDistance:
         reduce: One of ``final``, ``sum``, ``closest``.
     """
 
-    def __init__(
-        self,
-        goal: Tensor,
-        metric: Literal["l1", "l2", "cosine"] = "l1",
-        reduce: Literal["final", "sum", "closest"] = "final",
-    ) -> None:
+    def __init__(self, goal: Tensor, metric: str = "l1", reduce: str = "final") -> None:
         if goal.ndim not in (3, 4):
             raise ValueError(
                 f"Expected goal latents [B,N,D] or sub-goals [B,G,N,D], got {list(goal.shape)}"
             )
-        if metric not in _METRICS:
+        if metric not in METRICS:
             raise ValueError(f"Expected metric l1, l2 or cosine, got {metric!r}")
-        if reduce not in ("final", "sum", "closest"):
+        if reduce not in REDUCTIONS:
             raise ValueError(f"Expected reduce final, sum or closest, got {reduce!r}")
         self._goals = goal[:, None] if goal.ndim == 3 else goal
-        self._metric = _METRICS[metric]
+        self._metric = METRICS[metric]
         self._reduce = reduce
 
     def __call__(self, trajectory: Futures) -> Tensor:

@@ -31,15 +31,17 @@ TINY = {
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
     "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
     "predictor.training.doubts.steps=2 predictor.training.macros.steps=2 "
-    "predictor.training.macros.rollout=1 holdout=0.5",
+    "predictor.training.macros.rollout=1 predictor.training.reachability.steps=2 holdout=0.5",
     "plan": f"episodes=1 videos=1 task.budget_steps=3 task.hold_steps=1 {PLANNER}",
     "landscape": f"points=5 {PLANNER}",
     "subgoals": f"moments=[0,2] {LEVELS}",
     "acceptance": "episodes=2 candidates=2 resamples=3 task.budget_steps=3 task.hold_steps=1 "
     f"{PLANNER}",
+    "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }
+PLANNING = ("plan", "landscape", "diagnose", "bench")
 WRITES = {
     "collect": "meta/info.json",
     "pretrain": "model.safetensors",
@@ -48,6 +50,7 @@ WRITES = {
     "landscape": "landscape.png",
     "acceptance": "acceptance.json",
     "subgoals": "subgoals.png",
+    "diagnose": "diagnosis.json",
     "bench": "latency.json",
 }
 
@@ -83,7 +86,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 words += TINY[command].split()
                 given = {word.partition("=")[0] for word in words}
                 if (
-                    command in ("plan", "landscape", "subgoals", "bench")
+                    command in ("plan", "landscape", "subgoals", "diagnose", "bench")
                     and "checkpoint" not in given
                 ):
                     words.append("checkpoint=runs/world")  # in place of the included one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection
 
 __all__ = ["UserError", "nearest"]
 
@@ -15,7 +15,7 @@ class UserError(ValueError):
     """
 
 
-def nearest(name: str, valid: Sequence[str]) -> str:
+def nearest(name: str, valid: Collection[str]) -> str:
     """What to say of an unknown name: the valid one that is nearest, or all of them.
 
     >>> nearest("pull", ["push", "pullover"])

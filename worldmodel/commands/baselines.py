@@ -8,6 +8,8 @@
 - ``latent_distance``: the planner with latent distance as E_goal.
 - ``latent_distance_alone``: the same without the prior, which is learned with the value.
 - ``flat``: the planner without sub-goals, its fast level alone.
+- ``value``: the planner with the hindsight value as E_goal.
+- ``reachability``: the planner with the learned temporal distance as E_goal.
 - ``random_encoder``: the planner on the checkpoint of an untrained encoder of the same shape.
 - ``true_dynamics``: the planner with true dynamics; see ``worldmodel.commands.crossed``.
 - ``true_cost``: the planner with a true goal energy, likewise.
@@ -102,10 +104,16 @@ def _no_world_energy(setting: Setting) -> Policy:
     return setting.agent(replace(setting.task, world_energy=()))
 
 
+def _with_energy(setting: Setting, energy: str) -> Policy:
+    if setting.task.energy == energy:
+        raise NotApplicableError(f"task.energy={energy} is what the planner itself minimises")
+    if energy != "latent" and not isinstance(setting.world, Hindsight):
+        raise NotApplicableError(f"the checkpoint has no {energy}")
+    return setting.agent(replace(setting.task, energy=energy))
+
+
 def _latent_distance(setting: Setting) -> Policy:
-    if setting.task.energy == "latent":
-        raise NotApplicableError("latent distance is what the planner itself minimises here")
-    return setting.agent(replace(setting.task, energy="latent"))
+    return _with_energy(setting, "latent")
 
 
 def _latent_distance_alone(setting: Setting) -> Policy:
@@ -163,6 +171,8 @@ BASELINES: dict[str, Callable[[Setting], Policy]] = {
     "latent_distance": _latent_distance,
     "latent_distance_alone": _latent_distance_alone,
     "flat": _flat,
+    "value": partial(_with_energy, energy="value"),
+    "reachability": partial(_with_energy, energy="reachability"),
     "random_encoder": _random_encoder,
 }
 SIMULATED: dict[str, Callable[[Setting], OnSimulator]] = {

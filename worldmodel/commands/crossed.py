@@ -109,7 +109,7 @@ def true_cost(
     Of a planner on two time scales it is the fast level alone: sub-goals have no true cost.
     """
     energy = StateEnergy(environment, probe)
-    objective = task_objective(world, task, lambda goal_latents: energy)
+    objective = task_objective(world, task, lambda goal_latents, with_arm=None: energy)
     return search_agent(world, objective, task, search(world, task, fast_search(planner)))
 
 

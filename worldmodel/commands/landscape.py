@@ -1,13 +1,14 @@
-"""``worldmodel landscape``: draw what a planner minimises, over actions in x and y.
+"""``worldmodel landscape``: draw what a planner minimises, over actions or places in x and y.
 
-Every point of the picture is one action held for the planner's whole horizon, so the plane is a
-slice of the search space. A plan need not lie in it; it is drawn where its mean action is. Beside
-E_total stand its terms, if it has more than one.
+Over actions, every point of the picture is one action held for the planner's whole horizon, so the
+plane is a slice of the search space. A plan need not lie in it; it is drawn where its mean action
+is. Beside E_total stand its terms, if it has more than one. Over places of the gripper, goal
+energies are drawn side by side (`worldmodel.commands.positions`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from envs import ACTION_HIGH, TabletopEnv
 from envs.reach import ReachEnv
 from planners import CEM, CEMConfig, Problem
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
-from worldmodel.commands.policies import task_objective
+from worldmodel.commands.policies import CameraWorld, task_energy, task_objective
+from worldmodel.commands.positions import Plane, draw_plane, energy_panels, true_steps
 from worldmodel.commands.recorder import Recorder
+from worldmodel.commands.task import ENERGIES
 from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
 from worldmodel.weights.world import load_world
@@ -45,7 +48,12 @@ class LandscapeConfig:
         planner: Search settings (group).
         checkpoint: Folder of a world checkpoint, or ``default``.
         seed: Of the episode, whose start is drawn, and of the search; as in ``worldmodel plan``.
-        points: Actions along x and along y.
+        points: Actions or places along x and along y.
+        plane: ``actions``, or ``positions`` of the gripper.
+        energies: Of the plane of positions: goal energies to draw, as ``task.energy`` names them.
+        height: Of the plane of positions, m.
+        truth: Places along x and y at which the expert is asked for the true steps, for a panel
+            beside the energies; 0 leaves it out. Privileged, and drawn for the reader only.
     """
 
     out: str = MISSING
@@ -54,10 +62,23 @@ class LandscapeConfig:
     checkpoint: str = "default"
     seed: int = 0
     points: int = 61
+    plane: str = "actions"
+    energies: tuple[str, ...] = ENERGIES
+    height: float = 0.03
+    truth: int = 0
 
     def __post_init__(self) -> None:
         if self.points < 2:
             raise ValueError(f"Expected points of at least 2, got {self.points}")
+        if self.truth < 0 or self.truth == 1:
+            raise ValueError(f"Expected truth of 0, or of at least 2, got {self.truth}")
+        if self.plane not in ("actions", "positions"):
+            raise ValueError(f"Expected plane actions or positions, got '{self.plane}'")
+        for name in self.energies:
+            if name not in ENERGIES:
+                raise ValueError(f"Expected energies among {', '.join(ENERGIES)}, got '{name}'")
+        if not self.energies:
+            raise ValueError(f"Expected an energy or more of {', '.join(ENERGIES)}, got none")
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,7 @@ class _Scene:
 
 @torch.inference_mode()
 def run(cfg: LandscapeConfig) -> None:
-    """Plan once, evaluate the grid of held actions, draw both.
+    """Evaluate the energies over the plane, and draw them.
 
     Raises:
         UserError: The checkpoint or the output folder cannot be used, or the planner has levels.
@@ -84,6 +105,33 @@ def run(cfg: LandscapeConfig) -> None:
         )
     torch.set_num_threads(1)
     camera = load_world(cfg.checkpoint)
+    figure = _positions(cfg, camera) if cfg.plane == "positions" else _actions(cfg, camera)
+    path = Path(cfg.out) / "landscape.png"
+    try:
+        with replacing(path) as partial:
+            figure.savefig(partial, format="png", dpi=110)
+    except OSError as error:
+        raise UserError(f"Cannot write to out={cfg.out} ({error.strerror})") from error
+    print(f"picture: {path}")
+
+
+def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
+    """The goal energies of the gripper at every place, and the true steps if asked for."""
+    with environments(cfg.task.name, 1, world.image_size) as (env,):
+        observation, _ = env.reset(seed=SEED_OFFSET + cfg.seed)
+        tool, thing = env.tool_pose()[:2], env.object_position()[:2]
+        tool_goal, thing_goal = env.goal_state[:2], env.goal_object[:2]
+        true = {"true steps": true_steps(env, cfg.height, cfg.truth)} if cfg.truth else {}
+    images = (observation["image"], observation["goal"])
+    energies = {name: task_energy(world, replace(cfg.task, energy=name)) for name in cfg.energies}
+    state = observation["state"]
+    panels = energy_panels(world, energies, images, state, cfg.height, cfg.points)
+    titled = {f"E_goal: {name}": panel for name, panel in panels.items()} | true
+    return draw_plane(Plane(cfg.height, titled, tool, tool_goal, thing, thing_goal), images)
+
+
+def _actions(cfg: LandscapeConfig, camera: CameraWorld) -> Figure:
+    """The energies of the grid of held actions, and a plan."""
     world = Recorder(camera)
     with environments(cfg.task.name, 1, camera.image_size) as (env,):
         scene = _scene(env, cfg.seed, staged=bool(cfg.task.stage_steps))
@@ -108,16 +156,10 @@ def run(cfg: LandscapeConfig) -> None:
         tried,
         scene.way / cfg.planner.horizon,
     )
-    path = Path(cfg.out) / "landscape.png"
-    try:
-        with replacing(path) as partial:
-            _figure(scene, drawn).savefig(partial, format="png", dpi=110)
-    except OSError as error:
-        raise UserError(f"Cannot write to out={cfg.out} ({error.strerror})") from error
     lowest = int(total.argmin())
     _print("lowest held action", held[0, lowest, 0], total[0, lowest])
     _print("mean of the plan", plan.actions[0].mean(0), plan.energy[0])
-    print(f"picture: {path}")
+    return _figure(scene, drawn)
 
 
 def _print(name: str, action: Tensor, energy: Tensor) -> None:

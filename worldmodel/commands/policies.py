@@ -39,6 +39,7 @@ from worldmodel.predictors.imagination import KnownDoubt
 __all__ = [
     "CameraWorld",
     "Doubting",
+    "EnergyTowards",
     "Grounded",
     "Hindsight",
     "Policy",
@@ -49,9 +50,18 @@ __all__ = [
     "prior_agent",
     "search",
     "search_agent",
+    "task_energy",
     "task_objective",
     "world_energy",
 ]
+
+
+class EnergyTowards(Protocol):
+    """From goal latents ``[B, N, D]`` to E_goal."""
+
+    def __call__(self, goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> GoalEnergy:
+        """E_goal; whether the arm's place counts may be said per episode, else the task says."""
+        ...
 
 
 class Policy(Protocol):
@@ -96,6 +106,12 @@ class Hindsight(Protocol):
 
     def goal_energy(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> GoalEnergy:
         """The learned cost-to-go to goal latents ``[B, N, D]``, the arm's place included or not."""
+        ...
+
+    def reachability_energy(
+        self, goal_latents: Tensor, with_arm: Tensor | bool = False
+    ) -> GoalEnergy:
+        """The learned temporal distance to the same."""
         ...
 
     def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> Proposal:
@@ -173,41 +189,65 @@ def world_energy(world: CameraWorld, terms: Sequence[str]) -> Energy | None:
 
 
 def task_objective(
-    world: CameraWorld, task: TaskConfig, goal_energy: Callable[[Tensor], GoalEnergy] | None = None
+    world: CameraWorld, task: TaskConfig, goal_energy: EnergyTowards | None = None
 ) -> Pursuit:
     """From goal latents ``[B, N, D]`` to the energy and the prior with which a task is pursued.
 
     Args:
         world: Has learned the terms of the energy and the prior.
         task: Says which of them count, and how much.
-        goal_energy: From goal latents to E_goal; None for the one that the task names.
+        goal_energy: What E_goal is; None for the one that the task names.
 
     Raises:
-        UserError: The task asks for a value, a prior or a doubt that the world does not have.
+        UserError: The task asks for an energy, a prior or a doubt that the world does not have.
     """
-    hindsight = world if isinstance(world, Hindsight) else None
-    if hindsight is None and (task.prior or task.energy == "value"):
-        raise UserError(
-            "Expected a checkpoint with a value and a policy prior, got one without; "
-            "plan with task.energy=latent task.prior=false"
-        )
     doubt = world_energy(world, task.world_energy)
-
-    def e_goal(goal_latents: Tensor, with_arm: Tensor | bool) -> GoalEnergy:
-        if goal_energy is not None:
-            return goal_energy(goal_latents)
-        if hindsight is not None and task.energy == "value":
-            return hindsight.goal_energy(goal_latents, with_arm)
-        return LatentDistance(goal_latents)
+    hindsight = _hindsight(world) if task.prior else None
+    if goal_energy is None:
+        goal_energy = task_energy(world, task)
 
     def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
         with_arm = task.goal_arm if with_arm is None else with_arm
-        energy = TotalEnergy(e_goal(goal_latents, with_arm), doubt, task.goal_weight)
-        if hindsight is None or not task.prior:
+        energy = TotalEnergy(goal_energy(goal_latents, with_arm), doubt, task.goal_weight)
+        if hindsight is None:
             return Objective(energy)
         return Objective(energy, hindsight.prior(goal_latents, with_arm))
 
     return objective
+
+
+def task_energy(world: CameraWorld, task: TaskConfig) -> EnergyTowards:
+    """The E_goal that the task names.
+
+    Raises:
+        UserError: The world has not learned it.
+    """
+    if task.energy == "latent":
+        return lambda goal_latents, with_arm=None: LatentDistance(
+            goal_latents, task.metric, task.reduce
+        )
+    hindsight = _hindsight(world)
+    learned = {"value": hindsight.goal_energy, "reachability": hindsight.reachability_energy}
+
+    def energy(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> GoalEnergy:
+        counts = task.goal_arm if with_arm is None else with_arm
+        return learned[task.energy](goal_latents, counts)
+
+    return energy
+
+
+def _hindsight(world: CameraWorld) -> Hindsight:
+    """The world as one that learned in hindsight.
+
+    Raises:
+        UserError: It did not.
+    """
+    if not isinstance(world, Hindsight):
+        raise UserError(
+            "Expected a checkpoint with a value, a reachability and a policy prior, got one "
+            "without; plan with task.energy=latent task.prior=false"
+        )
+    return world
 
 
 def _bounds(active_dims: Sequence[int]) -> Tensor:

@@ -41,6 +41,9 @@ COMMANDS = {
     "subgoals": Command(
         "draw the sub-goals of a planner on two time scales", "SubgoalsConfig", ("task", "planner")
     ),
+    "diagnose": Command(
+        "hold goal energies against the simulator's true cost", "DiagnoseConfig", ("task",)
+    ),
     "acceptance": Command(
         "judge doubts by the true errors of plans", "AcceptanceConfig", ("task", "planner")
     ),

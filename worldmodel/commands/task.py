@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from planners import METRICS, REDUCTIONS
 from worldmodel.errors import UserError, nearest
 from worldmodel.predictors.doubts import TERMS
 
-__all__ = ["TaskConfig"]
+__all__ = ["ENERGIES", "TaskConfig"]
 
-ENERGIES = ("latent", "value")
+ENERGIES = ("latent", "value", "reachability")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,10 @@ class TaskConfig:
         name: Task of ``envs``.
         budget_steps: Control steps in which to act.
         hold_steps: Steps at rest after them, before success is judged.
-        energy: E_goal: ``latent`` distance, or the hindsight ``value``.
-        goal_arm: Whether the arm's place in the goal image counts for value and prior.
+        energy: E_goal: ``latent`` distance, the hindsight ``value``, or ``reachability``.
+        metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
+        reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
+        goal_arm: Whether the arm's place in the goal image counts for all that is learned.
         goal_weight: λ of E_world + λ·E_goal.
         world_energy: Terms whose mean is E_world (`worldmodel.predictors.doubts`); () for none.
         prior: Whether the policy prior proposes candidates.
@@ -38,6 +41,8 @@ class TaskConfig:
     budget_steps: int = 40
     hold_steps: int = 3
     energy: str = "latent"
+    metric: str = "l1"
+    reduce: str = "final"
     goal_arm: bool = False
     goal_weight: float = 1.0
     world_energy: tuple[str, ...] = ("disagreement",)
@@ -49,8 +54,10 @@ class TaskConfig:
     active_dims: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        if self.energy not in ENERGIES:
-            raise ValueError(f"Expected task.energy latent or value, got '{self.energy}'")
+        choices = {"energy": ENERGIES, "metric": METRICS, "reduce": REDUCTIONS}
+        for choice, allowed in choices.items():
+            if (given := getattr(self, choice)) not in allowed:
+                raise UserError(f"unknown task.{choice} '{given}'; {nearest(given, allowed)}")
         for name in self.world_energy:
             if name not in TERMS:
                 raise UserError(f"unknown task.world_energy '{name}'; {nearest(name, TERMS)}")

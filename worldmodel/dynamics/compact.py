@@ -4,8 +4,9 @@
 2. *arm*: reading the arm's features off the image (`worldmodel.dynamics.arm`).
 3. *dynamics*: the ensemble on scene codes (`worldmodel.dynamics.ensemble`).
 4. *value*: goal-conditioned value and policy prior (`worldmodel.dynamics.value`).
-5. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
-6. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
+5. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
+6. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
+7. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
 
 No stage sees a reward, a success label or the simulator. A stage of 0 steps leaves its part as it
 was, which with ``init`` is how one part of a world is trained anew.
@@ -23,6 +24,7 @@ from worldmodel.dynamics.code import CodeTraining, train_code
 from worldmodel.dynamics.doubts import DoubtsTraining, train_doubts
 from worldmodel.dynamics.ensemble import EnsembleTraining, train_ensemble
 from worldmodel.dynamics.macros import MacrosTraining, train_macros
+from worldmodel.dynamics.reachability import ReachabilityTraining, train_reachability
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, train_value
@@ -42,8 +44,9 @@ class CompactTraining:
         arm: Stage 2.
         dynamics: Stage 3.
         value: Stage 4.
-        doubts: Stage 5.
-        macros: Stage 6.
+        reachability: Stage 5.
+        doubts: Stage 6.
+        macros: Stage 7.
         seed: Of everything.
     """
 
@@ -51,6 +54,7 @@ class CompactTraining:
     arm: ArmTraining = field(default_factory=ArmTraining)
     dynamics: EnsembleTraining = field(default_factory=EnsembleTraining)
     value: ValueTraining = field(default_factory=ValueTraining)
+    reachability: ReachabilityTraining = field(default_factory=ReachabilityTraining)
     doubts: DoubtsTraining = field(default_factory=DoubtsTraining)
     macros: MacrosTraining = field(default_factory=MacrosTraining)
     seed: int = 0
@@ -63,6 +67,7 @@ def _stages(config: CompactTraining) -> list[tuple[int, Callable[[Workbench], No
         (config.arm.steps, lambda bench: train_arm(bench, config.arm)),
         (config.dynamics.steps, lambda bench: train_ensemble(bench, config.dynamics)),
         (config.value.steps, lambda bench: train_value(bench, config.value)),
+        (config.reachability.steps, lambda bench: train_reachability(bench, config.reachability)),
         (config.doubts.steps, lambda bench: train_doubts(bench, config.doubts)),
         (config.macros.steps, lambda bench: train_macros(bench, config.macros, config.value)),
     ]

@@ -4,9 +4,9 @@ Patch tokens make a poor long-range goal energy and a slow rollout. Here the fro
 frame are reduced to one *planning latent* of two parts: a *scene code*, which holds what the arm's
 own state does not explain (the objects), and the *arm features* as the image shows them. An
 ensemble of small residual networks imagines the code ``stride`` control steps at a time, while the
-arm follows from proprioception; a value and a policy prior say how far it is to a goal and what
-usually leads there, and several doubts where the imagination errs. All of it is trained
-from undirected data, without rewards.
+arm follows from proprioception; a value and a reachability say how far it is to a goal, a policy
+prior what usually leads there, several doubts where the imagination errs, and macro-actions what
+many steps lead to. All of it is trained from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,
 Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble members, R rows.
@@ -24,6 +24,7 @@ from worldmodel.nn.mlp import mlp
 from worldmodel.predictors.doubts import Doubts
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
+from worldmodel.predictors.reachability import Reachability
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
 __all__ = ["CompactConfig", "CompactPredictor", "Dynamics", "PlanningHead"]
@@ -43,7 +44,8 @@ class CompactConfig:
         members: M, of the dynamics ensemble.
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
-        head_width: Of the hidden layers of the planning head, the value, the prior and the doubts.
+        head_width: Of the hidden layers of the planning head, the value, the prior, the
+            reachability and the doubts.
         leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
         macro_steps: Control steps that a macro-action stands for.
         macro_width: U, numbers of a macro-action.
@@ -154,6 +156,11 @@ class CompactPredictor(nn.Module):
         pair = 2 * (config.code_width + features) + 1
         self.value_net = mlp(pair, config.head_width, 3, 1)
         self.prior_net = mlp(pair, config.head_width, 3, config.stride * config.action_width)
+        self.reachability = Reachability(
+            mlp(config.code_width, config.head_width, 2, Reachability.width),
+            mlp(config.code_width + features, config.head_width, 2, Reachability.width),
+            config.code_width,
+        )
         self.doubts = Doubts(
             config.code_width,
             features,
@@ -202,6 +209,11 @@ class CompactPredictor(nn.Module):
     def value(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
         """Minus the discounted imagined steps to the goals ``[..., G]``, ``[...]``."""
         return self.value_net(torch.cat([codes, features, goals], -1)).squeeze(-1)
+
+    def steps(self, latents: Tensor, goals: Tensor) -> Tensor:
+        """Imagined steps ``[...]`` from planning latents ``[..., Z]`` to goals ``[..., G]``."""
+        here = self.reachability.embed(self.goals(latents, with_arm=True))
+        return self.reachability(here, self.reachability.embed(goals))
 
     def prior(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
         """The next ``stride`` actions ``[..., stride * A]``, scaled."""

@@ -17,7 +17,7 @@ from worldmodel.predictors.compact import CompactPredictor
 from worldmodel.predictors.imagination import Imagined, KnownDoubt, imagine, known_doubts
 from worldmodel.predictors.scaling import imagined_states
 
-__all__ = ["CompactPrior", "CompactWorld", "ValueEnergy"]
+__all__ = ["CompactPrior", "CompactWorld", "ReachabilityEnergy", "ValueEnergy"]
 
 
 class _Futures(Protocol):
@@ -85,6 +85,13 @@ class CompactWorld(nn.Module):
         """
         return ValueEnergy(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
 
+    def reachability_energy(
+        self, goal_latents: Tensor, with_arm: Tensor | bool = False
+    ) -> ReachabilityEnergy:
+        """The learned temporal distance to the same goals."""
+        goals = self.predictor.goals(goal_latents[:, 0], with_arm)
+        return ReachabilityEnergy(self.predictor, goals)
+
     def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> CompactPrior:
         """The policy prior towards the same goals."""
         return CompactPrior(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
@@ -101,9 +108,25 @@ class ValueEnergy:
         model = self._model
         latents = trajectory.latents[..., 0, :]
         goals = self._goals[:, None, None].expand(*latents.shape[:-1], -1)
-        steps = torch.arange(1, latents.shape[2] + 1, device=latents.device, dtype=latents.dtype)
-        value = model.value(model.codes(latents), model.arm(latents), goals)
-        return -(value * (steps / steps.sum())).sum(-1)
+        return _later_more(-model.value(model.codes(latents), model.arm(latents), goals))
+
+
+class ReachabilityEnergy:
+    """Imagined steps from the imagined latents to the goal, later ones weighing more."""
+
+    def __init__(self, model: CompactPredictor, goals: Tensor) -> None:
+        self._model, self._goals = model, goals
+
+    def __call__(self, trajectory: _Futures) -> Tensor:
+        """Energies ``[B, S]``, in imagined steps to the goal."""
+        latents = trajectory.latents[..., 0, :]
+        return _later_more(self._model.steps(latents, self._goals[:, None, None]))
+
+
+def _later_more(costs: Tensor) -> Tensor:
+    """``sum_k k cost_k / sum_k k`` over the imagined steps, ``[B, S]`` of ``[B, S, K]``."""
+    steps = torch.arange(1, costs.shape[-1] + 1, device=costs.device, dtype=costs.dtype)
+    return (costs * (steps / steps.sum())).sum(-1)
 
 
 class CompactPrior:

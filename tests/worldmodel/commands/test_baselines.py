@@ -27,6 +27,7 @@ def setting(tiny_world):
         ("no_world_energy", {"world_energy": ()}),
         ("latent_distance", {"energy": "latent"}),
         ("latent_distance_alone", {"energy": "latent", "prior": False}),
+        ("reachability", {"energy": "reachability"}),
     ],
 )
 def test_an_ablation_changes_what_its_name_says_and_nothing_else(
@@ -53,12 +54,29 @@ def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, monkeypat
         ("no_prior", replace(TASK, prior=False), "no prior"),
         ("no_world_energy", replace(TASK, world_energy=()), "no world energy"),
         ("latent_distance", replace(TASK, energy="latent"), "itself"),
+        ("value", TASK, "task.energy=value is what the planner itself minimises"),
+        ("reachability", replace(TASK, energy="reachability"), "itself"),
         ("random_encoder", TASK, "random_encoder_checkpoint="),
     ],
 )
 def test_a_baseline_that_does_not_apply_says_why(setting, name, task, reason):
     with pytest.raises(NotApplicableError, match=reason):
         BASELINES[name](replace(setting, task=task))
+
+
+def test_the_value_is_a_baseline_where_the_planner_minimises_something_else(setting, monkeypatch):
+    made = []
+    monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
+    task = replace(TASK, energy="reachability")
+    BASELINES["value"](replace(setting, task=task))
+    assert made[0][1] == TASK
+
+
+def test_a_learned_energy_that_the_checkpoint_lacks_is_no_baseline(setting):
+    for name in ("reachability", "value"):
+        task = replace(TASK, energy="latent")
+        with pytest.raises(NotApplicableError, match=f"no {name}"):
+            BASELINES[name](replace(setting, world="tokens", task=task))
 
 
 def test_all_means_every_baseline_and_names_are_checked():

@@ -72,6 +72,25 @@ def test_there_is_a_panel_per_energy_but_only_one_without_world_energy(drawn, re
     assert widths == pytest.approx([2.3 + 4.0, 2.3 + 3 * 4.0], abs=0.01)
 
 
+def test_over_positions_there_is_a_panel_per_goal_energy(drawn):
+    some, printed = drawn("task=push plane=positions energies=[latent,reachability]")
+    every, _ = drawn("task=push plane=positions truth=2")
+    widths = [iio.imread(picture).shape[1] / 110 for picture in (some, every)]  # inches
+    assert widths == pytest.approx([2.3 + 2 * 4.0, 2.3 + 4 * 4.0], abs=0.01)
+    assert printed.splitlines() == ["picture: /landscape.png"]
+
+
+def test_an_unknown_plane_or_energy_is_named(tmp_path, capfd):
+    for words, message in (
+        ("plane=states", "plane actions or positions, got 'states'"),
+        ("energies=[latnet]", "got 'latnet'"),
+        ("energies=[]", "an energy or more"),
+        ("truth=1", "truth of 0, or of at least 2"),
+    ):
+        assert main(["landscape", f"out={tmp_path}", words]) == 1
+        assert message in capfd.readouterr().err
+
+
 def test_held_actions_span_x_and_y_and_stay_the_same_for_the_horizon():
     axis = torch.tensor([-0.05, 0.0, 0.05])
     actions = landscape.held_actions(axis, horizon=4)

@@ -69,19 +69,33 @@ def test_an_unknown_term_is_met_with_the_nearest():
 
 def test_the_goal_energy_is_the_one_of_the_task(tiny_world):
     goals = {}
-    for energy in ("value", "latent"):
+    for energy in ("value", "latent", "reachability"):
         task = replace(TASK, energy=energy, world_energy=(), goal_weight=2.0)
         _, plan = first_plan(planning_agent(tiny_world, task, PLANNER))
         goals[energy] = float(plan.breakdown["goal"])
         assert float(plan.energy) == pytest.approx(2 * goals[energy])
-    assert goals["value"] != goals["latent"]
+    assert len(set(goals.values())) == 3
+
+
+def test_metric_and_reduction_of_latent_distance_are_the_tasks(tiny_world):
+    task = replace(TASK, energy="latent", prior=False)
+    found = {
+        (metric, reduce): float(
+            first_plan(
+                planning_agent(tiny_world, replace(task, metric=metric, reduce=reduce), PLANNER)
+            )[1].breakdown["goal"]
+        )
+        for metric in ("l1", "l2", "cosine")
+        for reduce in ("final", "sum")
+    }
+    assert len(set(found.values())) == 6
 
 
 def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch):
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
-        type(tiny_world), "prior", lambda self, *goal: asked.append(1) or prior(self, *goal)
+        type(tiny_world), "prior", lambda self, *goals: asked.append(1) or prior(self, *goals)
     )
     first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER))
     assert not asked
@@ -100,6 +114,10 @@ class Plain:
 def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world):
     with pytest.raises(UserError, match=r"task\.energy=latent task\.prior=false"):
         planning_agent(Plain(tiny_world), TASK, PLANNER)
+    with pytest.raises(UserError, match="reachability"):
+        planning_agent(
+            Plain(tiny_world), replace(TASK, energy="reachability", prior=False), PLANNER
+        )
     task = replace(TASK, energy="latent", prior=False)
     with pytest.raises(UserError, match=r"disagreement.*'task\.world_energy=\[\]'"):
         planning_agent(Plain(tiny_world), task, PLANNER)

@@ -16,6 +16,7 @@ from worldmodel.dynamics.doubts import DoubtsTraining
 from worldmodel.dynamics.ensemble import EnsembleTraining
 from worldmodel.dynamics.macros import MacrosTraining
 from worldmodel.dynamics.memory import remember
+from worldmodel.dynamics.reachability import ReachabilityTraining
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.validation import calibrate, open_loop
@@ -46,6 +47,7 @@ SHORT = CompactTraining(
     value=ValueTraining(steps=900, batch=128),
     doubts=DoubtsTraining(steps=300, batch=64),
     macros=MacrosTraining(steps=400, batch=128),
+    reachability=ReachabilityTraining(steps=500, batch=128),
 )
 
 
@@ -98,6 +100,21 @@ def test_value_falls_with_the_distance_to_the_goal(
     distance = (places - places[goal]).abs()
     near, far = value[distance < 0.2].mean(), value[distance > 1.0].mean()
     assert near > far + 1.0
+
+
+def test_reachability_is_smaller_where_the_goal_is_nearer(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    latents, goals = planning_latents(model, data.latents), _goals(model, data)
+    assert data.objects is not None
+    places = data.objects[:, 0]
+    goal = int(places.argmax())
+    with torch.no_grad():
+        steps = model.steps(latents, goals[goal])
+    distance = (places - places[goal]).abs()
+    near, middle = (distance < 0.2), (distance > 0.5) & (distance < 0.9)
+    assert steps[near].mean() + 1.5 < steps[middle].mean()
+    assert steps[middle].mean() + 1.5 < steps[distance > 1.3].mean()
 
 
 def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
@@ -209,7 +226,9 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
         assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("stage", ["code", "arm", "dynamics", "value", "doubts", "macros"])
+@pytest.mark.parametrize(
+    "stage", ["code", "arm", "dynamics", "value", "reachability", "doubts", "macros"]
+)
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -218,8 +237,9 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         arm=ArmTraining(steps=4),
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
-        doubts=DoubtsTraining(steps=7),
-        macros=MacrosTraining(steps=8),
+        reachability=ReachabilityTraining(steps=7),
+        doubts=DoubtsTraining(steps=8),
+        macros=MacrosTraining(steps=9),
     )
     whole = _trained(data, tmp_path / "whole", brief)
     reference = torch.get_rng_state()
@@ -231,7 +251,8 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
         resumed = _trained(data, tmp_path / "killed", brief)
-    left = {"code": 33, "arm": 30, "dynamics": 26, "value": 21, "doubts": 15, "macros": 8}
+    left = {"code": 42, "arm": 39, "dynamics": 35, "value": 30}
+    left |= {"reachability": 24, "doubts": 17, "macros": 9}
     assert len(steps) == left[stage]
     assert not resumed.training
     finished = _trained(data, tmp_path / "killed", brief)

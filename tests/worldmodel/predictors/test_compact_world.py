@@ -56,6 +56,7 @@ def test_shapes_are_those_of_the_protocol(
         assert known.doubt(imagined).shape == (B, S, H // 2), name
         assert known.q90.shape == known.q99.shape
     assert world.goal_energy(latents[:, 0])(imagined).shape == (B, S)
+    assert world.reachability_energy(latents[:, 0])(imagined).shape == (B, S)
 
 
 def test_grounded_latents_have_the_form_of_imagined_ones(
@@ -146,6 +147,23 @@ def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
     torch.testing.assert_close(other, -(values[1] + 2 * values[0]) / 3)
 
 
+def test_steps_to_go_of_later_moments_weigh_more(world: CompactWorld) -> None:
+    goal = torch.randn(B, 1, Z, generator=torch.Generator().manual_seed(3))
+    paths = torch.randn(B, S, 3, 1, Z, generator=torch.Generator().manual_seed(4))
+    energy = world.reachability_energy(goal, with_arm=True)(_Still(paths))
+    goals = world.predictor.goals(goal[:, 0], with_arm=True)
+    first, second, third = world.predictor.steps(paths[..., 0, :], goals[:, None, None]).unbind(-1)
+    torch.testing.assert_close(energy, (first + 2 * second + 3 * third) / 6)
+    assert energy.std() > 0
+
+
+def test_a_moment_at_its_own_goal_has_no_steps_to_go(world: CompactWorld) -> None:
+    goal = torch.randn(B, 1, Z, generator=torch.Generator().manual_seed(5))
+    there = _Still(goal[:, None, None])
+    for with_arm in (False, True):
+        assert world.reachability_energy(goal, with_arm)(there).abs().max() == 0
+
+
 def test_the_arms_part_of_a_latent_is_what_proprioception_says(
     world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
@@ -158,10 +176,11 @@ def test_a_goal_tells_of_the_arm_only_where_it_counts(world: CompactWorld) -> No
     goal = torch.randn(B, 1, Z)
     moved = torch.cat([goal[..., :C], goal[..., C:] + 1.0], -1)
     trajectory = _Still(torch.randn(B, S, 1, 1, Z))
-    scene, scene_moved = (world.goal_energy(g)(trajectory) for g in (goal, moved))
-    torch.testing.assert_close(scene, scene_moved)
-    whole, whole_moved = (world.goal_energy(g, with_arm=True)(trajectory) for g in (goal, moved))
-    assert not torch.allclose(whole, whole_moved)
+    for learned in (world.goal_energy, world.reachability_energy):
+        scene, scene_moved = (learned(g)(trajectory) for g in (goal, moved))
+        torch.testing.assert_close(scene, scene_moved)
+        whole, whole_moved = (learned(g, with_arm=True)(trajectory) for g in (goal, moved))
+        assert not torch.allclose(whole, whole_moved)
 
 
 class _Still:

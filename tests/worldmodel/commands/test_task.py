@@ -1,0 +1,27 @@
+"""What a task may say of its energies, and what it is told otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from worldmodel.commands.task import TaskConfig
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"energy": "reachabilty"}, "Expected task.energy .*; did you mean 'reachability'"),
+        ({"metric": "l3"}, "Expected task.metric among l1, l2, cosine, got 'l3'"),
+        ({"reduce": "last"}, "Expected task.reduce among final, sum, closest, got 'last'"),
+    ],
+)
+def test_an_energy_that_does_not_exist_is_named_with_those_that_do(given, message):
+    with pytest.raises(ValueError, match=message):
+        TaskConfig(name="push", **given)
+
+
+def test_every_energy_metric_and_reduction_is_accepted():
+    for energy in ("latent", "value", "reachability"):
+        for metric in ("l1", "l2", "cosine"):
+            for reduce in ("final", "sum", "closest"):
+                TaskConfig(name="push", energy=energy, metric=metric, reduce=reduce)

@@ -1,0 +1,85 @@
+"""Reachability from hindsight pairs: how many imagined steps lead from one moment to another.
+
+Two moments of one episode bound the distance: it takes no longer than it took. Regression to these
+separations by a lower expectile keeps near the shortest that the data hold, and the quasimetric
+puts ways of several episodes together. Separations are drawn evenly, so that far moments of an
+episode, the hard negatives in time, count as much as near ones. Moments of different episodes are
+spread apart up to a horizon beyond which nothing is claimed, or what was never seen to lead to one
+another would look near (Wang et al., arXiv:2304.01203, section 4).
+
+Half of the goals are scenes, reached wherever the arm is; the other half count the arm as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldmodel.dynamics.stage import Workbench
+
+__all__ = ["ReachabilityTraining", "train_reachability"]
+
+
+@dataclass(frozen=True)
+class ReachabilityTraining:
+    """Settings.
+
+    Attributes:
+        steps: Iterations.
+        batch: Pairs of moments per iteration, of one episode and of any two, each.
+        horizon: Imagined steps beyond which separations are not told apart.
+        expectile: Weight of distances that are too long, against one minus it of too short ones.
+        spread: Weight of the term that spreads moments of different episodes apart.
+        arm_goals: Share of goals that count the arm.
+        learning_rate: At its highest.
+    """
+
+    steps: int = 6000
+    batch: int = 512
+    horizon: int = 24
+    expectile: float = 0.9
+    spread: float = 0.1
+    arm_goals: float = 0.5
+    learning_rate: float = 5e-4
+
+
+def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:
+    """Train the reachability."""
+    model, data = bench.model, bench.data
+    rows, first, last = data.rows(data.train), data.first_rows(), data.last_rows()
+    moments = torch.cat([bench.codes, bench.features], -1)
+
+    def losses() -> dict[str, Tensor]:
+        here, goal, separation = _pairs(bench, config, bench.draw(rows, config.batch), first, last)
+        with_arm = bench.uniform(config.batch) < config.arm_goals
+        elsewhere = bench.draw(rows, config.batch)
+        goals = model.goals(bench.latents[torch.stack([goal, elsewhere])], with_arm)
+        together, apart = model.steps(moments[here], goals)
+        error = together - separation
+        side = torch.where(error > 0, config.expectile, 1 - config.expectile)
+        missing = F.relu(config.horizon - apart)
+        return {
+            "separation": (side * error.square() / (1 + separation)).mean(),
+            "spread": config.spread * (missing.square() / config.horizon).mean(),
+        }
+
+    parameters = model.reachability.parameters()
+    bench.optimise("reachability", parameters, config.steps, config.learning_rate, losses)
+
+
+def _pairs(
+    bench: Workbench, config: ReachabilityTraining, rows: Tensor, first: Tensor, last: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Two moments of the episode of every row, and the imagined steps between them.
+
+    Separations are even from 0 to the horizon, as far as the episode is that long.
+    """
+    first, last, stride = first[rows], last[rows], bench.stride
+    longest = ((last - first) // stride).clamp(max=config.horizon)
+    separation = (bench.uniform(len(rows)) * (longest + 1)).long()
+    starts = last - first - stride * separation + 1
+    here = first + (bench.uniform(len(rows)) * starts).long()
+    return here, here + stride * separation, separation
