@@ -26,9 +26,7 @@ COMMANDS = {
     "collect": Command(
         "record exploration episodes as a LeRobot v3 dataset", "CollectConfig", ("task",)
     ),
-    "pretrain": Command(
-        "train the video encoder by masked latent prediction", "PretrainConfig", ("encoder",)
-    ),
+    "pretrain": Command("train the video encoder", "PretrainConfig", ("encoder", "training")),
     "train": Command(
         "train an action-conditioned predictor on cached latents", "TrainConfig", ("predictor",)
     ),
@@ -44,6 +42,10 @@ COMMANDS = {
 # The dataclasses behind the options of a group, whose YAML starts with `defaults: [<name>_schema]`.
 SCHEMAS = {
     "encoder": {"small_schema": "worldmodel.encoders.vision_transformer:EncoderConfig"},
+    "training": {
+        "vjepa_schema": "worldmodel.pretraining.jepa:JepaTraining",
+        "lewm_schema": "worldmodel.pretraining.lewm:LewmTraining",
+    },
     "predictor": {
         "compact_schema": "worldmodel.commands.train:CompactRecipe",
         "tokens_schema": "worldmodel.commands.train:TokensRecipe",
