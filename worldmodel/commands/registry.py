@@ -36,6 +36,7 @@ COMMANDS = {
     "landscape": Command(
         "draw the energies that a planner searches", "LandscapeConfig", ("task", "planner")
     ),
+    "study": Command("compare encoders: pretrain, train and plan with each of them", "StudyConfig"),
     "bench": Command("measure plan latency", "BenchConfig", ("planner",)),
 }
 
