@@ -1,9 +1,10 @@
-"""``worldmodel pretrain``: train the video encoder by masked latent prediction."""
+"""``worldmodel pretrain``: train the video encoder, by masked latent prediction or otherwise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.errors import UserError
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.probe import LatentProbe
-from worldmodel.pretraining.trainer import PretrainingConfig, pretrain
+from worldmodel.pretraining.trainer import pretrain
 
 __all__ = ["PretrainConfig", "run"]
 
@@ -29,8 +30,9 @@ class PretrainConfig:
     Attributes:
         data: Folder of a LeRobotDataset v3.0.
         out: Folder of the encoder checkpoint. A killed run continues there.
-        encoder: Sizes of the encoder.
-        training: How it is trained; ``training.steps=0`` saves a random encoder.
+        encoder: Sizes of the encoder (group); ``encoder=pixels`` leaves nothing to train.
+        training: By which objective it is trained, and how (group); ``training.steps=0`` saves a
+            random encoder.
         camera: Which camera; may be left out when there is only one.
         cache: Folder of the decoded frames.
         holdout: Share of the episodes kept for the probe.
@@ -41,7 +43,7 @@ class PretrainConfig:
     data: str = MISSING
     out: str = MISSING
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    training: PretrainingConfig = field(default_factory=PretrainingConfig)
+    training: Any = MISSING
     camera: str | None = None
     cache: str = "runs/cache"
     holdout: float = 0.1
@@ -61,7 +63,7 @@ def run(config: PretrainConfig) -> None:
     report = pretrain(
         config.encoder,
         config.training,
-        ClipSampler(frames, firsts, clip_frames, config.frame_stride),
+        ClipSampler(frames, dataset.actions, firsts, clip_frames, config.frame_stride),
         LatentProbe.draw(
             frames,
             window_starts(dataset, train, 1),

@@ -26,9 +26,7 @@ COMMANDS = {
     "collect": Command(
         "record exploration episodes as a LeRobot v3 dataset", "CollectConfig", ("task",)
     ),
-    "pretrain": Command(
-        "train the video encoder by masked latent prediction", "PretrainConfig", ("encoder",)
-    ),
+    "pretrain": Command("train the video encoder", "PretrainConfig", ("encoder", "training")),
     "train": Command(
         "train an action-conditioned predictor on cached latents", "TrainConfig", ("predictor",)
     ),
@@ -47,12 +45,17 @@ COMMANDS = {
     "acceptance": Command(
         "judge doubts by the true errors of plans", "AcceptanceConfig", ("task", "planner")
     ),
+    "study": Command("compare encoders: pretrain, train and plan with each of them", "StudyConfig"),
     "bench": Command("measure plan latency", "BenchConfig", ("planner",)),
 }
 
 # The dataclasses behind the options of a group, whose YAML starts with `defaults: [<name>_schema]`.
 SCHEMAS = {
     "encoder": {"small_schema": "worldmodel.encoders.vision_transformer:EncoderConfig"},
+    "training": {
+        "vjepa_schema": "worldmodel.pretraining.jepa:JepaTraining",
+        "lewm_schema": "worldmodel.pretraining.lewm:LewmTraining",
+    },
     "predictor": {
         "compact_schema": "worldmodel.commands.train:CompactRecipe",
         "tokens_schema": "worldmodel.commands.train:TokensRecipe",

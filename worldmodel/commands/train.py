@@ -71,6 +71,7 @@ class TrainConfig:
         out: Folder of the world checkpoint that is written. A killed run continues there.
         cache: Folder of the latent cache.
         holdout: Share of the episodes kept for validation.
+        episodes: Train on this many of the others only, the first; None for all of them.
     """
 
     predictor: Any = MISSING
@@ -80,6 +81,7 @@ class TrainConfig:
     out: str = MISSING
     cache: str = "runs/cache"
     holdout: float = 0.1
+    episodes: int | None = None
 
 
 def run(config: TrainConfig) -> None:
@@ -101,7 +103,7 @@ def run(config: TrainConfig) -> None:
     else:
         assert config.encoder_checkpoint is not None
         encoder, model = load_encoder(config.encoder_checkpoint), None
-    data = load_recordings(dataset, encoder, Path(config.cache), config.holdout)
+    data = load_recordings(dataset, encoder, Path(config.cache), config.holdout, config.episodes)
     state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
     if isinstance(recipe, TokensRecipe):
         record = train_token_world(recipe, data, encoder, state)
@@ -115,11 +117,26 @@ def run(config: TrainConfig) -> None:
 
 
 def load_recordings(
-    dataset: Dataset, encoder: FrozenEncoder, cache: Path, holdout: float
+    dataset: Dataset,
+    encoder: FrozenEncoder,
+    cache: Path,
+    holdout: float,
+    episodes: int | None = None,
 ) -> Recordings:
-    """The dataset with its latents, embedded once, as training reads it."""
-    latents = latent_cache(encoder, dataset, cache)
+    """The dataset with its latents, embedded once, as training reads it.
+
+    ``episodes`` is how many to train on; those held out are the same whatever it is.
+
+    Raises:
+        UserError: There are fewer.
+    """
     train, held_out = episode_split(dataset.num_episodes, holdout)
+    if episodes is not None and not 1 <= episodes <= len(train):
+        raise UserError(
+            f"Expected episodes between 1 and {len(train)}, those of {dataset.root} that are not "
+            f"held out, got {episodes}."
+        )
+    latents = latent_cache(encoder, dataset, cache)
     objects = dataset.objects
     return Recordings(
         torch.from_numpy(latents),
@@ -127,7 +144,7 @@ def load_recordings(
         torch.from_numpy(dataset.states),
         dataset.starts,
         dataset.lengths,
-        train,
+        train[:episodes],
         held_out,
         None if objects is None else torch.from_numpy(objects[:, :3]),
     )
@@ -141,6 +158,7 @@ def _settings(config: TrainConfig, dataset: Dataset, encoder: FrozenEncoder) -> 
         "encoder_checkpoint": encoder.fingerprint(),
         "init": config.init and checkpoint_sha256(checkpoint_folder(config.init)),
         "holdout": config.holdout,
+        "episodes": config.episodes,
     }
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldmodel.encoders.pixels import show_pixels
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
 from worldmodel.nn.rope import rotation_table, token_positions
 
@@ -26,7 +27,7 @@ class EncoderConfig:
         patch_size: Side of a patch, pixels; divides ``image_size``.
         tubelet: Frames per token.
         width: Latent width D.
-        depth: Transformer blocks.
+        depth: Transformer blocks; with none, tokens show pixels (``worldmodel.encoders.pixels``).
         heads: Attention heads per block.
         mlp_ratio: Hidden width of the MLPs over ``width``.
         tiled_rope: Rotary layout of Meta's released weights; see ``rotation_table``.
@@ -93,6 +94,8 @@ class VideoTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPS)
         initialise(self, self.blocks)
+        if not config.depth:
+            show_pixels(self.patch_embed.proj)
 
     def forward(self, clip: Tensor, token_ids: Tensor | None = None) -> Tensor:
         """Encode.

@@ -1,78 +1,77 @@
-"""Masked latent prediction with an EMA target and anti-collapse terms: one training step's loss."""
+"""What the pretraining loop needs of an objective, and the settings that all of them share."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
-from worldmodel.encoders.preprocessing import to_clip
 from worldmodel.encoders.vision_transformer import VideoTransformer
-from worldmodel.nn.blocks import normalise
-from worldmodel.pretraining.anticollapse import centre, covariance_loss, variance_loss
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
-from worldmodel.pretraining.masks import Mask
+from worldmodel.pretraining.clips import Clips, ClipSampler
 
-__all__ = ["JepaLosses", "JepaObjective"]
+__all__ = ["Objective", "PretrainingConfig"]
 
 
-class JepaLosses(NamedTuple):
-    """Scalars: L1 of the predicted latents, and the two terms that keep latents spread out."""
+class Objective(nn.Module, ABC):
+    """An encoder and whatever it is trained with.
 
-    prediction: Tensor
-    variance: Tensor
-    covariance: Tensor
-
-
-class JepaObjective(nn.Module):
-    """Encoder, EMA target encoder and masked predictor (V-JEPA 2, section 2.1).
-
-    Deviates from V-JEPA 2 by the variance and covariance terms. They act on latents of *single
-    frames*, doubled to fill the tubelet and layer-normed, because that is how the frozen encoder
-    is used afterwards.
+    Attributes:
+        weights: Of the terms of the loss, by name.
     """
 
-    def __init__(
-        self, encoder: VideoTransformer, predictor: MaskedPredictor, *, std_target: float = 1.0
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.target = copy.deepcopy(encoder).requires_grad_(False)
-        self.predictor = predictor
-        self._std_target = std_target
+    weights: Mapping[str, float]
 
-    def forward(self, frames: Tensor, masks: Sequence[Mask]) -> JepaLosses:
-        """Losses of a batch.
+    @abstractmethod
+    def losses(self, clips: Clips, rng: np.random.Generator) -> dict[str, Tensor]:
+        """The terms, unweighted scalars by name; those of weight 0 may be left out."""
+
+    @abstractmethod
+    def kept(self) -> VideoTransformer:
+        """The encoder that a run leaves behind."""
+
+    def follow(self, progress: float) -> None:
+        """Called after every optimiser step with the share of the run that is done."""
+        return
+
+
+@dataclass(frozen=True)
+class PretrainingConfig(ABC):
+    """Settings that all objectives share.
+
+    Attributes:
+        steps: Optimiser steps; 0 saves a randomly initialised encoder.
+        batch: Clips per step.
+        clip_frames: Frames per clip.
+        learning_rate: Peak of the cosine schedule.
+        warmup: Share of the steps that the learning rate rises.
+        weight_decay: Of AdamW.
+        min_rank: Effective rank below which, after the warm-up, the run has collapsed.
+        bf16: Run matrix products in bfloat16; None does so where the processor has them.
+        log_every: Steps between log entries.
+        probe_every: Steps between probes and saved training states.
+        seed: Of initialisation, data order and all else that is drawn.
+    """
+
+    steps: int = 1500
+    batch: int = 32
+    clip_frames: int = 8
+    learning_rate: float = 1e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.04
+    min_rank: float = 4.0
+    bf16: bool | None = None
+    log_every: int = 10
+    probe_every: int = 100
+    seed: int = 0
+
+    @abstractmethod
+    def objective(self, encoder: VideoTransformer, clips: ClipSampler) -> Objective:
+        """The objective that these settings describe.
 
         Args:
-            frames: Clips ``uint8 [B, T, h, w, 3]``.
-            masks: One layout per group; the batch is cut into that many equal groups.
+            encoder: Trained by it, in place.
+            clips: What it will see.
         """
-        clip = to_clip(frames)
-        with torch.no_grad():
-            targets = normalise(self.target(clip))
-        groups = zip(clip.chunk(len(masks)), targets.chunk(len(masks)), masks, strict=True)
-        errors: list[Tensor] = []
-        for kind, (group, target, mask) in enumerate(groups):
-            context = self.encoder(group, mask.context_ids)
-            predicted = self.predictor(context, mask.context_ids, mask.target_ids, kind)
-            errors.append((predicted - target[:, mask.target_ids]).abs().mean())
-        samples = centre(normalise(self.encoder(self._doubled_first_frames(clip))))
-        return JepaLosses(
-            torch.stack(errors).mean(),
-            variance_loss(samples, self._std_target),
-            covariance_loss(samples),
-        )
-
-    @torch.no_grad()
-    def update_target(self, momentum: float) -> None:
-        """Move the target towards the encoder: ``target = m * target + (1 - m) * encoder``."""
-        target: list[Tensor] = list(self.target.parameters())
-        online: list[Tensor] = list(self.encoder.parameters())
-        torch._foreach_lerp_(target, online, 1 - momentum)
-
-    def _doubled_first_frames(self, clip: Tensor) -> Tensor:
-        return clip[:, :, :1].expand(-1, -1, self.encoder.config.tubelet, -1, -1)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from worldmodel import cli
+from worldmodel.commands.study import ARMS
 from worldmodel.data.writer import finish_dataset, write_shard
 from worldmodel.weights.encoder import load_encoder
 
@@ -73,6 +75,25 @@ def test_an_encoder_is_trained_judged_and_saved(
     assert "probe_gripper_cm" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_of_the_study_makes_an_encoder_that_encodes(
+    tmp_path: Path, dataset: Path, arm: str
+) -> None:
+    assert not _pretrain(tmp_path, dataset, "training.steps=2", *ARMS[arm])
+    frames = torch.zeros(1, 2, SIZE, SIZE, 3, dtype=torch.uint8)
+    latents = load_encoder(tmp_path / "encoder").encode(frames)
+    assert latents.shape == (1, 2, 4, 24)
+    assert latents.isfinite().all()
+
+
+def test_pixels_are_an_encoder_by_name(tmp_path: Path, dataset: Path) -> None:
+    options = ["encoder=pixels", "encoder.image_size=24", "training.steps=0"]
+    out, cache = tmp_path / "encoder", tmp_path / "cache"
+    words = [f"data={dataset}", f"out={out}", f"cache={cache}", "training.clip_frames=4"]
+    assert not cli.main(["pretrain", *words, *options])
+    assert load_encoder(out).model.config.depth == 0
+
+
 def test_a_finished_run_gives_the_same_encoder_again(tmp_path: Path, dataset: Path) -> None:
     fingerprints: list[str] = []
     for _ in range(2):
@@ -98,6 +119,8 @@ def test_a_run_goes_on_only_with_its_own_data(
         ("training.clip_frames=13", "Expected episodes of at least 13 frames"),
         ("training.clip_frames=5", "multiple of the tubelet"),
         ("training.stepz=3", "did you mean 'training.steps'?"),
+        ("training=jepa", "unknown training 'jepa'; did you mean 'vjepa'?"),
+        ("encoder.depth=0", "encoder.depth of at least 1 to train"),
         ("training.seed=many", "training.seed=many"),
         ("device=tpu", "Expected device to be auto, cpu or cuda"),
     ],

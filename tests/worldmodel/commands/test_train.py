@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from worldmodel import cli
+from worldmodel.commands.train import load_recordings
+from worldmodel.data.dataset import Dataset
 from worldmodel.data.writer import finish_dataset, write_shard
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.training_log import TrainingLog
-from worldmodel.weights.encoder import save_encoder
+from worldmodel.weights.encoder import load_encoder, save_encoder
 from worldmodel.weights.world import load_world
 
 SIZE, LENGTH, EPISODES = 24, 14, 6
@@ -121,6 +123,24 @@ def test_an_encoder_or_a_world_to_go_on_from_is_asked_for(
 ) -> None:
     assert _train(tmp_path, dataset, *COMPACT)
     assert "encoder_checkpoint=… and init=…" in capsys.readouterr().err
+
+
+def test_fewer_episodes_are_the_first_to_train_on_and_leave_validation_as_it_is(
+    tmp_path: Path, dataset: Path, encoder: Path
+) -> None:
+    read = partial(load_recordings, Dataset.open(dataset), load_encoder(encoder), tmp_path, 0.3)
+    full, scarce = read(), read(episodes=2)
+    assert scarce.train.tolist() == full.train[:2].tolist()
+    assert scarce.held_out.tolist() == full.held_out.tolist()
+    assert scarce.latents.shape == full.latents.shape
+
+
+def test_more_episodes_than_there_are_to_train_on_are_refused(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"encoder_checkpoint={encoder}", *COMPACT, "holdout=0.3", "episodes=5"]
+    assert _train(tmp_path, dataset, *options) == 1
+    assert "Expected episodes between 1 and 4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
-from worldmodel.pretraining.clips import ClipSampler
+from worldmodel.pretraining.clips import Clips, ClipSampler
+from worldmodel.pretraining.jepa import JepaTraining
+from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
-from worldmodel.pretraining.trainer import PretrainingConfig, pretrain
+from worldmodel.pretraining.trainer import pretrain
 from worldmodel.weights.encoder import load_encoder
 
 ENCODER = EncoderConfig(image_size=24, patch_size=6, width=24, depth=1, heads=2)
-CONFIG = PretrainingConfig(
+CONFIG = JepaTraining(
     steps=6,
     batch=4,
     clip_frames=4,
@@ -40,11 +43,16 @@ def frames() -> np.ndarray:
 
 
 def run(
-    frames: np.ndarray, out: Path, config: PretrainingConfig = CONFIG, data: str = "a"
+    frames: np.ndarray,
+    out: Path,
+    config: PretrainingConfig = CONFIG,
+    data: str = "a",
+    encoder: EncoderConfig = ENCODER,
 ) -> LatentReport:
-    clips = ClipSampler(frames, np.arange(60), config.clip_frames)
+    actions = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
+    clips = ClipSampler(frames, actions, np.arange(60), config.clip_frames)
     probe = LatentProbe.draw(frames, np.arange(60), np.arange(60, 80), {}, samples=40)
-    return pretrain(ENCODER, config, clips, probe, {"data": data}, out, torch.device("cpu"))
+    return pretrain(encoder, config, clips, probe, {"data": data}, out, torch.device("cpu"))
 
 
 def losses(out: Path) -> dict[int, float]:
@@ -58,7 +66,7 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     run(frames, tmp_path / "whole")
     sample, calls = ClipSampler.sample, 0
 
-    def killed(self: ClipSampler, rng: np.random.Generator, batch: int) -> torch.Tensor:
+    def killed(self: ClipSampler, rng: np.random.Generator, batch: int) -> Clips:
         nonlocal calls
         calls += 1
         if calls == 5:
@@ -94,6 +102,34 @@ def test_training_lowers_the_loss(frames: np.ndarray, tmp_path: Path) -> None:
     run(frames, tmp_path, replace(CONFIG, steps=60, probe_every=60))
     course = losses(tmp_path)
     assert np.mean([course[s] for s in range(51, 61)]) < 0.9 * course[1]
+
+
+def test_sigreg_keeps_the_rank_up_where_masked_prediction_alone_loses_it(
+    frames: np.ndarray, tmp_path: Path
+) -> None:
+    plain = replace(
+        CONFIG,
+        steps=60,
+        batch=8,
+        learning_rate=3e-3,
+        momentum=(0.9, 0.99),
+        variance_weight=0.0,
+        covariance_weight=0.0,
+        probe_every=60,
+    )
+    before = run(frames, tmp_path / "random", replace(plain, steps=0)).rank
+    without = run(frames, tmp_path / "plain", plain).rank
+    with_sigreg = run(frames, tmp_path / "sigreg", replace(plain, sigreg_weight=0.1)).rank
+    assert without < with_sigreg - 1 < before
+
+
+def test_pixels_are_saved_as_they_are_and_never_trained(frames: np.ndarray, tmp_path: Path) -> None:
+    pixels = replace(ENCODER, depth=0)
+    run(frames, tmp_path, replace(CONFIG, steps=0), encoder=pixels)
+    saved = load_encoder(tmp_path).fingerprint()
+    assert saved == FrozenEncoder(VideoTransformer(pixels)).fingerprint()
+    with pytest.raises(ValueError, match=r"Use training\.steps=0"):
+        run(frames, tmp_path, CONFIG, encoder=pixels)
 
 
 def test_a_collapsed_run_stops_and_says_so(frames: np.ndarray, tmp_path: Path) -> None:
@@ -135,4 +171,4 @@ def test_the_kept_weights_are_the_targets_or_the_encoders(
 
 def test_a_batch_that_mask_groups_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="divides into 2 mask groups"):
-        PretrainingConfig(batch=3)
+        JepaTraining(batch=3)

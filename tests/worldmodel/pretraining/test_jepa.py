@@ -1,19 +1,21 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
+from worldmodel.pretraining.clips import Clips
+from worldmodel.pretraining.jepa import JepaObjective, JepaTraining
 from worldmodel.pretraining.masks import BlockMasks, Mask
-from worldmodel.pretraining.objective import JepaObjective
 
 TINY = EncoderConfig(image_size=24, patch_size=12, width=24, depth=1, heads=2)
+SMALL = JepaTraining(clip_frames=4, predictor_width=24, predictor_depth=1, predictor_heads=2)
 
 
-def objective() -> JepaObjective:
+def objective(config: JepaTraining = SMALL) -> JepaObjective:
     torch.manual_seed(0)
-    return JepaObjective(VideoTransformer(TINY), MaskedPredictor(TINY, width=24, depth=1, heads=2))
+    return JepaObjective(VideoTransformer(TINY), config)
 
 
 def masks() -> list[Mask]:
@@ -26,9 +28,13 @@ def clips(batch: int = 4) -> torch.Tensor:
     return torch.randint(0, 256, (batch, 4, 24, 24, 3), generator=generator, dtype=torch.uint8)
 
 
+def losses(model: JepaObjective) -> dict[str, torch.Tensor]:
+    return model.losses(Clips(clips(), torch.zeros(4, 3, 1, 7)), np.random.default_rng(0))
+
+
 def test_the_target_encoder_gets_no_gradient_and_everything_else_does() -> None:
     model = objective()
-    torch.stack(list(model(clips(), masks()))).sum().backward()
+    torch.stack(list(losses(model).values())).sum().backward()
     assert all(p.grad is None for p in model.target.parameters())
     learnt = [*model.encoder.parameters(), *model.predictor.parameters()]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learnt)
@@ -60,6 +66,11 @@ def test_a_collapsed_encoder_predicts_well_and_pays_in_variance() -> None:
     model = objective()
     for encoder in (model.encoder, model.target):
         torch.nn.init.zeros_(encoder.patch_embed.proj.weight)
-    losses = model(clips(), masks())
-    assert losses.variance.item() > 0.9
-    assert objective()(clips(), masks()).variance.item() < 0.9
+    assert losses(model)["variance"].item() > 0.9 * SMALL.std_target
+    assert losses(objective())["variance"].item() < 0.9 * SMALL.std_target
+
+
+def test_sigreg_takes_part_only_where_it_counts() -> None:
+    model = objective(replace(SMALL, sigreg_weight=0.1))
+    assert model.weights["sigreg"] == 0.1
+    assert set(losses(model)) - set(losses(objective())) == {"sigreg"}

@@ -1,0 +1,223 @@
+"""``worldmodel study``: what pretraining the encoder is worth, arm by arm and seed by seed.
+
+Every arm is `pretrain`, `train` and `plan` with a few keys of its own, so that whatever differs
+between two arms is named here.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import MISSING
+
+from envs import SCENERIES
+from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.commands.study_table import summary, table
+from worldmodel.data.atomic import write_json
+from worldmodel.data.dataset import Dataset
+from worldmodel.errors import UserError
+
+__all__ = ["ARMS", "StudyConfig", "run"]
+
+_NO_TERMS = ("training.variance_weight=0", "training.covariance_weight=0")
+
+ARMS: dict[str, tuple[str, ...]] = {
+    "pixels": ("encoder.depth=0", "training.steps=0"),
+    "random": ("training.steps=0",),
+    "vjepa": _NO_TERMS,
+    "vjepa_vicreg": (),
+    "vjepa_sigreg": (*_NO_TERMS, "training.sigreg_weight=0.1"),
+    "lewm": ("training=lewm", "frame_stride=2"),
+}
+"""Keys of ``pretrain`` by arm; they follow those of the user and so outweigh them."""
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What to compare, on what, and how thoroughly.
+
+    Keys of the three commands are given in one quoted word: ``"train='holdout=0.2 episodes=100'"``.
+
+    Attributes:
+        data: Folder of a LeRobotDataset v3.0, as `collect` makes it.
+        out: Folder of study.json and of all that the arms leave. A killed study continues there.
+        arms: Which encoders.
+        seeds: Of initialisation and training; each plans other tasks, the same for all arms.
+        episodes: Train worlds also on this many episodes each, beside one on all. Encoders see all.
+        sceneries: Where to plan.
+        trials: Episodes planned per scenery and seed.
+        pretrain: Keys of `worldmodel pretrain` for every arm.
+        train: Keys of `worldmodel train`.
+        plan: Keys of `worldmodel plan`.
+        cache: Folder of the decoded frames. Latents are removed when an arm is done with them.
+    """
+
+    data: str = MISSING
+    out: str = MISSING
+    arms: tuple[str, ...] = tuple(ARMS)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    episodes: tuple[int, ...] = ()
+    sceneries: tuple[str, ...] = ("plain", "rich")
+    trials: int = 100
+    pretrain: str = ""
+    train: str = ""
+    plan: str = ""
+    cache: str = "runs/cache"
+
+    def __post_init__(self) -> None:
+        for name, known in (("arms", tuple(ARMS)), ("sceneries", SCENERIES)):
+            if unknown := [value for value in getattr(self, name) if value not in known]:
+                raise ValueError(f"Expected {name} among {', '.join(known)}, got {unknown[0]!r}.")
+        if self.trials < 1:
+            raise ValueError(f"Expected trials of at least 1, got {self.trials}.")
+
+
+def run(config: StudyConfig) -> None:
+    """Run what is not recorded yet, then print the table.
+
+    An arm that fails does not stop the others.
+
+    Raises:
+        UserError: A key is unknown, the folder holds a study with other settings, or an arm failed.
+    """
+    for command in ("pretrain", "train", "plan"):  # hours before it is their turn
+        load(command)
+        composed(command, shlex.split(getattr(config, command)))
+    study = _Study(config)
+    failed: list[str] = []
+    for seed in config.seeds:  # the arms in turn, so that half a study compares them all
+        for arm in config.arms:
+            try:
+                study.complete(arm, seed)
+            except Exception as error:  # hours of other arms are not to be lost to one
+                failed.append(f"{arm} with seed {seed} ({error})")
+                print(f"failed: {failed[-1]}")
+    print(table(summary(study.records)))
+    if failed:
+        raise UserError(
+            f"{'; '.join(failed)}. What is recorded is kept; the same command tries these again."
+        )
+
+
+class _Study:
+    """The records of a study, and the folder in which its stages leave their results."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self._config, self._out = config, Path(config.out)
+        self._threads = torch.get_num_threads()
+        self._settings = {
+            "data": Dataset.open(config.data).fingerprint(),
+            **{name: getattr(config, name) for name in ("trials", "pretrain", "train", "plan")},
+        }
+        self.records: list[dict[str, Any]] = []
+        if self._path.exists():
+            stored = json.loads(self._path.read_text())
+            self.records = stored["records"]
+            if changed := [k for k, v in self._settings.items() if stored["settings"][k] != v]:
+                raise UserError(
+                    f"{self._path} is of a study with other settings ({', '.join(changed)}). "
+                    "Give another out, or delete that folder to start afresh."
+                )
+
+    def complete(self, arm: str, seed: int) -> None:
+        """Pretrain, train, plan and record what is missing of an arm and seed."""
+        config, folder = self._config, self._out / f"{arm}-{seed}"
+        missing = [n for n in (None, *config.episodes) if not self._recorded(arm, seed, n)]
+        if not missing:
+            return
+        encoder, latents = folder / "encoder", folder / "latents"
+        data = f"data={config.data}"
+        keys = [f"training.seed={seed}", f"cache={config.cache}", "training.min_rank=0"]
+        words = [data, *shlex.split(config.pretrain), *ARMS[arm], *keys]
+        spent = {"pretrain": self._stage("pretrain", encoder, words)}
+        for episodes in missing:
+            name = "all" if episodes is None else str(episodes)
+            world = folder / f"world-{name}"
+            words = [data, *shlex.split(config.train), f"encoder_checkpoint={encoder}"]
+            words += [f"predictor.training.seed={seed}", f"cache={latents}"]
+            if episodes is not None:
+                words.append(f"episodes={episodes}")
+            minutes = spent | {"train": self._stage("train", world, words)}
+            success: dict[str, Any] = {}
+            for scenery in config.sceneries:
+                plan = folder / f"plan-{name}-{scenery}"
+                words = [*shlex.split(config.plan), f"scenery={scenery}", f"checkpoint={world}"]
+                words += [f"episodes={config.trials}", f"seed={seed * config.trials}", "videos=0"]
+                minutes[scenery] = self._stage("plan", plan, words)
+                success[scenery] = _success(plan)
+            self._record(
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "episodes": episodes,
+                    "probe": _probe(encoder),
+                    "open_loop": _open_loop(world),
+                    "success": success,
+                    "minutes": minutes,
+                }
+            )
+        shutil.rmtree(latents, ignore_errors=True)
+
+    def _recorded(self, arm: str, seed: int, episodes: int | None) -> bool:
+        wanted = (arm, seed, episodes)
+        return any(
+            (r["arm"], r["seed"], r["episodes"]) == wanted
+            and set(self._config.sceneries) <= set(r["success"])
+            for r in self.records
+        )
+
+    def _record(self, record: dict[str, Any]) -> None:
+        key = ("arm", "seed", "episodes")
+        others = [r for r in self.records if any(r[k] != record[k] for k in key)]
+        self.records = [*others, record]
+        write_json(
+            self._path,
+            {
+                "settings": self._settings,
+                "summary": summary(self.records),
+                "records": self.records,
+            },
+        )
+
+    def _stage(self, command: str, out: Path, words: Sequence[str]) -> float | None:
+        """Run a command unless it is done; its minutes, None where a kill hides what it took."""
+        mark = out.with_name(f"{out.name}.json")
+        if mark.exists():
+            return json.loads(mark.read_text())["minutes"]
+        fresh, start = not out.exists(), time.monotonic()
+        print(f"worldmodel {command} {shlex.join(words)} out={out}", flush=True)
+        torch.set_num_threads(self._threads)  # `plan` sets its own
+        _, work = load(command)
+        work(typed(composed(command, [*words, f"out={out}"])))
+        minutes = (time.monotonic() - start) / 60 if fresh else None
+        write_json(mark, {"minutes": minutes})
+        return minutes
+
+    @property
+    def _path(self) -> Path:
+        return self._out / "study.json"
+
+
+def _probe(encoder: Path) -> dict[str, float]:
+    """What the last probe of a pretraining found."""
+    entries = map(json.loads, (encoder / "metrics.jsonl").read_text().splitlines())
+    *_, last = (entry for entry in entries if "rank" in entry)
+    return {name: value for name, value in last.items() if name != "step"}
+
+
+def _open_loop(world: Path) -> dict[str, Any]:
+    return json.loads((world / "config.json").read_text())["record"]["validation"]
+
+
+def _success(plan: Path) -> dict[str, Any]:
+    report = json.loads((plan / "report.json").read_text())
+    outcomes = [episode["success"] for episode in report["episodes"]]
+    return {**report["success"]["final"], "outcomes": outcomes}
