@@ -19,7 +19,7 @@ from envs.registry import TASKS, make
 from envs.scenery import SCENERIES
 from envs.tabletop import ACTION_HIGH, CLOSED, CUBE, OPEN, WORKSPACE, TabletopEnv
 
-__all__ = ["MIXTURES", "Episode", "Mixture", "collect_episode", "explore"]
+__all__ = ["MIXTURES", "Episode", "Mixture", "collect_episode", "explore", "labels"]
 
 _MARGIN = 0.045  # m that objects start from the rim, and are pushed to
 
@@ -122,6 +122,16 @@ def _push_target(env: TabletopEnv, rng: np.random.Generator) -> Array:
     return np.clip(target, low, high)
 
 
+def labels(tasks: Sequence[str], scenery: str) -> list[str]:
+    """What episodes of `collect_episode` are about: tasks, told apart by their scenery."""
+    worn = SCENERIES if scenery == "both" else (scenery,)
+    return [_label(task, scenery) for scenery in worn for task in tasks]
+
+
+def _label(task: str, scenery: str) -> str:
+    return task if scenery == "plain" else f"{task}_{scenery}"
+
+
 def collect_episode(
     tasks: str | Sequence[str],
     seed: int,
@@ -156,7 +166,8 @@ def collect_episode(
         env.advance(action.astype(np.float64))
     frames, taken, states, objects = (np.stack(column) for column in zip(*rows, strict=True))
     single = np.float32
-    return Episode(frames, taken, states.astype(single), objects.astype(single), seed, task)
+    about = _label(task, scenery)
+    return Episode(frames, taken, states.astype(single), objects.astype(single), seed, about)
 
 
 @lru_cache(maxsize=len(SCENERIES) * len(TASKS))

@@ -56,7 +56,7 @@ def run(cfg: CollectConfig) -> None:
         UserError: A value is out of range, or as `worldmodel.data.collection.collect`.
     """
     import envs  # MuJoCo is slow to import and only this command and `plan` need it
-    from envs.exploration import collect_episode
+    from envs.exploration import collect_episode, labels
 
     tasks = tuple(dict.fromkeys((cfg.task.name, *cfg.also)))
     for task in tasks:
@@ -78,7 +78,7 @@ def run(cfg: CollectConfig) -> None:
             scenery=cfg.scenery,
             pool="train",
         ),
-        tasks=tasks,
+        tasks=labels(tasks, cfg.scenery),
         length=cfg.length,
         fps=envs.CONTROL_HZ,
         workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,

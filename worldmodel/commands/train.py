@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from omegaconf import MISSING
 
@@ -71,6 +73,7 @@ class TrainConfig:
         out: Folder of the world checkpoint that is written. A killed run continues there.
         cache: Folder of the latent cache.
         holdout: Share of the episodes kept for validation.
+        tasks: Train and validate on the episodes about these; () for all.
         episodes: Train on this many of the others only, the first; None for all of them.
     """
 
@@ -81,6 +84,7 @@ class TrainConfig:
     out: str = MISSING
     cache: str = "runs/cache"
     holdout: float = 0.1
+    tasks: tuple[str, ...] = ()
     episodes: int | None = None
 
 
@@ -103,7 +107,9 @@ def run(config: TrainConfig) -> None:
     else:
         assert config.encoder_checkpoint is not None
         encoder, model = load_encoder(config.encoder_checkpoint), None
-    data = load_recordings(dataset, encoder, Path(config.cache), config.holdout, config.episodes)
+    data = load_recordings(
+        dataset, encoder, Path(config.cache), config.holdout, config.tasks, config.episodes
+    )
     state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
     if isinstance(recipe, TokensRecipe):
         record = train_token_world(recipe, data, encoder, state)
@@ -121,16 +127,19 @@ def load_recordings(
     encoder: FrozenEncoder,
     cache: Path,
     holdout: float,
+    tasks: Sequence[str] = (),
     episodes: int | None = None,
 ) -> Recordings:
     """The dataset with its latents, embedded once, as training reads it.
 
-    ``episodes`` is how many to train on; those held out are the same whatever it is.
+    ``tasks`` are those that episodes have to be about, () for any; ``episodes`` is how many to
+    train on. An episode is held out or not whatever these are.
 
     Raises:
-        UserError: There are fewer.
+        UserError: There are no such tasks, or fewer episodes.
     """
-    train, held_out = episode_split(dataset.num_episodes, holdout)
+    split, chosen = episode_split(dataset.num_episodes, holdout), dataset.about(tasks)
+    train, held_out = (part[np.isin(part, chosen)] for part in split)
     if episodes is not None and not 1 <= episodes <= len(train):
         raise UserError(
             f"Expected episodes between 1 and {len(train)}, those of {dataset.root} that are not "
@@ -158,6 +167,7 @@ def _settings(config: TrainConfig, dataset: Dataset, encoder: FrozenEncoder) -> 
         "encoder_checkpoint": encoder.fingerprint(),
         "init": config.init and checkpoint_sha256(checkpoint_folder(config.init)),
         "holdout": config.holdout,
+        "tasks": list(config.tasks),
         "episodes": config.episodes,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from worldmodel.data import layout
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.metadata import Metadata, read_metadata, read_table
 from worldmodel.data.video import read_frames
-from worldmodel.errors import UserError
+from worldmodel.errors import UserError, nearest
 
 __all__ = ["Dataset"]
 
@@ -111,6 +111,21 @@ class Dataset:
     def seeds(self) -> Indices | None:
         """Seed of each episode, int64 ``[E]``, where they were recorded."""
         return self.metadata.seeds
+
+    def about(self, tasks: Sequence[str]) -> Indices:
+        """The episodes about any of these tasks; of no tasks, all.
+
+        Raises:
+            UserError: No episode is about one of them.
+        """
+        known = {task for names in self.metadata.tasks for task in names}
+        for task in tasks:
+            if task not in known:
+                raise UserError(
+                    f"no episode of {self.root} is about '{task}'; {nearest(task, sorted(known))}"
+                )
+        chosen = [not tasks or not set(tasks).isdisjoint(names) for names in self.metadata.tasks]
+        return np.flatnonzero(chosen)
 
     @property
     def action_names(self) -> tuple[str, ...] | None:

@@ -43,6 +43,7 @@ class Metadata:
         episodes: Episode indices, int64 ``[E]``.
         lengths: Frames per episode, int64 ``[E]``.
         seeds: Seed per episode, int64 ``[E]``, or None.
+        tasks: What each episode is about, ``[E]``.
         videos: Where each episode's frames are.
         data_files: The data parquets, in order.
         episode_files: The meta/episodes parquets, in order.
@@ -55,6 +56,7 @@ class Metadata:
     episodes: Indices
     lengths: Indices
     seeds: Indices | None
+    tasks: Sequence[Sequence[str]]
     videos: Sequence[VideoPart]
     data_files: Sequence[Path]
     episode_files: Sequence[Path]
@@ -100,7 +102,7 @@ def read_metadata(root: Path, camera: str | None = None) -> Metadata:
     paths = sorted((root / "meta/episodes").glob("*/*.parquet"))
     video = [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
     columns = ["episode_index", "length", "data/chunk_index", "data/file_index", *video]
-    tables = [read_table(path, columns, optional=["seed"]) for path in paths]
+    tables = [read_table(path, columns, optional=["seed", "tasks"]) for path in paths]
     rows = pa.concat_tables(tables, promote_options="default") if tables else None
     count = rows.num_rows if rows is not None else 0
     if rows is None or not count or count != info["total_episodes"]:
@@ -128,6 +130,7 @@ def read_metadata(root: Path, camera: str | None = None) -> Metadata:
         episodes=rows["episode_index"].to_numpy().astype(np.int64),
         lengths=rows["length"].to_numpy().astype(np.int64),
         seeds=rows["seed"].to_numpy().astype(np.int64) if "seed" in rows.column_names else None,
+        tasks=rows["tasks"].to_pylist() if "tasks" in rows.column_names else [()] * count,
         videos=videos,
         data_files=sorted(data),
         episode_files=paths,

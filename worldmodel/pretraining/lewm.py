@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from worldmodel.encoders.preprocessing import to_clip
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.nn.blocks import normalise
-from worldmodel.predictors.compact import mlp
+from worldmodel.nn.mlp import mlp
 from worldmodel.predictors.scaling import ActionScaling
 from worldmodel.pretraining.clips import Clips, ClipSampler
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
