@@ -1,11 +1,12 @@
 """Reachability from hindsight pairs: how many imagined steps lead from one moment to another.
 
-Two moments of one episode bound the distance: it takes no longer than it took. Regression to these
-separations by a lower expectile keeps near the shortest that the data hold, and the quasimetric
-puts ways of several episodes together. Separations are drawn evenly, so that far moments of an
-episode, the hard negatives in time, count as much as near ones. Moments of different episodes are
-spread apart up to a horizon beyond which nothing is claimed, or what was never seen to lead to one
-another would look near (Wang et al., arXiv:2304.01203, section 4).
+Two moments of one episode bound the distance: it takes no longer than it took until the goal was
+first shown. Regression to these separations by a lower expectile keeps near the shortest that the
+data hold, and the quasimetric puts ways of several episodes together. Moments are drawn evenly by
+how far they are apart, so that far ones of an episode, the hard negatives in time, count as much as
+near ones. Moments of different episodes are spread apart up to a horizon beyond which nothing is
+claimed, or what was never seen to lead to one another would look near (Wang et al.,
+arXiv:2304.01203, section 4).
 
 Half of the goals are scenes, reached wherever the arm is; the other half count the arm as well.
 """
@@ -34,6 +35,7 @@ class ReachabilityTraining:
         expectile: Weight of distances that are too long, against one minus it of too short ones.
         spread: Weight of the term that spreads moments of different episodes apart.
         arm_goals: Share of goals that count the arm.
+        arm_near: Distance of the arm's features, each of unit variance, that counts as there.
         learning_rate: At its highest.
     """
 
@@ -43,6 +45,7 @@ class ReachabilityTraining:
     expectile: float = 0.9
     spread: float = 0.1
     arm_goals: float = 0.5
+    arm_near: float = 0.4
     learning_rate: float = 5e-4
 
 
@@ -53,8 +56,9 @@ def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:
     moments = torch.cat([bench.codes, bench.features], -1)
 
     def losses() -> dict[str, Tensor]:
-        here, goal, separation = _pairs(bench, config, bench.draw(rows, config.batch), first, last)
+        here, goal = _pairs(bench, config, bench.draw(rows, config.batch), first, last)
         with_arm = bench.uniform(config.batch) < config.arm_goals
+        separation = _arrival(bench, config, here, goal, with_arm)
         elsewhere = bench.draw(rows, config.batch)
         goals = model.goals(bench.latents[torch.stack([goal, elsewhere])], with_arm)
         together, apart = model.steps(moments[here], goals)
@@ -72,14 +76,23 @@ def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:
 
 def _pairs(
     bench: Workbench, config: ReachabilityTraining, rows: Tensor, first: Tensor, last: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Two moments of the episode of every row, and the imagined steps between them.
+) -> tuple[Tensor, Tensor]:
+    """Two moments of the episode of every row.
 
-    Separations are even from 0 to the horizon, as far as the episode is that long.
+    They are 0 to ``horizon`` imagined steps apart, any number as likely as the episode is long.
     """
     first, last, stride = first[rows], last[rows], bench.stride
     longest = ((last - first) // stride).clamp(max=config.horizon)
-    separation = (bench.uniform(len(rows)) * (longest + 1)).long()
-    starts = last - first - stride * separation + 1
-    here = first + (bench.uniform(len(rows)) * starts).long()
-    return here, here + stride * separation, separation
+    apart = stride * (bench.uniform(len(rows)) * (longest + 1)).long()
+    here = first + (bench.uniform(len(rows)) * (last - first - apart + 1)).long()
+    return here, here + apart
+
+
+def _arrival(
+    bench: Workbench, config: ReachabilityTraining, here: Tensor, goal: Tensor, with_arm: Tensor
+) -> Tensor:
+    """Imagined steps from here until what the goal shows is first seen; ``goal`` at the latest."""
+    ahead = bench.stride * torch.arange(config.horizon + 1)
+    frames = torch.minimum(here[:, None] + ahead, goal[:, None])
+    there = bench.shows(frames, goal[:, None], with_arm[:, None], config.arm_near)
+    return there.int().argmax(1)

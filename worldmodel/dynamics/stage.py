@@ -75,6 +75,19 @@ class Workbench:
         rows = self.data.rows(self.data.train, self.stride + 1)
         return 2 * (self.codes[rows] - self.codes[rows + self.stride]).norm(dim=-1).median()
 
+    def shows(self, frames: Tensor, goals: Tensor, with_arm: Tensor, arm_near: float) -> Tensor:
+        """Whether frames show what goals do; all are rows ``[...]``, and axes broadcast.
+
+        Args:
+            frames: Of whom it is asked.
+            goals: What they should show.
+            with_arm: Whether the arm must be there too.
+            arm_near: Distance of the arm's features, each of unit variance, that counts as there.
+        """
+        scene = (self.codes[frames] - self.codes[goals]).norm(dim=-1) < self.near
+        arm = (self.features[frames] - self.features[goals]).norm(dim=-1) < arm_near
+        return scene & (arm | ~with_arm)
+
     def actions(self, frames: Tensor, steps: int | None = None) -> Tensor:
         """The scaled actions of ``steps`` control steps from each frame on, ``[..., steps * A]``.
 

@@ -65,9 +65,7 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
         state = (codes[here], features[here], goals)
 
         def reached(frames: Tensor) -> Tensor:
-            scene = (codes[frames] - codes[goal]).norm(dim=-1) < bench.near
-            arm = (features[frames] - features[goal]).norm(dim=-1) < config.arm_near
-            return scene & (arm | ~with_arm)
+            return bench.shows(frames, goal, with_arm, config.arm_near)
 
         with torch.no_grad():
             after = torch.cat([codes[there], features[there], goals], -1)

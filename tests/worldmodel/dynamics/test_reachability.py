@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.dynamics.reachability import ReachabilityTraining, train_reachability
+from worldmodel.dynamics.reachability import (
+    ReachabilityTraining,
+    _arrival,
+    train_reachability,
+)
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
@@ -121,3 +125,18 @@ def test_no_other_part_of_the_model_changes(model: CompactPredictor) -> None:
     fresh = dict(_model().named_parameters())
     for name, value in model.named_parameters():
         assert torch.equal(value, fresh[name]) != name.startswith("reachability."), name
+
+
+def test_what_counts_is_when_the_goal_is_first_shown(data: Recordings, tmp_path: Path) -> None:
+    with TrainingLog(tmp_path, "train", total=0, start=0) as log:
+        bench = Workbench(_model(), data, torch.Generator(), log)
+    bench.latents = torch.cat([data.latents[:, 0], bench.features], -1)
+    here, goal = torch.zeros(8, dtype=torch.long), torch.arange(8)
+    counted = _arrival(bench, TRAINING, here, goal, torch.ones(8, dtype=torch.bool))
+    seen = _arrival(bench, TRAINING, here, goal, torch.zeros(8, dtype=torch.bool))
+    assert data.objects is not None
+    places, arms = data.objects[:8, 0].tolist(), data.states[:8, 0].tolist()
+    assert seen.tolist() == [places.index(place) for place in places]
+    both = list(zip(places, arms, strict=True))
+    assert counted.tolist() == [both.index(one) for one in both]
+    assert seen.tolist() != counted.tolist() != list(range(8))
