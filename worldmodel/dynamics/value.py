@@ -4,6 +4,10 @@ The value is action-free IQL: expectile regression to one-step backups (Kostriko
 arXiv:2110.06169; without actions as in HIQL, arXiv:2307.11949). The prior is advantage-weighted
 regression on the same transitions (Peng et al., arXiv:1910.00177). Half of the goals are scenes,
 reached wherever the arm is; the other half count the arm as well.
+
+A planner asks both about imagined moments and takes what looks best, errors included. So they learn
+on moments as the dynamics imagine them, and several critics, each with targets of its own, tell by
+their spread where the value is a guess.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ class ValueTraining:
     Attributes:
         steps: Iterations.
         batch: Transitions per iteration.
+        imagined: Imagined steps, at most, since which the dynamics imagined where one is.
         discount: Per imagined step.
         expectile: Of the value regression.
         goal_rate: Of the geometric distribution of frames to a hindsight goal.
@@ -39,6 +44,7 @@ class ValueTraining:
 
     steps: int = 10000
     batch: int = 512
+    imagined: int = 4
     discount: float = 0.95
     expectile: float = 0.8
     goal_rate: float = 0.06
@@ -54,7 +60,8 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
     model, codes, features, stride = bench.model, bench.codes, bench.features, bench.stride
     rows, last = bench.data.rows(bench.data.train, stride + 1), bench.data.last_rows()
     everywhere = bench.data.rows(bench.data.train)
-    target = deepcopy(model.value_net).requires_grad_(False)
+    target = deepcopy(model.critics).requires_grad_(False)
+    imagined = bench.imagined(config.imagined)
     known = (model.scale_actions.scale > 1e-6).float().repeat(stride)
 
     def losses() -> dict[str, Tensor]:
@@ -62,28 +69,30 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
         goal, with_arm = hindsight_goals(bench, config, here, last, everywhere)
         there = here + stride
         goals = model.goals(bench.latents[goal], with_arm)
-        state = (codes[here], features[here], goals)
+        since = bench.integers(0, config.imagined + 1, config.batch)
+        state = (imagined[here, since], features[here], goals)
 
         def reached(frames: Tensor) -> Tensor:
             return bench.shows(frames, goal, with_arm, config.arm_near)
 
         with torch.no_grad():
             after = torch.cat([codes[there], features[there], goals], -1)
-            future = torch.where(reached(there), 0.0, target(after).squeeze(-1))
+            later = target(after.expand(model.config.critics, -1, -1)).squeeze(-1)
+            future = torch.where(reached(there), 0.0, later)
             backup = torch.where(reached(here), 0.0, -1.0 + config.discount * future)
-        error = backup - model.value(*state)
+        error = backup - model.values(*state)
         side = torch.where(error > 0, config.expectile, 1 - config.expectile)
-        weight = (config.temperature * error.detach()).exp().clamp(max=10.0)
+        weight = (config.temperature * error.detach().mean(0)).exp().clamp(max=10.0)
         missed = F.smooth_l1_loss(model.prior(*state), bench.actions(here), reduction="none")
         with torch.no_grad():
-            for old, new in zip(target.parameters(), model.value_net.parameters(), strict=True):
+            for old, new in zip(target.parameters(), model.critics.parameters(), strict=True):
                 old.lerp_(new, 0.01)
         return {
-            "value": (side * error.square()).mean(),
+            "value": (side * error.square()).sum(0).mean(),
             "prior": (weight[:, None] * missed * known).sum(-1).mean(),
         }
 
-    parameters = [*model.value_net.parameters(), *model.prior_net.parameters()]
+    parameters = [*model.critics.parameters(), *model.prior_net.parameters()]
     bench.optimise("value", parameters, config.steps, config.learning_rate, losses)
 
 

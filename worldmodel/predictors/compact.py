@@ -15,12 +15,11 @@ Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from worldmodel.nn.mlp import mlp
+from worldmodel.nn.mlp import StackedMLP, mlp
 from worldmodel.predictors.doubts import Doubts
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
@@ -44,6 +43,7 @@ class CompactConfig:
         members: M, of the dynamics ensemble.
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
+        critics: Value networks. Where they differ, no one knows, and the value is low.
         head_width: Of the hidden layers of the planning head, the value, the prior, the
             reachability and the doubts.
         leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
@@ -61,6 +61,7 @@ class CompactConfig:
     members: int = 3
     width: int = 384
     depth: int = 3
+    critics: int = 4
     head_width: int = 256
     leap: int = 4
     macro_steps: int = 8
@@ -103,18 +104,14 @@ class _Tower(nn.Module):
 
 
 class Dynamics(nn.Module):
-    """M residual networks: scene code, state features and ``stride`` actions to the next code.
-
-    The members' weights are stacked, so that all of them run in one batched product.
-    """
+    """M residual networks: scene code, state features and ``stride`` actions to the next code."""
 
     def __init__(self, config: CompactConfig, state_features: int) -> None:
         super().__init__()
         inputs = config.code_width + state_features + config.stride * config.action_width
-        sizes = [inputs, *[config.width] * config.depth, config.code_width]
-        shapes = list(pairwise(sizes))
-        self.weights = nn.ParameterList(_uniform(config.members, i, i, o) for i, o in shapes)
-        self.biases = nn.ParameterList(_uniform(config.members, i, 1, o) for i, o in shapes)
+        self.members = StackedMLP(
+            config.members, inputs, config.width, config.depth, config.code_width
+        )
 
     def forward(self, codes: Tensor, features: Tensor, actions: Tensor) -> Tensor:
         """One imagined step.
@@ -129,17 +126,7 @@ class Dynamics(nn.Module):
         """
         shared = torch.cat([features, actions], -1)
         hidden = torch.cat([codes, shared.expand(len(codes), -1, -1)], -1)
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, hidden, weight)
-            if layer < last:
-                hidden = nn.functional.gelu(nn.functional.layer_norm(hidden, hidden.shape[-1:]))
-        return codes + hidden
-
-
-def _uniform(members: int, fan_in: int, rows: int, columns: int) -> nn.Parameter:
-    bound = fan_in**-0.5
-    return nn.Parameter(torch.empty(members, rows, columns).uniform_(-bound, bound))
+        return codes + self.members(hidden)
 
 
 class CompactPredictor(nn.Module):
@@ -154,7 +141,7 @@ class CompactPredictor(nn.Module):
         self.head = PlanningHead(config, features)
         self.dynamics = Dynamics(config, features)
         pair = 2 * (config.code_width + features) + 1
-        self.value_net = mlp(pair, config.head_width, 3, 1)
+        self.critics = StackedMLP(config.critics, pair, config.head_width, 3, 1)
         self.prior_net = mlp(pair, config.head_width, 3, config.stride * config.action_width)
         self.reachability = Reachability(
             mlp(config.code_width, config.head_width, 2, Reachability.width),
@@ -206,9 +193,20 @@ class CompactPredictor(nn.Module):
         counts = counts.expand(latents.shape[:-1])[..., None]
         return torch.cat([self.codes(latents), counts * self.arm(latents), counts], -1)
 
+    def values(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
+        """Minus the discounted imagined steps to the goals ``[..., G]``, as each critic has it.
+
+        Returns:
+            ``[V, ...]``, of V critics.
+        """
+        state = torch.cat([codes, features, goals], -1)
+        rows = state.flatten(0, -2).expand(self.config.critics, -1, -1)
+        return self.critics(rows).view(-1, *state.shape[:-1])
+
     def value(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
-        """Minus the discounted imagined steps to the goals ``[..., G]``, ``[...]``."""
-        return self.value_net(torch.cat([codes, features, goals], -1)).squeeze(-1)
+        """The critics' mean, less their standard deviation, ``[...]``."""
+        values = self.values(codes, features, goals)
+        return values.mean(0) - values.std(0, correction=0)
 
     def steps(self, latents: Tensor, goals: Tensor) -> Tensor:
         """Imagined steps ``[...]`` from planning latents ``[..., Z]`` to goals ``[..., G]``."""

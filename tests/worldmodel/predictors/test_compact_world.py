@@ -99,8 +99,14 @@ def test_the_mean_and_spread_are_those_of_the_members(
     alone = []
     for member in range(3):
         single = _world(members=1)
-        parts = [*single.predictor.dynamics.weights, *single.predictor.dynamics.biases]
-        wholes = [*world.predictor.dynamics.weights, *world.predictor.dynamics.biases]
+        parts = [
+            *single.predictor.dynamics.members.weights,
+            *single.predictor.dynamics.members.biases,
+        ]
+        wholes = [
+            *world.predictor.dynamics.members.weights,
+            *world.predictor.dynamics.members.biases,
+        ]
         for part, whole in zip(parts, wholes, strict=True):
             part.copy_(whole[member : member + 1])
         single.predictor.scale_actions.load_state_dict(world.predictor.scale_actions.state_dict())
