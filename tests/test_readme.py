@@ -22,26 +22,34 @@ PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob(
 SEARCH = "samples=8 elites=3 proposals=2 horizon=4"
 PLANNER = " ".join(f"planner.{setting}" for setting in SEARCH.split())
 LEVELS = " ".join(f"planner.{level}.{s}" for level in ("slow", "fast") for s in SEARCH.split())
-TINY = {
-    "collect": "episodes=4 length=12 workers=1",
-    "pretrain": "encoder.patch_size=24 encoder.width=24 encoder.depth=1 encoder.heads=2 "
+PRETRAIN = (
+    "encoder.patch_size=24 encoder.width=24 encoder.depth=1 encoder.heads=2 "
     "training.steps=2 training.batch=2 training.clip_frames=4 training.predictor_width=24 "
-    "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5",
-    "train": "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
+    "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5"
+)
+TRAIN = (
+    "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
     "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
     "predictor.training.doubts.steps=2 predictor.training.macros.steps=2 "
-    "predictor.training.macros.rollout=1 predictor.training.reachability.steps=2 holdout=0.5",
-    "plan": f"episodes=1 videos=1 task.budget_steps=3 task.hold_steps=1 {PLANNER}",
+    "predictor.training.macros.rollout=1 predictor.training.reachability.steps=2 holdout=0.5"
+)
+PLAN = f"task.budget_steps=3 task.hold_steps=1 {PLANNER}"
+TINY = {
+    "collect": "episodes=4 length=12 workers=1",
+    "pretrain": PRETRAIN,
+    "train": TRAIN,
+    "plan": f"episodes=1 videos=1 {PLAN}",
     "landscape": f"points=5 {PLANNER}",
     "subgoals": f"moments=[0,2] {LEVELS}",
-    "acceptance": "episodes=2 candidates=2 resamples=3 task.budget_steps=3 task.hold_steps=1 "
-    f"{PLANNER}",
+    "acceptance": f"episodes=2 candidates=2 resamples=3 {PLAN}",
     "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
+    "study": "arms=[random] seeds=[0] sceneries=[plain] trials=1 "
+    f"pretrain='{PRETRAIN}' train='{TRAIN}' plan='{PLAN}'",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }
-PLANNING = ("plan", "landscape", "diagnose", "bench")
+PLANNING = ("plan", "landscape", "subgoals", "acceptance", "diagnose", "bench")
 WRITES = {
     "collect": "meta/info.json",
     "pretrain": "model.safetensors",
@@ -51,6 +59,7 @@ WRITES = {
     "acceptance": "acceptance.json",
     "subgoals": "subgoals.png",
     "diagnose": "diagnosis.json",
+    "study": "study.json",
     "bench": "latency.json",
 }
 
@@ -83,12 +92,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 subprocess.run([sys.executable, *shlex.split(line)[1:]], check=True)
             if line.startswith("worldmodel "):
                 command, *words = shlex.split(line)[1:]
-                words += TINY[command].split()
+                words += shlex.split(TINY[command])
                 given = {word.partition("=")[0] for word in words}
-                if (
-                    command in ("plan", "landscape", "subgoals", "diagnose", "bench")
-                    and "checkpoint" not in given
-                ):
+                if command in PLANNING and "checkpoint" not in given:
                     words.append("checkpoint=runs/world")  # in place of the included one
                 assert main([command, *words, "--debug"]) == 0, line
                 ran[line] = command

@@ -57,6 +57,23 @@ def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
         run(replace(rich, episodes=2, scenery="plain"))
 
 
+def test_both_sceneries_take_turns_round_by_round_and_can_be_told_apart(tmp_path):
+    tasks = TaskConfig("push")
+    run(
+        CollectConfig(
+            tasks, 5, also=("grasp",), scenery="both", length=3, image_size=64, out=str(tmp_path)
+        )
+    )
+    dataset = Dataset.open(tmp_path)
+    about = [name for (name,) in dataset.metadata.tasks]
+    assert about == ["push", "grasp", "push_rich", "grasp_rich", "push"]
+    assert dataset.about(["push"]).tolist() == [0, 4]
+    assert dataset.about(["grasp", "push_rich"]).tolist() == [1, 2, 3]
+    assert dataset.about([]).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match=r"is about 'push_ritch'; did you mean 'push_rich'"):
+        dataset.about(["push_ritch"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

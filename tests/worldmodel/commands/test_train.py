@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from worldmodel.weights.encoder import load_encoder, save_encoder
 from worldmodel.weights.world import load_world
 
 SIZE, LENGTH, EPISODES = 24, 14, 6
+TASKS = ("push", "grasp")
 COMPACT = [
     "predictor.training.code.steps=2",
     "predictor.training.arm.steps=2",
@@ -54,8 +55,10 @@ def _episode(seed: int, width: int) -> _Episode:
 
 def _dataset(root: Path, width: int, seed: int = 0) -> Path:
     make = partial(_episode, width=width)
-    episodes = map(make, range(seed, seed + EPISODES))
-    common = {"tasks": ("push",), "fps": 5, "camera": "front"}
+    episodes = [
+        replace(make(seed + number), task=TASKS[number % len(TASKS)]) for number in range(EPISODES)
+    ]
+    common = {"tasks": TASKS, "fps": 5, "camera": "front"}
     write_shard(root, 0, 0, 0, range(EPISODES), episodes, **common)
     finish_dataset(root, 1, **common)
     return root
@@ -133,6 +136,16 @@ def test_fewer_episodes_are_the_first_to_train_on_and_leave_validation_as_it_is(
     assert scarce.train.tolist() == full.train[:2].tolist()
     assert scarce.held_out.tolist() == full.held_out.tolist()
     assert scarce.latents.shape == full.latents.shape
+
+
+def test_only_episodes_about_the_chosen_tasks_take_part(
+    tmp_path: Path, dataset: Path, encoder: Path
+) -> None:
+    about = Dataset.open(dataset).about(["grasp"])
+    assert about.tolist() == [1, 3, 5]
+    read = partial(load_recordings, Dataset.open(dataset), load_encoder(encoder), tmp_path, 0.3)
+    chosen = read(tasks=("grasp",))
+    assert sorted([*chosen.train, *chosen.held_out]) == about.tolist()
 
 
 def test_more_episodes_than_there_are_to_train_on_are_refused(
