@@ -75,27 +75,6 @@ class Workbench:
         rows = self.data.rows(self.data.train, self.stride + 1)
         return 2 * (self.codes[rows] - self.codes[rows + self.stride]).norm(dim=-1).median()
 
-    @torch.no_grad()
-    def imagined(self, steps: int) -> Tensor:
-        """Codes as they are imagined from 0 to ``steps`` imagined steps earlier, ``[F, K + 1, C]``.
-
-        Frames whose episode began later than that have them from its beginning.
-        """
-        codes = self.codes.expand(self.model.config.members, -1, -1)
-        before = torch.arange(len(self.features)) - self.stride
-        followed = (before >= self.data.first_rows()).nonzero().flatten()
-        known = [self.codes]
-        for _ in range(steps):
-            following = codes.clone()
-            for frames in followed.split(8192):
-                earlier = frames - self.stride
-                following[:, frames] = self.model.dynamics(
-                    codes[:, earlier], self.features[earlier], self.actions(earlier)
-                )
-            codes = following
-            known.append(codes.mean(0))
-        return torch.stack(known, 1)
-
     def shows(self, frames: Tensor, goals: Tensor, with_arm: Tensor, arm_near: float) -> Tensor:
         """Whether frames show what goals do; all are rows ``[...]``, and axes broadcast.
 

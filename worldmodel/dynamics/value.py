@@ -5,9 +5,8 @@ arXiv:2110.06169; without actions as in HIQL, arXiv:2307.11949). The prior is ad
 regression on the same transitions (Peng et al., arXiv:1910.00177). Half of the goals are scenes,
 reached wherever the arm is; the other half count the arm as well.
 
-A planner asks both about imagined moments and takes what looks best, errors included. So they learn
-on moments as the dynamics imagine them, and several critics, each with targets of its own, tell by
-their spread where the value is a guess.
+A planner takes what looks best, errors included. So there are several critics, each with targets of
+its own, that tell by their spread where the value is a guess.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ class ValueTraining:
     Attributes:
         steps: Iterations.
         batch: Transitions per iteration.
-        imagined: Imagined steps, at most, since which the dynamics imagined where one is.
         discount: Per imagined step.
         expectile: Of the value regression.
         goal_rate: Of the geometric distribution of frames to a hindsight goal.
@@ -44,7 +42,6 @@ class ValueTraining:
 
     steps: int = 10000
     batch: int = 512
-    imagined: int = 4
     discount: float = 0.95
     expectile: float = 0.8
     goal_rate: float = 0.06
@@ -61,7 +58,6 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
     rows, last = bench.data.rows(bench.data.train, stride + 1), bench.data.last_rows()
     everywhere = bench.data.rows(bench.data.train)
     target = deepcopy(model.critics).requires_grad_(False)
-    imagined = bench.imagined(config.imagined)
     known = (model.scale_actions.scale > 1e-6).float().repeat(stride)
 
     def losses() -> dict[str, Tensor]:
@@ -69,8 +65,7 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
         goal, with_arm = hindsight_goals(bench, config, here, last, everywhere)
         there = here + stride
         goals = model.goals(bench.latents[goal], with_arm)
-        since = bench.integers(0, config.imagined + 1, config.batch)
-        state = (imagined[here, since], features[here], goals)
+        state = (codes[here], features[here], goals)
 
         def reached(frames: Tensor) -> Tensor:
             return bench.shows(frames, goal, with_arm, config.arm_near)

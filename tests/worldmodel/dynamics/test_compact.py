@@ -18,7 +18,7 @@ from worldmodel.dynamics.macros import MacrosTraining
 from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.reachability import ReachabilityTraining
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.stage import Workbench, planning_latents
+from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.dynamics.value import ValueTraining
 from worldmodel.errors import UserError
@@ -108,22 +108,6 @@ def test_where_critics_differ_the_value_is_lower(model: CompactPredictor, data: 
     values = model.values(*moments)
     assert len(values) == SIZES.critics
     torch.testing.assert_close(model.value(*moments), values.mean(0) - values.std(0, correction=0))
-
-
-def test_moments_are_imagined_as_a_rollout_would(
-    model: CompactPredictor, data: Recordings, tmp_path: Path
-) -> None:
-    with TrainingLog(tmp_path, "train", total=0, start=0) as log:
-        bench = Workbench(model, data, torch.Generator(), log)
-    imagined = bench.imagined(2)
-    assert imagined.shape == (len(data.states), 3, SIZES.code_width)
-    stride, frame = SIZES.stride, int(data.starts[1]) + 3 * SIZES.stride
-    path = frame + stride * torch.arange(-2, 0)
-    codes = bench.codes[path[0]].expand(SIZES.members, 1, -1)
-    for at in path:
-        codes = model.dynamics(codes, bench.features[at, None], bench.actions(at)[None])
-    torch.testing.assert_close(imagined[frame, 2], codes.mean(0)[0])
-    torch.testing.assert_close(imagined[data.starts[1], 2], bench.codes[data.starts[1]])
 
 
 def test_reachability_is_smaller_where_the_goal_is_nearer(
