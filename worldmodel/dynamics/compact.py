@@ -3,10 +3,11 @@
 1. *code*: what of a frame the arm's own state does not tell (`worldmodel.dynamics.code`).
 2. *arm*: reading the arm's features off the image (`worldmodel.dynamics.arm`).
 3. *dynamics*: the ensemble on scene codes (`worldmodel.dynamics.ensemble`).
-4. *value*: goal-conditioned value and policy prior (`worldmodel.dynamics.value`).
-5. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
-6. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
-7. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
+4. *value*: goal-conditioned value (`worldmodel.dynamics.value`).
+5. *prior*: what usually leads to goals (`worldmodel.dynamics.prior`).
+6. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
+7. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
+8. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
 
 No stage sees a reward, a success label or the simulator. A stage of 0 steps leaves its part as it
 was, which with ``init`` is how one part of a world is trained anew.
@@ -24,6 +25,7 @@ from worldmodel.dynamics.code import CodeTraining, train_code
 from worldmodel.dynamics.doubts import DoubtsTraining, train_doubts
 from worldmodel.dynamics.ensemble import EnsembleTraining, train_ensemble
 from worldmodel.dynamics.macros import MacrosTraining, train_macros
+from worldmodel.dynamics.prior import PriorTraining, train_prior
 from worldmodel.dynamics.reachability import ReachabilityTraining, train_reachability
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import Workbench
@@ -44,9 +46,10 @@ class CompactTraining:
         arm: Stage 2.
         dynamics: Stage 3.
         value: Stage 4.
-        reachability: Stage 5.
-        doubts: Stage 6.
-        macros: Stage 7.
+        prior: Stage 5.
+        reachability: Stage 6.
+        doubts: Stage 7.
+        macros: Stage 8.
         seed: Of everything.
     """
 
@@ -54,6 +57,7 @@ class CompactTraining:
     arm: ArmTraining = field(default_factory=ArmTraining)
     dynamics: EnsembleTraining = field(default_factory=EnsembleTraining)
     value: ValueTraining = field(default_factory=ValueTraining)
+    prior: PriorTraining = field(default_factory=PriorTraining)
     reachability: ReachabilityTraining = field(default_factory=ReachabilityTraining)
     doubts: DoubtsTraining = field(default_factory=DoubtsTraining)
     macros: MacrosTraining = field(default_factory=MacrosTraining)
@@ -67,6 +71,7 @@ def _stages(config: CompactTraining) -> list[tuple[int, Callable[[Workbench], No
         (config.arm.steps, lambda bench: train_arm(bench, config.arm)),
         (config.dynamics.steps, lambda bench: train_ensemble(bench, config.dynamics)),
         (config.value.steps, lambda bench: train_value(bench, config.value)),
+        (config.prior.steps, lambda bench: train_prior(bench, config.prior, config.value)),
         (config.reachability.steps, lambda bench: train_reachability(bench, config.reachability)),
         (config.doubts.steps, lambda bench: train_doubts(bench, config.doubts)),
         (config.macros.steps, lambda bench: train_macros(bench, config.macros, config.value)),

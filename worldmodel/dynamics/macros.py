@@ -30,6 +30,7 @@ class MacrosTraining:
         rollout: Macros in a row that predictions are trained over.
         sigma: Standard deviation that predicted latents are allowed; larger keeps less in a macro.
         noise: On the first latent of a window.
+        temperature: Of the advantage weights of the macro prior.
         learning_rate: At its highest.
     """
 
@@ -38,6 +39,7 @@ class MacrosTraining:
     rollout: int = 3
     sigma: float = 0.2
     noise: float = 0.03
+    temperature: float = 3.0
     learning_rate: float = 7e-4
 
 
@@ -47,7 +49,7 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
     Args:
         bench: Its value is trained.
         config: Settings.
-        value: Those that the value was trained with: goals, discount and temperature.
+        value: Those that the value was trained with: goals and discount.
     """
     if config.steps == 0:
         return
@@ -81,7 +83,7 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
                 model.value(bench.codes[at], bench.features[at], goals) for at in (here, there)
             )
             gain = discount * after - before - (1 - discount) / (1 - value.discount)
-            weight = (value.temperature * gain).exp().clamp(max=10.0)
+            weight = (config.temperature * gain).exp().clamp(max=10.0)
         missed = F.smooth_l1_loss(
             macros.prior(truth[:, 0], goals), mean[:, 0].detach(), reduction="none"
         )

@@ -30,6 +30,7 @@ COMPACT = [
     "predictor.training.arm.steps=2",
     "predictor.training.dynamics.steps=2",
     "predictor.training.value.steps=2",
+    "predictor.training.prior.steps=2",
     "predictor.training.doubts.steps=2",
     "predictor.model.width=16",
     "predictor.model.head_width=16",

@@ -16,6 +16,7 @@ from worldmodel.dynamics.doubts import DoubtsTraining
 from worldmodel.dynamics.ensemble import EnsembleTraining
 from worldmodel.dynamics.macros import MacrosTraining
 from worldmodel.dynamics.memory import remember
+from worldmodel.dynamics.prior import PriorTraining
 from worldmodel.dynamics.reachability import ReachabilityTraining
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import planning_latents
@@ -45,6 +46,7 @@ SHORT = CompactTraining(
     arm=ArmTraining(steps=100),
     dynamics=EnsembleTraining(steps=250, batch=64),
     value=ValueTraining(steps=900, batch=128),
+    prior=PriorTraining(steps=500, batch=128),
     doubts=DoubtsTraining(steps=300, batch=64),
     macros=MacrosTraining(steps=400, batch=128),
     reachability=ReachabilityTraining(steps=500, batch=128),

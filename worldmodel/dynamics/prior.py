@@ -1,0 +1,65 @@
+"""Policy prior: what the data did where it came nearer to a goal, without rewards or labels.
+
+Advantage-weighted regression (Peng et al., arXiv:1910.00177) on the transitions and hindsight goals
+that the value was learned from, once the value stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.value import ValueTraining, backups, hindsight_goals
+
+__all__ = ["PriorTraining", "train_prior"]
+
+
+@dataclass(frozen=True)
+class PriorTraining:
+    """Settings.
+
+    Attributes:
+        steps: Iterations.
+        batch: Transitions per iteration.
+        temperature: Of the advantage weights.
+        learning_rate: At its highest.
+    """
+
+    steps: int = 12000
+    batch: int = 512
+    temperature: float = 3.0
+    learning_rate: float = 5e-4
+
+
+def train_prior(bench: Workbench, config: PriorTraining, value: ValueTraining) -> None:
+    """Train the policy prior.
+
+    Args:
+        bench: Model and data.
+        config: Settings.
+        value: Those that the value was trained with.
+    """
+    model = bench.model
+    rows, last = bench.data.rows(bench.data.train, bench.stride + 1), bench.data.last_rows()
+    everywhere = bench.data.rows(bench.data.train)
+    known = (model.scale_actions.scale > 1e-6).float().repeat(bench.stride)
+
+    def losses() -> dict[str, Tensor]:
+        here = bench.draw(rows, config.batch)
+        goal, with_arm = hindsight_goals(bench, value, here, last, everywhere)
+        goals = model.goals(bench.latents[goal], with_arm)
+        moment = (bench.codes[here], bench.features[here], goals)
+        with torch.no_grad():
+            later = backups(bench, value, model.critics, here, goal, with_arm)
+            gain = (later - model.values(*moment)).mean(0)
+            weight = (config.temperature * gain).exp().clamp(max=10.0)
+        missed = F.smooth_l1_loss(model.prior(*moment), bench.actions(here), reduction="none")
+        return {"prior": (weight[:, None] * missed * known).sum(-1).mean()}
+
+    bench.optimise(
+        "prior", model.prior_net.parameters(), config.steps, config.learning_rate, losses
+    )
