@@ -31,7 +31,8 @@ TRAIN = (
     "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
     "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
-    "predictor.training.prior.steps=2 predictor.training.doubts.steps=2 predictor.training.macros.steps=2 "
+    "predictor.training.prior.steps=2 predictor.training.doubts.steps=2 "
+    "predictor.training.macros.steps=2 "
     "predictor.training.macros.rollout=1 predictor.training.reachability.steps=2 holdout=0.5"
 )
 PLAN = f"task.budget_steps=3 task.hold_steps=1 {PLANNER}"
