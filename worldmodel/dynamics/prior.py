@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, backups, hindsight_goals
+from worldmodel.precision import has_bfloat16
 
 __all__ = ["PriorTraining", "train_prior"]
 
@@ -27,12 +28,14 @@ class PriorTraining:
         batch: Transitions per iteration.
         temperature: Of the advantage weights.
         learning_rate: At its highest.
+        bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
     steps: int = 12000
     batch: int = 512
     temperature: float = 3.0
     learning_rate: float = 5e-4
+    bf16: bool | None = None
 
 
 def train_prior(bench: Workbench, config: PriorTraining, value: ValueTraining) -> None:
@@ -46,6 +49,7 @@ def train_prior(bench: Workbench, config: PriorTraining, value: ValueTraining) -
     model = bench.model
     rows, last = bench.data.rows(bench.data.train, bench.stride + 1), bench.data.last_rows()
     everywhere = bench.data.rows(bench.data.train)
+    bf16 = has_bfloat16(bench.latents.device) if config.bf16 is None else config.bf16
     known = (model.scale_actions.scale > 1e-6).float().repeat(bench.stride)
 
     def losses() -> dict[str, Tensor]:
@@ -57,7 +61,9 @@ def train_prior(bench: Workbench, config: PriorTraining, value: ValueTraining) -
             later = backups(bench, value, model.critics, here, goal, with_arm)
             gain = (later - model.values(*moment)).mean(0)
             weight = (config.temperature * gain).exp().clamp(max=10.0)
-        missed = F.smooth_l1_loss(model.prior(*moment), bench.actions(here), reduction="none")
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            chosen = model.prior(*moment)
+        missed = F.smooth_l1_loss(chosen.float(), bench.actions(here), reduction="none")
         return {"prior": (weight[:, None] * missed * known).sum(-1).mean()}
 
     bench.optimise(

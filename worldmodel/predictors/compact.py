@@ -44,8 +44,9 @@ class CompactConfig:
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
         critics: Value networks. Where they differ, no one knows, and the value is low.
-        head_width: Of the hidden layers of the planning head, the value, the prior, the
-            reachability and the doubts.
+        head_width: Of the hidden layers of the planning head, the value, the reachability
+            and the doubts.
+        prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
         leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
         macro_steps: Control steps that a macro-action stands for.
         macro_width: U, numbers of a macro-action.
@@ -63,6 +64,7 @@ class CompactConfig:
     depth: int = 3
     critics: int = 4
     head_width: int = 256
+    prior_width: int = 768
     leap: int = 4
     macro_steps: int = 8
     macro_width: int = 6
@@ -142,7 +144,7 @@ class CompactPredictor(nn.Module):
         self.dynamics = Dynamics(config, features)
         pair = 2 * (config.code_width + features) + 1
         self.critics = StackedMLP(config.critics, pair, config.head_width, 3, 1)
-        self.prior_net = mlp(pair, config.head_width, 3, config.stride * config.action_width)
+        self.prior_net = mlp(pair, config.prior_width, 3, config.stride * config.action_width)
         self.reachability = Reachability(
             mlp(config.code_width, config.head_width, 2, Reachability.width),
             mlp(config.code_width + features, config.head_width, 2, Reachability.width),

@@ -15,6 +15,7 @@ from torch import Tensor
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
+from worldmodel.precision import has_bfloat16
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
@@ -62,7 +63,7 @@ def pretrain(
             "Use training.steps=0 to save them as an encoder."
         )
     if config.bf16 is None:
-        config = replace(config, bf16=_has_bf16(device))
+        config = replace(config, bf16=has_bfloat16(device))
     state = TrainingState(out, {"encoder": asdict(encoder), **asdict(config), **source})
     run = _Run(encoder, config, clips, state, device)
     start = run.resume()
@@ -150,14 +151,6 @@ class _Run:
         self._objective.load_state_dict(saved["objective"])
         self._optimizer.load_state_dict(saved["optimizer"])
         return int(saved["step"])
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
-        return False
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def _alarm(report: LatentReport, step: int, config: PretrainingConfig) -> None:
