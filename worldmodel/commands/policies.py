@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -104,7 +105,9 @@ class Doubting(Protocol):
 class Hindsight(Protocol):
     """A world model that learned from recordings, in hindsight, what leads to which goals."""
 
-    def goal_energy(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> GoalEnergy:
+    def goal_energy(
+        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, pessimism: float = ...
+    ) -> GoalEnergy:
         """The learned cost-to-go to goal latents ``[B, N, D]``, the arm's place included or not."""
         ...
 
@@ -114,8 +117,10 @@ class Hindsight(Protocol):
         """The learned temporal distance to the same."""
         ...
 
-    def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> Proposal:
-        """The policy prior towards the same."""
+    def prior(
+        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, noise: float = ...
+    ) -> Proposal:
+        """The policy prior towards the same, perturbed by noise."""
         ...
 
 
@@ -211,7 +216,7 @@ def task_objective(
         energy = TotalEnergy(goal_energy(goal_latents, with_arm), doubt, task.goal_weight)
         if hindsight is None:
             return Objective(energy)
-        return Objective(energy, hindsight.prior(goal_latents, with_arm))
+        return Objective(energy, hindsight.prior(goal_latents, with_arm, noise=task.prior_noise))
 
     return objective
 
@@ -227,7 +232,10 @@ def task_energy(world: CameraWorld, task: TaskConfig) -> EnergyTowards:
             goal_latents, task.metric, task.reduce
         )
     hindsight = _hindsight(world)
-    learned = {"value": hindsight.goal_energy, "reachability": hindsight.reachability_energy}
+    learned: dict[str, Callable[[Tensor, Tensor | bool], GoalEnergy]] = {
+        "value": partial(hindsight.goal_energy, pessimism=task.pessimism),
+        "reachability": hindsight.reachability_energy,
+    }
 
     def energy(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> GoalEnergy:
         counts = task.goal_arm if with_arm is None else with_arm

@@ -27,9 +27,11 @@ class TaskConfig:
         metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
         goal_arm: Whether the arm's place in the goal image counts for all that is learned.
+        pessimism: Of the value, about what its critics do not agree on.
         goal_weight: λ of E_world + λ·E_goal.
         world_energy: Terms whose mean is E_world (`worldmodel.predictors.doubts`); () for none.
         prior: Whether the policy prior proposes candidates.
+        prior_noise: Spread of its candidates, in scaled actions.
         horizon: Control steps that planners look ahead.
         search_std: Spread of the planner's first candidates, as a share of half the action range.
         warm_start: Whether a plan starts from the rest of the last one.
@@ -44,9 +46,11 @@ class TaskConfig:
     metric: str = "l1"
     reduce: str = "final"
     goal_arm: bool = False
+    pessimism: float = 3.0
     goal_weight: float = 1.0
     world_energy: tuple[str, ...] = ("disagreement",)
     prior: bool = False
+    prior_noise: float = 0.4
     horizon: int = 8
     search_std: float = 0.35
     warm_start: bool = True

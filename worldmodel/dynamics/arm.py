@@ -22,7 +22,7 @@ class ArmTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 5000
+    steps: int = 3000
     batch: int = 256
     learning_rate: float = 1e-3
 

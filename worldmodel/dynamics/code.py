@@ -37,7 +37,7 @@ class CodeTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 6000
+    steps: int = 8000
     batch: int = 256
     window: int = 6
     sigma: float = 0.5

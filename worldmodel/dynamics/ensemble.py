@@ -25,7 +25,7 @@ class EnsembleTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 2500
+    steps: int = 4000
     batch: int = 192
     rollout: int = 4
     noise: float = 0.03

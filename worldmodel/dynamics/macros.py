@@ -34,7 +34,7 @@ class MacrosTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 6000
+    steps: int = 5000
     batch: int = 256
     rollout: int = 3
     sigma: float = 0.2

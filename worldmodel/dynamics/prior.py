@@ -31,7 +31,7 @@ class PriorTraining:
         bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
-    steps: int = 12000
+    steps: int = 18000
     batch: int = 512
     temperature: float = 3.0
     learning_rate: float = 5e-4

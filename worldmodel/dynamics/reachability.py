@@ -39,7 +39,7 @@ class ReachabilityTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 6000
+    steps: int = 4000
     batch: int = 512
     horizon: int = 24
     expectile: float = 0.9

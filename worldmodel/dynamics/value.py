@@ -38,7 +38,7 @@ class ValueTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 10000
+    steps: int = 14000
     batch: int = 512
     discount: float = 0.95
     expectile: float = 0.8

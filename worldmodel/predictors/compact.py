@@ -43,7 +43,7 @@ class CompactConfig:
         members: M, of the dynamics ensemble.
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
-        critics: Value networks. Where they differ, no one knows, and the value is low.
+        critics: V, value networks.
         head_width: Of the hidden layers of the planning head, the value, the reachability
             and the doubts.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
@@ -206,9 +206,8 @@ class CompactPredictor(nn.Module):
         return self.critics(rows).view(-1, *state.shape[:-1])
 
     def value(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
-        """The critics' mean, less their standard deviation, ``[...]``."""
-        values = self.values(codes, features, goals)
-        return values.mean(0) - values.std(0, correction=0)
+        """The critics' mean, ``[...]``."""
+        return self.values(codes, features, goals).mean(0)
 
     def steps(self, latents: Tensor, goals: Tensor) -> Tensor:
         """Imagined steps ``[...]`` from planning latents ``[..., Z]`` to goals ``[..., G]``."""

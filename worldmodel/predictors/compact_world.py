@@ -76,14 +76,18 @@ class CompactWorld(nn.Module):
         goals = model.goals(there[..., 0, :], with_arm=True)
         return -model.value(model.codes(start), model.arm(start), goals)
 
-    def goal_energy(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> ValueEnergy:
+    def goal_energy(
+        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, pessimism: float = 3.0
+    ) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``.
 
         Args:
             goal_latents: Of the goal images.
             with_arm: Whether the arm's place in them counts, or only the scene; may be ``[B]``.
+            pessimism: Of what critics do not agree on.
         """
-        return ValueEnergy(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
+        goals = self.predictor.goals(goal_latents[:, 0], with_arm)
+        return ValueEnergy(self.predictor, goals, pessimism)
 
     def reachability_energy(
         self, goal_latents: Tensor, with_arm: Tensor | bool = False
@@ -92,23 +96,33 @@ class CompactWorld(nn.Module):
         goals = self.predictor.goals(goal_latents[:, 0], with_arm)
         return ReachabilityEnergy(self.predictor, goals)
 
-    def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> CompactPrior:
-        """The policy prior towards the same goals."""
-        return CompactPrior(self.predictor, self.predictor.goals(goal_latents[:, 0], with_arm))
+    def prior(
+        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, noise: float = 0.4
+    ) -> CompactPrior:
+        """The policy prior towards the same goals, perturbed by ``noise`` in scaled actions."""
+        goals = self.predictor.goals(goal_latents[:, 0], with_arm)
+        return CompactPrior(self.predictor, goals, noise)
 
 
 class ValueEnergy:
-    """``-V`` of the imagined latents, later ones weighing more: ``sum_k k (-V_k) / sum_k k``."""
+    """``-V`` of the imagined latents, later ones weighing more: ``sum_k k (-V_k) / sum_k k``.
 
-    def __init__(self, model: CompactPredictor, goals: Tensor) -> None:
-        self._model, self._goals = model, goals
+    A search asks how much better a candidate is than the others, so that is what has to be certain:
+    the energy is the mean over critics, plus ``pessimism`` times their standard deviation once each
+    has lost its mean over the candidates. What all of them are wrong about alike, it does not see.
+    """
+
+    def __init__(self, model: CompactPredictor, goals: Tensor, pessimism: float) -> None:
+        self._model, self._goals, self._pessimism = model, goals, pessimism
 
     def __call__(self, trajectory: _Futures) -> Tensor:
         """Energies ``[B, S]``, in imagined steps to the goal."""
         model = self._model
         latents = trajectory.latents[..., 0, :]
         goals = self._goals[:, None, None].expand(*latents.shape[:-1], -1)
-        return _later_more(-model.value(model.codes(latents), model.arm(latents), goals))
+        costs = _later_more(-model.values(model.codes(latents), model.arm(latents), goals))
+        apart = (costs - costs.mean(-1, keepdim=True)).std(0, correction=0)
+        return costs.mean(0) + self._pessimism * apart
 
 
 class ReachabilityEnergy:
@@ -124,7 +138,7 @@ class ReachabilityEnergy:
 
 
 def _later_more(costs: Tensor) -> Tensor:
-    """``sum_k k cost_k / sum_k k`` over the imagined steps, ``[B, S]`` of ``[B, S, K]``."""
+    """``sum_k k cost_k / sum_k k`` over the imagined steps, ``[...]`` of ``[..., K]``."""
     steps = torch.arange(1, costs.shape[-1] + 1, device=costs.device, dtype=costs.dtype)
     return (costs * (steps / steps.sum())).sum(-1)
 
@@ -135,7 +149,7 @@ class CompactPrior:
     The first proposal is the prior's own; the others are perturbed by ``noise`` in scaled actions.
     """
 
-    def __init__(self, model: CompactPredictor, goals: Tensor, noise: float = 0.4) -> None:
+    def __init__(self, model: CompactPredictor, goals: Tensor, noise: float) -> None:
         self._model, self._goals, self._noise = model, goals, noise
 
     def __call__(

@@ -104,14 +104,6 @@ def test_value_falls_with_the_distance_to_the_goal(
     assert near > far + 1.0
 
 
-def test_where_critics_differ_the_value_is_lower(model: CompactPredictor, data: Recordings) -> None:
-    codes, goals = _codes(model, data), _goals(model, data)
-    moments = codes, model.state_features(data.states), goals.flip(0)
-    values = model.values(*moments)
-    assert len(values) == SIZES.critics
-    torch.testing.assert_close(model.value(*moments), values.mean(0) - values.std(0, correction=0))
-
-
 def test_reachability_is_smaller_where_the_goal_is_nearer(
     model: CompactPredictor, data: Recordings
 ) -> None:

@@ -135,7 +135,7 @@ def test_the_first_proposal_is_the_prior_itself_and_the_others_are_spread(
 
 def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
     goal = torch.zeros(B, 1, Z)
-    energy = world.goal_energy(goal)
+    energy = world.goal_energy(goal, pessimism=0.0)
     near, far = torch.zeros(Z), torch.full((Z,), 3.0)
     paths = torch.stack([torch.stack([near, far]), torch.stack([far, near])])
 
@@ -151,6 +151,27 @@ def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
     ]
     torch.testing.assert_close(one, -(values[0] + 2 * values[1]) / 3)
     torch.testing.assert_close(other, -(values[1] + 2 * values[0]) / 3)
+
+
+def test_what_critics_do_not_agree_on_counts_against_a_candidate(world: CompactWorld) -> None:
+    goal = torch.zeros(B, 1, Z)
+    path = _Still(torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5)))
+    bold, wary = (world.goal_energy(goal, pessimism=kappa)(path) for kappa in (0.0, 2.0))
+    model, z = world.predictor, path.latents[:, :, 0, 0]
+    goals = model.goals(goal[:, 0], with_arm=False)[:, None].expand(B, S, -1)
+    values = model.values(model.codes(z), model.arm(z), goals)
+    relative = values - values.mean(-1, keepdim=True)
+    torch.testing.assert_close(bold, -values.mean(0))
+    torch.testing.assert_close(wary - bold, 2 * relative.std(0, correction=0))
+
+
+def test_critics_that_are_wrong_alike_agree(world: CompactWorld) -> None:
+    path = _Still(torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5)))
+    before = world.goal_energy(torch.zeros(B, 1, Z))(path)
+    offsets = torch.arange(float(world.predictor.config.critics))
+    world.predictor.critics.biases[-1].add_(offsets[:, None, None])
+    after = world.goal_energy(torch.zeros(B, 1, Z))(path)
+    torch.testing.assert_close(after, before - offsets.mean())
 
 
 def test_steps_to_go_of_later_moments_weigh_more(world: CompactWorld) -> None:
