@@ -33,6 +33,7 @@ class TaskConfig:
         prior: Whether the policy prior proposes candidates.
         prior_noise: Spread of its candidates, in scaled actions.
         horizon: Control steps that planners look ahead.
+        execute: Control steps of a plan that are carried out before planning again.
         search_std: Spread of the planner's first candidates, as a share of half the action range.
         warm_start: Whether a plan starts from the rest of the last one.
         stage_steps: Control steps spent on each sub-goal image but the last; () uses the goal only.
@@ -52,6 +53,7 @@ class TaskConfig:
     prior: bool = False
     prior_noise: float = 0.4
     horizon: int = 8
+    execute: int = 2
     search_std: float = 0.35
     warm_start: bool = True
     stage_steps: tuple[int, ...] = ()

@@ -55,7 +55,7 @@ class PretrainingConfig(ABC):
         seed: Of initialisation, data order and all else that is drawn.
     """
 
-    steps: int = 1500
+    steps: int = 1800
     batch: int = 32
     clip_frames: int = 8
     learning_rate: float = 1e-3
