@@ -46,7 +46,7 @@ TINY = {
     "acceptance": f"episodes=2 candidates=2 resamples=3 {PLAN}",
     "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
     "study": "arms=[random] seeds=[0] sceneries=[plain] trials=1 "
-    f"pretrain='{PRETRAIN}' train='{TRAIN}' plan='{PLAN}'",
+    f"\"pretrain='{PRETRAIN}'\" \"train='{TRAIN}'\" \"plan='{PLAN}'\"",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }

@@ -27,7 +27,7 @@ from worldmodel.commands.evaluation import (
     evaluate,
     success_summary,
 )
-from worldmodel.commands.policies import search_agent, task_objective
+from worldmodel.commands.policies import search, search_agent, task_objective
 from worldmodel.commands.rankings import Agreement, agreement, bootstrap
 from worldmodel.commands.recorder import Recorder
 from worldmodel.commands.true_errors import TRIVIAL, Moment, Watched
@@ -174,7 +174,8 @@ def measure(cfg: AcceptanceConfig) -> tuple[Measured, list[Episode]]:
     """Run the episodes as ``worldmodel plan`` would, and measure at some of their plans."""
     world = load_compact_world(cfg.checkpoint)
     recorder, objective = Recorder(world), task_objective(world, cfg.task)
-    agent = search_agent(recorder, objective, cfg.task, cfg.planner)
+    planner = search(world, cfg.task, cfg.planner)
+    agent = search_agent(recorder, objective, cfg.task, planner)
     moments: list[list[Moment]] = []
     episodes: list[Episode] = []
     scene = (cfg.task.name, 1, world.image_size, cfg.scenery, cfg.pool)

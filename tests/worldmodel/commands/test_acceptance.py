@@ -12,7 +12,7 @@ import envs
 from planners import CEMConfig
 from worldmodel.cli import main
 from worldmodel.commands.acceptance import Measured, judged, table
-from worldmodel.commands.policies import planning_agent, search_agent, task_objective
+from worldmodel.commands.policies import planning_agent, search, search_agent, task_objective
 from worldmodel.commands.recorder import Recorder
 from worldmodel.commands.task import TaskConfig
 from worldmodel.commands.true_errors import TRIVIAL, Moment, Watched
@@ -32,7 +32,7 @@ def env():
 
 def watched(env, world, every=1, candidates=3):
     recorder = Recorder(world)
-    agent = search_agent(recorder, task_objective(world, TASK), TASK, PLANNER)
+    agent = search_agent(recorder, task_objective(world, TASK), TASK, search(world, TASK, PLANNER))
     return Watched(agent, recorder, world, env, every, candidates)
 
 
