@@ -130,7 +130,9 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
-        type(tiny_world), "prior", lambda self, *given: asked.append(1) or prior(self, *given)
+        type(tiny_world),
+        "prior",
+        lambda self, *given, **how: asked.append(1) or prior(self, *given, **how),
     )
     if name == "true_dynamics":
         policy = true_dynamics(env, tiny_world, TASK, PLANNER)
@@ -150,7 +152,7 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
 def test_the_probe_is_the_same_one_every_time_and_judged_on_other_episodes(tiny_world, monkeypatch):
     monkeypatch.setattr(probe, "_STEPS", 20)
     monkeypatch.setattr(crossed, "_LENGTH", 4)
-    fitted, latents = [], torch.randn(5, 1, 22, generator=torch.Generator().manual_seed(0))
+    fitted, latents = [], torch.randn(5, 1, 26, generator=torch.Generator().manual_seed(0))
     fit = crossed.fit_probe
     monkeypatch.setattr(
         crossed, "fit_probe", lambda *given: fitted.append(given[2].tolist()) or fit(*given)

@@ -82,10 +82,10 @@ def test_subgoals_are_shown_only_to_staged_tasks(point_env):
 
 
 def test_a_users_goal_image_is_what_the_policy_gets_and_leaves_success_unknown(point_env):
-    policy, goal = Scripted([-0.1, -0.1, 0, 0, 0]), np.full((64, 64, 3), 7, np.uint8)
-    (episode,) = evaluate(policy, [point_env()], [0], TASK, goal=goal)
+    policy, goal = Scripted([-0.1, -0.1, 0, 0, 0]), np.full((1, 64, 64, 3), 7, np.uint8)
+    (episode,) = evaluate(policy, [point_env()], [0], TASK, goals=goal)
     assert bool((policy.goals == 7).all())
-    assert np.array_equal(episode.goal, goal)
+    assert np.array_equal(episode.goal, goal[0])
     assert episode.success is None
     assert episode.distance_final is None
     assert success_summary([episode]) is None

@@ -69,7 +69,7 @@ def test_sub_goals_count_with_the_arm_and_the_goal_as_the_task_says(tiny_world, 
 
 
 def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world):
-    task = replace(TASK, world_energy=False, prior=False)
+    task = replace(TASK, world_energy=(), prior=False)
     found = {}
     for towards in ("value", "latent"):
         agent = planning_agent(tiny_world, task, replace(PLANNERS[1], towards=towards))
@@ -93,6 +93,6 @@ def test_a_world_of_another_kind_is_refused(tiny_world):
         image_size, stride = tiny_world.image_size, tiny_world.stride
         encode, rollout = tiny_world.encode, tiny_world.rollout
 
-    task = TaskConfig(name="reach", world_energy=False)
+    task = TaskConfig(name="reach", world_energy=())
     with pytest.raises(UserError, match="predictor=compact"):
         search(Plain(), task, replace(PLANNERS[0], towards="latent"))

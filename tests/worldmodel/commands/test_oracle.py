@@ -24,7 +24,7 @@ def test_what_it_imagines_is_what_happens_then():
     generator = torch.Generator().manual_seed(0)
     actions = 0.03 * torch.randn(1, 3, 4, 7, generator=generator)
     before = env.snapshot().physics
-    trajectory = SimulatorWorld(env).rollout(None, torch.zeros(1, 1, 7), actions)
+    trajectory = SimulatorWorld(env).rollout(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 7), actions)
     np.testing.assert_array_equal(env.snapshot().physics, before)
     costs = []
     for action in actions[0, 2].double().numpy():

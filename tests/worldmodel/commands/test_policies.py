@@ -95,7 +95,9 @@ def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch)
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
-        type(tiny_world), "prior", lambda self, *goals: asked.append(1) or prior(self, *goals)
+        type(tiny_world),
+        "prior",
+        lambda self, *goals, **how: asked.append(1) or prior(self, *goals, **how),
     )
     first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER))
     assert not asked
@@ -113,11 +115,10 @@ class Plain:
 
 def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world):
     with pytest.raises(UserError, match=r"task\.energy=latent task\.prior=false"):
-        planning_agent(Plain(tiny_world), TASK, PLANNER)
+        planning_agent(Plain(tiny_world), replace(TASK, world_energy=()), PLANNER)
     with pytest.raises(UserError, match="reachability"):
-        planning_agent(
-            Plain(tiny_world), replace(TASK, energy="reachability", prior=False), PLANNER
-        )
+        task = replace(TASK, energy="reachability", prior=False, world_energy=())
+        planning_agent(Plain(tiny_world), task, PLANNER)
     task = replace(TASK, energy="latent", prior=False)
     with pytest.raises(UserError, match=r"disagreement.*'task\.world_energy=\[\]'"):
         planning_agent(Plain(tiny_world), task, PLANNER)

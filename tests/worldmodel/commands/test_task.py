@@ -10,9 +10,9 @@ from worldmodel.commands.task import TaskConfig
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"energy": "reachabilty"}, "Expected task.energy .*; did you mean 'reachability'"),
-        ({"metric": "l3"}, "Expected task.metric among l1, l2, cosine, got 'l3'"),
-        ({"reduce": "last"}, "Expected task.reduce among final, sum, closest, got 'last'"),
+        ({"energy": "reachabilty"}, "unknown task.energy .*; did you mean 'reachability'"),
+        ({"metric": "l3"}, "unknown task.metric 'l3'; expected one of l1, l2, cosine"),
+        ({"reduce": "last"}, "unknown task.reduce 'last'; expected one of final, sum, closest"),
     ],
 )
 def test_an_energy_that_does_not_exist_is_named_with_those_that_do(given, message):

@@ -31,7 +31,10 @@ COMPACT = [
     "predictor.training.dynamics.steps=2",
     "predictor.training.value.steps=2",
     "predictor.training.prior.steps=2",
+    "predictor.training.reachability.steps=2",
     "predictor.training.doubts.steps=2",
+    "predictor.training.macros.steps=2",
+    "predictor.training.macros.rollout=1",
     "predictor.model.width=16",
     "predictor.model.head_width=16",
 ]
