@@ -116,8 +116,8 @@ class Plain:
 def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world):
     with pytest.raises(UserError, match=r"task\.energy=latent task\.prior=false"):
         planning_agent(Plain(tiny_world), replace(TASK, world_energy=()), PLANNER)
+    task = replace(TASK, energy="reachability", prior=False, world_energy=())
     with pytest.raises(UserError, match="reachability"):
-        task = replace(TASK, energy="reachability", prior=False, world_energy=())
         planning_agent(Plain(tiny_world), task, PLANNER)
     task = replace(TASK, energy="latent", prior=False)
     with pytest.raises(UserError, match=r"disagreement.*'task\.world_energy=\[\]'"):
