@@ -1,17 +1,23 @@
 #!/bin/sh
-# Success of the default checkpoint on unseen tasks, n = 100, kept in benchmarks/results/.
-#   benchmarks/success.sh runs/world_random    the world on an untrained encoder; see docs/recipe.md
+# Success of the default checkpoint on unseen tasks, kept in benchmarks/results/; see docs/recipe.md.
+#   benchmarks/success.sh [WORLD]    also plan on this world, trained on an untrained encoder
 set -eu
-untrained=${1:?usage: benchmarks/success.sh WORLD_ON_AN_UNTRAINED_ENCODER}
+untrained=${1:-}
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 measure() {
-  worldmodel plan task="$1" episodes=100 "baselines=[random,ignore_object,$2]" \
-    random_encoder_checkpoint="$untrained" out="runs/results/$1"
-  cp "runs/results/$1/report.json" "benchmarks/results/$1.json"
+  task=$1 episodes=$2 baselines=random,ignore_object$3
+  set --
+  if [ -n "$untrained" ]; then
+    baselines=$baselines,random_encoder
+    set -- random_encoder_checkpoint="$untrained"
+  fi
+  worldmodel plan task="$task" episodes="$episodes" "baselines=[$baselines]" \
+    out="runs/results/$task" "$@"
+  cp "runs/results/$task/report.json" "benchmarks/results/$task.json"
 }
-measure reach random_encoder
-measure push prior,no_world_energy,latent_distance_alone,latent_distance,random_encoder
-for task in grasp reach_with_object pick_and_place; do
-  measure "$task" prior
-done
+measure push 200 ,prior,no_world_energy
+measure grasp 200 ,prior
+measure pick_and_place 100 ,prior
+measure reach 100 ''
+measure reach_with_object 100 ''
