@@ -28,7 +28,8 @@ PRETRAIN = (
     "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5"
 )
 TRAIN = (
-    "predictor.model.width=16 predictor.model.head_width=16 predictor.model.members=2 "
+    "predictor.model.width=16 predictor.model.head_width=16 "
+    "predictor.model.prior_width=16 predictor.model.members=2 "
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
     "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
     "predictor.training.prior.steps=2 predictor.training.doubts.steps=2 "

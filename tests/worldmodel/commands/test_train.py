@@ -37,6 +37,7 @@ COMPACT = [
     "predictor.training.macros.rollout=1",
     "predictor.model.width=16",
     "predictor.model.head_width=16",
+    "predictor.model.prior_width=16",
 ]
 TOKENS = ["predictor=tokens", "predictor.training.steps=2", "predictor.training.batch=2"]
 

@@ -38,6 +38,7 @@ SIZES = CompactConfig(
     width=32,
     depth=2,
     head_width=32,
+    prior_width=32,
     macro_width=2,
     memory=64,
 )
@@ -183,6 +184,9 @@ def test_without_steps_there_are_no_macros(data: Recordings, tmp_path: Path) -> 
         arm=ArmTraining(steps=1),
         dynamics=EnsembleTraining(steps=1),
         value=ValueTraining(steps=1),
+        prior=PriorTraining(steps=1),
+        reachability=ReachabilityTraining(steps=1),
+        doubts=DoubtsTraining(steps=1),
         macros=MacrosTraining(steps=0),
     )
     assert not _trained(data, tmp_path, brief).macros.trained
