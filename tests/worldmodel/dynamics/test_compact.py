@@ -233,7 +233,7 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
 
 
 @pytest.mark.parametrize(
-    "stage", ["code", "arm", "dynamics", "value", "reachability", "doubts", "macros"]
+    "stage", ["code", "arm", "dynamics", "value", "prior", "reachability", "doubts", "macros"]
 )
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
@@ -243,6 +243,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         arm=ArmTraining(steps=4),
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
+        prior=PriorTraining(steps=10),
         reachability=ReachabilityTraining(steps=7),
         doubts=DoubtsTraining(steps=8),
         macros=MacrosTraining(steps=9),
@@ -257,8 +258,8 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
         resumed = _trained(data, tmp_path / "killed", brief)
-    left = {"code": 42, "arm": 39, "dynamics": 35, "value": 30}
-    left |= {"reachability": 24, "doubts": 17, "macros": 9}
+    left = {"code": 52, "arm": 49, "dynamics": 45, "value": 40}
+    left |= {"prior": 34, "reachability": 24, "doubts": 17, "macros": 9}
     assert len(steps) == left[stage]
     assert not resumed.training
     finished = _trained(data, tmp_path / "killed", brief)
