@@ -48,7 +48,7 @@ def test_a_truncated_world_is_named(saved: tuple[CompactWorld, Path]) -> None:
 def test_a_config_of_other_sizes_is_refused(saved: tuple[CompactWorld, Path]) -> None:
     _, folder = saved
     config = folder / "config.json"
-    config.write_text(config.read_text().replace('"code_width": 8', '"code_width": 4'))
+    config.write_text(config.read_text().replace('"code_width": 16', '"code_width": 4'))
     with pytest.raises(UserError, match="wrong shape"):
         load_world(folder)
 
