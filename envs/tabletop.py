@@ -108,7 +108,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         self._cube = self._model.joint("cube").qposadr[0]
         self._renderer: mujoco.Renderer | None = None
         self._command = np.zeros(7)
-        self._goal = np.zeros((image_size, image_size, 3), np.uint8)
+        self.goal_image = np.zeros((image_size, image_size, 3), np.uint8)
         self.goal_state = np.zeros(7)
         self.goal_object = np.zeros(3)
 
@@ -187,9 +187,9 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             self.goal_state, self.goal_object = self.tool_pose(), self.object_position()
             if self.well_posed(object_start):
                 break
-        self._goal = self.render()
+        self.goal_image = self.render()
         self.restore(start)
-        return self._observe(), self._info() | {"subgoals": np.stack([*images, self._goal])}
+        return self._observe(), self._info() | {"subgoals": np.stack([*images, self.goal_image])}
 
     def step(
         self, action: NDArray[np.float32]
@@ -309,7 +309,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         return {
             "image": self.render(),
             "state": self.tool_pose().astype(np.float32),
-            "goal": self._goal.copy(),
+            "goal": self.goal_image.copy(),
         }
 
     def _info(self) -> dict[str, Any]:

@@ -44,9 +44,10 @@ class PlanRecord:
 class _Episode(Generic[StateT]):
     """All that changes while acting; a reset replaces it whole."""
 
-    goals: Tensor
+    images: Tensor
     generator: torch.Generator
     planner_state: StateT
+    goals: Tensor | None = None
     objective: Objective | None = None
     stage: int = -1
     step: int = 0
@@ -118,7 +119,7 @@ class Agent(Generic[StateT]):
                 "give a number of steps in stage_steps for each sub-goal but the last"
             )
         self._episode = _Episode(
-            goals=self._world.encode(frames.to(self._device)),
+            images=self._world.encode(frames.to(self._device)),
             generator=torch.Generator(self._device).manual_seed(seed),
             planner_state=self._planner.init(len(frames)),
         )
@@ -135,9 +136,9 @@ class Agent(Generic[StateT]):
             Actions ``float32 [B, A]`` within the bounds, on the CPU.
         """
         episode, started = self._running(), time.perf_counter()
-        if len(frames) != len(episode.goals):
+        if len(frames) != len(episode.images):
             raise ValueError(
-                f"Expected frames of {len(episode.goals)} episodes, as many as goals, "
+                f"Expected frames of {len(episode.images)} episodes, as many as goals, "
                 f"got {list(frames.shape)}"
             )
         turn = episode.step % self._planner.execute
@@ -150,7 +151,10 @@ class Agent(Generic[StateT]):
         return episode.actions[:, turn]
 
     def _observe(self, episode: _Episode[StateT], frames: Tensor, states: Tensor) -> None:
-        latents = self._world.encode(frames[:, None].to(self._device))
+        seen = self._world.encode(frames[:, None].to(self._device))
+        if episode.goals is None:
+            episode.goals = self._world.compare(episode.images, seen[:, 0])
+        latents = self._world.compare(seen, episode.images[:, -1])
         new = self._context if not episode.latents else 1
         episode.latents += [latents] * new
         episode.states += [states[:, None].to(self._device)] * new
@@ -160,6 +164,7 @@ class Agent(Generic[StateT]):
         synchronize(self._device)
         encoded = time.perf_counter()
         stage = bisect_right(self._stage_ends, episode.step)
+        assert episode.goals is not None
         if episode.objective is None or stage != episode.stage:
             episode.objective, episode.stage = self._objective(episode.goals[:, stage]), stage
         problem = Problem(

@@ -43,6 +43,7 @@ class Workload:
         objective: Energies and policy prior, for the goals.
         frames: Context frames, ``uint8 [B, T, h, w, 3]``.
         states: Context states, ``[B, T, P]``.
+        look: What encoded frames are compared with, ``[B, N, D]``: the goal, encoded.
         goals: Goal latents, ``[B, N, D]``, for planners that look for a way there.
     """
 
@@ -50,6 +51,7 @@ class Workload:
     objective: Objective
     frames: Tensor
     states: Tensor
+    look: Tensor
     goals: Tensor | None = None
 
 
@@ -107,6 +109,7 @@ def measure(
         started = time.perf_counter()
         with precision():
             latents = workload.world.encode(workload.frames)
+            latents = workload.world.compare(latents, workload.look)
             if profile:
                 synchronize(device)
                 split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started

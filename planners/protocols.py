@@ -68,11 +68,24 @@ class World(Protocol):
         """Latents ``[B, T, N, D]`` of ``uint8`` RGB frames ``[B, T, height, width, 3]``."""
         ...
 
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        """What to plan with, of encoded frames and of goals: latents again, maybe of other sizes.
+
+        A world may tell best by comparison what is where. One that takes encoded frames as they are
+        gives them back.
+
+        Args:
+            latents: Encoded frames, ``[B, T, N, D]``.
+            look: Another frame of the same scene, encoded, ``[B, N, D]``: for what the camera shows
+                the goal, for goals what the camera showed first.
+        """
+        ...
+
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
         """Imagine.
 
         Args:
-            latents: Context latents, ``[B, T, N, D]``.
+            latents: Context latents, compared, ``[B, T, N, D]``.
             states: Context states, ``[B, T, P]``, physical units.
             actions: Candidates, ``[B, S, H, A]``, physical units; the first one is applied at the
                 last context frame.

@@ -35,6 +35,9 @@ class PointWorld:
         self.encoded.append(tuple(frames.shape))
         return frames[:, :, 0, :1].float() / 255
 
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        return latents
+
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         self.candidates.append(actions.clone())
         path = latents[:, None, -1:, 0] + actions.cumsum(2)

@@ -30,7 +30,7 @@ def workload(point):
 
     objective = Objective(TotalEnergy(LatentDistance(torch.ones(2, 1, 3))))
     frames = torch.zeros(2, 1, 1, 1, 3, dtype=torch.uint8)
-    return Workload(Multiplying(), objective, frames, torch.zeros(2, 1, 3))
+    return Workload(Multiplying(), objective, frames, torch.zeros(2, 1, 3), torch.zeros(2, 1, 3))
 
 
 def timed(workload, planner, **options):

@@ -75,8 +75,9 @@ class Subject:
             for count in (self.context, 1)
         )
         states = torch.rand(episodes, self.context, self.state_width, generator=noise).to(device)
-        latents = self.world.encode(goals)[:, 0]
-        return Workload(self.world, self.objective(latents), frames, states, latents)
+        look = self.world.encode(goals)
+        latents = self.world.compare(look, self.world.encode(frames)[:, 0])[:, 0]
+        return Workload(self.world, self.objective(latents), frames, states, look[:, 0], latents)
 
     def planner(self, config: PlannerConfig, search: CEM) -> tuple[str, Planner[Any]]:
         """What is measured, and its name: a search, with sub-goals above it where there are any."""
@@ -146,7 +147,7 @@ class UncachedTokenWorld:
     stride = 1
 
     def __init__(self, world: TokenWorld) -> None:
-        self.encode = world.encode
+        self.encode, self.compare = world.encode, world.compare
         self._model = world.predictor
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:

@@ -72,6 +72,10 @@ class RenderedWorld:
         """The learned world's latents ``[B, T, N, D]``."""
         return self._world.encode(frames)
 
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        """The learned world's comparison."""
+        return self._world.compare(latents, look)
+
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Simulated:
         """Simulate, whatever the context; all frames of a population are encoded in one batch.
 
@@ -81,7 +85,9 @@ class RenderedWorld:
         seen = true_futures(self._environment, actions, self.stride, self._look)
         frames, poses = (torch.from_numpy(np.stack(part)) for part in zip(*seen, strict=True))
         poses = poses.to(states)
-        futures = self._world.encode(frames[None])[0]
+        goal = torch.from_numpy(self._environment.goal_image)[None, None]
+        look = self._world.encode(goal)[:, 0]
+        futures = self._world.compare(self._world.encode(frames[None]), look)[0]
         if isinstance(self._world, Grounded):
             futures = self._world.grounded(futures, poses)
         shape = (1, actions.shape[1], -1)
@@ -161,7 +167,8 @@ def object_probe(
     positions: list[Tensor] = []
     for seed in tqdm(range(episodes), desc="probe", unit="episode"):
         episode = collect_episode(task, seed, _LENGTH, world.image_size, scenery)
-        seen = world.encode(torch.from_numpy(episode.frames)[None])[0]
+        encoded = world.encode(torch.from_numpy(episode.frames)[None])
+        seen = world.compare(encoded, encoded[:, -1])[0]
         if isinstance(world, Grounded):
             seen = world.grounded(seen, torch.from_numpy(episode.states))
         latents.append(seen)

@@ -24,7 +24,7 @@ from envs import ACTION_HIGH, TabletopEnv
 from envs.reach import ReachEnv
 from planners import CEM, CEMConfig, Problem
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
-from worldmodel.commands.policies import CameraWorld, task_energy, task_objective
+from worldmodel.commands.policies import CameraWorld, compared, task_energy, task_objective
 from worldmodel.commands.positions import Plane, draw_plane, energy_panels, true_steps
 from worldmodel.commands.recorder import Recorder
 from worldmodel.commands.task import ENERGIES
@@ -137,8 +137,9 @@ def _actions(cfg: LandscapeConfig, camera: CameraWorld) -> Figure:
         scene = _scene(env, cfg.seed, staged=bool(cfg.task.stage_steps))
     start, goal = (torch.from_numpy(image)[None, None] for image in (scene.image, scene.goal))
     states = torch.from_numpy(scene.state)[None, None]
-    energy, proposal = task_objective(camera, cfg.task)(world.encode(goal)[:, 0])
-    problem = Problem(world, world.encode(start), states, energy, proposal)
+    seen, aim = compared(camera, start, goal)
+    energy, proposal = task_objective(camera, cfg.task)(aim[:, 0])
+    problem = Problem(world, seen, states, energy, proposal)
 
     high = torch.from_numpy(ACTION_HIGH)
     cem, generator = CEM(cfg.planner, -high, high), torch.Generator().manual_seed(cfg.seed)

@@ -58,6 +58,10 @@ class SimulatorWorld:
         """The simulator has no use for frames."""
         raise NotImplementedError("Expected no frames: the simulator starts from its own state")
 
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        """The latents."""
+        return latents
+
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Simulated:
         """True costs of candidates ``[1, S, H, A]`` from where the simulator is, and back again.
 

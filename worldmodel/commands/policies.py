@@ -47,6 +47,7 @@ __all__ = [
     "PriorPlanner",
     "RandomPolicy",
     "ToGoalPose",
+    "compared",
     "planning_agent",
     "prior_agent",
     "search",
@@ -89,6 +90,12 @@ class CameraWorld(World, Protocol):
     def image_size(self) -> int:
         """Side of the square camera images, pixels."""
         ...
+
+
+def compared(world: World, start: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+    """What to plan with, ``[B, 1, N, D]`` each, of images ``[B, 1, h, w, 3]`` of start and goal."""
+    here, there = world.encode(start), world.encode(goal)
+    return world.compare(here, there[:, 0]), world.compare(there, here[:, 0])
 
 
 @runtime_checkable

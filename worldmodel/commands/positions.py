@@ -23,7 +23,7 @@ from envs import TabletopEnv
 from envs.tabletop import CUBE, WORKSPACE
 from planners import Moments
 from worldmodel.commands.evaluation import Image
-from worldmodel.commands.policies import CameraWorld, EnergyTowards, Grounded
+from worldmodel.commands.policies import CameraWorld, EnergyTowards, Grounded, compared
 from worldmodel.commands.trials import steps_to_go
 from worldmodel.errors import UserError
 
@@ -88,7 +88,8 @@ def energy_panels(
             "expected a checkpoint that tells the arm's part of a latent by its state, such as "
             "one of predictor=compact; draw plane=actions with this one"
         )
-    start, goal = (world.encode(torch.from_numpy(image)[None, None])[:, 0] for image in images)
+    pictures = (torch.from_numpy(image)[None, None] for image in images)
+    start, goal = (latents[:, 0] for latents in compared(world, *pictures))
     x, y = _places(points)
     states = torch.from_numpy(state).repeat(points * points, 1)
     states[:, :2] = torch.cartesian_prod(x, y)

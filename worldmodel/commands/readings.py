@@ -67,8 +67,11 @@ def read(
 ) -> Reading:
     """Look at a task in the scenery that ``env`` wears for it."""
     observation, _ = env.reset(seed=SEED_OFFSET + trial.seed)
-    goal = world.encode(torch.from_numpy(observation["goal"])[None, None])[:, 0]
-    sight = _Sight(env, world, {name: energy(goal) for name, energy in energies.items()})
+    images = (torch.from_numpy(observation[name])[None, None] for name in ("image", "goal"))
+    start, look = (world.encode(image) for image in images)
+    goal = world.compare(look, start[:, 0])[:, 0]
+    towards = {name: energy(goal) for name, energy in energies.items()}
+    sight = _Sight(env, world, towards, look[:, 0])
     return Reading(
         trial,
         sight.seen(trial.path),
@@ -81,9 +84,9 @@ class _Sight:
     """Energies towards one goal of what the camera shows and of what the world imagines."""
 
     def __init__(
-        self, env: TabletopEnv, world: CameraWorld, energies: Mapping[str, GoalEnergy]
+        self, env: TabletopEnv, world: CameraWorld, energies: Mapping[str, GoalEnergy], look: Tensor
     ) -> None:
-        self._env, self._world, self._energies = env, world, energies
+        self._env, self._world, self._energies, self._look = env, world, energies, look
 
     def seen(self, moments: Sequence[Moment]) -> dict[str, Array]:
         """Energies of true moments, ``[n]`` each, and their shaped cost."""
@@ -102,7 +105,7 @@ class _Sight:
         """Latents ``[n, N, D]`` and states ``[n, P]``."""
         frames = torch.from_numpy(views(self._env, moments))
         states = torch.from_numpy(np.stack([moment.state for moment in moments]))
-        latents = self._world.encode(frames[None])[0]
+        latents = self._world.compare(self._world.encode(frames[None]), self._look)[0]
         if isinstance(self._world, Grounded):
             latents = self._world.grounded(latents, states)
         return latents, states

@@ -21,6 +21,10 @@ class Recorder:
         """The world's latents."""
         return self._world.encode(frames)
 
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        """The world's comparison."""
+        return self._world.compare(latents, look)
+
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
         """The world's imagination."""
         self.populations.append(actions)

@@ -195,7 +195,7 @@ def train_compact_world(
 ) -> dict[str, Any]:
     """Train, calibrate, validate and save to the state's folder; returns what was recorded."""
     train_compact(model, data, training, state)
-    latents = planning_latents(model, data.latents)
+    latents = planning_latents(model, data.latents, data.last_rows())
     calibrate(model, data, latents)
     remember(model, data, model.codes(latents))
     validation = open_loop(model, data, latents)

@@ -74,6 +74,8 @@ class Watched:
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
         """Take up new goals, and forget what was measured."""
         self._agent.reset(goal_frames, seed=seed)
+        images = goal_frames[:, None] if goal_frames.ndim == 4 else goal_frames
+        self._look = self._world.encode(images[:, -1:])[:, 0]
         self._generator = torch.Generator().manual_seed(seed)
         self.moments = []
 
@@ -91,7 +93,8 @@ class Watched:
         plan, evaluated = self.records[-1].plan.actions, torch.cat(self._recorder.populations, 1)
         order = torch.randperm(evaluated.shape[1], generator=self._generator)
         actions = torch.cat([plan, evaluated[0, order[: self._candidates]]])[None]
-        context = self._world.encode(frames[:, None]), states[:, None]
+        seen = self._world.encode(frames[:, None])
+        context = self._world.compare(seen, self._look), states[:, None]
         imagined = self._world.rollout(*context, actions)
         true = self._truth.rollout(*context, actions)
         model = self._world.predictor

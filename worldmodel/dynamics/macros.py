@@ -77,7 +77,7 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
 
         here, there = frames[:, 0], frames[:, 1]
         goal, with_arm = hindsight_goals(bench, value, here, last, everywhere)
-        goals = model.goals(bench.latents[goal], with_arm)
+        goals = bench.goals(goal, with_arm)
         with torch.no_grad():
             before, after = (
                 model.value(bench.codes[at], bench.features[at], goals) for at in (here, there)

@@ -55,7 +55,7 @@ def train_prior(bench: Workbench, config: PriorTraining, value: ValueTraining) -
     def losses() -> dict[str, Tensor]:
         here = bench.draw(rows, config.batch)
         goal, with_arm = hindsight_goals(bench, value, here, last, everywhere)
-        goals = model.goals(bench.latents[goal], with_arm)
+        goals = bench.goals(goal, with_arm)
         moment = (bench.codes[here], bench.features[here], goals)
         with torch.no_grad():
             later = backups(bench, value, model.critics, here, goal, with_arm)

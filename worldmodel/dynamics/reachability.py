@@ -60,7 +60,7 @@ def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:
         with_arm = bench.uniform(config.batch) < config.arm_goals
         separation = _arrival(bench, config, here, goal, with_arm)
         elsewhere = bench.draw(rows, config.batch)
-        goals = model.goals(bench.latents[torch.stack([goal, elsewhere])], with_arm)
+        goals = bench.goals(torch.stack([goal, elsewhere]), with_arm)
         together, apart = model.steps(moments[here], goals)
         error = together - separation
         side = torch.where(error > 0, config.expectile, 1 - config.expectile)

@@ -20,10 +20,15 @@ __all__ = ["Workbench", "planning_latents"]
 
 
 @torch.no_grad()
-def planning_latents(model: CompactPredictor, tokens: Tensor, batch: int = 2048) -> Tensor:
-    """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``."""
-    parts = [model.encode(tokens[i : i + batch].float()) for i in range(0, len(tokens), batch)]
-    return torch.cat(parts)
+def planning_latents(
+    model: CompactPredictor, tokens: Tensor, looks: Tensor, batch: int = 2048
+) -> Tensor:
+    """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``.
+
+    ``looks`` are the rows ``[F]`` of the other looks that frames are read beside.
+    """
+    parts = zip(tokens.split(batch), looks.split(batch), strict=True)
+    return torch.cat([model.encode(part.float(), tokens[look].float()) for part, look in parts])
 
 
 class Workbench:
@@ -58,22 +63,39 @@ class Workbench:
 
     @cached_property
     def latents(self) -> Tensor:
-        """Planning latents ``[F, Z]``, for the stages after those that train the planning head."""
-        return planning_latents(self.model, self.data.latents)
+        """Planning latents ``[F, Z]``, for the stages after those that train the planning head.
+
+        They are read beside the end of their episode, where a plan has its goal.
+        """
+        return planning_latents(self.model, self.data.latents, self.data.last_rows())
+
+    @cached_property
+    def goal_latents(self) -> Tensor:
+        """Those of frames as goals, read beside the start of their episode, as goals of plans."""
+        return planning_latents(self.model, self.data.latents, self.data.first_rows())
 
     @property
     def codes(self) -> Tensor:
-        """Scene codes ``[F, C]``, likewise."""
+        """Scene codes ``[F, C]`` of `latents`."""
         return self.model.codes(self.latents)
+
+    def goals(self, frames: Tensor, with_arm: Tensor) -> Tensor:
+        """What value and prior are told of frames, rows ``[...]``, as goals, ``[..., G]``."""
+        return self.model.goals(self.goal_latents[frames], with_arm)
 
     @cached_property
     def near(self) -> Tensor:
         """The distance of codes below which two frames show the same scene.
 
-        Twice what codes of neighbouring frames, between which objects hardly ever move, differ.
+        Twice what codes of neighbouring frames, between which objects hardly ever move, differ if
+        one of them is a goal.
         """
         rows = self.data.rows(self.data.train, self.stride + 1)
-        return 2 * (self.codes[rows] - self.codes[rows + self.stride]).norm(dim=-1).median()
+        return 2 * self._apart(rows, rows + self.stride).median()
+
+    def _apart(self, frames: Tensor, goals: Tensor) -> Tensor:
+        """The distance of the scene codes of frames from those of goals."""
+        return (self.codes[frames] - self.model.codes(self.goal_latents[goals])).norm(dim=-1)
 
     def shows(self, frames: Tensor, goals: Tensor, with_arm: Tensor, arm_near: float) -> Tensor:
         """Whether frames show what goals do; all are rows ``[...]``, and axes broadcast.
@@ -84,7 +106,7 @@ class Workbench:
             with_arm: Whether the arm must be there too.
             arm_near: Distance of the arm's features, each of unit variance, that counts as there.
         """
-        scene = (self.codes[frames] - self.codes[goals]).norm(dim=-1) < self.near
+        scene = self._apart(frames, goals) < self.near
         arm = (self.features[frames] - self.features[goals]).norm(dim=-1) < arm_near
         return scene & (arm | ~with_arm)
 

@@ -59,7 +59,7 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
     def losses() -> dict[str, Tensor]:
         here = bench.draw(rows, config.batch)
         goal, with_arm = hindsight_goals(bench, config, here, last, everywhere)
-        goals = model.goals(bench.latents[goal], with_arm)
+        goals = bench.goals(goal, with_arm)
         error = backups(bench, config, target, here, goal, with_arm) - model.values(
             bench.codes[here], bench.features[here], goals
         )
@@ -92,7 +92,7 @@ def backups(
         with_arm: Whether the arm counts.
     """
     there = here + bench.stride
-    goals = bench.model.goals(bench.latents[goal], with_arm)
+    goals = bench.goals(goal, with_arm)
     after = torch.cat([bench.codes[there], bench.features[there], goals], -1)
     later = critics(after.expand(bench.model.config.critics, -1, -1)).squeeze(-1)
     arrived, is_there = (

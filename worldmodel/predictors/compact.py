@@ -1,8 +1,9 @@
 """The compact predictor: planning on one small latent per frame, drawn from the frozen tokens.
 
 Patch tokens make a poor long-range goal energy and a slow rollout. Here the frozen tokens of a
-frame are reduced to one *planning latent* of two parts: a *scene code*, which holds what the arm's
-own state does not explain (the objects), and the *arm features* as the image shows them. An
+frame, beside those of another look at the same scene, are reduced to one *planning latent* of two
+parts: a *scene code*, which holds what the arm's own state does not explain (the objects), and the
+*arm features* as the image shows them (`worldmodel.predictors.planning_head`). An
 ensemble of small residual networks imagines the code ``stride`` control steps at a time, while the
 arm follows from proprioception; a value and a reachability say how far it is to a goal, a policy
 prior what usually leads there, several doubts where the imagination errs, and macro-actions what
@@ -23,10 +24,11 @@ from worldmodel.nn.mlp import StackedMLP, mlp
 from worldmodel.predictors.doubts import Doubts
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
+from worldmodel.predictors.planning_head import PlanningHead
 from worldmodel.predictors.reachability import Reachability
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
-__all__ = ["CompactConfig", "CompactPredictor", "Dynamics", "PlanningHead"]
+__all__ = ["CompactConfig", "CompactPredictor", "Dynamics"]
 
 
 @dataclass(frozen=True)
@@ -71,40 +73,6 @@ class CompactConfig:
     memory: int = 4096
 
 
-class PlanningHead(nn.Module):
-    """Frozen tokens to scene codes and arm features.
-
-    The code is variational: it pays for every bit, so it drops what proprioception tells anyway,
-    and its distances mean something. See ``worldmodel.dynamics.compact`` for how it is trained.
-    """
-
-    def __init__(self, config: CompactConfig, state_features: int) -> None:
-        super().__init__()
-        self.code = _Tower(config, 2 * config.code_width)
-        self.arm = _Tower(config, state_features)
-
-    def distribution(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance ``[..., C]`` of the code."""
-        mean, log_variance = self.code(tokens).chunk(2, -1)
-        return mean, log_variance.clamp(-10.0, 4.0)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Planning latents ``[..., Z]``: the code's mean, and the arm features."""
-        return torch.cat([self.distribution(tokens)[0], self.arm(tokens)], -1)
-
-
-class _Tower(nn.Module):
-    """All tokens of a frame, each reduced to a few numbers first, to one vector."""
-
-    def __init__(self, config: CompactConfig, outputs: int, reduced: int = 16) -> None:
-        super().__init__()
-        self.reduce = nn.Linear(config.token_width, reduced)
-        self.read = mlp(config.tokens * reduced, config.head_width, 2, outputs)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.read(nn.functional.gelu(self.reduce(tokens)).flatten(-2))
-
-
 class Dynamics(nn.Module):
     """M residual networks: scene code, state features and ``stride`` actions to the next code."""
 
@@ -140,7 +108,9 @@ class CompactPredictor(nn.Module):
         self.scale_actions = ActionScaling(config.action_width)
         self.state_features = StateFeatures(config.state_width)
         features = self.state_features.width
-        self.head = PlanningHead(config, features)
+        self.head = PlanningHead(
+            config.tokens, config.token_width, config.code_width, features, config.head_width
+        )
         self.dynamics = Dynamics(config, features)
         pair = 2 * (config.code_width + features) + 1
         self.critics = StackedMLP(config.critics, pair, config.head_width, 3, 1)
@@ -167,9 +137,9 @@ class CompactPredictor(nn.Module):
         )
         self.memory = Memory(config.memory, latent)
 
-    def encode(self, tokens: Tensor) -> Tensor:
-        """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``."""
-        return self.head(tokens)
+    def encode(self, tokens: Tensor, look: Tensor) -> Tensor:
+        """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``, beside another look."""
+        return self.head(tokens, look)
 
     def codes(self, latents: Tensor) -> Tensor:
         """Scene codes ``[..., C]``, the first part of planning latents ``[..., Z]``."""

@@ -56,8 +56,12 @@ class CompactWorld(nn.Module):
         return known_doubts(self.predictor)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
-        return self.predictor.encode(self.encoder.encode(frames)).unsqueeze(2)
+        """Frozen tokens ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
+        return self.encoder.encode(frames)
+
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        """Planning latents ``[B, T, 1, Z]`` of frozen tokens, beside a look ``[B, N, D]``."""
+        return self.predictor.encode(latents, look[:, None]).unsqueeze(2)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine; see `worldmodel.predictors.imagination.imagine`."""

@@ -51,8 +51,12 @@ class SlowWorld:
         return self._model.config.macro_width
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Planning latents ``[B, T, 1, Z]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
+        """Frozen tokens ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self._world.encode(frames)
+
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        """Planning latents ``[B, T, 1, Z]``; see ``CompactWorld.compare``."""
+        return self._world.compare(latents, look)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine macros ``[B, S, K, U]``; see ``planners.protocols.World``."""

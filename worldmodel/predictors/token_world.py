@@ -48,6 +48,10 @@ class TokenWorld(nn.Module):
         """Latents ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.encoder.encode(frames)
 
+    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+        """The latents as they are: a predictor of all tokens can do without another look."""
+        return latents
+
     @torch.no_grad()
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine; context frames beyond those of training are dropped.

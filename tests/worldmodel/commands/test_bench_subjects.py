@@ -38,7 +38,7 @@ def subject(request, encoder, tmp_path):
 
 def problem(subject, world, episodes=2):
     workload = subject.workload(episodes, CPU, seed=0)
-    latents = world.encode(workload.frames)
+    latents = world.compare(world.encode(workload.frames), workload.look)
     return Problem(world, latents, workload.states, *workload.objective)
 
 

@@ -14,6 +14,7 @@ from worldmodel.commands.evaluation import environments, evaluate
 from worldmodel.commands.policies import (
     RandomPolicy,
     ToGoalPose,
+    compared,
     planning_agent,
     prior_agent,
     world_energy,
@@ -131,10 +132,10 @@ def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):
     agent = prior_agent(tiny_world, replace(TASK, prior=False), PLANNER)
     action, plan = first_plan(agent)
     torch.manual_seed(3)
-    goal, frame = torch.randint(0, 255, (2, 1, 64, 64, 3), dtype=torch.uint8)
-    latents = tiny_world.encode(torch.stack([goal, frame], 1))
-    proposal = tiny_world.prior(latents[:, 0])(
-        latents[:, 1:],
+    goal, frame = torch.randint(0, 255, (2, 1, 1, 64, 64, 3), dtype=torch.uint8)
+    seen, aim = compared(tiny_world, frame, goal)
+    proposal = tiny_world.prior(aim[:, 0])(
+        seen,
         torch.zeros(1, 1, 7),
         samples=1,
         horizon=tiny_world.stride,

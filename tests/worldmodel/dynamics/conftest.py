@@ -1,7 +1,8 @@
-"""Recordings of a tiny world without pictures: a point on a line, moved by its action.
+"""Recordings of a tiny world without pictures: a point on a line, moved by a hand.
 
-The "tokens" of a frame are a fixed random projection of the point's position, so everything that
-training on cached latents needs is there, and the truth is known.
+The "tokens" of a frame are a fixed random projection of the point's position, and the state is that
+of the hand, which holds the point at an arm's length of its own in every episode. So everything
+that training on cached latents needs is there, and the truth is known.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ def data() -> Recordings:
             move = float(np.clip(place + drift, -1, 1) - place)
             places[e, t], actions[e, t] = place, move
             place += move
+    hands = places + rng.uniform(-1, 1, (episodes, 1, 1)).astype(np.float32)
     return Recordings(
         _tokens(torch.from_numpy(places.reshape(-1))),
         torch.from_numpy(actions.reshape(-1, 1)),
-        torch.from_numpy(np.zeros((episodes * length, 1), np.float32)),
+        torch.from_numpy(hands.reshape(-1, 1)),
         np.arange(episodes, dtype=np.int64) * length,
         np.full(episodes, length, np.int64),
         np.arange(episodes - 4, dtype=np.int64),

@@ -62,7 +62,7 @@ def _trained(data: Recordings, folder: Path, config: CompactTraining = SHORT) ->
 
 
 def _latents(model: CompactPredictor, data: Recordings) -> torch.Tensor:
-    return planning_latents(model, data.latents)
+    return planning_latents(model, data.latents, data.last_rows())
 
 
 def _codes(model: CompactPredictor, data: Recordings) -> torch.Tensor:
@@ -108,7 +108,7 @@ def test_value_falls_with_the_distance_to_the_goal(
 def test_reachability_is_smaller_where_the_goal_is_nearer(
     model: CompactPredictor, data: Recordings
 ) -> None:
-    latents, goals = planning_latents(model, data.latents), _goals(model, data)
+    latents, goals = planning_latents(model, data.latents, data.last_rows()), _goals(model, data)
     assert data.objects is not None
     places = data.objects[:, 0]
     goal = int(places.argmax())

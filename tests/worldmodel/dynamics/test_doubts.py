@@ -65,7 +65,7 @@ def _bench(data: Recordings, folder: Folder) -> Workbench:
     model.state_features.fit(data.states)
     log = TrainingLog(folder, "doubts", total=1)
     bench = Workbench(model, data, torch.Generator().manual_seed(0), log)
-    bench.latents = torch.cat([data.latents[:, 0], bench.features], -1)
+    bench.latents = bench.goal_latents = torch.cat([data.latents[:, 0], bench.features], -1)
     return bench
 
 

@@ -37,7 +37,9 @@ def world() -> CompactWorld:
 def context(world: CompactWorld) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     frames = torch.randint(0, 256, (B, 1, 24, 24, 3), generator=generator, dtype=torch.uint8)
-    return world.encode(frames), torch.rand(B, 1, 7, generator=generator)
+    tokens = world.encode(frames)
+    latents = world.compare(tokens, tokens[:, 0].flip(0))
+    return latents, torch.rand(B, 1, 7, generator=generator)
 
 
 def _actions() -> torch.Tensor:

@@ -32,7 +32,8 @@ def test_a_world_comes_back_exactly(saved: tuple[CompactWorld, Path]) -> None:
     world, folder = saved
     again = load_world(folder)
     frames = torch.zeros(1, 1, 24, 24, 3, dtype=torch.uint8)
-    assert torch.equal(world.encode(frames), again.encode(frames))
+    ours, theirs = (w.compare(w.encode(frames), w.encode(frames)[:, 0]) for w in (world, again))
+    assert torch.equal(ours, theirs)
     for name, tensor in world.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
