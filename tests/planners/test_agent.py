@@ -76,6 +76,27 @@ def test_goal_is_encoded_once_and_frames_only_to_plan(camera_world, point):
     assert len(world.encoded) == 1 + 3  # execute=2: a plan every other step
 
 
+def test_what_is_seen_is_held_against_the_goal_and_goals_against_the_first_frame(
+    camera_world, point
+):
+    compared = []
+
+    class Comparing(camera_world):
+        def compare(self, latents, look):
+            compared.append((latents[:, 0, 0], look[:, 0]))
+            return latents
+
+    drive(make_agent(Comparing(), point), GOALS, 4)
+    goals, start, *later = compared
+    first = image(torch.zeros(2, 3))[:, 0, 0] / 255 - 0.5
+    shown = image(GOALS)[:, 0, 0] / 255 - 0.5
+    for found, expected in zip((*goals, *start), (shown, first, first, shown), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert len(later) == 1  # a goal is compared once
+    torch.testing.assert_close(later[0][1], shown)
+    assert not torch.equal(later[0][0], first)
+
+
 def test_plans_are_executed_for_the_set_number_of_steps(camera_world, point):
     agent = make_agent(camera_world(), point)
     actions, _ = drive(agent, GOALS, 4)

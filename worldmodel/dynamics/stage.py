@@ -87,15 +87,10 @@ class Workbench:
     def near(self) -> Tensor:
         """The distance of codes below which two frames show the same scene.
 
-        Twice what codes of neighbouring frames, between which objects hardly ever move, differ if
-        one of them is a goal.
+        Twice what codes of neighbouring frames, between which objects hardly ever move, differ.
         """
         rows = self.data.rows(self.data.train, self.stride + 1)
-        return 2 * self._apart(rows, rows + self.stride).median()
-
-    def _apart(self, frames: Tensor, goals: Tensor) -> Tensor:
-        """The distance of the scene codes of frames from those of goals."""
-        return (self.codes[frames] - self.model.codes(self.goal_latents[goals])).norm(dim=-1)
+        return 2 * (self.codes[rows] - self.codes[rows + self.stride]).norm(dim=-1).median()
 
     def shows(self, frames: Tensor, goals: Tensor, with_arm: Tensor, arm_near: float) -> Tensor:
         """Whether frames show what goals do; all are rows ``[...]``, and axes broadcast.
@@ -106,7 +101,8 @@ class Workbench:
             with_arm: Whether the arm must be there too.
             arm_near: Distance of the arm's features, each of unit variance, that counts as there.
         """
-        scene = self._apart(frames, goals) < self.near
+        # Read beside the same look, two frames of an episode are told apart best.
+        scene = (self.codes[frames] - self.codes[goals]).norm(dim=-1) < self.near
         arm = (self.features[frames] - self.features[goals]).norm(dim=-1) < arm_near
         return scene & (arm | ~with_arm)
 

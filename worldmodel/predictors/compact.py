@@ -46,8 +46,8 @@ class CompactConfig:
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
         critics: V, value networks.
-        head_width: Of the hidden layers of the planning head, the value, the reachability
-            and the doubts.
+        sight_width: Of the hidden layers of the planning head.
+        head_width: Of those of the value, the reachability and the doubts.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
         leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
         macro_steps: Control steps that a macro-action stands for.
@@ -65,6 +65,7 @@ class CompactConfig:
     width: int = 384
     depth: int = 3
     critics: int = 4
+    sight_width: int = 384
     head_width: int = 256
     prior_width: int = 768
     leap: int = 4
@@ -109,7 +110,7 @@ class CompactPredictor(nn.Module):
         self.state_features = StateFeatures(config.state_width)
         features = self.state_features.width
         self.head = PlanningHead(
-            config.tokens, config.token_width, config.code_width, features, config.head_width
+            config.tokens, config.token_width, config.code_width, features, config.sight_width
         )
         self.dynamics = Dynamics(config, features)
         pair = 2 * (config.code_width + features) + 1

@@ -6,14 +6,15 @@ Z = C + F planning latent.
 
 from __future__ import annotations
 
-from math import isqrt
-
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from worldmodel.nn.mlp import mlp
 
 __all__ = ["PlanningHead"]
+
+_REDUCED = 16  # numbers that are left of a token
 
 
 class PlanningHead(nn.Module):
@@ -29,8 +30,8 @@ class PlanningHead(nn.Module):
         self, tokens: int, token_width: int, code_width: int, state_features: int, width: int
     ) -> None:
         super().__init__()
-        self.code = _Keypoints(tokens, token_width, width, 2 * code_width)
-        self.arm = _Flat(tokens, token_width, width, state_features)
+        self.code = _Compared(tokens, token_width, width, 2 * code_width)
+        self.arm = _Alone(tokens, token_width, width, state_features)
 
     def distribution(self, tokens: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``[..., C]`` of the code; both sights are ``[..., N, D]``."""
@@ -47,52 +48,37 @@ class PlanningHead(nn.Module):
         return torch.cat([self.distribution(tokens, look)[0], self.arm(tokens)], -1)
 
 
-class _Keypoints(nn.Module):
-    """Where in a frame are what kinds of difference to another look: to one vector.
+class _Compared(nn.Module):
+    """All tokens of a frame, each held against the token in its place in another look.
 
-    Every token is held against the token in its place, and spatial soft-argmax (Finn et al.,
-    arXiv:1509.06113) says where the tokens of each kind are. So it carries over to looks in which
-    the same things are elsewhere.
+    Only what is left of each, a few numbers, is seen together with where it is.
     """
 
     def __init__(
-        self, tokens: int, token_width: int, width: int, outputs: int, points: int = 32
+        self, tokens: int, token_width: int, width: int, outputs: int, kinds: int = 64
     ) -> None:
         super().__init__()
-        side, inner = isqrt(tokens), 2 * points
-        if side * side != tokens:
-            raise ValueError(f"Expected the tokens of a square frame, got {tokens}")
-        self.here = nn.Linear(token_width, inner)
-        self.there = nn.Linear(token_width, inner, bias=False)
-        self.position = nn.Parameter(torch.zeros(tokens, inner))
-        self.norm = nn.LayerNorm(inner)
-        self.mix = nn.Linear(inner, inner)
-        self.kinds = nn.Linear(inner, 2 * points)
-        nn.init.normal_(self.kinds.weight, std=0.3)  # points that differ from the start
-        line = torch.linspace(-1, 1, side)
-        self.register_buffer("grid", torch.cartesian_prod(line, line), persistent=False)
-        self.read = mlp(3 * points, width, 2, outputs)
-
-    grid: Tensor
+        self.here = nn.Linear(token_width, kinds)
+        self.there = nn.Linear(token_width, kinds, bias=False)
+        with torch.no_grad():  # begins with what differs, which holds in looks never seen as well
+            self.there.weight.copy_(-self.here.weight)
+        self.place = nn.Parameter(torch.zeros(tokens, kinds))
+        self.norm = nn.LayerNorm(kinds)
+        self.reduce = nn.Linear(kinds, _REDUCED)
+        self.read = mlp(tokens * _REDUCED, width, 2, outputs)
 
     def forward(self, tokens: Tensor, look: Tensor) -> Tensor:
-        hidden = self.here(tokens) + self.there(look) + self.position
-        hidden = nn.functional.gelu(self.mix(nn.functional.gelu(self.norm(hidden))))
-        scores, amounts = self.kinds(hidden).chunk(2, -1)
-        weights = scores.softmax(-2).mT
-        places = (weights @ self.grid.to(weights)).flatten(-2)
-        return self.read(torch.cat([places, (weights * amounts.mT).sum(-1)], -1))
+        kinds = self.norm(self.here(tokens) + self.there(look) + self.place)
+        return self.read(F.gelu(self.reduce(F.gelu(kinds))).flatten(-2))
 
 
-class _Flat(nn.Module):
+class _Alone(nn.Module):
     """All tokens of a frame, each reduced to a few numbers first, to one vector."""
 
-    def __init__(
-        self, tokens: int, token_width: int, width: int, outputs: int, reduced: int = 16
-    ) -> None:
+    def __init__(self, tokens: int, token_width: int, width: int, outputs: int) -> None:
         super().__init__()
-        self.reduce = nn.Linear(token_width, reduced)
-        self.read = mlp(tokens * reduced, width, 2, outputs)
+        self.reduce = nn.Linear(token_width, _REDUCED)
+        self.read = mlp(tokens * _REDUCED, width, 2, outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.read(nn.functional.gelu(self.reduce(tokens)).flatten(-2))
+        return self.read(F.gelu(self.reduce(tokens)).flatten(-2))

@@ -111,7 +111,7 @@ class Plain:
 
     def __init__(self, world):
         self.image_size, self.stride = world.image_size, world.stride
-        self.encode, self.rollout = world.encode, world.rollout
+        self.encode, self.compare, self.rollout = world.encode, world.compare, world.rollout
 
 
 def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world):

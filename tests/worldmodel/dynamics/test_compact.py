@@ -37,6 +37,7 @@ SIZES = CompactConfig(
     code_width=2,
     width=32,
     depth=2,
+    sight_width=32,
     head_width=32,
     prior_width=32,
     macro_width=2,

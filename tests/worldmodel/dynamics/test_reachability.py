@@ -112,7 +112,7 @@ def test_more_was_learned_than_any_one_episode_shows(
     model: CompactPredictor, data: Recordings
 ) -> None:
     """No episode goes 20 places on; moments of several tell how far that is."""
-    assert _distances(model, data, 20).mean() > _distances(model, data, 12).mean() + 2
+    assert _distances(model, data, 20).mean() > _distances(model, data, 12).mean() + 1
 
 
 def test_without_steps_it_stays_as_it_was(data: Recordings, tmp_path: Path) -> None:

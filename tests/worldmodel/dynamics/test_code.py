@@ -1,0 +1,98 @@
+"""Codes say where things are, in looks that were never trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodel.dynamics.code import CodeTraining, train_code
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.stage import Workbench, planning_latents
+from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.training_log import TrainingLog
+
+EPISODES, LENGTH, TOKENS, WIDTH = 2000, 12, 8, 6
+
+
+@pytest.fixture(scope="module")
+def data() -> Recordings:
+    """A point on a line, moved by a hand, before backgrounds of each episode that drown it."""
+    noise = torch.Generator().manual_seed(0)
+    hands = 2 * torch.rand(EPISODES, 1, generator=noise) - 1
+    moves = 0.4 * torch.randn(EPISODES, LENGTH, generator=noise).cumsum(1)
+    places = (6 * torch.rand(EPISODES, 1, generator=noise) + moves).sin()
+    grid = torch.linspace(-1, 1, TOKENS)
+    bumps = torch.exp(-10 * (places[..., None] - grid).square())[..., None]
+    background = torch.randn(EPISODES, 1, TOKENS, WIDTH, generator=noise)
+    states = (hands + places).flatten()[:, None]
+    return Recordings(
+        (background + bumps).flatten(0, 1),
+        torch.zeros(EPISODES * LENGTH, 1),
+        states,
+        np.arange(EPISODES, dtype=np.int64) * LENGTH,
+        np.full(EPISODES, LENGTH, np.int64),
+        np.arange(EPISODES - 200, dtype=np.int64),
+        np.arange(EPISODES - 200, EPISODES, dtype=np.int64),
+        places.flatten()[:, None],
+    )
+
+
+@pytest.fixture(scope="module")
+def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> CompactPredictor:
+    torch.manual_seed(0)
+    sizes = CompactConfig(
+        tokens=TOKENS,
+        token_width=WIDTH,
+        action_width=1,
+        state_width=1,
+        code_width=2,
+        sight_width=64,
+        width=8,
+        head_width=8,
+        prior_width=8,
+    )
+    model = CompactPredictor(sizes)
+    model.state_features.fit(data.states)
+    config = CodeTraining(steps=1000, batch=128, way=(1, 2, 4), goal_rate=0.2)
+    with TrainingLog(tmp_path_factory.mktemp("run"), "train", total=1000, start=0) as log:
+        train_code(Workbench(model, data, torch.Generator().manual_seed(0), log), config)
+    return model
+
+
+def _missed(
+    model: CompactPredictor, data: Recordings, looks: torch.Tensor, places: torch.Tensor
+) -> float:
+    """By how much places in unseen episodes are misread off codes, against their spread."""
+    codes = model.codes(planning_latents(model, data.latents, looks))
+    x, y = codes.unbind(-1)
+    bent = torch.stack([x**i * y**j for i in range(5) for j in range(5 - i)], -1)
+    known, unseen = data.rows(data.train), data.rows(data.held_out)
+    told = bent @ torch.linalg.lstsq(bent[known], places[known]).solution
+    return float((told - places)[unseen].std() / places[unseen].std())
+
+
+def test_codes_tell_places_before_backgrounds_that_are_new(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    assert data.objects is not None
+    for looks in (data.last_rows(), data.first_rows()):
+        assert _missed(model, data, looks, data.objects) < 0.5
+
+
+def test_another_scene_tells_less_than_another_look_at_this_one(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    assert data.objects is not None
+    here, elsewhere = data.last_rows(), data.last_rows().roll(LENGTH)
+    found = [_missed(model, data, looks, data.objects) for looks in (here, elsewhere)]
+    assert found[1] > 1.3 * found[0]
+
+
+def test_a_code_is_of_the_frame_and_not_of_the_look_beside_it(
+    model: CompactPredictor, data: Recordings
+) -> None:
+    assert data.objects is not None
+    looks = data.last_rows()
+    found = [_missed(model, data, looks, data.objects[rows]) for rows in (slice(None), looks)]
+    assert found[1] > 1.3 * found[0]
