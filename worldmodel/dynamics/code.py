@@ -1,8 +1,9 @@
 """The scene code: what a frame holds that matters to whoever acts.
 
-The code of a frame, with the code of a later one, must suffice to tell where the arm went on the
-way there; and every bit of it costs. The arm goes round objects, to objects and with objects, so
-their places are what a code comes to hold, however few tokens they fill; what only looks, it drops.
+The code of a frame, with the code of a later one and the arm's states at both, must suffice to
+tell where the arm went on the way there; and every bit of it costs. The arm goes round objects, to
+objects and with objects, so their places are what a code comes to hold, however few tokens they
+fill; what only looks, it drops, and the arm itself, whose states are given.
 Codes are read beside another look at the same scene, as a plan reads its start beside its goal and
 its goal beside its start.
 """
@@ -41,7 +42,7 @@ class CodeTraining:
     steps: int = 12000
     batch: int = 256
     way: tuple[int, ...] = (1, 2, 4, 7, 10)
-    way_weight: float = 200.0
+    way_weight: float = 400.0
     goal_rate: float = 0.07
     each_other: float = 0.5
     learning_rate: float = 1e-3
@@ -54,7 +55,7 @@ def train_code(bench: Workbench, config: CodeTraining) -> None:
     rows = data.rows(data.train, max(config.way) + 1)
     first, last = data.first_rows(), data.last_rows()
     code, state = bench.model.config.code_width, features.shape[-1]
-    guide = mlp(2 * code + state, 256, 2, len(config.way) * state)  # withers afterwards
+    guide = mlp(2 * (code + state), 256, 2, len(config.way) * state)  # withers afterwards
     moving = (features[rows].std(0) > 0.5).float()  # the rest is the noise of what is held still
     bf16 = has_bfloat16(data.latents.device) if config.bf16 is None else config.bf16
 
@@ -74,7 +75,8 @@ def train_code(bench: Workbench, config: CodeTraining) -> None:
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
         codes = mean + (0.5 * log_variance).exp() * bench.normal(mean.shape)
         begin, end = codes.chunk(2)
-        told = guide(torch.cat([begin, features[start], end], -1)).unflatten(-1, (-1, state))
+        moments = torch.cat([begin, features[start], end, features[goal]], -1)
+        told = guide(moments).unflatten(-1, (-1, state))
         gone = features[start[:, None] + torch.tensor(config.way)] - features[start, None]
         missed = F.smooth_l1_loss(told, gone, reduction="none", beta=0.1) * moving
         return {

@@ -62,6 +62,11 @@ class Workbench:
         return self.model.config.stride
 
     @cached_property
+    def first(self) -> Tensor:
+        """For every row, the first row of its episode, ``[F]``."""
+        return self.data.first_rows()
+
+    @cached_property
     def latents(self) -> Tensor:
         """Planning latents ``[F, Z]``, for the stages after those that train the planning head.
 

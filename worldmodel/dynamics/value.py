@@ -32,6 +32,8 @@ class ValueTraining:
         discount: Per imagined step.
         expectile: Of the value regression.
         goal_rate: Of the geometric distribution of frames to a hindsight goal.
+        episode_goals: Share of goals taken from anywhere in the episode, its past included: the way
+            back begins on the other side of things.
         random_goals: Share of goals taken from anywhere in the data.
         arm_goals: Share of goals that count the arm.
         arm_near: Distance of the arm's features, each of unit variance, that counts as there.
@@ -43,6 +45,7 @@ class ValueTraining:
     discount: float = 0.95
     expectile: float = 0.8
     goal_rate: float = 0.06
+    episode_goals: float = 0.3
     random_goals: float = 0.2
     arm_goals: float = 0.5
     arm_near: float = 0.4
@@ -106,6 +109,10 @@ def hindsight_goals(
 ) -> tuple[Tensor, Tensor]:
     """Goals, mostly a later frame of the same episode, else any; and whether the arm counts."""
     later = torch.minimum(here + bench.ahead(config.goal_rate, len(here)), last[here])
+    first = bench.first[here]
+    within = first + (bench.uniform(len(here)) * (last[here] - first + 1)).long()
     anywhere = bench.draw(everywhere, len(here))
-    goal = torch.where(bench.uniform(len(here)) < config.random_goals, anywhere, later)
+    kind = bench.uniform(len(here))
+    goal = torch.where(kind < config.random_goals + config.episode_goals, within, later)
+    goal = torch.where(kind < config.random_goals, anywhere, goal)
     return goal, bench.uniform(len(here)) < config.arm_goals
