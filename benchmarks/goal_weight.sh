@@ -14,7 +14,7 @@ measure() {
   shift
   worldmodel plan task="$task" episodes=100 videos=0 out="$out/$name" "$@"
 }
-for weight in 0.02 0.05 0.1 0.2 0.5 1 2; do
+for weight in 0.02 0.05 0.2 1; do
   measure "$weight" task.goal_weight=$weight "task.world_energy=$terms" "$@"
 done
 measure none 'task.world_energy=[]' "$@"

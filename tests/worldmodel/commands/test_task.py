@@ -24,4 +24,5 @@ def test_every_energy_metric_and_reduction_is_accepted():
     for energy in ("latent", "value", "reachability"):
         for metric in ("l1", "l2", "cosine"):
             for reduce in ("final", "sum", "closest"):
-                TaskConfig(name="push", energy=energy, metric=metric, reduce=reduce)
+                task = TaskConfig(name="push", energy=energy, metric=metric, reduce=reduce)
+                assert (task.energy, task.metric, task.reduce) == (energy, metric, reduce)
