@@ -16,6 +16,7 @@ Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,9 @@ class CompactConfig:
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
         critics: V, value networks.
-        sight_width: Of the hidden layers of the planning head.
+        sight_width: Of what the planning head reads off each token for the code.
+        points: Things whose places in the picture it can tell.
+        arm_width: Of the hidden layers that read the arm off the picture.
         head_width: Of those of the value, the reachability and the doubts.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
         leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
@@ -65,13 +68,19 @@ class CompactConfig:
     width: int = 384
     depth: int = 3
     critics: int = 4
-    sight_width: int = 384
+    sight_width: int = 128
+    points: int = 32
+    arm_width: int = 384
     head_width: int = 256
     prior_width: int = 768
     leap: int = 4
     macro_steps: int = 8
     macro_width: int = 6
     memory: int = 4096
+
+    def __post_init__(self) -> None:
+        if isqrt(self.tokens) ** 2 != self.tokens:
+            raise ValueError(f"Expected a square number of tokens per frame, got {self.tokens}.")
 
 
 class Dynamics(nn.Module):
@@ -110,7 +119,13 @@ class CompactPredictor(nn.Module):
         self.state_features = StateFeatures(config.state_width)
         features = self.state_features.width
         self.head = PlanningHead(
-            config.tokens, config.token_width, config.code_width, features, config.sight_width
+            config.tokens,
+            config.token_width,
+            config.code_width,
+            features,
+            config.sight_width,
+            config.points,
+            config.arm_width,
         )
         self.dynamics = Dynamics(config, features)
         pair = 2 * (config.code_width + features) + 1

@@ -6,6 +6,8 @@ Z = C + F planning latent.
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,8 +15,6 @@ from torch.nn import functional as F
 from worldmodel.nn.mlp import mlp
 
 __all__ = ["PlanningHead"]
-
-_REDUCED = 16  # numbers that are left of a token
 
 
 class PlanningHead(nn.Module):
@@ -27,11 +27,18 @@ class PlanningHead(nn.Module):
     """
 
     def __init__(
-        self, tokens: int, token_width: int, code_width: int, state_features: int, width: int
+        self,
+        tokens: int,
+        token_width: int,
+        code_width: int,
+        state_features: int,
+        width: int,
+        points: int,
+        arm_width: int,
     ) -> None:
         super().__init__()
-        self.code = _Compared(tokens, token_width, width, 2 * code_width)
-        self.arm = _Alone(tokens, token_width, width, state_features)
+        self.code = _Points(tokens, token_width, width, points, 2 * code_width)
+        self.arm = _Whole(tokens, token_width, arm_width, state_features)
 
     def distribution(self, tokens: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``[..., C]`` of the code; both sights are ``[..., N, D]``."""
@@ -48,37 +55,52 @@ class PlanningHead(nn.Module):
         return torch.cat([self.distribution(tokens, look)[0], self.arm(tokens)], -1)
 
 
-class _Compared(nn.Module):
-    """All tokens of a frame, each held against the token in its place in another look.
+class _Points(nn.Module):
+    """Where in the picture things are, and what is there, to one vector.
 
-    Only what is left of each, a few numbers, is seen together with where it is.
+    One small network reads every token, held against the token in its place in another look; so
+    what it learns of a thing in one corner of the picture holds in all others. Feature points by
+    spatial softmax (Finn et al., 2016), here on frozen tokens.
     """
 
     def __init__(
-        self, tokens: int, token_width: int, width: int, outputs: int, kinds: int = 64
+        self, tokens: int, token_width: int, width: int, points: int, outputs: int
     ) -> None:
         super().__init__()
-        self.here = nn.Linear(token_width, kinds)
-        self.there = nn.Linear(token_width, kinds, bias=False)
+        self.here = nn.Linear(token_width, width)
+        self.there = nn.Linear(token_width, width, bias=False)
         with torch.no_grad():  # begins with what differs, which holds in looks never seen as well
             self.there.weight.copy_(-self.here.weight)
-        self.place = nn.Parameter(torch.zeros(tokens, kinds))
-        self.norm = nn.LayerNorm(kinds)
-        self.reduce = nn.Linear(kinds, _REDUCED)
-        self.read = mlp(tokens * _REDUCED, width, 2, outputs)
+        self.place = nn.Parameter(torch.zeros(tokens, width))
+        self.norm = nn.LayerNorm(width)
+        self.mix = nn.Linear(width, width)
+        self.points = nn.Linear(width, 2 * points)
+        nn.init.normal_(self.points.weight, std=0.3)  # points differ from the start
+        side = torch.linspace(-1, 1, isqrt(tokens))
+        self.coordinates: Tensor
+        self.register_buffer("coordinates", torch.cartesian_prod(side, side), persistent=False)
+        self.read = mlp(3 * points, 2 * width, 2, outputs)
 
     def forward(self, tokens: Tensor, look: Tensor) -> Tensor:
-        kinds = self.norm(self.here(tokens) + self.there(look) + self.place)
-        return self.read(F.gelu(self.reduce(F.gelu(kinds))).flatten(-2))
+        seen = F.gelu(self.norm(self.here(tokens) + self.there(look) + self.place))
+        strength, what = self.points(F.gelu(self.mix(seen))).chunk(2, -1)
+        share = strength.softmax(-2)  # of each point, in each token
+        where = (share.mT @ self.coordinates).flatten(-2)
+        return self.read(torch.cat([where, (share * what).sum(-2)], -1))
 
 
-class _Alone(nn.Module):
-    """All tokens of a frame, each reduced to a few numbers first, to one vector."""
+class _Whole(nn.Module):
+    """All tokens of a frame, each reduced to a few numbers first, to one vector.
 
-    def __init__(self, tokens: int, token_width: int, width: int, outputs: int) -> None:
+    The arm fills the picture; read off points it errs by a third more.
+    """
+
+    def __init__(
+        self, tokens: int, token_width: int, width: int, outputs: int, reduced: int = 16
+    ) -> None:
         super().__init__()
-        self.reduce = nn.Linear(token_width, _REDUCED)
-        self.read = mlp(tokens * _REDUCED, width, 2, outputs)
+        self.reduce = nn.Linear(token_width, reduced)
+        self.read = mlp(tokens * reduced, width, 2, outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.read(F.gelu(self.reduce(tokens)).flatten(-2))

@@ -1,8 +1,8 @@
 """Recordings of a tiny world without pictures: a point on a line, moved by a hand.
 
 The "tokens" of a frame are a fixed random projection of the point's position, and the state is that
-of the hand, which holds the point at an arm's length of its own in every episode. So everything
-that training on cached latents needs is there, and the truth is known.
+of the hand, which trembles, and holds the point at an arm's length of its own in every episode. So
+everything that training on cached latents needs is there, and the truth is known.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def data() -> Recordings:
             move = float(np.clip(place + drift, -1, 1) - place)
             places[e, t], actions[e, t] = place, move
             place += move
-    hands = places + rng.uniform(-1, 1, (episodes, 1, 1)).astype(np.float32)
+    hands = places + rng.uniform(-1, 1, (episodes, 1, 1)) + rng.normal(0, 0.3, places.shape)
+    hands = hands.astype(np.float32)
     return Recordings(
         _tokens(torch.from_numpy(places.reshape(-1))),
         torch.from_numpy(actions.reshape(-1, 1)),
