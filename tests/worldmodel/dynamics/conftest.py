@@ -18,8 +18,8 @@ TOKENS, WIDTH = 4, 8
 
 @pytest.fixture(scope="session")
 def data() -> Recordings:
-    """Random walks in [-1, 1]: 36 episodes to train on and 4 held out, of 30 frames."""
-    rng, episodes, length = np.random.default_rng(0), 40, 30
+    """Random walks in [-1, 1]: 116 episodes to train on and 4 held out, of 30 frames."""
+    rng, episodes, length = np.random.default_rng(0), 120, 30
     actions = np.zeros((episodes, length, 1), np.float32)
     places = np.zeros((episodes, length, 1), np.float32)
     for e in range(episodes):
