@@ -21,7 +21,7 @@ __all__ = ["Workbench", "planning_latents"]
 
 @torch.no_grad()
 def planning_latents(
-    model: CompactPredictor, tokens: Tensor, looks: Tensor, batch: int = 2048
+    model: CompactPredictor, tokens: Tensor, looks: Tensor, batch: int = 128
 ) -> Tensor:
     """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``.
 
