@@ -21,6 +21,12 @@ measure grasp 200 ,prior
 measure pick_and_place 100 ,prior
 measure reach 100 ''
 measure reach_with_object 100 ''
-worldmodel plan task=push planner=hierarchical episodes=200 'baselines=[prior]' \
-  out=runs/results/push_hierarchical
-cp runs/results/push_hierarchical/report.json benchmarks/results/push_hierarchical.json
+on_two_scales() {
+  name=$1
+  shift
+  worldmodel plan task=push planner=hierarchical episodes=200 'baselines=[prior]' \
+    out="runs/results/$name" "$@"
+  cp "runs/results/$name/report.json" "benchmarks/results/$name.json"
+}
+on_two_scales push_hierarchical
+on_two_scales push_rich_hierarchical scenery=rich

@@ -92,7 +92,7 @@ class _Points(nn.Module):
 class _Whole(nn.Module):
     """All tokens of a frame, each reduced to a few numbers first, to one vector.
 
-    The arm fills the picture; read off points it errs by a third more.
+    The arm fills the picture, and all of it tells its place better than points do.
     """
 
     def __init__(
