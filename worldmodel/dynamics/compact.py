@@ -2,12 +2,13 @@
 
 1. *code*: what of a frame the arm's own state does not tell (`worldmodel.dynamics.code`).
 2. *arm*: reading the arm's features off the image (`worldmodel.dynamics.arm`).
-3. *dynamics*: the ensemble on scene codes (`worldmodel.dynamics.ensemble`).
-4. *value*: goal-conditioned value (`worldmodel.dynamics.value`).
-5. *prior*: what usually leads to goals (`worldmodel.dynamics.prior`).
-6. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
-7. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
-8. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
+3. *scenes*: when two frames show the same scene (`worldmodel.dynamics.scenes`).
+4. *dynamics*: the ensemble on scene codes (`worldmodel.dynamics.ensemble`).
+5. *value*: goal-conditioned value (`worldmodel.dynamics.value`).
+6. *prior*: what usually leads to goals (`worldmodel.dynamics.prior`).
+7. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
+8. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
+9. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
 
 No stage sees a reward, a success label or the simulator. A stage of 0 steps leaves its part as it
 was, which with ``init`` is how one part of a world is trained anew.
@@ -28,6 +29,7 @@ from worldmodel.dynamics.macros import MacrosTraining, train_macros
 from worldmodel.dynamics.prior import PriorTraining, train_prior
 from worldmodel.dynamics.reachability import ReachabilityTraining, train_reachability
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.scenes import ScenesTraining, train_scenes
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, train_value
 from worldmodel.predictors.compact import CompactPredictor
@@ -44,17 +46,19 @@ class CompactTraining:
     Attributes:
         code: Stage 1.
         arm: Stage 2.
-        dynamics: Stage 3.
-        value: Stage 4.
-        prior: Stage 5.
-        reachability: Stage 6.
-        doubts: Stage 7.
-        macros: Stage 8.
+        scenes: Stage 3.
+        dynamics: Stage 4.
+        value: Stage 5.
+        prior: Stage 6.
+        reachability: Stage 7.
+        doubts: Stage 8.
+        macros: Stage 9.
         seed: Of everything.
     """
 
     code: CodeTraining = field(default_factory=CodeTraining)
     arm: ArmTraining = field(default_factory=ArmTraining)
+    scenes: ScenesTraining = field(default_factory=ScenesTraining)
     dynamics: EnsembleTraining = field(default_factory=EnsembleTraining)
     value: ValueTraining = field(default_factory=ValueTraining)
     prior: PriorTraining = field(default_factory=PriorTraining)
@@ -69,6 +73,7 @@ def _stages(config: CompactTraining) -> list[tuple[int, Callable[[Workbench], No
     return [
         (config.code.steps, lambda bench: train_code(bench, config.code)),
         (config.arm.steps, lambda bench: train_arm(bench, config.arm)),
+        (config.scenes.steps, lambda bench: train_scenes(bench, config.scenes)),
         (config.dynamics.steps, lambda bench: train_ensemble(bench, config.dynamics)),
         (config.value.steps, lambda bench: train_value(bench, config.value)),
         (config.prior.steps, lambda bench: train_prior(bench, config.prior, config.value)),

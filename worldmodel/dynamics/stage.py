@@ -85,17 +85,31 @@ class Workbench:
         return self.model.codes(self.latents)
 
     def goals(self, frames: Tensor, with_arm: Tensor) -> Tensor:
-        """What value and prior are told of frames, rows ``[...]``, as goals, ``[..., G]``."""
-        return self.model.goals(self.goal_latents[frames], with_arm)
+        """What value and prior are told of frames, rows ``[...]``, as goals, ``[..., G]``.
+
+        A share of them is read as the present is: sub-goals are imagined from it.
+        """
+        imagined = self.uniform(*frames.shape, 1) < 0.3
+        latents = torch.where(imagined, self.latents[frames], self.goal_latents[frames])
+        return self.model.goals(latents, with_arm)
+
+    @cached_property
+    def scenes(self) -> Tensor:
+        """`codes` with the arm taken out, ``[F, C]``, for the stages after that which trains it.
+
+        Read beside the same look, two frames of an episode are told apart best.
+        """
+        with torch.no_grad():
+            return self.model.scenes(self.codes, self.features)
 
     @cached_property
     def near(self) -> Tensor:
-        """The distance of codes below which two frames show the same scene.
+        """The distance below which two scenes are the same.
 
-        Twice what codes of neighbouring frames, between which objects hardly ever move, differ.
+        Twice what those of neighbouring frames, between which objects hardly ever move, differ.
         """
         rows = self.data.rows(self.data.train, self.stride + 1)
-        return 2 * (self.codes[rows] - self.codes[rows + self.stride]).norm(dim=-1).median()
+        return 2 * (self.scenes[rows] - self.scenes[rows + self.stride]).norm(dim=-1).median()
 
     def shows(self, frames: Tensor, goals: Tensor, with_arm: Tensor, arm_near: float) -> Tensor:
         """Whether frames show what goals do; all are rows ``[...]``, and axes broadcast.
@@ -106,8 +120,7 @@ class Workbench:
             with_arm: Whether the arm must be there too.
             arm_near: Distance of the arm's features, each of unit variance, that counts as there.
         """
-        # Read beside the same look, two frames of an episode are told apart best.
-        scene = (self.codes[frames] - self.codes[goals]).norm(dim=-1) < self.near
+        scene = (self.scenes[frames] - self.scenes[goals]).norm(dim=-1) < self.near
         arm = (self.features[frames] - self.features[goals]).norm(dim=-1) < arm_near
         return scene & (arm | ~with_arm)
 

@@ -28,6 +28,7 @@ from worldmodel.predictors.memory import Memory
 from worldmodel.predictors.planning_head import PlanningHead
 from worldmodel.predictors.reachability import Reachability
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
+from worldmodel.predictors.scenes import Scenes
 
 __all__ = ["CompactConfig", "CompactPredictor", "Dynamics"]
 
@@ -50,6 +51,7 @@ class CompactConfig:
         sight_width: Of what the planning head reads off each token for the code.
         points: Things whose places in the picture it can tell.
         arm_width: Of the hidden layers that read the arm off the picture.
+        scene_width: S, numbers that tell a scene apart from the arm.
         head_width: Of those of the value, the reachability and the doubts.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
         leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
@@ -71,6 +73,7 @@ class CompactConfig:
     sight_width: int = 128
     points: int = 32
     arm_width: int = 384
+    scene_width: int = 4
     head_width: int = 256
     prior_width: int = 768
     leap: int = 4
@@ -127,14 +130,14 @@ class CompactPredictor(nn.Module):
             config.points,
             config.arm_width,
         )
+        self.scenes = Scenes(config.code_width, features, config.scene_width, config.head_width)
         self.dynamics = Dynamics(config, features)
         pair = 2 * (config.code_width + features) + 1
         self.critics = StackedMLP(config.critics, pair, config.head_width, 3, 1)
         self.prior_net = mlp(pair, config.prior_width, 3, config.stride * config.action_width)
         self.reachability = Reachability(
-            mlp(config.code_width, config.head_width, 2, Reachability.width),
             mlp(config.code_width + features, config.head_width, 2, Reachability.width),
-            config.code_width,
+            mlp(config.code_width + features, config.head_width, 2, Reachability.width),
         )
         self.doubts = Doubts(
             config.code_width,
@@ -173,13 +176,15 @@ class CompactPredictor(nn.Module):
     def goals(self, latents: Tensor, with_arm: Tensor | bool) -> Tensor:
         """What value and prior are told of goals, ``[..., G]``.
 
+        They are told the arm's place even where it does not count, for a code tells most with it.
+
         Args:
             latents: Planning latents of the goals, ``[..., Z]``.
             with_arm: Whether the arm's place counts, or only the scene; may be ``[...]``.
         """
         counts = torch.as_tensor(with_arm, device=latents.device).to(latents)
         counts = counts.expand(latents.shape[:-1])[..., None]
-        return torch.cat([self.codes(latents), counts * self.arm(latents), counts], -1)
+        return torch.cat([latents, counts], -1)
 
     def values(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
         """Minus the discounted imagined steps to the goals ``[..., G]``, as each critic has it.

@@ -6,9 +6,9 @@ section 2). So it is computed as one. Moments are embedded as vectors, and the d
 is an interval quasimetric embedding (IQE; Wang and Isola, arXiv:2211.15120, sections 3 and 4).
 
 A goal that shows a scene, wherever the arm is, is one more point of the same space: no costlier to
-get to than any moment at which the scene is so. See `Reachability.embed`.
+get to than the moment that shows it. See `Reachability.embed`.
 
-Shapes: ``...`` any leading axes, C scene code, F arm features, G = C + F + 1 goal rows as
+Shapes: ``...`` any leading axes, Z planning latent, G = Z + 1 goal rows as
 ``CompactPredictor.goals`` makes them, M components of L intervals, E = M * L embedding.
 """
 
@@ -45,15 +45,13 @@ class Reachability(nn.Module):
     """Imagined steps from moments to goals, a quasimetric by construction.
 
     Args:
-        scene: Embeds scene codes ``[..., C]`` as ``[..., E]``.
-        arm: Embeds scene codes and arm features ``[..., C + F]`` likewise.
-        code_width: C.
+        scene: Embeds the scenes of planning latents ``[..., Z]`` as ``[..., E]``.
+        arm: Embeds planning latents likewise.
     """
 
-    def __init__(self, scene: nn.Module, arm: nn.Module, code_width: int) -> None:
+    def __init__(self, scene: nn.Module, arm: nn.Module) -> None:
         super().__init__()
         self.scene, self.arm = scene, arm
-        self._code_width = code_width
         self.blend = nn.Parameter(torch.zeros(()))
 
     width = _COMPONENTS * _INTERVALS
@@ -62,11 +60,11 @@ class Reachability(nn.Module):
         """Embeddings ``[..., E]`` of goal rows ``[..., G]``, that is of moments or of scenes.
 
         A moment lies above its scene in every number, so the way from it to its scene is 0; by the
-        triangle inequality no scene is then farther than any moment that shows it.
+        triangle inequality it is then no farther than the moment itself.
         """
-        counts = rows[..., -1:]
-        above = nn.functional.softplus(self.arm(rows[..., :-1]), _SHARPNESS)
-        return self.scene(rows[..., : self._code_width]) + counts * above
+        latents, counts = rows[..., :-1], rows[..., -1:]
+        above = nn.functional.softplus(self.arm(latents), _SHARPNESS)
+        return self.scene(latents) + counts * above
 
     def forward(self, here: Tensor, there: Tensor) -> Tensor:
         """Imagined steps ``[...]`` between embeddings ``[..., E]``; axes broadcast.

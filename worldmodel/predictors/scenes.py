@@ -1,0 +1,46 @@
+"""The scene apart from the arm: codes as they would be with the arm elsewhere.
+
+Shapes: ``...`` any leading axes, C scene code, F arm features, S scene.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.nn.mlp import mlp
+
+__all__ = ["Scenes"]
+
+
+class Scenes(nn.Module):
+    """A few numbers that tell, with the arm in any place, the code that would be read then.
+
+    They are variational and pay for every bit, so they drop the arm. See
+    ``worldmodel.dynamics.scenes`` for how it is trained.
+
+    Args:
+        code_width: C.
+        state_features: F.
+        scene_width: S.
+        width: Of the hidden layers.
+    """
+
+    def __init__(self, code_width: int, state_features: int, scene_width: int, width: int) -> None:
+        super().__init__()
+        self.scene = mlp(code_width + state_features, width, 2, 2 * scene_width)
+        self.code = mlp(scene_width + state_features, width, 2, code_width)
+
+    def distribution(self, codes: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance ``[..., S]`` of scenes, of what was read with the arm there."""
+        mean, log_variance = self.scene(torch.cat([codes, features], -1)).chunk(2, -1)
+        return mean, log_variance.clamp(-10.0, 4.0)
+
+    def told(self, scenes: Tensor, features: Tensor) -> Tensor:
+        """Codes ``[..., C]`` of scenes, with the arm there."""
+        return self.code(torch.cat([scenes, features], -1))
+
+    def forward(self, codes: Tensor, features: Tensor) -> Tensor:
+        """Codes ``[..., C]`` as they would be with the arm in its mean place."""
+        scenes, _ = self.distribution(codes, features)
+        return self.told(scenes, torch.zeros_like(features))
