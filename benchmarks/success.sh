@@ -21,6 +21,8 @@ measure grasp 200 ,prior
 measure pick_and_place 100 ,prior
 measure reach 100 ''
 measure reach_with_object 100 ''
+worldmodel plan task=push scenery=rich episodes=100 out=runs/results/push_rich
+cp runs/results/push_rich/report.json benchmarks/results/push_rich.json
 worldmodel plan task=push planner=hierarchical episodes=200 'baselines=[prior]' \
   out=runs/results/push_hierarchical
 cp runs/results/push_hierarchical/report.json benchmarks/results/push_hierarchical.json
