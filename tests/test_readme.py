@@ -31,6 +31,7 @@ TRAIN = (
     "predictor.model.width=16 predictor.model.head_width=16 "
     "predictor.model.prior_width=16 predictor.model.members=2 "
     "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
+    "predictor.training.scenes.steps=2 "
     "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
     "predictor.training.prior.steps=2 predictor.training.doubts.steps=2 "
     "predictor.training.macros.steps=2 "

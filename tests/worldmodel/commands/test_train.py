@@ -28,6 +28,7 @@ TASKS = ("push", "grasp")
 COMPACT = [
     "predictor.training.code.steps=2",
     "predictor.training.arm.steps=2",
+    "predictor.training.scenes.steps=2",
     "predictor.training.dynamics.steps=2",
     "predictor.training.value.steps=2",
     "predictor.training.prior.steps=2",

@@ -19,6 +19,7 @@ from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.prior import PriorTraining
 from worldmodel.dynamics.reachability import ReachabilityTraining
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.scenes import ScenesTraining
 from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.dynamics.value import ValueTraining
@@ -46,6 +47,7 @@ SIZES = CompactConfig(
 SHORT = CompactTraining(
     code=CodeTraining(steps=800, batch=128),
     arm=ArmTraining(steps=100),
+    scenes=ScenesTraining(steps=300, batch=256),
     dynamics=EnsembleTraining(steps=250, batch=64),
     value=ValueTraining(steps=900, batch=128),
     prior=PriorTraining(steps=500, batch=128),
@@ -184,6 +186,7 @@ def test_without_steps_there_are_no_macros(data: Recordings, tmp_path: Path) -> 
     brief = CompactTraining(
         code=CodeTraining(steps=1),
         arm=ArmTraining(steps=1),
+        scenes=ScenesTraining(steps=1),
         dynamics=EnsembleTraining(steps=1),
         value=ValueTraining(steps=1),
         prior=PriorTraining(steps=1),
@@ -235,7 +238,8 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
 
 
 @pytest.mark.parametrize(
-    "stage", ["code", "arm", "dynamics", "value", "prior", "reachability", "doubts", "macros"]
+    "stage",
+    ["code", "arm", "scenes", "dynamics", "value", "prior", "reachability", "doubts", "macros"],
 )
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
@@ -243,6 +247,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     brief = CompactTraining(
         code=CodeTraining(steps=3),
         arm=ArmTraining(steps=4),
+        scenes=ScenesTraining(steps=4),
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
         prior=PriorTraining(steps=10),
@@ -260,7 +265,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
         resumed = _trained(data, tmp_path / "killed", brief)
-    left = {"code": 52, "arm": 49, "dynamics": 45, "value": 40}
+    left = {"code": 56, "arm": 53, "scenes": 49, "dynamics": 45, "value": 40}
     left |= {"prior": 34, "reachability": 24, "doubts": 17, "macros": 9}
     assert len(steps) == left[stage]
     assert not resumed.training

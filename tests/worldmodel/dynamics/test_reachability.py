@@ -73,6 +73,7 @@ def _trained(data: Recordings, folder: Path, config: ReachabilityTraining) -> Co
         bench = Workbench(model, data, torch.Generator().manual_seed(0), log)
         # Codes are the truth: what is learned of them is the subject.
         bench.latents = bench.goal_latents = torch.cat([data.latents[:, 0], bench.features], -1)
+        bench.scenes = bench.codes
         train_reachability(bench, config)
     return model
 
@@ -131,7 +132,8 @@ def test_what_counts_is_when_the_goal_is_first_shown(data: Recordings, tmp_path:
     with TrainingLog(tmp_path, "train", total=0, start=0) as log:
         bench = Workbench(_model(), data, torch.Generator(), log)
     bench.latents = bench.goal_latents = torch.cat([data.latents[:, 0], bench.features], -1)
-    bench.near = torch.tensor(1e-3)  # of this world's codes, which are exact
+    bench.scenes = bench.codes
+    bench.near = torch.tensor(1e-3)  # of these scenes, which are exact
     here, goal = torch.zeros(8, dtype=torch.long), torch.arange(8)
     counted = _arrival(bench, TRAINING, here, goal, torch.ones(8, dtype=torch.bool))
     seen = _arrival(bench, TRAINING, here, goal, torch.zeros(8, dtype=torch.bool))
