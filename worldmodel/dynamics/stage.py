@@ -12,6 +12,7 @@ from math import cos, pi
 import torch
 from torch import Tensor, nn
 
+from worldmodel.dynamics.recognition import nearness
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.predictors.compact import CompactPredictor
 from worldmodel.training_log import TrainingLog
@@ -104,12 +105,8 @@ class Workbench:
 
     @cached_property
     def near(self) -> Tensor:
-        """The distance below which two scenes are the same.
-
-        Twice what those of neighbouring frames, between which objects hardly ever move, differ.
-        """
-        rows = self.data.rows(self.data.train, self.stride + 1)
-        return 2 * (self.scenes[rows] - self.scenes[rows + self.stride]).norm(dim=-1).median()
+        """The distance of `scenes` below which two are the same."""
+        return nearness(self.scenes, self.data, self.stride)
 
     def shows(self, frames: Tensor, goals: Tensor, with_arm: Tensor, arm_near: float) -> Tensor:
         """Whether frames show what goals do; all are rows ``[...]``, and axes broadcast.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from worldmodel.dynamics.recognition import recognition
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.scenes import ScenesTraining, train_scenes
 from worldmodel.dynamics.stage import Workbench
@@ -89,3 +92,15 @@ def test_the_arm_counts_where_it_is_asked_for(bench: Workbench) -> None:
     here, there, *_ = _pairs(bench)
     assert not bench.shows(here, there, ~FREE, 0.4).any()
     assert bench.shows(here, here, ~FREE, 0.4).all()
+
+
+def test_validation_tells_how_well(bench: Workbench, data: Recordings) -> None:
+    assert data.objects is not None
+    near = replace(data, objects=0.1 * data.objects, held_out=data.train)  # in metres
+    found = recognition(bench.model, near, bench.latents)
+    assert found["scenes"].unmoved > 0.8 > 2 * found["codes"].unmoved
+    assert found["scenes"].moved < 0.1
+
+
+def test_validation_is_silent_where_it_cannot_tell(bench: Workbench, data: Recordings) -> None:
+    assert recognition(bench.model, replace(data, objects=None), bench.latents) == {}
