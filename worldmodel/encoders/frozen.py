@@ -56,17 +56,25 @@ class FrozenEncoder(nn.Module):
                 f"Expected frames of shape [B,T,{size},{size},3], got {list(frames.shape)}. "
                 f"Resize them to {size}x{size} pixels, or use an encoder of their size."
             )
-        batch, time = frames.shape[:2]
-        parameter = self.model.norm.weight
-        clip = to_clip(frames.to(parameter.device).flatten(0, 1).unsqueeze(1))
+        pixels = to_clip(frames.to(self.model.patch_embed.proj.weight.device))
+        return self.encode_pixels(pixels.transpose(1, 2))
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Latents ``float32 [B, T, N, D]`` of frames ``[B, T, 3, h, w]``, normalised already."""
+        clip = pixels.flatten(0, 1).unsqueeze(2)
         doubled = clip.expand(-1, -1, self.model.config.tubelet, -1, -1)
-        latents = self.model(doubled.to(parameter.dtype)).float()
-        return normalise(latents).unflatten(0, (batch, time))
+        latents = self.model(doubled.to(self.model.patch_embed.proj.weight.dtype)).float()
+        return normalise(latents).unflatten(0, pixels.shape[:2])
 
     def fingerprint(self) -> str:
         """A key over sizes, weights and preprocessing: equal keys give equal latents."""
         digest = hashlib.sha256(PREPROCESSING.encode())
-        digest.update(json.dumps(asdict(self.model.config), sort_keys=True).encode())
+        # Options that older encoders do not use stay out, so that their latents are known again.
+        sizes = asdict(self.model.config)
+        unused = {name for name in ("vjepa_2_1", "fixed_grid") if not sizes[name]}
+        kept = {name: size for name, size in sizes.items() if name not in unused}
+        digest.update(json.dumps(kept, sort_keys=True).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())

@@ -25,6 +25,7 @@ class MaskedPredictor(nn.Module):
         width: int = 96,
         depth: int = 2,
         heads: int = 3,
+        mlp_ratio: float = 4.0,
         mask_tokens: int = 2,
     ) -> None:
         """Build.
@@ -34,23 +35,29 @@ class MaskedPredictor(nn.Module):
             width: Predictor width.
             depth: Predictor blocks.
             heads: Attention heads.
+            mlp_ratio: Hidden width of the MLPs over ``width``.
             mask_tokens: Learned mask tokens, one per kind of mask.
         """
         super().__init__()
-        self._grid = encoder.grid
+        self._grid = (encoder.grid, encoder.grid)
         self._head_dim = width // heads
         self._tiled = encoder.tiled_rope
         self.predictor_embed = nn.Linear(encoder.width, width)
         self.mask_tokens = nn.ParameterList(
             nn.Parameter(torch.zeros(1, 1, width)) for _ in range(mask_tokens)
         )
-        self.predictor_blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.predictor_blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
         self.predictor_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.predictor_proj = nn.Linear(width, encoder.width)
         initialise(self, self.predictor_blocks)
 
     def forward(
-        self, context: Tensor, context_ids: Tensor, target_ids: Tensor, mask_index: int = 0
+        self,
+        context: Tensor,
+        context_ids: Tensor,
+        target_ids: Tensor,
+        mask_index: int = 0,
+        grid: tuple[int, int] | None = None,
     ) -> Tensor:
         """Predict.
 
@@ -59,12 +66,14 @@ class MaskedPredictor(nn.Module):
             context_ids: ``[n]`` or ``[B, n]``, raster order.
             target_ids: ``[m]`` or ``[B, m]``.
             mask_index: Which mask token stands at the targets.
+            grid: Rows and columns of patches that the ids count; by default those of the encoder's
+                ``image_size``.
 
         Returns:
             Latents at the targets, ``[B, m, D]``.
         """
         ids = torch.cat((context_ids, target_ids), dim=-1)
-        positions = token_positions(ids, self._grid, self._grid)
+        positions = token_positions(ids, *(grid or self._grid))
         rotation = rotation_table(positions, self._head_dim, tiled=self._tiled)
         visible = self.predictor_embed(context)
         hidden = self.mask_tokens[mask_index].expand(len(context), target_ids.shape[-1], -1)
