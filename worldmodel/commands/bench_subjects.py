@@ -154,7 +154,7 @@ class UncachedTokenWorld:
         """Imagine one step of one candidate per context, which is all that it is asked for."""
         path = imagined_states(states[:, -1:], actions, self._model.state_features)
         taken = torch.cat([difference(states[:, :-1], states[:, 1:]), actions.squeeze(1)], 1)
-        following = self._model(latents, taken, states)[:, -1:]
+        following = self._model.teacher_forced(latents, taken, states)[:, -1:]
         return Imagined(
             following.unsqueeze(1), path[:, :, 1:], actions, latents[:, -1], states[:, -1]
         )

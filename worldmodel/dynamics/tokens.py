@@ -74,15 +74,31 @@ def unroll(
 
 
 def token_losses(
-    model: TokenPredictor, latents: Tensor, actions: Tensor, states: Tensor, rollout: int
+    model: TokenPredictor,
+    latents: Tensor,
+    actions: Tensor,
+    states: Tensor,
+    rollout: int,
+    context: int | None = None,
 ) -> dict[str, Tensor]:
-    """Both losses on windows of ``context_frames + rollout`` frames (and one action each)."""
-    forced = model(latents[:, :-1], actions[:, :-1], states[:, :-1])
-    context = latents.shape[1] - rollout
-    imagined = unroll(model, latents[:, :context], actions, states, rollout)
+    """Both losses of V-JEPA 2-AC (§3.1) on windows of T frames, and one action each.
+
+    Args:
+        model: The predictor.
+        latents: ``[B, T, N, D]``.
+        actions: ``[B, T - 1, A]`` at least.
+        states: ``[B, T - 1, P]`` at least.
+        rollout: Steps of the rollout loss.
+        context: Frames that the rollout starts from: 1 in V-JEPA 2-AC, whose windows go on after
+            the rollout; by default all but the last ``rollout``.
+    """
+    steps = latents.shape[1] - 1
+    forced = model.teacher_forced(latents[:, :-1], actions[:, :steps], states[:, :steps])
+    start = latents.shape[1] - rollout if context is None else context
+    imagined = unroll(model, latents[:, :start], actions, states, rollout)
     return {
         "teacher_forcing": (forced - latents[:, 1:]).abs().mean(),
-        "rollout": (imagined - latents[:, context:]).abs().mean(),
+        "rollout": (imagined - latents[:, start : start + rollout]).abs().mean(),
     }
 
 

@@ -53,10 +53,21 @@ class TokenWorld(nn.Module):
         return latents
 
     @torch.no_grad()
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
+    def rollout(
+        self, latents: Tensor, states: Tensor, actions: Tensor, extrinsics: Tensor | None = None
+    ) -> Imagined:
         """Imagine; context frames beyond those of training are dropped.
 
         The actions between context frames are read off their states.
+
+        Args:
+            latents: Context, ``[B, T, N, D]``.
+            states: Its states, ``[B, T, P]``.
+            actions: Candidates, ``[B, S, H, A]``, physical units.
+            extrinsics: Pose of a camera that stands still, ``[B, 6]``, if the predictor uses it.
+
+        Returns:
+            Layer-normed latents ``[B, S, H, N, D]``, and the states that the actions lead to.
         """
         model, context = self.predictor, self.predictor.config.context_frames
         latents, states = latents[:, -context:], states[:, -context:]
@@ -64,14 +75,16 @@ class TokenWorld(nn.Module):
         samples, horizon = actions.shape[1:3]
         path = imagined_states(states[:, -1:], actions, model.state_features)
         taken = _taken(states, self.action_width)
-        caches = [
-            cache.repeated(samples) for cache in model.prefill(latents[:, :-1], taken, states)
-        ]
+        camera = None if extrinsics is None else extrinsics.unsqueeze(1).expand(-1, past, -1)
+        known = model.prefill(latents[:, :-1], taken, states, camera)
+        caches = [cache.repeated(samples) for cache in known]
+        each = None if extrinsics is None else extrinsics.repeat_interleave(samples, dim=0)
         hidden = latents[:, -1].repeat_interleave(samples, dim=0)
         flat_actions, flat_path = actions.flatten(0, 1), path.flatten(0, 1)
         imagined: list[Tensor] = []
         for h in range(horizon):
-            hidden = model.advance(hidden, flat_actions[:, h], flat_path[:, h], past + h, caches)
+            now = (hidden, flat_actions[:, h], flat_path[:, h])
+            hidden = model.advance(*now, past + h, caches, each)
             imagined.append(hidden)
         futures = torch.stack(imagined, 1).unflatten(0, actions.shape[:2])
         return Imagined(futures, path[:, :, 1:], actions, latents[:, -1], states[:, -1])

@@ -1,8 +1,9 @@
 """The V-JEPA 2-AC predictor in any size: a frame-causal transformer over patch tokens.
 
 Implements the action-conditioned predictor of V-JEPA 2-AC (Assran et al. 2025, section 3.1) with
-its parameter names. Every frame contributes ``[action, state, patches]``; tokens attend to their
-own frame and to earlier ones; action and state tokens are rotated in time only.
+its parameter names. Every frame contributes ``[action, state, patches]``, with the camera's
+extrinsics after the state where they are used; tokens attend to their own frame and to earlier
+ones; the tokens before the patches are rotated in time only.
 
 Shapes: B rows, T frames, N patches of width D per frame, A action, P state.
 """
@@ -20,10 +21,12 @@ from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
 from worldmodel.nn.rope import rotation_table, token_positions
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
-__all__ = ["Caches", "TokenPredictor", "TokenPredictorConfig"]
+__all__ = ["EXTRINSICS_WIDTH", "Caches", "TokenPredictor", "TokenPredictorConfig"]
 
 Caches = list[KeyValueCache]
 """One per block."""
+
+EXTRINSICS_WIDTH = 6  # xyz, extrinsic-xyz Euler angles
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class TokenPredictorConfig:
         raw_states: Feed states as they are, like V-JEPA 2-AC, instead of standardised with sine
             and cosine of the angles.
         tiled_rope: Rotary layout of Meta's released weights; see ``rotation_table``.
+        extrinsics: Feed the camera's pose, xyz and Euler angles, as one more token per frame.
     """
 
     tokens: int = 64
@@ -58,6 +62,7 @@ class TokenPredictorConfig:
     residual: bool = True
     raw_states: bool = False
     tiled_rope: bool = False
+    extrinsics: bool = False
 
     def __post_init__(self) -> None:
         if isqrt(self.tokens) ** 2 != self.tokens:
@@ -80,6 +85,8 @@ class TokenPredictor(nn.Module):
         self.predictor_embed = nn.Linear(config.token_width, width)
         self.action_encoder = nn.Linear(config.action_width, width)
         self.state_encoder = nn.Linear(state_inputs, width)
+        if config.extrinsics:
+            self.extrinsics_encoder = nn.Linear(EXTRINSICS_WIDTH, width)
         self.predictor_blocks = nn.ModuleList(
             Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth)
         )
@@ -87,31 +94,52 @@ class TokenPredictor(nn.Module):
         self.predictor_proj = nn.Linear(width, config.token_width)
         initialise(self, self.predictor_blocks)
 
-    def forward(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
-        """Teacher forcing: every frame's successor, from that frame and the earlier ones.
+    def forward(
+        self, latents: Tensor, actions: Tensor, states: Tensor, extrinsics: Tensor | None = None
+    ) -> Tensor:
+        """Every frame's successor, from that frame and the earlier ones, before it is normed.
 
         Args:
             latents: ``[B, T, N, D]``.
             actions: The action applied at each frame, ``[B, T, A]``.
             states: ``[B, T, P]``.
+            extrinsics: Pose of the camera, ``[B, T, 6]``, if the model uses it.
 
         Returns:
-            Layer-normed predictions ``[B, T, N, D]``; the one at t is of frame t + 1.
+            Predictions ``[B, T, N, D]``, not yet layer-normed; the one at t is of frame t + 1.
+
+        Raises:
+            ValueError: A shape is not that of the model.
         """
-        frames, per_frame = latents.shape[1], latents.shape[2] + 2
+        frames, per_frame = latents.shape[1], latents.shape[2] + self._conditions
         of_frame = torch.arange(frames, device=latents.device).repeat_interleave(per_frame)
         causal = of_frame.unsqueeze(1) >= of_frame
-        return self._predict(latents, actions, states, 0, causal, None)
+        return self._predict(latents, actions, states, extrinsics, 0, causal, None)
 
-    def prefill(self, latents: Tensor, actions: Tensor, states: Tensor) -> Caches:
+    def teacher_forced(
+        self, latents: Tensor, actions: Tensor, states: Tensor, extrinsics: Tensor | None = None
+    ) -> Tensor:
+        """Layer-normed predictions ``[B, T, N, D]``; otherwise as `forward`."""
+        return normalise(self(latents, actions, states, extrinsics))
+
+    def prefill(
+        self, latents: Tensor, actions: Tensor, states: Tensor, extrinsics: Tensor | None = None
+    ) -> Caches:
         """Keys and values of frames whose actions are known, for ``advance``; shapes as above."""
         caches = [KeyValueCache() for _ in self.predictor_blocks]
         for t in range(latents.shape[1]):
-            self.advance(latents[:, t], actions[:, t], states[:, t], t, caches)
+            camera = None if extrinsics is None else extrinsics[:, t]
+            self.advance(latents[:, t], actions[:, t], states[:, t], t, caches, camera)
         return caches
 
     def advance(
-        self, latents: Tensor, actions: Tensor, states: Tensor, time: int, caches: Caches
+        self,
+        latents: Tensor,
+        actions: Tensor,
+        states: Tensor,
+        time: int,
+        caches: Caches,
+        extrinsics: Tensor | None = None,
     ) -> Tensor:
         """The frame after the newest one.
 
@@ -123,41 +151,74 @@ class TokenPredictor(nn.Module):
             states: ``[B, P]``.
             time: Its index since the start of the context.
             caches: Of the frames before it; the newest frame is added in place.
+            extrinsics: ``[B, 6]``, if the model uses them.
 
         Returns:
             Layer-normed latents ``[B, N, D]``.
         """
-        newest = (latents.unsqueeze(1), actions.unsqueeze(1), states.unsqueeze(1))
-        return self._predict(*newest, time, None, caches).squeeze(1)
+        camera = None if extrinsics is None else extrinsics.unsqueeze(1)
+        newest = (latents.unsqueeze(1), actions.unsqueeze(1), states.unsqueeze(1), camera)
+        return normalise(self._predict(*newest, time, None, caches).squeeze(1))
+
+    @property
+    def _conditions(self) -> int:
+        """Tokens of a frame that come before its patches."""
+        return 3 if self.config.extrinsics else 2
 
     def _predict(
         self,
         latents: Tensor,
         actions: Tensor,
         states: Tensor,
+        extrinsics: Tensor | None,
         first: int,
         mask: Tensor | None,
         caches: Caches | None,
     ) -> Tensor:
+        self._check(latents, actions, states, extrinsics)
         config = self.config
         frames, side = latents.shape[1], isqrt(latents.shape[2])
         if not config.raw_states:
             states = self.state_features(states)
-        action_tokens = self.action_encoder(self.scale_actions(actions)).unsqueeze(2)
-        state_tokens = self.state_encoder(states).unsqueeze(2)
-        patches = self.predictor_embed(latents)
-        x = torch.cat((action_tokens, state_tokens, patches), dim=2).flatten(1, 2)
+        conditions = [self.action_encoder(self.scale_actions(actions)), self.state_encoder(states)]
+        if extrinsics is not None:
+            conditions.append(self.extrinsics_encoder(extrinsics))
+        x = torch.cat((torch.stack(conditions, 2), self.predictor_embed(latents)), dim=2)
+        x = x.flatten(1, 2)
 
         ids = torch.arange(first * side * side, (first + frames) * side * side, device=x.device)
         grid = token_positions(ids, side, side).unflatten(0, (frames, -1))
-        # At row and column 0, action and state tokens are rotated in time only.
-        conditions = grid[:, :1].expand(-1, 2, -1)
-        positions = torch.cat((conditions, grid), dim=1).flatten(0, 1)
+        # At row and column 0, the tokens before the patches are rotated in time only.
+        before = grid[:, :1].expand(-1, len(conditions), -1)
+        positions = torch.cat((before, grid), dim=1).flatten(0, 1)
         head_dim = config.width // config.heads
         rotation = rotation_table(positions, head_dim, tiled=config.tiled_rope)
 
         for index, block in enumerate(self.predictor_blocks):
             x = block(x, rotation, mask, caches[index] if caches is not None else None)
-        x = x.unflatten(1, (frames, -1))[:, :, 2:]
+        x = x.unflatten(1, (frames, -1))[:, :, len(conditions) :]
         change = self.predictor_proj(self.predictor_norm(x))
-        return normalise(latents + change if config.residual else change)
+        return latents + change if config.residual else change
+
+    def _check(
+        self, latents: Tensor, actions: Tensor, states: Tensor, extrinsics: Tensor | None
+    ) -> None:
+        config = self.config
+        leading = latents.shape[:2]
+        expected = {
+            "latents": (latents, (*leading, config.tokens, config.token_width)),
+            "actions": (actions, (*leading, config.action_width)),
+            "states": (states, (*leading, config.state_width)),
+        }
+        if config.extrinsics != (extrinsics is not None):
+            raise ValueError(
+                f"Expected {'' if config.extrinsics else 'no '}extrinsics, as this predictor was "
+                f"built, got {'none' if extrinsics is None else list(extrinsics.shape)}."
+            )
+        if extrinsics is not None:
+            expected["extrinsics"] = (extrinsics, (*leading, EXTRINSICS_WIDTH))
+        for name, (tensor, shape) in expected.items():
+            if tensor.shape != shape:
+                raise ValueError(
+                    f"Expected {name} of shape {list(shape)}, got {list(tensor.shape)}."
+                )

@@ -85,11 +85,16 @@ def test_the_rollout_loss_compares_every_step_with_its_own_frame(normed: Recordi
         return normed.latents[frames[1:]][None]
 
     def advance(
-        hidden: torch.Tensor, action: torch.Tensor, state: torch.Tensor, time: int, caches: object
+        hidden: torch.Tensor,
+        action: torch.Tensor,
+        state: torch.Tensor,
+        time: int,
+        caches: object,
+        extrinsics: None = None,
     ) -> torch.Tensor:
         return normed.latents[time + 1][None]
 
-    model.forward, model.advance = forced, advance  # type: ignore[method-assign]
+    model.teacher_forced, model.advance = forced, advance  # type: ignore[method-assign]
     losses = token_losses(model, latents, actions, states, rollout=3)
     assert losses["teacher_forcing"] == 0
     assert losses["rollout"] == 0

@@ -51,7 +51,7 @@ def test_a_rollout_is_teacher_forcing_on_its_own_predictions(world: TokenWorld) 
     known = torch.cat((latents, imagined.latents[:, 0, :2]), dim=1)
     path = torch.cat((states, imagined.states[:, 0, :2]), dim=1)
     with torch.no_grad():
-        forced = world.predictor(known, actions[:, 0], path)
+        forced = world.predictor.teacher_forced(known, actions[:, 0], path)
     torch.testing.assert_close(forced, imagined.latents[:, 0], atol=1e-4, rtol=1e-4)
 
 
@@ -81,5 +81,7 @@ def test_actions_between_context_frames_are_read_off_the_states(world: TokenWorl
     actions = candidates(1, 1)
     imagined = world.rollout(latents, states, actions).latents[:, 0, 0]
     with torch.no_grad():
-        forced = world.predictor(latents, torch.stack((taken, actions[:, 0, 0]), 1), states)
+        forced = world.predictor.teacher_forced(
+            latents, torch.stack((taken, actions[:, 0, 0]), 1), states
+        )
     torch.testing.assert_close(imagined, forced[:, 1], atol=1e-4, rtol=1e-4)

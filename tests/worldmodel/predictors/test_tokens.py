@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,7 +35,7 @@ def test_a_cached_rollout_equals_an_uncached_one() -> None:
             cached.append(hidden)
         known = latents[:, :2]
         for t in (1, 2, 3):
-            forced = model(known, actions[:, : t + 1], states[:, : t + 1])
+            forced = model.teacher_forced(known, actions[:, : t + 1], states[:, : t + 1])
             known = torch.cat((known, forced[:, -1:]), dim=1)
     torch.testing.assert_close(torch.stack(cached, 1), known[:, 2:], atol=1e-4, rtol=1e-4)
 
@@ -50,9 +52,9 @@ def test_a_frame_s_prediction_uses_that_frame_and_the_past_but_not_the_future(wh
     assert changed[2:].all()
 
 
-def test_predictions_are_layer_normed() -> None:
+def test_teacher_forced_predictions_are_layer_normed() -> None:
     with torch.no_grad():
-        predicted = predictor()(*window())
+        predicted = predictor().teacher_forced(*window())
     torch.testing.assert_close(predicted.mean(-1), torch.zeros(2, 4, 4), atol=1e-5, rtol=0)
     torch.testing.assert_close(
         predicted.var(-1, correction=0), torch.ones(2, 4, 4), atol=1e-3, rtol=0
@@ -109,3 +111,47 @@ def test_parameters_have_the_names_of_v_jepa_2_ac() -> None:
 def test_tokens_that_make_no_square_are_refused() -> None:
     with pytest.raises(ValueError, match="square number of tokens"):
         TokenPredictorConfig(tokens=5)
+
+
+def with_extrinsics() -> TokenPredictor:
+    torch.manual_seed(0)
+    model = TokenPredictor(replace(TINY, extrinsics=True)).eval()
+    for parameter in model.parameters():
+        parameter.data.normal_(std=0.3)
+    return model
+
+
+def test_the_camera_s_pose_makes_a_difference_from_its_own_frame_on() -> None:
+    model, inputs, cameras = with_extrinsics(), window(), torch.zeros(2, 4, 6)
+    with torch.no_grad():
+        before = model(*inputs, cameras)
+        cameras[:, 2] += 1
+        after = model(*inputs, cameras)
+    torch.testing.assert_close(after[:, :2], before[:, :2], atol=1e-5, rtol=1e-5)
+    assert ((after - before).abs().amax((0, 2, 3)) > 1e-3)[2:].all()
+
+
+def test_a_cached_rollout_knows_the_camera() -> None:
+    model, (latents, actions, states) = with_extrinsics(), window()
+    cameras = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        caches = model.prefill(latents[:, :3], actions, states, cameras)
+        newest = (latents[:, 3], actions[:, 3], states[:, 3])
+        cached = model.advance(*newest, 3, caches, cameras[:, 3])
+        forced = model.teacher_forced(latents, actions, states, cameras)[:, -1]
+    torch.testing.assert_close(cached, forced, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_inputs_of_another_width_are_refused(which: int) -> None:
+    inputs = list(window())
+    inputs[which] = inputs[which][..., :-1]
+    with pytest.raises(ValueError, match=r"Expected (latents|actions|states) of shape"):
+        predictor()(*inputs)
+
+
+def test_extrinsics_come_with_a_predictor_that_uses_them() -> None:
+    with pytest.raises(ValueError, match="Expected no extrinsics"):
+        predictor()(*window(), torch.zeros(2, 4, 6))
+    with pytest.raises(ValueError, match="Expected extrinsics, as this predictor was built"):
+        with_extrinsics()(*window())
