@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,17 @@ from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
 from worldmodel.nn.rope import rotation_table, token_positions
 
-__all__ = ["MaskedPredictor"]
+__all__ = ["MaskedPredictor", "MaskedSizes"]
+
+
+class MaskedSizes(NamedTuple):
+    """Sizes of a masked predictor; see ``MaskedPredictor``."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float
+    mask_tokens: int
 
 
 class MaskedPredictor(nn.Module):
@@ -39,6 +51,7 @@ class MaskedPredictor(nn.Module):
             mask_tokens: Learned mask tokens, one per kind of mask.
         """
         super().__init__()
+        self.sizes = MaskedSizes(width, depth, heads, mlp_ratio, mask_tokens)
         self._grid = (encoder.grid, encoder.grid)
         self._head_dim = width // heads
         self._tiled = encoder.tiled_rope

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from worldmodel.data.atomic import replacing, write_json
@@ -23,6 +23,7 @@ from worldmodel.errors import UserError
 __all__ = [
     "FORMAT_VERSION",
     "checkpoint_kind",
+    "checkpoint_record",
     "checkpoint_sha256",
     "load_checkpoint",
     "load_into",
@@ -53,8 +54,11 @@ def save_checkpoint(
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(folder / _TENSORS) as partial:
-        # Through bytes, because safetensors makes its own files readable for their owner only.
-        partial.write_bytes(save(plain))
+        # safetensors makes its own files readable for their owner only.
+        partial.touch()
+        mode = partial.stat().st_mode
+        save_file(plain, partial)
+        partial.chmod(mode)
     # The config is what makes a folder a checkpoint, so it comes last.
     write_json(folder / _CONFIG, content)
 
@@ -90,6 +94,15 @@ def checkpoint_kind(folder: str | os.PathLike[str]) -> str:
     return _settings(Path(folder))[0]
 
 
+def checkpoint_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What was written down of how a checkpoint came about; empty if nothing was.
+
+    Raises:
+        UserError: As `checkpoint_kind`.
+    """
+    return dict(_settings(Path(folder))[1].get("record", {}))
+
+
 def _settings(folder: Path) -> tuple[str, dict[str, Any]]:
     for name in (_CONFIG, _TENSORS):
         if not (folder / name).is_file():
@@ -116,6 +129,8 @@ def load_into(
     module: nn.Module,
     tensors: Mapping[str, Tensor],
     *,
+    source: str = "The weights",
+    assign: bool = False,
     allow_missing: Iterable[str] = (),
     allow_unexpected: Iterable[str] = (),
 ) -> None:
@@ -124,6 +139,9 @@ def load_into(
     Args:
         module: Receives the tensors.
         tensors: By parameter and buffer name.
+        source: What to call them in errors.
+        assign: Put the tensors themselves in place instead of copying them: a module built on the
+            ``meta`` device, which has no memory of its own, is complete afterwards.
         allow_missing: Key prefixes that the tensors need not hold.
         allow_unexpected: Key prefixes that the module need not have.
 
@@ -149,10 +167,11 @@ def load_into(
     ]
     if problems:
         raise UserError(
-            f"The weights do not fit {type(module).__name__}: {'; '.join(problems)}. "
+            f"{source} do not fit {type(module).__name__}: {'; '.join(problems)}. "
             "The checkpoint belongs to a model of another kind or size."
         )
-    module.load_state_dict({k: v for k, v in tensors.items() if k in own}, strict=False)
+    fitting = {k: v for k, v in tensors.items() if k in own}
+    module.load_state_dict(fitting, strict=False, assign=assign)
 
 
 def checkpoint_sha256(folder: str | os.PathLike[str]) -> str:

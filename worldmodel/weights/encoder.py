@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
+
+import torch
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -13,9 +17,16 @@ from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_check
 __all__ = ["load_encoder", "save_encoder"]
 
 
-def save_encoder(folder: str | os.PathLike[str], model: VideoTransformer) -> None:
-    """Write an encoder checkpoint."""
-    save_checkpoint(folder, "encoder", {"encoder": asdict(model.config)}, model.state_dict())
+def save_encoder(
+    folder: str | os.PathLike[str],
+    model: VideoTransformer,
+    record: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an encoder checkpoint; ``record`` says where it comes from, if there is more to say."""
+    settings: dict[str, Any] = {"encoder": asdict(model.config)}
+    if record is not None:
+        settings["record"] = dict(record)
+    save_checkpoint(folder, "encoder", settings, model.state_dict())
 
 
 def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
@@ -29,6 +40,7 @@ def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
         config = EncoderConfig(**settings["encoder"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: config.json does not describe an encoder ({error}).") from error
-    model = VideoTransformer(config)
-    load_into(model, tensors)
+    with torch.device("meta"):
+        model = VideoTransformer(config)
+    load_into(model, tensors, assign=True)
     return FrozenEncoder(model)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
@@ -39,10 +41,11 @@ def load_token_world(folder: str | os.PathLike[str]) -> TokenWorld:
     """
     settings, tensors = load_checkpoint(folder, KIND)
     try:
-        encoder = VideoTransformer(EncoderConfig(**settings["encoder"]))
-        predictor = TokenPredictor(TokenPredictorConfig(**settings["predictor"]))
+        with torch.device("meta"):
+            encoder = VideoTransformer(EncoderConfig(**settings["encoder"]))
+            predictor = TokenPredictor(TokenPredictorConfig(**settings["predictor"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: config.json does not describe a world ({error}).") from error
     world = TokenWorld(FrozenEncoder(encoder), predictor)
-    load_into(world, tensors)
+    load_into(world, tensors, assign=True)
     return world

@@ -1,0 +1,155 @@
+"""Sizes of V-JEPA 2 models, read off their tensors; only the number of heads leaves no trace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.errors import UserError
+from worldmodel.predictors.tokens import TokenPredictorConfig
+from worldmodel.pretraining.masked_predictor import MaskedSizes
+
+__all__ = ["ac_predictor_sizes", "encoder_sizes", "masked_predictor_sizes"]
+
+_HEAD_WIDTHS = {1280: 80}
+"""By width of the encoder: ViT-H has wider heads than the other sizes."""
+_HEAD_WIDTH = 64
+_MASKED_HEAD_WIDTH = 32
+
+_TRAINING_FRAMES = 8
+"""Length of the clips that V-JEPA 2-AC was trained on, at four frames a second."""
+
+
+def encoder_sizes(
+    tensors: Mapping[str, Tensor], source: str, image_size: int, heads: int | None
+) -> EncoderConfig:
+    """Sizes of an encoder of V-JEPA 2 or 2.1.
+
+    Args:
+        tensors: Its weights.
+        source: What to call them in errors.
+        image_size: Side of the frames, pixels.
+        heads: Attention heads; None for those of the released sizes: 64 channels each, and 80 for
+            ViT-H.
+
+    Raises:
+        UserError: These are not the weights of such an encoder, or sizes contradict each other.
+    """
+    patches = _get(tensors, "patch_embed.proj.weight", source, "an encoder of V-JEPA 2")
+    if patches.ndim != 5 or patches.shape[1] != 3 or patches.shape[3] != patches.shape[4]:
+        raise UserError(
+            f"{source}: expected patch_embed.proj.weight of shape [width,3,tubelet,patch,patch], "
+            f"got {list(patches.shape)}. This is an encoder of another kind."
+        )
+    width, _, tubelet, patch, _ = patches.shape
+    newer = any(name.startswith("norms_block.") for name in tensors)
+    try:
+        return EncoderConfig(
+            image_size=image_size,
+            patch_size=patch,
+            tubelet=tubelet,
+            width=width,
+            depth=_depth(tensors, "blocks", source),
+            heads=_heads(source, width, heads, _HEAD_WIDTHS.get(width, _HEAD_WIDTH)),
+            mlp_ratio=_mlp_ratio(tensors, "blocks", width, source),
+            tiled_rope=not newer,
+            vjepa_2_1=newer,
+        )
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def ac_predictor_sizes(
+    tensors: Mapping[str, Tensor],
+    source: str,
+    encoder: EncoderConfig,
+    heads: int | None,
+    extrinsics: bool,
+) -> TokenPredictorConfig:
+    """Sizes of the predictor of V-JEPA 2-AC; as `encoder_sizes`.
+
+    Raises:
+        UserError: These are not its weights, or it predicts latents of another width.
+    """
+    actions = _get(tensors, "action_encoder.weight", source, "the predictor of V-JEPA 2-AC")
+    states = _get(tensors, "state_encoder.weight", source, "the predictor of V-JEPA 2-AC")
+    width = _predictor_width(tensors, source, encoder)
+    return TokenPredictorConfig(
+        tokens=encoder.grid**2,
+        token_width=encoder.width,
+        action_width=actions.shape[-1],
+        state_width=states.shape[-1],
+        width=width,
+        depth=_depth(tensors, "predictor_blocks", source),
+        heads=_heads(source, width, heads, _HEAD_WIDTH),
+        mlp_ratio=_mlp_ratio(tensors, "predictor_blocks", width, source),
+        context_frames=_TRAINING_FRAMES,
+        residual=False,
+        raw_states=True,
+        tiled_rope=encoder.tiled_rope,
+        extrinsics=extrinsics,
+    )
+
+
+def masked_predictor_sizes(
+    tensors: Mapping[str, Tensor], source: str, encoder: EncoderConfig, heads: int | None
+) -> MaskedSizes:
+    """Sizes of a masked predictor, with heads of 32 channels by default; as `encoder_sizes`."""
+    _get(tensors, "mask_tokens.0", source, "a masked predictor of V-JEPA 2")
+    width = _predictor_width(tensors, source, encoder)
+    return MaskedSizes(
+        width,
+        _depth(tensors, "predictor_blocks", source),
+        _heads(source, width, heads, _MASKED_HEAD_WIDTH),
+        _mlp_ratio(tensors, "predictor_blocks", width, source),
+        sum(name.startswith("mask_tokens.") for name in tensors),
+    )
+
+
+def _predictor_width(tensors: Mapping[str, Tensor], source: str, encoder: EncoderConfig) -> int:
+    embed = _get(tensors, "predictor_embed.weight", source, "a predictor of V-JEPA 2")
+    if embed.ndim != 2 or embed.shape[1] != encoder.width:
+        raise UserError(
+            f"{source}: expected predictor_embed.weight to take latents of width {encoder.width}, "
+            f"as wide as the encoder's, got {list(embed.shape)}."
+        )
+    return embed.shape[0]
+
+
+def _get(tensors: Mapping[str, Tensor], key: str, source: str, kind: str) -> Tensor:
+    if key not in tensors:
+        some = ", ".join(list(tensors)[:3])
+        raise UserError(f"{source}: expected {kind}, found no {key} among its keys ({some}, …).")
+    return tensors[key]
+
+
+def _depth(tensors: Mapping[str, Tensor], blocks: str, source: str) -> int:
+    found = {int(m[1]) for name in tensors if (m := re.match(rf"{blocks}\.(\d+)\.", name))}
+    if not found:
+        raise UserError(f"{source}: expected transformer blocks, found no {blocks}.0.")
+    return max(found) + 1
+
+
+def _mlp_ratio(tensors: Mapping[str, Tensor], blocks: str, width: int, source: str) -> float:
+    hidden = _get(tensors, f"{blocks}.0.mlp.fc1.weight", source, "transformer blocks")
+    return hidden.shape[0] / width
+
+
+def _heads(source: str, width: int, heads: int | None, head_width: int) -> int:
+    if heads is None and width % head_width:
+        raise UserError(
+            f"{source}: a width of {width} is of no released size, and heads leave no trace in "
+            "weights. Pass their number."
+        )
+    heads = width // head_width if heads is None else heads
+    if heads < 1 or width % heads or width // heads % 2 or width // heads < 6:
+        raise UserError(
+            f"{source}: expected heads that divide a width of {width} into even parts of 6 or "
+            f"more, got {heads}."
+        )
+    return heads
