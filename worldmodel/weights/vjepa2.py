@@ -196,8 +196,11 @@ def _built(
     unused: tuple[str, ...] = (),
 ) -> _Module:
     """A frozen float32 model of these very tensors."""
-    with torch.device("meta"):
-        model = build()
+    try:
+        with torch.device("meta"):
+            model = build()
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from error
     wanted = {name: tensor.float() for name, tensor in tensors.items() if name not in unused}
     load_into(model, wanted, source=f"{source}: these weights", assign=True)
     return model.eval().requires_grad_(False)
