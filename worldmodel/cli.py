@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(COMMANDS)}"
         return _usage_error(f"unknown command '{command}'; {hint}")
+    overrides = _with_subject(COMMANDS[command].subject, overrides)
     try:
         if flags & {"-h", "--help"}:
             _print_help(command, overrides)
@@ -68,6 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _with_subject(key: str | None, words: list[str]) -> list[str]:
+    """The first word, if it is a value alone and the command has a key for it, as ``key=value``."""
+    if key is None or not words or "=" in words[0]:
+        return words
+    quoted = words[0].replace("\\", "\\\\").replace("'", "\\'")
+    return [f"{key}='{quoted}'", *words[1:]]
 
 
 def _run(command: str, overrides: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ def load(name: str) -> tuple[type[Any], Callable[[Any], None]]:
     Returns:
         The config dataclass and ``run``, which takes an instance of it.
     """
-    module = importlib.import_module(f"worldmodel.commands.{name}")
+    module = importlib.import_module(f"worldmodel.commands.{COMMANDS[name].module or name}")
     config: type[Any] = getattr(module, COMMANDS[name].config)
     store = ConfigStore.instance()
     store.store(name=f"{name}_schema", node=_schema(config))

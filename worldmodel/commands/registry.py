@@ -15,11 +15,15 @@ class Command:
         summary: One line for ``worldmodel --help``.
         config: Name of the config dataclass in the module.
         groups: Configuration groups (folders of ``configs/``) that the command composes.
+        module: The module, where it is not named like the command.
+        subject: The key that may be given as a word of its own, without ``key=``.
     """
 
     summary: str
     config: str
     groups: tuple[str, ...] = ()
+    module: str | None = None
+    subject: str | None = None
 
 
 COMMANDS = {
@@ -29,6 +33,12 @@ COMMANDS = {
     "pretrain": Command("train the video encoder", "PretrainConfig", ("encoder", "training")),
     "train": Command(
         "train an action-conditioned predictor on cached latents", "TrainConfig", ("predictor",)
+    ),
+    "import": Command(
+        "read V-JEPA 2 weights from Meta or Hugging Face: import SOURCE out=…",
+        "ImportConfig",
+        module="import_weights",  # the other is a word of the language
+        subject="source",
     ),
     "plan": Command(
         "plan episodes to goal images and report success", "PlanConfig", ("task", "planner")

@@ -51,10 +51,9 @@ class MaskedPredictor(nn.Module):
             mask_tokens: Learned mask tokens, one per kind of mask.
         """
         super().__init__()
+        self.encoder = encoder
         self.sizes = MaskedSizes(width, depth, heads, mlp_ratio, mask_tokens)
-        self._grid = (encoder.grid, encoder.grid)
         self._head_dim = width // heads
-        self._tiled = encoder.tiled_rope
         self.predictor_embed = nn.Linear(encoder.width, width)
         self.mask_tokens = nn.ParameterList(
             nn.Parameter(torch.zeros(1, 1, width)) for _ in range(mask_tokens)
@@ -86,8 +85,9 @@ class MaskedPredictor(nn.Module):
             Latents at the targets, ``[B, m, D]``.
         """
         ids = torch.cat((context_ids, target_ids), dim=-1)
-        positions = token_positions(ids, *(grid or self._grid))
-        rotation = rotation_table(positions, self._head_dim, tiled=self._tiled)
+        rows, columns = grid or (self.encoder.grid, self.encoder.grid)
+        positions = token_positions(ids, rows, columns)
+        rotation = rotation_table(positions, self._head_dim, tiled=self.encoder.tiled_rope)
         visible = self.predictor_embed(context)
         hidden = self.mask_tokens[mask_index].expand(len(context), target_ids.shape[-1], -1)
         x = torch.cat((visible, hidden.to(visible.dtype)), dim=1)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from worldmodel.errors import UserError
 
-__all__ = ["ENCODER_WEIGHTS", "read_pt"]
+__all__ = ["ENCODER_WEIGHTS", "holds", "read_pt"]
 
 ENCODER_WEIGHTS = ("encoder", "target_encoder", "ema_encoder")
 """Sets of encoder weights: the trained one, and its moving average under either name."""
@@ -50,6 +50,16 @@ def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             raise UserError(f"{path}: expected floating-point numbers, got {_kind(tensor)}: {name}")
     return {_bare(str(name)): tensor for name, tensor in weights.items()}
+
+
+def holds(path: str | os.PathLike[str], part: str, key: str) -> bool:
+    """Whether a file has such a part, and a tensor of this name in it.
+
+    Raises:
+        UserError: The file cannot be read at all.
+    """
+    weights = _unpickled(Path(path)).get(part)
+    return isinstance(weights, Mapping) and any(_bare(str(name)) == key for name in weights)
 
 
 def _unpickled(path: Path) -> Mapping[str, Any]:

@@ -28,7 +28,8 @@ from worldmodel.pretraining.masked_predictor import MaskedPredictor
 from worldmodel.weights.checkpoint import checkpoint_record, load_into
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
-from worldmodel.weights.meta import ENCODER_WEIGHTS, read_pt
+from worldmodel.weights.masked_predictor import load_masked_predictor
+from worldmodel.weights.meta import ENCODER_WEIGHTS, holds, read_pt
 from worldmodel.weights.sizes import (
     ac_predictor_sizes,
     encoder_sizes,
@@ -36,7 +37,13 @@ from worldmodel.weights.sizes import (
 )
 from worldmodel.weights.token_world import load_token_world
 
-__all__ = ["WEIGHTS", "load_vjepa2", "load_vjepa2_ac", "load_vjepa2_masked_predictor"]
+__all__ = [
+    "WEIGHTS",
+    "holds_vjepa2_ac",
+    "load_vjepa2",
+    "load_vjepa2_ac",
+    "load_vjepa2_masked_predictor",
+]
 
 Source = str | os.PathLike[str]
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -104,7 +111,7 @@ def load_vjepa2_masked_predictor(
     """The predictor that V-JEPA 2 was pretrained with, frozen; arguments as of `load_vjepa2`.
 
     Args:
-        path: A ``.pt``, or a folder in `transformers`' layout.
+        path: The source.
         weights: The encoder whose latents it predicts, which tells their width.
         image_size: Side of the frames, pixels.
         heads: Its attention heads; by default of 32 channels, as released.
@@ -122,6 +129,13 @@ def load_vjepa2_masked_predictor(
             encoder_tensors, f"{path}['{weights}']", image_size or _IMAGE_SIZE, encoder_heads
         )
         sizes = masked_predictor_sizes(tensors, source, encoder, heads)
+    elif _is_own(path):
+        _check_choice(path, weights)
+        predictor = load_masked_predictor(path).eval().requires_grad_(False)
+        _check_stored(path, image_size=(image_size, predictor.encoder.image_size))
+        _check_stored(path, heads=(heads, predictor.sizes.heads))
+        _check_stored(path, encoder_heads=(encoder_heads, predictor.encoder.heads))
+        return predictor
     else:
         _check_choice(path, weights)
         folder, source = HuggingFaceFolder.open(path), str(path)
@@ -187,6 +201,11 @@ def load_vjepa2_ac(
     unused = _UNUSED if extrinsics else (*_UNUSED, *_EXTRINSICS)
     predictor = _built(lambda: TokenPredictor(config), tensors, source, unused)
     return TokenWorld(FrozenEncoder(encoder), predictor)
+
+
+def holds_vjepa2_ac(path: Source) -> bool:
+    """Whether a source is a ``.pt`` of V-JEPA 2-AC, rather than of an encoder alone."""
+    return Path(path).is_file() and holds(path, "predictor", "action_encoder.weight")
 
 
 def _built(
