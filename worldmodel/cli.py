@@ -14,7 +14,7 @@ from worldmodel.errors import UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["main"]
+__all__ = ["main", "with_subject"]
 
 USAGE = """\
 usage: worldmodel <command> key=value group=choice …
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(COMMANDS)}"
         return _usage_error(f"unknown command '{command}'; {hint}")
-    overrides = _with_subject(COMMANDS[command].subject, overrides)
+    overrides = with_subject(command, overrides)
     try:
         if flags & {"-h", "--help"}:
             _print_help(command, overrides)
@@ -71,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _with_subject(key: str | None, words: list[str]) -> list[str]:
-    """The first word, if it is a value alone and the command has a key for it, as ``key=value``."""
+def with_subject(command: str, words: list[str]) -> list[str]:
+    """The first word as ``key=value``, if it is a value alone and the command has a key for it."""
+    key = COMMANDS[command].subject
     if key is None or not words or "=" in words[0]:
         return words
     quoted = words[0].replace("\\", "\\\\").replace("'", "\\'")
