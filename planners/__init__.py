@@ -3,6 +3,7 @@
 - ``protocols``: all that a planner knows of a world, an energy and a prior.
 - ``problem``: what a planner is given and gives back.
 - ``cem``: the cross-entropy method.
+- ``vjepa2_ac``: the search that V-JEPA 2-AC was published with.
 - ``hierarchical``: two time scales, a guide that names sub-goals and a fast planner.
 - ``retrieval``: a guide that looks sub-goals up among recorded moments.
 - ``energies``: what is minimised.
@@ -38,11 +39,13 @@ from planners.protocols import (
     World,
 )
 from planners.retrieval import Retrieval, RetrievalConfig
+from planners.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
 
 __all__ = [
     "CEM",
     "METRICS",
     "REDUCTIONS",
+    "VJEPA2AC",
     "Agent",
     "CEMConfig",
     "CEMState",
@@ -69,6 +72,7 @@ __all__ = [
     "SlowWorld",
     "TotalEnergy",
     "Trajectory",
+    "VJEPA2ACConfig",
     "Way",
     "World",
 ]

@@ -58,6 +58,15 @@ def test_a_task_decides_likewise_for_the_fast_level_of_two(ran, planner):
     assert (fast.std, fast.warm_start) == (config.task.search_std, config.task.warm_start)
 
 
+def test_a_planner_may_bring_its_energy_which_can_still_be_overridden(ran):
+    main(["plan", "out=o", "task=push", "planner=vjepa2_ac"])
+    main(["plan", "out=o", "task=push", "planner=vjepa2_ac", "task.metric=l2"])
+    published, other = (config.task for config in ran)
+    assert (published.energy, published.metric, published.reduce) == ("latent", "l1", "final")
+    assert (published.world_energy, published.prior, published.horizon) == ((), False, 12)
+    assert (other.energy, other.metric) == ("latent", "l2")
+
+
 def test_a_single_run_leaves_nothing_behind_in_the_working_directory(ran, tmp_path):
     assert main(["plan", "out=o"]) == 0
     assert list(tmp_path.iterdir()) == []

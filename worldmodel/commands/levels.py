@@ -22,6 +22,7 @@ from planners import (
     Proposal,
     Retrieval,
     RetrievalConfig,
+    VJEPA2ACConfig,
     World,
 )
 from worldmodel.errors import UserError
@@ -30,7 +31,7 @@ from worldmodel.predictors.slow_world import SlowWorld
 
 __all__ = ["PlannerConfig", "Pursuit", "fast_search", "two_levels"]
 
-PlannerConfig = CEMConfig | HierarchicalConfig | RetrievalConfig
+PlannerConfig = CEMConfig | HierarchicalConfig | RetrievalConfig | VJEPA2ACConfig
 
 
 class Pursuit(Protocol):
@@ -47,7 +48,20 @@ class Pursuit(Protocol):
 
 
 def fast_search(config: PlannerConfig) -> CEMConfig:
-    """Settings of the search over actions."""
+    """Settings of the search over actions; for that of V-JEPA 2-AC, those of a CEM of its size."""
+    if isinstance(config, VJEPA2ACConfig):
+        return CEMConfig(
+            samples=config.samples,
+            iterations=config.iterations,
+            horizon=config.horizon,
+            elites=config.elites,
+            momentum=config.momentum_mean,
+            correlation=0.0,
+            proposals=0,
+            execute=config.execute,
+            warm_start=False,
+            active_dims=(0, 1, 2, 6),
+        )
     return config if isinstance(config, CEMConfig) else config.fast
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from envs import ACTION_HIGH, TabletopEnv
 from planners import (
     CEM,
+    VJEPA2AC,
     Agent,
     CalibratedDoubt,
     CEMConfig,
@@ -30,6 +31,7 @@ from planners import (
     Problem,
     Proposal,
     TotalEnergy,
+    VJEPA2ACConfig,
     World,
 )
 from worldmodel.commands.levels import PlannerConfig, Pursuit, fast_search, two_levels
@@ -157,6 +159,8 @@ def search(
         UserError: The world lacks what the planner needs.
     """
     high = torch.from_numpy(ACTION_HIGH).to(device)
+    if isinstance(planner, VJEPA2ACConfig):
+        return VJEPA2AC(planner, -high, high)
     cem = CEM(fast_search(planner), -high, high)
     if isinstance(planner, CEMConfig):
         return cem

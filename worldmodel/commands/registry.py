@@ -74,6 +74,7 @@ SCHEMAS = {
         "cem_schema": "planners.cem:CEMConfig",
         "hierarchical_schema": "planners.hierarchical:HierarchicalConfig",
         "retrieval_schema": "planners.retrieval:RetrievalConfig",
+        "vjepa2_ac_schema": "planners.vjepa2_ac:VJEPA2ACConfig",
     },
     "task": {"task_schema": "worldmodel.commands.task:TaskConfig"},
 }

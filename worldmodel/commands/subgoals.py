@@ -17,7 +17,7 @@ from omegaconf import MISSING
 from torch import Tensor
 
 from envs import check_scenery
-from planners import CEMConfig, PlanRecord
+from planners import HierarchicalConfig, PlanRecord, RetrievalConfig
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
 from worldmodel.commands.policies import planning_agent
 from worldmodel.data.atomic import replacing
@@ -68,7 +68,7 @@ def run(cfg: SubgoalsConfig) -> None:
         UserError: The planner has no sub-goals, or the checkpoint, the dataset or the output folder
             cannot be used.
     """
-    if isinstance(cfg.planner, CEMConfig):
+    if not isinstance(cfg.planner, HierarchicalConfig | RetrievalConfig):
         raise UserError("Expected planner=hierarchical or planner=retrieval, which have sub-goals")
     torch.set_num_threads(1)
     world, dataset = load_compact_world(cfg.checkpoint), Dataset.open(cfg.data)

@@ -61,6 +61,20 @@ def test_a_world_comes_back_ready_to_plan_in(tmp_path: Path, ac_pt: Path) -> Non
     assert torch.equal(loaded.encode(frames), expected.encode(frames))
 
 
+def test_the_published_search_plans_in_an_imported_world(tmp_path: Path, ac_pt: Path) -> None:
+    world, out = tmp_path / "world", tmp_path / "plan"
+    assert main(["import", str(ac_pt), f"out={world}", "image_size=64"]) == 0
+    words = f"plan task=push planner=vjepa2_ac checkpoint={world} episodes=1 videos=0 out={out}"
+    small = "planner.samples=8 planner.elites=3 planner.iterations=2 task.budget_steps=2"
+    assert main([*words.split(), *small.split()]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["n"] == 1
+    assert report["planner"]["box"] == 0.075
+    protocol = report["protocol"]
+    assert (protocol["energy"], protocol["metric"], protocol["reduce"]) == ("latent", "l1", "final")
+    assert not protocol["world_energy"]
+
+
 def test_a_masked_predictor_comes_back(tmp_path: Path) -> None:
     out = tmp_path / "predictor"
     words = ["import", str(TINY), f"out={out}", "model=masked_predictor", "image_size=64"]

@@ -1,0 +1,208 @@
+"""The search that V-JEPA 2-AC was published with, to compare with and not to improve on.
+
+CEM as in arXiv:2506.09985, §4.2, with the settings and the order of operations of its released code
+(github.com/facebookresearch/vjepa2, notebooks/utils): xyz and gripper are searched, rotation stays
+zero; candidates are clipped to a box; mean and deviation of the elites of *this* round move the
+Gaussian by their momenta; the plan is its final mean, with small gripper actions rounded to none.
+Every plan starts afresh. The energy that goes with it is the L1 distance at the last step.
+
+What is added changes no plan of the published setting: episodes are solved in a batch, the box
+never leaves the action bounds, NaN is never elite, a deadline ends the search early, and the final
+mean is evaluated once, so that its energy can be told. ``planners.cem`` is the better search.
+
+Shapes: see ``planners.protocols``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from planners.problem import Plan, Problem
+from planners.timing import Countdown, Stopwatch
+
+__all__ = ["VJEPA2AC", "VJEPA2ACConfig"]
+
+_WIDTH = 7  # xyz, Euler angles, gripper
+_SEARCHED = (0, 1, 2, 6)
+_GRIPPER = 3  # among those searched
+
+
+@dataclass(frozen=True)
+class VJEPA2ACConfig:
+    """Settings; the defaults are the published ones.
+
+    Attributes:
+        samples: Candidates per iteration.
+        iterations: Rounds of sampling, evaluating and refitting.
+        elites: Best candidates of a round that the Gaussian is moved towards.
+        horizon: Control steps looked ahead; a multiple of the world's stride.
+        box: Largest displacement per axis and step, m; the first standard deviation as well.
+        gripper_box: Largest change of the gripper per step; its first deviation is 1.
+        momentum_mean: Share of the old mean that is kept.
+        momentum_std: Share of the old standard deviation that is kept.
+        gripper_momentum_mean: The same for the gripper's mean.
+        gripper_momentum_std: The same for its standard deviation.
+        gripper_threshold: Gripper actions smaller than this become none.
+        execute: Steps of a plan carried out before planning again.
+    """
+
+    samples: int = 800
+    iterations: int = 10
+    elites: int = 10
+    horizon: int = 1
+    box: float = 0.075
+    gripper_box: float = 0.75
+    momentum_mean: float = 0.15
+    momentum_std: float = 0.75
+    gripper_momentum_mean: float = 0.15
+    gripper_momentum_std: float = 0.15
+    gripper_threshold: float = 0.25
+    execute: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "horizon", "execute"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
+        if not 2 <= self.elites <= self.samples:
+            raise ValueError(
+                f"Expected elites from 2, as a deviation needs, to samples ({self.samples}), got "
+                f"{self.elites}"
+            )
+        if self.execute > self.horizon:
+            raise ValueError(
+                f"Expected execute of at most horizon ({self.horizon}), got {self.execute}"
+            )
+        if self.box <= 0 or self.gripper_box <= 0:
+            raise ValueError(
+                f"Expected boxes above 0, got box={self.box}, gripper_box={self.gripper_box}"
+            )
+
+
+class VJEPA2AC:
+    """The planner; its state is the number of episodes, since no plan leaves anything to the next.
+
+    Args:
+        config: Settings.
+        low: Lower action bounds ``[7]``, physical units; their device is the planner's.
+        high: Upper action bounds ``[7]``.
+    """
+
+    def __init__(self, config: VJEPA2ACConfig, low: Tensor, high: Tensor) -> None:
+        if low.shape != (_WIDTH,) or high.shape != (_WIDTH,) or not bool((low <= 0).all()):
+            raise ValueError(
+                f"Expected bounds of {_WIDTH} actions around 0 (xyz, Euler angles, gripper), got "
+                f"{low} and {high}; plan with planner=cem in other action spaces"
+            )
+        self.config = config
+        box = low.new_tensor([config.box] * 3 + [config.gripper_box])
+        searched = list(_SEARCHED)
+        self._low, self._high = low[searched].maximum(-box), high[searched].minimum(box)
+        self._std = torch.cat([self._high[:_GRIPPER], low.new_ones(1)])
+        self._keep_mean = low.new_tensor(
+            [config.momentum_mean] * 3 + [config.gripper_momentum_mean]
+        )
+        self._keep_std = low.new_tensor([config.momentum_std] * 3 + [config.gripper_momentum_std])
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan to carry out before planning again."""
+        return self.config.execute
+
+    def init(self, batch: int) -> int:
+        """The number of episodes."""
+        return batch
+
+    def shift(self, state: int, steps: int) -> int:
+        """The same: nothing is carried over."""
+        return state
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        problem: Problem,
+        state: int,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, int]:
+        """Search; see ``planners.problem.Planner.plan``. The plan is the mean, not the best."""
+        config, device = self.config, problem.latents.device
+        countdown, watch = Countdown(device, deadline), Stopwatch(device, profile)
+        mean = self._low.new_zeros(len(problem.latents), config.horizon, len(_SEARCHED))
+        std = self._std.expand_as(mean)
+        lowest: list[Tensor] = []
+        finite: list[Tensor] = []
+        for _ in range(config.iterations):
+            if not countdown.allows_another():
+                break
+            candidates = mean[:, None] + std[:, None] * self._noise(generator)
+            candidates = candidates.clamp(self._low, self._high)
+            watch.lap("update")
+            trajectory = problem.world.rollout(problem.latents, problem.states, _whole(candidates))
+            watch.lap("rollout")
+            energy, _ = problem.energy(trajectory)
+            watch.lap("energy")
+            valid = torch.isfinite(energy)
+            best, index = energy.masked_fill(~valid, torch.inf).topk(config.elites, largest=False)
+            elites = candidates.take_along_dim(index[:, :, None, None], 1)
+            fitted, spread = _moments(elites, torch.isfinite(best))
+            mean = fitted.lerp(mean, self._keep_mean)
+            std = spread.lerp(std, self._keep_std)
+            lowest.append(best[:, 0])
+            finite.append(valid.sum(1))
+            watch.lap("update")
+
+        small = mean[..., _GRIPPER].abs() < config.gripper_threshold
+        mean[..., _GRIPPER] = mean[..., _GRIPPER].masked_fill(small, 0.0)
+        actions = _whole(mean)
+        own = problem.world.rollout(problem.latents, problem.states, actions[:, None])
+        energy, terms = problem.energy(own)
+        watch.lap("rollout")
+        plan = Plan(
+            actions,
+            energy[:, 0],
+            {name: term[:, 0] for name, term in terms.items()},
+            torch.stack(lowest, 1).cummin(1).values,
+            self._count_nonfinite(torch.stack(finite, 1)),
+            watch.seconds,
+        )
+        return plan, state
+
+    def _noise(self, generator: torch.Generator) -> Tensor:
+        # Drawn step by step as published, and shared by all episodes.
+        shape = (self.config.samples, len(_SEARCHED))
+        device, dtype = self._low.device, self._low.dtype
+        drawn = [
+            torch.randn(shape, generator=generator, device=device, dtype=dtype)
+            for _ in range(self.config.horizon)
+        ]
+        return torch.stack(drawn, 1)
+
+    def _count_nonfinite(self, finite: Tensor) -> int:
+        """Count, given ``[B, I]`` finite energies. It is the plan's only wait for the device."""
+        finite = finite.cpu()
+        if failed := (finite == 0).any(1).nonzero().flatten().tolist():
+            raise FloatingPointError(
+                f"No candidate of episodes {failed} had a finite energy in some iteration; look "
+                "for NaN in the frames or states, or train the model on wider actions"
+            )
+        return self.config.samples * finite.numel() - int(finite.sum())
+
+
+def _whole(searched: Tensor) -> Tensor:
+    """Actions ``[..., 7]`` of what is searched ``[..., 4]``: no rotation."""
+    rest = searched.new_zeros(*searched.shape[:-1], 3)
+    return torch.cat([searched[..., :_GRIPPER], rest, searched[..., _GRIPPER:]], -1)
+
+
+def _moments(elites: Tensor, vote: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and unbiased deviation ``[B, H, 4]`` of elites ``[B, E, H, 4]`` that may vote."""
+    weight = vote.to(elites.dtype)[:, :, None, None]
+    count = weight.sum(1)
+    mean = (weight * elites).sum(1) / count.clamp(min=1)
+    variance = (weight * (elites - mean[:, None]).square()).sum(1) / (count - 1).clamp(min=1)
+    return mean, variance.sqrt()

@@ -1,0 +1,147 @@
+"""The published search of V-JEPA 2-AC, held against its steps written out for one episode."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from planners import VJEPA2AC, LatentDistance, TotalEnergy, VJEPA2ACConfig
+
+SMALL = VJEPA2ACConfig(samples=64, iterations=4)
+WIDE = torch.tensor([1.0] * 7)
+
+
+def plan(point, goal: Tensor, config=SMALL, high=WIDE, seed=0, world=None, **options):
+    problem = point.problem(goal, world, metric="l1")
+    planner = VJEPA2AC(config, -high, high)
+    generator = torch.Generator().manual_seed(seed)
+    return planner.plan(problem, planner.init(len(goal)), generator=generator, **options)[0]
+
+
+def published(goal: Tensor, config: VJEPA2ACConfig, seed: int) -> Tensor:
+    """One episode of a point that moves by its action, as the paper's code goes about it."""
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.zeros(config.horizon, 4)
+    std = torch.tensor([0.075, 0.075, 0.075, 1.0]).repeat(config.horizon, 1)
+    for _ in range(config.iterations):
+        steps = []
+        for h in range(config.horizon):
+            drawn = torch.randn(config.samples, 4, generator=generator) * std[h] + mean[h]
+            moved, grip = drawn[:, :3].clip(-0.075, 0.075), drawn[:, 3:].clip(-0.75, 0.75)
+            steps.append(torch.cat([moved, torch.zeros(config.samples, 3), grip], 1))
+        actions = torch.stack(steps, 1)
+        distance = (actions.sum(1) - goal).abs().mean(1)
+        chosen = actions[distance.topk(config.elites, largest=False).indices]
+        chosen = torch.cat([chosen[..., :3], chosen[..., 6:]], -1)
+        for kept, new, (xyz, grip) in (
+            (mean, chosen.mean(0), (0.15, 0.15)),
+            (std, chosen.std(0), (0.75, 0.15)),
+        ):
+            kept[:, :3] = new[:, :3] * (1 - xyz) + kept[:, :3] * xyz
+            kept[:, 3:] = new[:, 3:] * (1 - grip) + kept[:, 3:] * grip
+    grip = torch.where(mean[:, 3:].abs() < 0.25, 0.0, mean[:, 3:])
+    return torch.cat([mean[:, :3], torch.zeros(config.horizon, 3), grip], 1)
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+@pytest.mark.parametrize("grip", [0.1, -0.6])
+def test_a_plan_is_the_published_one(point, horizon, grip):
+    goal = torch.tensor([0.05, -0.02, 0.3, 0.2, 0.0, 0.0, grip])
+    config = replace(SMALL, horizon=horizon)
+    expected = published(goal, config, seed=3)
+    torch.testing.assert_close(plan(point, goal[None], config, seed=3).actions[0], expected)
+
+
+def test_the_defaults_are_the_published_settings():
+    config = VJEPA2ACConfig()
+    assert (config.samples, config.iterations, config.elites, config.horizon) == (800, 10, 10, 1)
+    assert (config.box, config.gripper_box, config.gripper_threshold) == (0.075, 0.75, 0.25)
+    assert (config.momentum_mean, config.momentum_std) == (0.15, 0.75)
+    assert (config.gripper_momentum_mean, config.gripper_momentum_std) == (0.15, 0.15)
+
+
+def test_a_batch_is_solved_as_its_episodes_would_be(point):
+    goals = torch.tensor([[0.05] * 7, [-0.02, 0.07, 0.0, 0.0, 0.0, 0.0, 0.5]])
+    both = plan(point, goals)
+    for index in range(2):
+        alone = plan(point, goals[index : index + 1])
+        torch.testing.assert_close(both.actions[index], alone.actions[0])
+        torch.testing.assert_close(both.energy[index], alone.energy[0])
+
+
+def test_the_energy_told_is_that_of_the_plan(point):
+    goal = torch.tensor([[0.05, -0.02, 0.03, 0.0, 0.0, 0.0, 0.6]])
+    found = plan(point, goal)
+    torch.testing.assert_close(found.energy, (found.actions[:, 0] - goal).abs().mean(1))
+    assert (found.trace[:, 1:] <= found.trace[:, :-1]).all()
+
+
+def test_nothing_leaves_the_box_nor_the_bounds(point):
+    world = point.World()
+    narrow = torch.tensor([0.05, 0.05, 0.2, 0.1, 0.1, 0.1, 0.5])
+    goal = torch.full((1, 7), 9.0)
+    found = plan(point, goal, high=narrow, world=world)
+    most = torch.tensor([0.05, 0.05, 0.075, 0.0, 0.0, 0.0, 0.5])
+    for candidates in [*world.candidates, found.actions]:
+        assert (candidates.abs() <= most + 1e-7).all()
+    assert found.actions[0, 0, :2].min() > 0.04
+
+
+def test_nan_is_never_elite_and_counted(point):
+    class Broken(point.World):
+        def rollout(self, latents, states, actions):
+            imagined = super().rollout(latents, states, actions)
+            imagined.latents[actions[:, :, -1, 0] > 0.0] = math.nan
+            return imagined
+
+    goal = torch.tensor([[0.07, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    problem = point.problem(goal, Broken(), metric="l1")
+    planner = VJEPA2AC(SMALL, -WIDE, WIDE)
+    found, _ = planner.plan(problem, 1, generator=torch.Generator().manual_seed(0))
+    assert found.nonfinite > 0
+    assert found.actions[0, 0, 0] <= 0
+    nowhere = TotalEnergy(LatentDistance(torch.full((1, 1, 7), math.nan)))
+    hopeless = replace(problem, energy=nowhere)
+    with pytest.raises(FloatingPointError, match=r"episodes \[0\]"):
+        planner.plan(hopeless, 1, generator=torch.Generator().manual_seed(0))
+
+
+def test_no_plan_leaves_anything_to_the_next(point):
+    goal = torch.tensor([[0.05] * 7])
+    planner = VJEPA2AC(SMALL, -WIDE, WIDE)
+    problem, state = point.problem(goal, metric="l1"), planner.init(1)
+    plans = []
+    for _ in range(2):
+        found, state = planner.plan(problem, state, generator=torch.Generator().manual_seed(1))
+        state = planner.shift(state, planner.execute)
+        plans.append(found.actions)
+    assert torch.equal(*plans)
+
+
+def test_a_deadline_ends_the_search_after_one_round_at_the_earliest(point):
+    goal = torch.tensor([[0.05] * 7])
+    assert plan(point, goal, deadline=0.0).trace.shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"elites": 1}, "elites from 2"),
+        ({"elites": 65}, "elites from 2"),
+        ({"execute": 2}, "execute of at most horizon"),
+        ({"box": 0.0}, "boxes above 0"),
+        ({"iterations": 0}, "iterations of at least 1"),
+    ],
+)
+def test_settings_without_sense_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        replace(SMALL, **settings)
+
+
+def test_another_action_space_is_refused():
+    with pytest.raises(ValueError, match="bounds of 7 actions"):
+        VJEPA2AC(SMALL, -torch.ones(4), torch.ones(4))
