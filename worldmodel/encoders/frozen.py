@@ -56,8 +56,8 @@ class FrozenEncoder(nn.Module):
                 f"Expected frames of shape [B,T,{size},{size},3], got {list(frames.shape)}. "
                 f"Resize them to {size}x{size} pixels, or use an encoder of their size."
             )
-        pixels = to_clip(frames.to(self.model.patch_embed.proj.weight.device))
-        return self.encode_pixels(pixels.transpose(1, 2))
+        single = frames.to(self.model.patch_embed.proj.weight.device).flatten(0, 1).unsqueeze(1)
+        return self.encode_pixels(to_clip(single).squeeze(2).unflatten(0, frames.shape[:2]))
 
     @torch.no_grad()
     def encode_pixels(self, pixels: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ __all__ = [
     "load_checkpoint",
     "load_into",
     "save_checkpoint",
+    "write_tensors",
 ]
 
 FORMAT_VERSION = 1
@@ -53,14 +54,20 @@ def save_checkpoint(
     folder = Path(folder)
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(folder / _TENSORS) as partial:
-        # safetensors makes its own files readable for their owner only.
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file(plain, partial)
-        partial.chmod(mode)
+    write_tensors(folder / _TENSORS, plain)
     # The config is what makes a folder a checkpoint, so it comes last.
     write_json(folder / _CONFIG, content)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
+    """Write safetensors straight from memory, under a temporary name at first."""
+    with replacing(path) as partial:
+        # safetensors would make the file readable for its owner only, whatever others are.
+        partial.unlink(missing_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
+        save_file(dict(tensors), partial, metadata=metadata or None)
+        partial.chmod(mode)
 
 
 def load_checkpoint(

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import write_json
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
 from worldmodel.nn.blocks import NORM_EPS
 from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
+from worldmodel.weights.checkpoint import write_tensors
 
 __all__ = ["HuggingFaceFolder", "download", "export_vjepa2"]
 
@@ -230,11 +230,7 @@ def export_vjepa2(
             "pred_num_mask_tokens": own.mask_tokens,
         }
         tensors |= _theirs(predictor.state_dict(), "predictor")
-    with replacing(folder / _TENSORS) as partial:
-        partial.touch()
-        mode = partial.stat().st_mode  # safetensors would make it readable for its owner only
-        save_file(tensors, partial, metadata={"format": "pt"})
-        partial.chmod(mode)
+    write_tensors(folder / _TENSORS, tensors, format="pt")
     write_json(folder / _CONFIG, config)
 
 
