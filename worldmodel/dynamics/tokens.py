@@ -50,7 +50,12 @@ class TokenTraining:
 
 
 def unroll(
-    model: TokenPredictor, latents: Tensor, actions: Tensor, states: Tensor, steps: int
+    model: TokenPredictor,
+    latents: Tensor,
+    actions: Tensor,
+    states: Tensor,
+    steps: int,
+    extrinsics: Tensor | None = None,
 ) -> Tensor:
     """Imagine ``steps`` frames after the T context frames, along recorded actions and states.
 
@@ -60,15 +65,17 @@ def unroll(
         actions: ``[B, T - 1 + steps, A]`` at least.
         states: ``[B, T - 1 + steps, P]`` at least.
         steps: K.
+        extrinsics: Poses of the camera, ``[B, T - 1 + steps, 6]`` at least, if the model uses them.
 
     Returns:
         ``[B, K, N, D]``.
     """
     last = latents.shape[1] - 1
-    caches = model.prefill(latents[:, :-1], actions, states)
+    caches = model.prefill(latents[:, :-1], actions, states, extrinsics)
     hidden, imagined = latents[:, -1], list[Tensor]()
     for t in range(last, last + steps):
-        hidden = model.advance(hidden, actions[:, t], states[:, t], t, caches)
+        camera = None if extrinsics is None else extrinsics[:, t]
+        hidden = model.advance(hidden, actions[:, t], states[:, t], t, caches, camera)
         imagined.append(hidden)
     return torch.stack(imagined, 1)
 
@@ -80,6 +87,7 @@ def token_losses(
     states: Tensor,
     rollout: int,
     context: int | None = None,
+    extrinsics: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Both losses of V-JEPA 2-AC (§3.1) on windows of T frames, and one action each.
 
@@ -91,11 +99,13 @@ def token_losses(
         rollout: Steps of the rollout loss.
         context: Frames that the rollout starts from: 1 in V-JEPA 2-AC, whose windows go on after
             the rollout; by default all but the last ``rollout``.
+        extrinsics: Poses of the camera, ``[B, T - 1, 6]`` at least, if the model uses them.
     """
     steps = latents.shape[1] - 1
-    forced = model.teacher_forced(latents[:, :-1], actions[:, :steps], states[:, :steps])
+    camera = None if extrinsics is None else extrinsics[:, :steps]
+    forced = model.teacher_forced(latents[:, :-1], actions[:, :steps], states[:, :steps], camera)
     start = latents.shape[1] - rollout if context is None else context
-    imagined = unroll(model, latents[:, :start], actions, states, rollout)
+    imagined = unroll(model, latents[:, :start], actions, states, rollout, extrinsics)
     return {
         "teacher_forcing": (forced - latents[:, 1:]).abs().mean(),
         "rollout": (imagined - latents[:, start : start + rollout]).abs().mean(),

@@ -51,7 +51,7 @@ class MaskedPredictor(nn.Module):
             mask_tokens: Learned mask tokens, one per kind of mask.
         """
         super().__init__()
-        self.encoder = encoder
+        self.encoder_sizes = encoder
         self.sizes = MaskedSizes(width, depth, heads, mlp_ratio, mask_tokens)
         self._head_dim = width // heads
         self.predictor_embed = nn.Linear(encoder.width, width)
@@ -85,9 +85,9 @@ class MaskedPredictor(nn.Module):
             Latents at the targets, ``[B, m, D]``.
         """
         ids = torch.cat((context_ids, target_ids), dim=-1)
-        rows, columns = grid or (self.encoder.grid, self.encoder.grid)
+        rows, columns = grid or (self.encoder_sizes.grid, self.encoder_sizes.grid)
         positions = token_positions(ids, rows, columns)
-        rotation = rotation_table(positions, self._head_dim, tiled=self.encoder.tiled_rope)
+        rotation = rotation_table(positions, self._head_dim, tiled=self.encoder_sizes.tiled_rope)
         visible = self.predictor_embed(context)
         hidden = self.mask_tokens[mask_index].expand(len(context), target_ids.shape[-1], -1)
         x = torch.cat((visible, hidden.to(visible.dtype)), dim=1)

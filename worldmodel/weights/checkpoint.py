@@ -185,7 +185,9 @@ def checkpoint_sha256(folder: str | os.PathLike[str]) -> str:
     """Digest over both files of a checkpoint."""
     digest = hashlib.sha256()
     for name in (_CONFIG, _TENSORS):
-        digest.update((Path(folder) / name).read_bytes())
+        with (Path(folder) / name).open("rb") as file:
+            while chunk := file.read(1 << 20):  # a large model need not fit into memory again
+                digest.update(chunk)
     return digest.hexdigest()
 
 

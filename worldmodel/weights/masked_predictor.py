@@ -24,7 +24,7 @@ def save_masked_predictor(
 ) -> None:
     """Write a checkpoint; ``record`` says where it comes from."""
     settings = {
-        "encoder": asdict(model.encoder),
+        "encoder": asdict(model.encoder_sizes),
         "predictor": model.sizes._asdict(),
         "record": dict(record),
     }

@@ -132,9 +132,9 @@ def load_vjepa2_masked_predictor(
     elif _is_own(path):
         _check_choice(path, weights)
         predictor = load_masked_predictor(path).eval().requires_grad_(False)
-        _check_stored(path, image_size=(image_size, predictor.encoder.image_size))
+        _check_stored(path, image_size=(image_size, predictor.encoder_sizes.image_size))
         _check_stored(path, heads=(heads, predictor.sizes.heads))
-        _check_stored(path, encoder_heads=(encoder_heads, predictor.encoder.heads))
+        _check_stored(path, encoder_heads=(encoder_heads, predictor.encoder_sizes.heads))
         return predictor
     else:
         _check_choice(path, weights)

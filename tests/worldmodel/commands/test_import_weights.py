@@ -81,7 +81,7 @@ def test_a_masked_predictor_comes_back(tmp_path: Path) -> None:
     assert main(words) == 0
     loaded = load_vjepa2_masked_predictor(out)
     assert_same(load_vjepa2_masked_predictor(TINY, image_size=64), loaded)
-    assert loaded.encoder.image_size == 64
+    assert loaded.encoder_sizes.image_size == 64
 
 
 def test_a_folder_of_transformers_is_imported_too(tmp_path: Path) -> None:

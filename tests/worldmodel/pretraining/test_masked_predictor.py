@@ -41,3 +41,18 @@ def test_parameters_have_the_names_of_v_jepa_2() -> None:
         "predictor_norm",
         "predictor_proj",
     }
+
+
+def test_ids_count_along_the_grid_that_is_given() -> None:
+    """The same places, numbered along rows of 4 in frames of 2 × 4 and of 4 × 4."""
+    torch.manual_seed(0)
+    predictor = MaskedPredictor(ENCODER, width=24, depth=2, heads=2)
+    for parameter in predictor.parameters():
+        parameter.data.normal_(std=0.3)
+    context = torch.randn(1, 3, 24)
+    wide = predictor(context, torch.tensor([0, 5, 9]), torch.tensor([7, 14]), grid=(2, 4))
+    square = predictor(context, torch.tensor([0, 5, 17]), torch.tensor([7, 22]), grid=(4, 4))
+    torch.testing.assert_close(wide, square)
+    assert not torch.allclose(
+        wide, predictor(context, torch.tensor([0, 5, 9]), torch.tensor([7, 14])), atol=1e-3
+    )

@@ -112,6 +112,10 @@ def test_extrinsics_are_used_when_asked_for(vjepa2_ac_pt: Path, expected: Figure
     cameras = torch.zeros(2, 3, 6)
     before = world.predictor(*given, cameras)
     assert not torch.allclose(before, world.predictor(*given, cameras + 1), atol=1e-3)
+    recorded = (expected[k] for k in ("frame_tokens", "actions", "states"))
+    losses = token_losses(world.predictor, *recorded, rollout=2, context=1, extrinsics=cameras)
+    assert all(loss.isfinite() for loss in losses.values())
+    assert losses["teacher_forcing"] != expected["loss_teacher_forcing"]
 
 
 def test_sizes_are_read_off_the_weights(world: TokenWorld) -> None:
