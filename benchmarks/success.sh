@@ -1,32 +1,22 @@
 #!/bin/sh
 # Success of the default checkpoint on unseen tasks, kept in benchmarks/results/; see docs/recipe.md.
-#   benchmarks/success.sh [WORLD]    also plan on this world, trained on an untrained encoder
+#   benchmarks/success.sh    about two hours on two cores
 set -eu
-untrained=${1:-}
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 measure() {
-  task=$1 episodes=$2 baselines=random,ignore_object$3
-  set --
-  if [ -n "$untrained" ]; then
-    baselines=$baselines,random_encoder
-    set -- random_encoder_checkpoint="$untrained"
-  fi
-  worldmodel plan task="$task" episodes="$episodes" "baselines=[$baselines]" \
-    out="runs/results/$task" "$@"
-  cp "runs/results/$task/report.json" "benchmarks/results/$task.json"
-}
-measure push 200 ,prior,no_world_energy
-measure grasp 200 ,prior
-measure pick_and_place 100 ,prior
-measure reach 100 ''
-measure reach_with_object 100 ''
-on_two_scales() {
   name=$1
   shift
-  worldmodel plan task=push planner=hierarchical episodes=200 'baselines=[prior]' \
-    out="runs/results/$name" "$@"
+  worldmodel plan out="runs/results/$name" "$@"
   cp "runs/results/$name/report.json" "benchmarks/results/$name.json"
 }
-on_two_scales push_hierarchical
-on_two_scales push_rich_hierarchical scenery=rich
+measure push task=push episodes=200 'baselines=[prior,no_world_energy]'
+measure push_hierarchical task=push planner=hierarchical episodes=200 \
+  'baselines=[random,ignore_object,prior]'
+measure push_rich_hierarchical task=push planner=hierarchical scenery=rich episodes=200 \
+  'baselines=[prior]'
+measure grasp task=grasp episodes=200 'baselines=[prior]'
+measure pick_and_place task=pick_and_place episodes=100 'baselines=[prior]'
+for task in reach reach_with_object; do
+  measure $task task=$task episodes=100 'baselines=[random,ignore_object]'
+done

@@ -201,15 +201,15 @@ def test_the_arms_part_of_a_latent_is_what_proprioception_says(
     torch.testing.assert_close(imagined.latents[..., 0, C:], features)
 
 
-def test_a_goal_tells_of_the_arm_only_where_it_counts(world: CompactWorld) -> None:
+def test_a_goal_tells_where_the_arm_is_and_whether_it_counts(world: CompactWorld) -> None:
     goal = torch.randn(B, 1, Z)
     moved = torch.cat([goal[..., :C], goal[..., C:] + 1.0], -1)
     trajectory = _Still(torch.randn(B, S, 1, 1, Z))
     for learned in (world.goal_energy, world.reachability_energy):
-        scene, scene_moved = (learned(g)(trajectory) for g in (goal, moved))
-        torch.testing.assert_close(scene, scene_moved)
-        whole, whole_moved = (learned(g, with_arm=True)(trajectory) for g in (goal, moved))
-        assert not torch.allclose(whole, whole_moved)
+        scene, whole = (learned(goal, with_arm)(trajectory) for with_arm in (False, True))
+        assert not torch.allclose(scene, whole)
+        for with_arm, before in ((False, scene), (True, whole)):
+            assert not torch.allclose(learned(moved, with_arm)(trajectory), before)
 
 
 class _Still:
