@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
+from worldmodel.nn.gaussian import divergence
 from worldmodel.nn.mlp import mlp
 from worldmodel.precision import has_bfloat16
 
@@ -72,7 +73,6 @@ def train_code(bench: Workbench, config: CodeTraining) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             tokens, look = (data.latents[at].float() for at in (frames, looks(frames, beside)))
             mean, log_variance = (part.float() for part in head.distribution(tokens, look))
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
         codes = mean + (0.5 * log_variance).exp() * bench.normal(mean.shape)
         begin, end = codes.chunk(2)
         moments = torch.cat([begin, features[start], end, features[goal]], -1)
@@ -80,7 +80,7 @@ def train_code(bench: Workbench, config: CodeTraining) -> None:
         gone = features[start[:, None] + torch.tensor(config.way)] - features[start, None]
         missed = F.smooth_l1_loss(told, gone, reduction="none", beta=0.1) * moving
         return {
-            "divergence": divergence.mean(),
+            "divergence": divergence(mean, log_variance).mean(),
             "way": config.way_weight * missed.sum((-2, -1)).mean(),
         }
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, hindsight_goals
+from worldmodel.nn.gaussian import divergence
 
 __all__ = ["MacrosTraining", "train_macros"]
 
@@ -73,7 +74,6 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
             now = macros(now, chosen[:, k])
             imagined.append(now)
         error = (torch.stack(imagined, 1) - truth[:, 1:]).square().sum(-1)
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
 
         here, there = frames[:, 0], frames[:, 1]
         goal, with_arm = hindsight_goals(bench, value, here, last, everywhere)
@@ -89,7 +89,7 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
         )
         return {
             "prediction": error.mean() / (2 * config.sigma**2),
-            "divergence": divergence.mean(),
+            "divergence": divergence(mean, log_variance).mean(),
             "prior": (weight[:, None] * missed).sum(-1).mean(),
         }
 

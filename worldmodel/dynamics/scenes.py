@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
+from worldmodel.nn.gaussian import divergence
 
 __all__ = ["ScenesTraining", "train_scenes"]
 
@@ -50,12 +51,11 @@ def train_scenes(bench: Workbench, config: ScenesTraining) -> None:
         high = torch.minimum(here + config.apart, last[here])
         there = low + (bench.uniform(config.batch) * (high - low + 1)).long()
         mean, log_variance = scenes.distribution(bench.codes[here], bench.features[here])
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
         drawn = mean + (0.5 * log_variance).exp() * bench.normal(mean.shape)
         told = scenes.told(drawn, bench.features[there])
         missed = F.smooth_l1_loss(told, bench.codes[there], reduction="none", beta=0.1)
         return {
-            "divergence": divergence.mean(),
+            "divergence": divergence(mean, log_variance).mean(),
             "code": config.code_weight * missed.sum(-1).mean(),
         }
 

@@ -19,6 +19,8 @@ from worldmodel.training_log import TrainingLog
 
 __all__ = ["Workbench", "planning_latents"]
 
+_SUBGOALS = 0.3  # share of goals that are read as the present is, from which sub-goals are imagined
+
 
 @torch.no_grad()
 def planning_latents(
@@ -88,10 +90,10 @@ class Workbench:
     def goals(self, frames: Tensor, with_arm: Tensor) -> Tensor:
         """What value and prior are told of frames, rows ``[...]``, as goals, ``[..., G]``.
 
-        A share of them is read as the present is: sub-goals are imagined from it.
+        Most are read as goals of plans are, the others as sub-goals.
         """
-        imagined = self.uniform(*frames.shape, 1) < 0.3
-        latents = torch.where(imagined, self.latents[frames], self.goal_latents[frames])
+        subgoals = self.uniform(*frames.shape, 1) < _SUBGOALS
+        latents = torch.where(subgoals, self.latents[frames], self.goal_latents[frames])
         return self.model.goals(latents, with_arm)
 
     @cached_property
