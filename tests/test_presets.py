@@ -10,6 +10,7 @@ import torch
 from worldmodel.commands import configuration
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.predictors.tokens import TokenPredictor
+from worldmodel.schedule import warmup_constant_decay
 
 
 def preset(command: str, *overrides: str):
@@ -42,4 +43,19 @@ def test_the_predictor_has_the_published_size() -> None:
         model = TokenPredictor(replace(config, tokens=256, token_width=1408))
     assert millions(model) == 305
     assert config.width // config.heads == 64
-    assert (config.residual, config.raw_states, config.tiled_rope) == (False, True, True)
+    assert (config.residual, config.raw_inputs, config.tiled_rope) == (False, True, True)
+
+
+def test_the_predictor_is_trained_as_published() -> None:
+    training = preset("train", "predictor=vjepa2_ac").predictor.training
+
+    def rate(step: int) -> float:
+        shape = (training.warmup, training.decay, training.warmup_start)
+        return training.learning_rate * warmup_constant_decay(step, training.steps, *shape)
+
+    assert rate(0) == pytest.approx(7.5e-5, rel=2e-3)
+    assert rate(4499) == rate(45_000) == rate(89_999) == pytest.approx(4.25e-4, rel=1e-4)
+    assert rate(92_250) == pytest.approx(4.25e-4 / 2, rel=1e-3)
+    assert rate(94_499) < 1e-6
+    assert (training.batch, training.frames, training.rollout) == (256, 8, 2)
+    assert (training.rollout_context, training.weight_decay) == (1, 0.04)

@@ -1,6 +1,6 @@
 import pytest
 
-from worldmodel.schedule import cosine_with_warmup
+from worldmodel.schedule import cosine_with_warmup, warmup_constant_decay
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
@@ -13,3 +13,12 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
 
 def test_no_warmup_starts_at_the_peak() -> None:
     assert cosine_with_warmup(0, steps=10, warmup=0.0) == 1
+
+
+def test_the_plateau_lies_between_a_rise_and_a_fall() -> None:
+    rates = [warmup_constant_decay(step, 100, 0.1, 0.2, start=0.5) for step in range(100)]
+    assert rates[0] == pytest.approx(0.55)
+    assert rates[4] == pytest.approx(0.75)
+    assert set(rates[9:81]) == {1.0}
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.05)

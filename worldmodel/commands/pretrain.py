@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from omegaconf import MISSING
 
@@ -15,7 +14,7 @@ from worldmodel.data.dataset import Dataset
 from worldmodel.data.frames import decoded_frames
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.encoders.vision_transformer import EncoderConfig
-from worldmodel.errors import UserError
+from worldmodel.precision import named_device
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.probe import LatentProbe
 from worldmodel.pretraining.trainer import pretrain
@@ -53,7 +52,7 @@ class PretrainConfig:
 
 def run(config: PretrainConfig) -> None:
     """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
-    size, device = config.encoder.image_size, _device(config.device)
+    size, device = config.encoder.image_size, named_device(config.device)
     dataset = Dataset.open(config.data, config.camera)
     dataset.require(image_size=(size, size))
     frames = decoded_frames(dataset, Path(config.cache))
@@ -92,12 +91,3 @@ def probed_positions(dataset: Dataset) -> dict[str, NDArray[np.float32]]:
     if dataset.states.shape[1] >= 3:
         positions["gripper"] = dataset.states[:, :3]
     return positions
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"Expected device to be auto, cpu or cuda, got '{name}'.")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UserError("Expected a CUDA device, found none. Use device=cpu.")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")

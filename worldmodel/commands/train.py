@@ -19,10 +19,16 @@ from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.recognition import recognition
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.stage import planning_latents
-from worldmodel.dynamics.tokens import TokenTraining, open_loop_tokens, train_tokens
+from worldmodel.dynamics.tokens import (
+    TokenTraining,
+    fit_scaling,
+    open_loop_tokens,
+    train_tokens,
+)
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
+from worldmodel.precision import named_device
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
@@ -31,9 +37,12 @@ from worldmodel.training_state import TrainingState
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import save_token_world
-from worldmodel.weights.world import checkpoint_folder, load_compact_world, save_world
+from worldmodel.weights.world import checkpoint_folder, load_world, save_world
 
 __all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
+
+_OPEN_LOOP = 8
+"""Steps of the token predictor's validation."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,8 @@ class TrainConfig:
         holdout: Share of the episodes kept for validation.
         tasks: Train and validate on the episodes about these; () for all.
         episodes: Train on this many of the others only, the first; None for all of them.
+        device: ``cpu``, ``cuda`` or ``auto``, of embedding and of ``predictor=tokens``; the compact
+            predictor, which a GPU would not speed up, is trained on the CPU.
     """
 
     predictor: Any = MISSING
@@ -87,6 +98,7 @@ class TrainConfig:
     holdout: float = 0.1
     tasks: tuple[str, ...] = ()
     episodes: int | None = None
+    device: str = "auto"
 
 
 def run(config: TrainConfig) -> None:
@@ -94,27 +106,41 @@ def run(config: TrainConfig) -> None:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = Dataset.open(config.data)
-    recipe = config.predictor
+    recipe, device = config.predictor, named_device(config.device)
+    model: CompactPredictor | TokenPredictor | None = None
     if config.init is not None:
-        world = load_compact_world(config.init)
-        if not isinstance(recipe, CompactRecipe):
-            raise UserError("expected predictor=compact with init=…, the only kind that goes on")
+        world = load_world(config.init)
+        wanted = TokenWorld if isinstance(recipe, TokensRecipe) else CompactWorld
+        if not isinstance(world, wanted):
+            other = "compact" if wanted is TokenWorld else "tokens"
+            raise UserError(f"{config.init} holds a world of predictor={other}, train it as one")
         dataset.require(
             action_width=world.predictor.config.action_width,
             state_width=world.predictor.config.state_width,
         )
-        encoder = world.encoder
-        model = world.predictor.requires_grad_(True)
+        encoder, model = world.encoder, world.predictor.requires_grad_(True)
     else:
         assert config.encoder_checkpoint is not None
-        encoder, model = load_encoder(config.encoder_checkpoint), None
+        encoder = load_encoder(config.encoder_checkpoint)
     data = load_recordings(
-        dataset, encoder, Path(config.cache), config.holdout, config.tasks, config.episodes
+        dataset,
+        encoder.to(device),
+        Path(config.cache),
+        config.holdout,
+        config.tasks,
+        config.episodes,
     )
+    encoder.cpu()  # nothing below needs it but the checkpoint
     state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
     if isinstance(recipe, TokensRecipe):
-        record = train_token_world(recipe, data, encoder, state)
+        assert not isinstance(model, CompactPredictor)
+        if model is None:
+            torch.manual_seed(recipe.training.seed)
+            model = TokenPredictor(_fitted(recipe.model, encoder, data))
+            fit_scaling(model, data)
+        record = train_token_world(model.to(device), recipe.training, data, encoder, state)
     else:
+        assert not isinstance(model, TokenPredictor)
         torch.manual_seed(recipe.training.seed)
         model = model or CompactPredictor(_fitted(recipe.model, encoder, data))
         record = train_compact_world(model, recipe.training, data, encoder, state)
@@ -214,15 +240,18 @@ def train_compact_world(
 
 
 def train_token_world(
-    recipe: TokensRecipe, data: Recordings, encoder: FrozenEncoder, state: TrainingState
+    model: TokenPredictor,
+    training: TokenTraining,
+    data: Recordings,
+    encoder: FrozenEncoder,
+    state: TrainingState,
 ) -> dict[str, Any]:
     """Train, validate and save to the state's folder; returns what was recorded."""
-    torch.manual_seed(recipe.training.seed)
-    model = TokenPredictor(_fitted(recipe.model, encoder, data))
-    train_tokens(model, data, recipe.training, state)
-    validation = open_loop_tokens(model, data)
-    record = {"training": asdict(recipe.training), "validation": asdict(validation)}
-    save_token_world(state.folder, TokenWorld(encoder, model), record)
+    data.rows(data.held_out, model.config.context_frames + _OPEN_LOOP)  # or fail before training
+    train_tokens(model, data, training, state)
+    validation = open_loop_tokens(model, data, _OPEN_LOOP)
+    record = {"training": asdict(training), "validation": asdict(validation)}
+    save_token_world(state.folder, TokenWorld(encoder, model.cpu()), record)
     return record
 
 

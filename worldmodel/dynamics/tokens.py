@@ -13,40 +13,79 @@ from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import OpenLoop, compare
+from worldmodel.nn.decay import decay_groups
+from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
-from worldmodel.schedule import cosine_with_warmup
+from worldmodel.schedule import warmup_constant_decay
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
-__all__ = ["TokenTraining", "open_loop_tokens", "token_losses", "train_tokens", "unroll"]
+__all__ = [
+    "TokenTraining",
+    "fit_scaling",
+    "open_loop_tokens",
+    "token_losses",
+    "train_tokens",
+    "unroll",
+]
 
 
 @dataclass(frozen=True)
 class TokenTraining:
-    """Settings.
+    """Settings; ``predictor=vjepa2_ac`` sets them as published.
 
     Attributes:
         steps: Optimiser steps.
         batch: Windows per step.
+        parts: In how many parts the gradient of a batch is computed, one after the other, to the
+            same sum: more take less memory.
+        frames: Frames of a window; None for those of the rollout and its context.
         rollout: Open-loop steps of the rollout loss; 2 was found best in simulation, 6 on DROID.
-        learning_rate: Peak of the cosine schedule.
+        rollout_context: Frames that the rollout starts from, 1 in V-JEPA 2-AC; None for all before
+            the last ``rollout`` ones of a window.
+        learning_rate: Its peak.
         warmup: Share of the steps that the learning rate rises.
-        weight_decay: Of AdamW.
+        warmup_start: Where it begins to rise, as a share of the peak.
+        decay: Share of the steps, the last ones, that the learning rate falls to 0.
+        weight_decay: Of AdamW, on matrices only.
+        bf16: Run matrix products in bfloat16; None does so where the device has them.
+        checkpointing: Keep no activations within blocks, and compute them again for the gradient.
         log_every: Steps between log entries.
         save_every: Steps between saved training states.
-        seed: Of the order of windows.
+        seed: Of initialisation and the order of windows.
     """
 
     steps: int = 2000
     batch: int = 16
+    parts: int = 1
+    frames: int | None = None
     rollout: int = 2
+    rollout_context: int | None = None
     learning_rate: float = 1e-3
     warmup: float = 0.05
+    warmup_start: float = 0.0
+    decay: float = 0.95
     weight_decay: float = 0.04
+    bf16: bool | None = None
+    checkpointing: bool = False
     log_every: int = 20
     save_every: int = 200
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.parts < 1 or self.batch % self.parts:
+            raise ValueError(
+                f"Expected a batch that {self.parts} parts divide evenly, got {self.batch}."
+            )
+        for name in ("frames", "rollout_context"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"Expected {name} of at least 1, got {value}.")
+        if self.frames is not None and self.frames < self.rollout + (self.rollout_context or 1):
+            raise ValueError(
+                f"Expected windows that hold a rollout of {self.rollout} steps and its context of "
+                f"{self.rollout_context or 1}, got frames={self.frames}."
+            )
 
 
 def unroll(
@@ -107,29 +146,30 @@ def token_losses(
     start = latents.shape[1] - rollout if context is None else context
     imagined = unroll(model, latents[:, :start], actions, states, rollout, extrinsics)
     return {
-        "teacher_forcing": (forced - latents[:, 1:]).abs().mean(),
-        "rollout": (imagined - latents[:, start : start + rollout]).abs().mean(),
+        "teacher_forcing": (forced.float() - latents[:, 1:]).abs().mean(),
+        "rollout": (imagined.float() - latents[:, start : start + rollout]).abs().mean(),
     }
 
 
 def train_tokens(
     model: TokenPredictor, data: Recordings, config: TokenTraining, state: TrainingState
 ) -> None:
-    """Train in place; the model is in evaluation mode afterwards.
+    """Train in place, on the model's device; it is in evaluation mode afterwards.
 
     A killed run, called again with an equal model, goes on to the same weights.
     """
-    generator = torch.Generator().manual_seed(config.seed)
-    rows = data.rows(data.train)
-    model.scale_actions.fit(data.actions[rows])
-    model.state_features.fit(data.states[rows])
-    frames = model.config.context_frames + config.rollout
+    device, generator = _device(model), torch.Generator().manual_seed(config.seed)
+    context = config.rollout_context or model.config.context_frames
+    frames = config.frames or context + config.rollout
     firsts = data.rows(data.train, frames)
     optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        decay_groups(model.parameters(), config.weight_decay), config.learning_rate
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: cosine_with_warmup(step, config.steps, config.warmup)
+        optimizer,
+        lambda step: warmup_constant_decay(
+            step, config.steps, config.warmup, config.decay, config.warmup_start
+        ),
     )
     start = 0
     if (saved := state.load()) is not None:
@@ -138,25 +178,34 @@ def train_tokens(
         schedule.load_state_dict(saved["schedule"])
         generator.set_state(saved["generator"])
         start = saved["step"]
+    bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
+    model.checkpointing = config.checkpointing
     model.train()
     with TrainingLog(state.folder, "train", total=config.steps, start=start) as log:
         for step in range(start + 1, config.steps + 1):
             chosen = firsts[torch.randint(len(firsts), (config.batch,), generator=generator)]
-            window = chosen.unsqueeze(1) + torch.arange(frames)
-            losses = token_losses(
-                model,
-                data.latents[window].float(),
-                data.actions[window],
-                data.states[window],
-                config.rollout,
-            )
             optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()
+            figures: dict[str, Tensor] = {}
+            for part in chosen.chunk(config.parts):
+                window = part.unsqueeze(1) + torch.arange(frames)
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    losses = token_losses(
+                        model,
+                        data.latents[window].to(device).float(),
+                        data.actions[window].to(device),
+                        data.states[window].to(device),
+                        config.rollout,
+                        config.rollout_context,
+                    )
+                losses = {name: loss / config.parts for name, loss in losses.items()}
+                torch.stack(list(losses.values())).sum().backward()
+                for name, loss in losses.items():
+                    figures[name] = figures.get(name, 0) + loss.detach()
             optimizer.step()
             schedule.step()
             log.advance()
             if step % config.log_every == 0 or step == config.steps:
-                log.write(step, {name: float(loss.detach()) for name, loss in losses.items()})
+                log.write(step, {name: float(figure) for name, figure in figures.items()})
             if step % config.save_every == 0 or step == config.steps:
                 state.save(
                     {
@@ -167,7 +216,20 @@ def train_tokens(
                         "generator": generator.get_state(),
                     }
                 )
+    model.checkpointing = False
     model.eval()
+
+
+def fit_scaling(model: TokenPredictor, data: Recordings) -> None:
+    """Take the scale of actions and states from the training episodes, for a fresh model."""
+    rows = data.rows(data.train)
+    if not model.config.raw_inputs:
+        model.scale_actions.fit(data.actions[rows])
+    model.state_features.fit(data.states[rows])
+
+
+def _device(model: TokenPredictor) -> torch.device:
+    return model.predictor_embed.weight.device
 
 
 @torch.inference_mode()
@@ -179,13 +241,14 @@ def open_loop_tokens(
     firsts = data.rows(data.held_out, context + steps)
     order = torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))
     frames = firsts[order[:windows]].unsqueeze(1) + torch.arange(context + steps)
-    imagined: list[Tensor] = []
+    device, imagined = _device(model), list[Tensor]()
     for part in frames.split(batch):
-        latents, actions = data.latents[part[:, :context]].float(), data.actions[part]
-        seen = data.states[part[:, :context]]
+        latents = data.latents[part[:, :context]].to(device).float()
+        actions = data.actions[part].to(device)
+        seen = data.states[part[:, :context]].to(device)
         future = imagined_states(
             seen[:, -1:], actions[:, None, context - 1 :], model.state_features
         )
         states = torch.cat((seen, future[:, 0, 1:]), dim=1)
-        imagined.append(unroll(model, latents, actions, states, steps))
+        imagined.append(unroll(model, latents, actions, states, steps).cpu())
     return compare(torch.cat(imagined), frames[:, context - 1 :], data, data.latents)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from worldmodel.encoders.preprocessing import PREPROCESSING, to_clip
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.nn.blocks import normalise
+from worldmodel.precision import has_bfloat16
 
 __all__ = ["FrozenEncoder"]
 
@@ -21,7 +22,8 @@ class FrozenEncoder(nn.Module):
     """Encodes single frames, without gradients.
 
     As in V-JEPA 2-AC every frame is encoded alone, doubled to fill the tubelet, and its latents are
-    layer-normed without affine. Not for pretraining: that needs ``VideoTransformer`` itself.
+    layer-normed without affine. Matrix products are in bfloat16 on a GPU that has it, and in
+    float32 on a CPU. Not for pretraining: that needs ``VideoTransformer`` itself.
     """
 
     def __init__(self, model: VideoTransformer) -> None:
@@ -64,12 +66,21 @@ class FrozenEncoder(nn.Module):
         """Latents ``float32 [B, T, N, D]`` of frames ``[B, T, 3, h, w]``, normalised already."""
         clip = pixels.flatten(0, 1).unsqueeze(2)
         doubled = clip.expand(-1, -1, self.model.config.tubelet, -1, -1)
-        latents = self.model(doubled.to(self.model.patch_embed.proj.weight.dtype)).float()
+        weight = self.model.patch_embed.proj.weight
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=self._bf16):
+            latents = self.model(doubled.to(weight.dtype)).float()
         return normalise(latents).unflatten(0, pixels.shape[:2])
 
+    @property
+    def _bf16(self) -> bool:
+        device = self.model.patch_embed.proj.weight.device
+        return device.type == "cuda" and has_bfloat16(device)
+
     def fingerprint(self) -> str:
-        """A key over sizes, weights and preprocessing: equal keys give equal latents."""
+        """A key over sizes, weights, preprocessing and precision: equal keys, equal latents."""
         digest = hashlib.sha256(PREPROCESSING.encode())
+        if self._bf16:
+            digest.update(b"bfloat16")
         # Options that older encoders do not use stay out, so that their latents are known again.
         sizes = asdict(self.model.config)
         unused = {name for name in ("vjepa_2_1", "fixed_grid") if not sizes[name]}

@@ -15,6 +15,7 @@ from math import isqrt
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
@@ -44,8 +45,8 @@ class TokenPredictorConfig:
         mlp_ratio: Hidden width of the MLPs over ``width``.
         context_frames: Most frames that a rollout starts from; no longer than in training.
         residual: Predict the change of the latents; V-JEPA 2-AC predicts the latents themselves.
-        raw_states: Feed states as they are, like V-JEPA 2-AC, instead of standardised with sine
-            and cosine of the angles.
+        raw_inputs: Feed actions and states as they are, like V-JEPA 2-AC, instead of standardised,
+            with sine and cosine of the angles.
         tiled_rope: Rotary layout of Meta's released weights; see ``rotation_table``.
         extrinsics: Feed the camera's pose, xyz and Euler angles, as one more token per frame.
     """
@@ -60,7 +61,7 @@ class TokenPredictorConfig:
     mlp_ratio: float = 4.0
     context_frames: int = 2
     residual: bool = True
-    raw_states: bool = False
+    raw_inputs: bool = False
     tiled_rope: bool = False
     extrinsics: bool = False
 
@@ -73,15 +74,20 @@ class TokenPredictor(nn.Module):
     """Latents, actions and states of frames to the latents of the frames that follow.
 
     Actions and states come in physical units; statistics travel as buffers.
+
+    Attributes:
+        checkpointing: While training on whole windows, compute activations of the blocks twice
+            rather than keep them.
     """
 
     def __init__(self, config: TokenPredictorConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpointing = False
         width = config.width
         self.scale_actions = ActionScaling(config.action_width)
         self.state_features = StateFeatures(config.state_width)
-        state_inputs = config.state_width if config.raw_states else self.state_features.width
+        state_inputs = config.state_width if config.raw_inputs else self.state_features.width
         self.predictor_embed = nn.Linear(config.token_width, width)
         self.action_encoder = nn.Linear(config.action_width, width)
         self.state_encoder = nn.Linear(state_inputs, width)
@@ -178,7 +184,7 @@ class TokenPredictor(nn.Module):
         self._check(latents, actions, states, extrinsics)
         config = self.config
         frames, side = latents.shape[1], isqrt(latents.shape[2])
-        if not config.raw_states:
+        if not config.raw_inputs:
             states = self.state_features(states)
         conditions = [self.action_encoder(self.scale_actions(actions)), self.state_encoder(states)]
         if extrinsics is not None:
@@ -195,7 +201,10 @@ class TokenPredictor(nn.Module):
         rotation = rotation_table(positions, head_dim, tiled=config.tiled_rope)
 
         for index, block in enumerate(self.predictor_blocks):
-            x = block(x, rotation, mask, caches[index] if caches is not None else None)
+            if self.checkpointing and self.training and caches is None:
+                x = checkpoint(block, x, rotation, mask, use_reentrant=False)
+            else:
+                x = block(x, rotation, mask, caches[index] if caches is not None else None)
         x = x.unflatten(1, (frames, -1))[:, :, len(conditions) :]
         change = self.predictor_proj(self.predictor_norm(x))
         return latents + change if config.residual else change

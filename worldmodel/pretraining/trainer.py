@@ -15,6 +15,7 @@ from torch import Tensor
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
+from worldmodel.nn.decay import decay_groups
 from worldmodel.precision import has_bfloat16
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.objective import PretrainingConfig
@@ -100,15 +101,9 @@ class _Run:
         self._config, self._state, self._device = config, state, device
         torch.manual_seed(config.seed)
         self._objective = config.objective(VideoTransformer(encoder), clips).to(device)
-        trained = [p for p in self._objective.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in trained if p.ndim > 1]},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
         self._optimizer = torch.optim.AdamW(
-            groups,
+            decay_groups(self._objective.parameters(), config.weight_decay),
             lr=config.learning_rate,
-            weight_decay=config.weight_decay,
             betas=(0.9, 0.95),
             foreach=True,
         )

@@ -90,7 +90,7 @@ def ac_predictor_sizes(
         mlp_ratio=_mlp_ratio(tensors, "predictor_blocks", width, source),
         context_frames=_TRAINING_FRAMES,
         residual=False,
-        raw_states=True,
+        raw_inputs=True,
         tiled_rope=encoder.tiled_rope,
         extrinsics=extrinsics,
     )

@@ -127,6 +127,21 @@ def test_a_world_goes_on_only_with_actions_of_its_width(
     assert "got 3" in message
 
 
+def test_a_token_world_goes_on_with_its_weights_and_scaling(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not _train(tmp_path / "a", dataset, f"encoder_checkpoint={encoder}", *TOKENS)
+    world = tmp_path / "a" / "world"
+    other = _dataset(tmp_path / "data", width=7, seed=100)
+    still = [*TOKENS, "predictor.training.learning_rate=0"]
+    assert not _train(tmp_path / "b", other, f"init={world}", *still)
+    before, after = load_world(world), load_world(tmp_path / "b" / "world")
+    for name, value in before.state_dict().items():
+        assert torch.equal(after.state_dict()[name], value), name
+    assert _train(tmp_path / "c", dataset, f"init={world}", *COMPACT)
+    assert "holds a world of predictor=tokens" in capsys.readouterr().err
+
+
 def test_an_encoder_or_a_world_to_go_on_from_is_asked_for(
     tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,77 @@ def test_the_rollout_loss_compares_every_step_with_its_own_frame(normed: Recordi
     losses = token_losses(model, latents, actions, states, rollout=3)
     assert losses["teacher_forcing"] == 0
     assert losses["rollout"] == 0
+
+
+def trained(normed: Recordings, folder: Path, **settings: Any) -> TokenPredictor:
+    model = fresh()
+    config = TokenTraining(steps=3, batch=6, bf16=False, **settings)
+    train_tokens(model, normed, config, TrainingState(folder, {}))
+    return model
+
+
+@pytest.mark.parametrize("settings", [{"parts": 3}, {"checkpointing": True}])
+def test_what_saves_memory_changes_no_weight(
+    normed: Recordings, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    plain = trained(normed, tmp_path / "plain")
+    saving = trained(normed, tmp_path / "saving", **settings)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(saving.state_dict()[name], value, rtol=1e-3, atol=1e-5, msg=name)
+    assert not saving.checkpointing
+
+
+def test_activations_within_blocks_are_not_kept(normed: Recordings) -> None:
+    def kept(checkpointing: bool) -> int:
+        sizes: list[int] = []
+        model = fresh().train()
+        model.checkpointing = checkpointing
+        window = torch.arange(6)
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model(
+                normed.latents[window][None],
+                normed.actions[window][None],
+                normed.states[window][None],
+            )
+        return sum(sizes)
+
+    assert kept(checkpointing=True) < 0.3 * kept(checkpointing=False)
+
+
+def test_windows_and_rollouts_are_as_long_as_asked_for(
+    normed: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int, int]] = []
+
+    def recorded(
+        model: TokenPredictor, latents: torch.Tensor, *rest: Any
+    ) -> dict[str, torch.Tensor]:
+        *_, rollout, context = rest
+        seen.append((latents.shape[1], rollout, context))
+        return token_losses(model, latents, *rest)
+
+    monkeypatch.setattr("worldmodel.dynamics.tokens.token_losses", recorded)
+    trained(normed, tmp_path, frames=6, rollout=3, rollout_context=1)
+    assert set(seen) == {(6, 3, 1)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"parts": 5}, "5 parts divide evenly, got 16"),
+        ({"frames": 2}, "a rollout of 2 steps and its context of 1, got frames=2"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        TokenTraining(**settings)
 
 
 def test_gradients_of_the_rollout_reach_the_first_step(normed: Recordings) -> None:

@@ -78,7 +78,7 @@ def test_a_full_turn_of_the_wrist_changes_nothing_unless_states_are_raw() -> Non
     turned = states.clone()
     turned[..., 3] += 2 * torch.pi
     for raw in (False, True):
-        model = predictor(raw_states=raw)
+        model = predictor(raw_inputs=raw)
         with torch.no_grad():
             same = torch.allclose(
                 model(latents, actions, states), model(latents, actions, turned), atol=1e-4
