@@ -120,6 +120,7 @@ def train_tokens(
     A killed run, called again with an equal model, goes on to the same weights.
     """
     generator = torch.Generator().manual_seed(config.seed)
+    camera = _camera(model, data)
     rows = data.rows(data.train)
     model.scale_actions.fit(data.actions[rows])
     model.state_features.fit(data.states[rows])
@@ -149,6 +150,7 @@ def train_tokens(
                 data.actions[window],
                 data.states[window],
                 config.rollout,
+                extrinsics=None if camera is None else camera[window],
             )
             optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
@@ -170,12 +172,20 @@ def train_tokens(
     model.eval()
 
 
+def _camera(model: TokenPredictor, data: Recordings) -> Tensor | None:
+    """Poses of the camera ``[F, 6]``, if the model uses them."""
+    return data.extrinsics if model.config.extrinsics else None
+
+
 @torch.inference_mode()
 def open_loop_tokens(
     model: TokenPredictor, data: Recordings, steps: int = 8, windows: int = 512, batch: int = 64
 ) -> OpenLoop:
-    """Validate on held-out episodes: recorded actions, but states only imagined, as in planning."""
-    context = model.config.context_frames
+    """Validate on held-out episodes along recorded actions.
+
+    As in planning, states are only imagined, and the camera stands still from the last seen frame.
+    """
+    context, camera = model.config.context_frames, _camera(model, data)
     firsts = data.rows(data.held_out, context + steps)
     order = torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))
     frames = firsts[order[:windows]].unsqueeze(1) + torch.arange(context + steps)
@@ -187,5 +197,7 @@ def open_loop_tokens(
             seen[:, -1:], actions[:, None, context - 1 :], model.state_features
         )
         states = torch.cat((seen, future[:, 0, 1:]), dim=1)
-        imagined.append(unroll(model, latents, actions, states, steps))
+        still = part.minimum(part[:, context - 1 : context])
+        poses = None if camera is None else camera[still]
+        imagined.append(unroll(model, latents, actions, states, steps, poses))
     return compare(torch.cat(imagined), frames[:, context - 1 :], data, data.latents)
