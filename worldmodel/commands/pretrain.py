@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import MISSING
 
-from worldmodel.data.dataset import Dataset
+from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.frames import decoded_frames
+from worldmodel.data.reader import open_dataset
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.precision import named_device
@@ -27,7 +28,7 @@ class PretrainConfig:
     """Settings.
 
     Attributes:
-        data: Folder of a LeRobotDataset v3.0.
+        data: Folder of a LeRobotDataset v3.0, or of DROID's raw episodes, with square frames.
         out: Folder of the encoder checkpoint. A killed run continues there.
         encoder: Sizes of the encoder (group); ``encoder=pixels`` leaves nothing to train.
         training: By which objective it is trained, and how (group); ``training.steps=0`` saves a
@@ -53,7 +54,7 @@ class PretrainConfig:
 def run(config: PretrainConfig) -> None:
     """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
     size, device = config.encoder.image_size, named_device(config.device)
-    dataset = Dataset.open(config.data, config.camera)
+    dataset = open_dataset(config.data, config.camera)
     dataset.require(image_size=(size, size))
     frames = decoded_frames(dataset, Path(config.cache))
     train, held_out = episode_split(dataset.num_episodes, config.holdout)
@@ -81,7 +82,7 @@ def run(config: PretrainConfig) -> None:
     print(f"{config.out}: {figures}")
 
 
-def probed_positions(dataset: Dataset) -> dict[str, NDArray[np.float32]]:
+def probed_positions(dataset: EpisodeDataset) -> dict[str, NDArray[np.float32]]:
     """What a probe reads from frames, m: objects on the table, and the gripper."""
     positions: dict[str, NDArray[np.float32]] = {}
     if dataset.objects is not None:

@@ -11,8 +11,11 @@ import numpy as np
 import torch
 from omegaconf import MISSING
 
-from worldmodel.data.dataset import Dataset
+from worldmodel.data.cropping import cropped
+from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.latents import latent_cache
+from worldmodel.data.reader import open_dataset
+from worldmodel.data.sampling import sampled
 from worldmodel.data.windows import episode_split
 from worldmodel.dynamics.compact import CompactTraining, train_compact
 from worldmodel.dynamics.memory import remember
@@ -77,7 +80,14 @@ class TrainConfig:
 
     Attributes:
         predictor: What to train, ``compact`` or ``tokens``.
-        data: Folder of a LeRobotDataset v3.0 with one camera, actions and states.
+        data: Folder of a LeRobotDataset v3.0 with actions and states, or of DROID's raw episodes.
+            With ``predictor=tokens``, frames of another size than the encoder's are cropped to
+            their central square and resized.
+        camera: Which camera; may be left out when there is only one. DROID's are ``ext1``,
+            ``ext2``, ``wrist``, ``left``, ``right`` and serial numbers.
+        fps: Frames a second, chosen by their timestamps; null for all that were recorded.
+        actions: ``recorded``, or ``poses`` for the change of the pose from frame to frame, as in
+            V-JEPA 2-AC; with ``fps`` only the latter. DROID has no others.
         encoder_checkpoint: Folder of a pretrained encoder.
         init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
         out: Folder of the world checkpoint that is written. A killed run continues there.
@@ -91,6 +101,9 @@ class TrainConfig:
 
     predictor: Any = MISSING
     data: str = MISSING
+    camera: str | None = None
+    fps: float | None = None
+    actions: str = "recorded"
     encoder_checkpoint: str | None = None
     init: str | None = None
     out: str = MISSING
@@ -105,7 +118,7 @@ def run(config: TrainConfig) -> None:
     """Embed the dataset if that was not done yet, train, validate, save."""
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
-    dataset = Dataset.open(config.data)
+    dataset = sampled(open_dataset(config.data, config.camera), config.fps, config.actions)
     recipe, device = config.predictor, named_device(config.device)
     model: CompactPredictor | TokenPredictor | None = None
     if config.init is not None:
@@ -122,6 +135,10 @@ def run(config: TrainConfig) -> None:
     else:
         assert config.encoder_checkpoint is not None
         encoder = load_encoder(config.encoder_checkpoint)
+    if isinstance(recipe, TokensRecipe):
+        sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
+        dataset.require(extrinsics=sizes.extrinsics)
+        dataset = _of_size(dataset, encoder.image_size)
     data = load_recordings(
         dataset,
         encoder.to(device),
@@ -154,8 +171,17 @@ def run(config: TrainConfig) -> None:
     print(f"saved {config.out}")
 
 
+def _of_size(dataset: EpisodeDataset, size: int) -> EpisodeDataset:
+    """The dataset with frames of the encoder's size; says so if it had others."""
+    fitting = cropped(dataset, size)
+    if fitting is not dataset:
+        height, width = dataset.image_size
+        print(f"frames of {height} x {width}: central square, resized to {size} x {size}")
+    return fitting
+
+
 def load_recordings(
-    dataset: Dataset,
+    dataset: EpisodeDataset,
     encoder: FrozenEncoder,
     cache: Path,
     holdout: float,
@@ -178,7 +204,7 @@ def load_recordings(
             f"held out, got {episodes}."
         )
     latents = latent_cache(encoder, dataset, cache)
-    objects = dataset.objects
+    objects, extrinsics = dataset.objects, dataset.extrinsics
     return Recordings(
         torch.from_numpy(latents),
         torch.from_numpy(dataset.actions),
@@ -188,14 +214,18 @@ def load_recordings(
         train[:episodes],
         held_out,
         None if objects is None else torch.from_numpy(objects[:, :3]),
+        None if extrinsics is None else torch.from_numpy(extrinsics),
     )
 
 
-def _settings(config: TrainConfig, dataset: Dataset, encoder: FrozenEncoder) -> dict[str, Any]:
+def _settings(
+    config: TrainConfig, dataset: EpisodeDataset, encoder: FrozenEncoder
+) -> dict[str, Any]:
     """All that the result depends on, by the names of its keys; what is in files by content."""
     return {
         "predictor": asdict(config.predictor),
         "data": dataset.fingerprint(),
+        "actions": config.actions,
         "encoder_checkpoint": encoder.fingerprint(),
         "init": config.init and checkpoint_sha256(checkpoint_folder(config.init)),
         "holdout": config.holdout,

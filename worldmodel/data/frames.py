@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from worldmodel.data.cache import computed_once
-from worldmodel.data.dataset import Dataset
+from worldmodel.data.episode_dataset import EpisodeDataset
 
 __all__ = ["decoded_frames"]
 
 
-def decoded_frames(dataset: Dataset, cache_dir: Path | str) -> np.memmap[Any, Any]:
+def decoded_frames(dataset: EpisodeDataset, cache_dir: Path | str) -> np.memmap[Any, Any]:
     """The frames of all episodes as a memory map, uint8 ``[F,height,width,3]``.
 
     Rows are those of ``dataset.actions``. Decoded on the first call and kept in ``cache_dir`` under

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 
 from worldmodel.data.cache import computed_once
-from worldmodel.data.dataset import Dataset
 from worldmodel.data.episode import Frames
+from worldmodel.data.episode_dataset import EpisodeDataset
 
 __all__ = ["Encoder", "latent_cache"]
 
@@ -32,7 +32,7 @@ class Encoder(Protocol):
 
 def latent_cache(
     encoder: Encoder,
-    dataset: Dataset,
+    dataset: EpisodeDataset,
     cache_dir: Path | str,
     *,
     batch: int = 256,
@@ -66,13 +66,13 @@ def latent_cache(
             row += len(frames)
             yield row
 
-    tokens, width = encoded(dataset.frames(0)[:1]).shape[1:]
+    tokens, width = encoded(dataset.frames_at(0, np.zeros(1, np.int64))).shape[1:]
     key = "\n".join([encoder.fingerprint(), dataset.fingerprint(), np.dtype(dtype).str])
     path = Path(cache_dir) / f"latents-{hashlib.sha256(key.encode()).hexdigest()[:20]}.npy"
     return computed_once(path, (dataset.num_frames, tokens, width), dtype, fill, "encode frames")
 
 
-def _batches(dataset: Dataset, row: int, size: int) -> Iterator[Frames]:
+def _batches(dataset: EpisodeDataset, row: int, size: int) -> Iterator[Frames]:
     """The dataset's frames from ``row`` on, ``size`` at a time."""
     first = int(np.searchsorted(dataset.starts, row, side="right")) - 1
     skip = row - int(dataset.starts[first])

@@ -14,6 +14,7 @@ __all__ = [
     "STATE",
     "STATS_PATH",
     "TASKS_PATH",
+    "TIMESTAMP",
     "VERSION",
     "VIDEO_PATH",
     "camera_key",
@@ -38,6 +39,7 @@ VIDEO_PATH = f"videos/{{video_key}}/{_FILE}.mp4"
 ACTION = "action"
 STATE = "observation.state"
 ENVIRONMENT_STATE = "observation.environment_state"
+TIMESTAMP = "timestamp"
 
 
 def camera_key(name: str) -> str:

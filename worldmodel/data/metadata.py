@@ -45,7 +45,7 @@ class Metadata:
         seeds: Seed per episode, int64 ``[E]``, or None.
         tasks: What each episode is about, ``[E]``.
         videos: Where each episode's frames are.
-        data_files: The data parquets, in order.
+        data: Parquet that holds each episode's rows.
         episode_files: The meta/episodes parquets, in order.
     """
 
@@ -58,7 +58,7 @@ class Metadata:
     seeds: Indices | None
     tasks: Sequence[Sequence[str]]
     videos: Sequence[VideoPart]
-    data_files: Sequence[Path]
+    data: Sequence[Path]
     episode_files: Sequence[Path]
 
     @property
@@ -70,6 +70,11 @@ class Metadata:
         # LeRobot writes [height,width,channels]; some converted datasets put channels first.
         height, width = feature["shape"][:2]
         return sizes.get("height", height), sizes.get("width", width)
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The data parquets, in order."""
+        return sorted(set(self.data))
 
     def names(self, feature: str) -> tuple[str, ...] | None:
         """Names of a vector's components; LeRobot has them as a list or as a dict of one list."""
@@ -111,10 +116,10 @@ def read_metadata(root: Path, camera: str | None = None) -> Metadata:
             f"says, got {count}. The dataset is incomplete: {_COLLECT_AGAIN}"
         )
     rows = rows.sort_by("episode_index")
-    data = {
+    data = [
         root / info["data_path"].format(chunk_index=chunk, file_index=file)
         for chunk, file in zip(*(rows[c].to_pylist() for c in columns[2:4]), strict=True)
-    }
+    ]
     videos = [
         VideoPart(root / info["video_path"].format(video_key=key, chunk_index=c, file_index=f), t)
         for c, f, t in zip(*(rows[c].to_pylist() for c in video), strict=True)
@@ -132,7 +137,7 @@ def read_metadata(root: Path, camera: str | None = None) -> Metadata:
         seeds=rows["seed"].to_numpy().astype(np.int64) if "seed" in rows.column_names else None,
         tasks=rows["tasks"].to_pylist() if "tasks" in rows.column_names else [()] * count,
         videos=videos,
-        data_files=sorted(data),
+        data=data,
         episode_files=paths,
     )
 

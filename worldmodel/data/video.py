@@ -14,13 +14,23 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
 
-from worldmodel.data.episode import Frames
+from worldmodel.data.episode import Frames, Indices
 from worldmodel.errors import UserError
 
-__all__ = ["FrameSink", "plain_number", "read_frames", "video_info", "writing_video"]
+__all__ = [
+    "FrameSink",
+    "plain_number",
+    "read_frames",
+    "read_numbered_frames",
+    "video_info",
+    "video_shape",
+    "writing_video",
+]
 
 # Quantiser 0 is lossless; a key frame every 10 frames keeps seeking to an episode cheap.
 _OPTIONS = {"crf": "0", "preset": "ultrafast", "g": "10", "bf": "0"}
@@ -56,62 +66,110 @@ def writing_video(path: Path, fps: float, height: int, width: int) -> Generator[
         container.mux(stream.encode(None))
 
 
-def read_frames(path: Path, start: float, count: int, fps: float) -> Frames:
-    """Decodes ``count`` frames from ``start`` seconds on.
+def read_frames(path: Path, start: float, steps: Indices, fps: float) -> Frames:
+    """Decodes frames by the times that the video gives them.
+
+    Args:
+        path: The video.
+        start: Time of frame 0, s.
+        steps: Which frames, ascending; ``fps`` of them a second.
+        fps: Frames a second.
 
     Returns:
-        uint8 ``[count,height,width,3]``, RGB.
+        uint8 ``[len(steps),height,width,3]``, RGB.
 
     Raises:
-        UserError: The file is missing, is no video, or ends before the last frame asked for.
+        UserError: The file is missing, is no video, or lacks a frame asked for.
     """
-    times = start + np.arange(count) / fps
+    times = start + steps / fps
     found: list[Frames] = []
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            if start > 0 and stream.time_base is not None:
-                container.seek(int((start - 0.5 / fps) / stream.time_base), stream=stream)
-            to_rgb = VideoReformatter()
-            for frame in container.decode(stream):
-                late = (frame.time or 0.0) - times[len(found)]
-                if late < -0.5 / fps:
-                    continue
-                if late > 0.5 / fps:
-                    raise _unreadable(path, f"it has no frame at {times[len(found)]:.2f} s")
-                rgb = to_rgb.reformat(frame, format="rgb24", threads=1)
-                found.append(rgb.to_ndarray().astype(np.uint8, copy=False))
-                if len(found) == count:
+    with _decoding(path) as (container, stream):
+        if times[0] > 0 and stream.time_base is not None:
+            container.seek(int((times[0] - 0.5 / fps) / stream.time_base), stream=stream)
+        to_rgb = VideoReformatter()
+        for frame in container.decode(stream):
+            late = (frame.time or 0.0) - times[len(found)]
+            if late < -0.5 / fps:
+                continue
+            if late > 0.5 / fps:
+                raise _unreadable(path, f"it has no frame at {times[len(found)]:.2f} s")
+            found.append(_pixels(frame, to_rgb))
+            if len(found) == len(steps):
+                return np.stack(found)
+    raise _unreadable(path, f"it ends {len(steps) - len(found)} frames too early")
+
+
+def read_numbered_frames(path: Path, numbers: Indices) -> Frames:
+    """Decodes frames by their number, whatever times the video gives them.
+
+    Args:
+        path: The video.
+        numbers: Which frames, ascending.
+
+    Returns:
+        uint8 ``[len(numbers),height,width,3]``, RGB.
+
+    Raises:
+        UserError: The file is missing, is no video, or lacks a frame asked for.
+    """
+    found: list[Frames] = []
+    with _decoding(path) as (container, stream):
+        to_rgb = VideoReformatter()
+        for number, frame in enumerate(container.decode(stream)):
+            if number == numbers[len(found)]:
+                found.append(_pixels(frame, to_rgb))
+                if len(found) == len(numbers):
                     return np.stack(found)
-    except (FFmpegError, IndexError) as error:
-        raise _unreadable(path, str(error)) from error
-    raise _unreadable(path, f"it ends {count - len(found)} frames too early")
+    raise _unreadable(path, f"it ends {len(numbers) - len(found)} frames too early")
+
+
+def video_shape(path: Path) -> tuple[int, int, int]:
+    """Frames, height and width of a video, without decoding it.
+
+    Raises:
+        UserError: The file is missing or is no video.
+    """
+    with _decoding(path) as (container, stream):
+        frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+        return frames, stream.height, stream.width
 
 
 def video_info(path: Path) -> dict[str, Any]:
     """What LeRobot's ``info.json`` records of a camera's videos."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate = stream.average_rate
-            return {
-                "video.height": stream.height,
-                "video.width": stream.width,
-                "video.codec": stream.codec.canonical_name,
-                "video.pix_fmt": stream.pix_fmt,
-                "video.is_depth_map": False,
-                "video.fps": None if rate is None else plain_number(float(rate)),
-                "video.channels": 3,
-                "has_audio": False,
-            }
-    except (FFmpegError, IndexError) as error:
-        raise _unreadable(path, str(error)) from error
+    with _decoding(path) as (_, stream):
+        rate = stream.average_rate
+        return {
+            "video.height": stream.height,
+            "video.width": stream.width,
+            "video.codec": stream.codec.canonical_name,
+            "video.pix_fmt": stream.pix_fmt,
+            "video.is_depth_map": False,
+            "video.fps": None if rate is None else plain_number(float(rate)),
+            "video.channels": 3,
+            "has_audio": False,
+        }
 
 
 def plain_number(value: float) -> float | int:
     """``5.0`` as 5, which is how LeRobot writes frame rates."""
     return int(value) if float(value).is_integer() else float(value)
+
+
+@contextmanager
+def _decoding(path: Path) -> Generator[tuple[InputContainer, VideoStream]]:
+    """Opens a video for reading; whatever is wrong with it becomes one line."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except (FFmpegError, IndexError) as error:
+        raise _unreadable(path, str(error)) from error
+
+
+def _pixels(frame: av.VideoFrame, to_rgb: VideoReformatter) -> Frames:
+    rgb = to_rgb.reformat(frame, format="rgb24", threads=1)
+    return rgb.to_ndarray().astype(np.uint8, copy=False)
 
 
 def _unreadable(path: Path, why: str) -> UserError:

@@ -178,7 +178,7 @@ def _columns(
     columns: dict[str, Any] = {layout.STATE: episode.states, layout.ACTION: episode.actions}
     if episode.objects is not None:
         columns[layout.ENVIRONMENT_STATE] = episode.objects
-    columns["timestamp"] = (steps / fps).astype(np.float32)
+    columns[layout.TIMESTAMP] = (steps / fps).astype(np.float32)
     columns["frame_index"] = steps
     columns["episode_index"] = np.full_like(steps, number)
     columns["index"] = first_frame + steps

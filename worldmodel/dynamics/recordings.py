@@ -27,6 +27,8 @@ class Recordings:
         train: Episodes to train on.
         held_out: Episodes to validate on.
         objects: Privileged object positions ``[F, 3]`` (m) for probes, or None.
+        extrinsics: Poses of the camera ``float32 [F, 6]``, xyz (m) and extrinsic-xyz Euler angles
+            (rad), or None.
     """
 
     latents: Tensor
@@ -37,6 +39,7 @@ class Recordings:
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
     objects: Tensor | None = None
+    extrinsics: Tensor | None = None
 
     def rows(self, episodes: NDArray[np.int64], length: int = 1) -> Tensor:
         """First rows of all windows of ``length`` frames that lie within one of the episodes.

@@ -159,6 +159,7 @@ def train_tokens(
     A killed run, called again with an equal model, goes on to the same weights.
     """
     device, generator = _device(model), torch.Generator().manual_seed(config.seed)
+    camera = _camera(model, data)
     context = config.rollout_context or model.config.context_frames
     frames = config.frames or context + config.rollout
     firsts = data.rows(data.train, frames)
@@ -196,6 +197,7 @@ def train_tokens(
                         data.states[window].to(device),
                         config.rollout,
                         config.rollout_context,
+                        None if camera is None else camera[window].to(device),
                     )
                 losses = {name: loss / config.parts for name, loss in losses.items()}
                 torch.stack(list(losses.values())).sum().backward()
@@ -232,12 +234,20 @@ def _device(model: TokenPredictor) -> torch.device:
     return model.predictor_embed.weight.device
 
 
+def _camera(model: TokenPredictor, data: Recordings) -> Tensor | None:
+    """Poses of the camera ``[F, 6]``, if the model uses them."""
+    return data.extrinsics if model.config.extrinsics else None
+
+
 @torch.inference_mode()
 def open_loop_tokens(
     model: TokenPredictor, data: Recordings, steps: int = 8, windows: int = 512, batch: int = 64
 ) -> OpenLoop:
-    """Validate on held-out episodes: recorded actions, but states only imagined, as in planning."""
-    context = model.config.context_frames
+    """Validate on held-out episodes along recorded actions.
+
+    As in planning, states are only imagined, and the camera stands still from the last seen frame.
+    """
+    context, camera = model.config.context_frames, _camera(model, data)
     firsts = data.rows(data.held_out, context + steps)
     order = torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))
     frames = firsts[order[:windows]].unsqueeze(1) + torch.arange(context + steps)
@@ -250,5 +260,7 @@ def open_loop_tokens(
             seen[:, -1:], actions[:, None, context - 1 :], model.state_features
         )
         states = torch.cat((seen, future[:, 0, 1:]), dim=1)
-        imagined.append(unroll(model, latents, actions, states, steps).cpu())
+        still = part.minimum(part[:, context - 1 : context])
+        poses = None if camera is None else camera[still].to(device)
+        imagined.append(unroll(model, latents, actions, states, steps, poses).cpu())
     return compare(torch.cat(imagined), frames[:, context - 1 :], data, data.latents)

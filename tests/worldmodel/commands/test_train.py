@@ -177,6 +177,72 @@ def test_more_episodes_than_there_are_to_train_on_are_refused(
     assert "Expected episodes between 1 and 4" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def droid(tmp_path_factory: pytest.TempPathFactory, write_droid: Callable[..., Path]) -> Path:
+    """Three raw episodes of DROID, 3 s each, of frames that are not square."""
+    root = tmp_path_factory.mktemp("droid")
+    for name in "abc":
+        write_droid(root / "lab/success" / name, rows=46)
+    return root
+
+
+def test_raw_episodes_of_droid_train_a_token_world_that_knows_the_camera(
+    tmp_path: Path, droid: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"encoder_checkpoint={encoder}", *TOKENS, "predictor.model.extrinsics=true"]
+    assert not _train(tmp_path, droid, *options, "camera=ext1", "fps=4", "actions=poses")
+    assert "frames of 36 x 64: central square, resized to 24 x 24" in capsys.readouterr().out
+    world = load_world(tmp_path / "world")
+    assert isinstance(world, TokenWorld)
+    assert (world.action_width, world.predictor.config.state_width) == (7, 7)
+    assert world.predictor.config.extrinsics
+    (cached,) = (tmp_path / "cache").glob("latents-*.npy")
+    assert np.load(cached, mmap_mode="r").shape == (3 * 13, 4, 16)
+
+
+def test_a_lerobot_dataset_is_sampled_and_cropped_the_same_way(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = EncoderConfig(image_size=12, patch_size=6, width=16, depth=1, heads=2)
+    save_encoder(tmp_path / "encoder", VideoTransformer(sizes))
+    options = [f"encoder_checkpoint={tmp_path / 'encoder'}", *TOKENS]
+    assert not _train(tmp_path, dataset, *options, "fps=4", "actions=poses")
+    assert "24 x 24: central square, resized to 12 x 12" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["fps=4"], "Expected actions=poses with fps=4"),
+        (["camera=ext1", "fps=20", "actions=poses"], "Expected at least 20 frames a second"),
+        (["fps=4", "actions=pose"], "did you mean 'poses'?"),
+        (["fps=often"], "fps=often"),
+        (["camera=ext7"], "no camera 'ext7'"),
+    ],
+)
+def test_how_data_cannot_be_read_is_one_clear_line(
+    tmp_path: Path,
+    droid: Path,
+    encoder: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    given = [] if any(o.startswith("camera") for o in options) else ["camera=ext1"]
+    assert _train(tmp_path, droid, f"encoder_checkpoint={encoder}", *TOKENS, *given, *options) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_cameras_poses_are_asked_for_before_anything_is_embedded(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"encoder_checkpoint={encoder}", *TOKENS, "predictor.model.extrinsics=true"]
+    assert _train(tmp_path, dataset, *options) == 1
+    assert "Expected the camera's poses" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "killed_at"),
     [

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from worldmodel.data import dataset as dataset_module
+from worldmodel.data import episode_dataset
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.frames import decoded_frames
 
@@ -22,14 +23,14 @@ def test_a_dataset_is_decoded_once_and_from_where_it_was_interrupted(
     dataset = Dataset.open(collected)
     read, asked = dataset_module.read_frames, []
 
-    def counting(path, start, count, fps):
+    def counting(path, start, steps, fps):
         asked.append((path, start))
         if len(set(asked)) == 4 and broken:
             raise KeyboardInterrupt
-        return read(path, start, count, fps)
+        return read(path, start, steps, fps)
 
     monkeypatch.setattr(dataset_module, "read_frames", counting)
-    monkeypatch.setattr(dataset_module, "_DECODING_THREADS", 1)
+    monkeypatch.setattr(episode_dataset, "_DECODING_THREADS", 1)
     broken = True
     with pytest.raises(KeyboardInterrupt):
         decoded_frames(dataset, tmp_path)

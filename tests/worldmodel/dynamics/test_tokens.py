@@ -149,7 +149,7 @@ def test_windows_and_rollouts_are_as_long_as_asked_for(
     def recorded(
         model: TokenPredictor, latents: torch.Tensor, *rest: Any
     ) -> dict[str, torch.Tensor]:
-        *_, rollout, context = rest
+        rollout, context = rest[2:4]
         seen.append((latents.shape[1], rollout, context))
         return token_losses(model, latents, *rest)
 
@@ -197,3 +197,38 @@ def test_validation_does_not_look_at_recorded_future_states(normed: Recordings) 
     assert open_loop_tokens(model, wild, steps=3, windows=1) == reference
     wild.states[first + 1] += 3
     assert open_loop_tokens(model, wild, steps=3, windows=1) != reference
+
+
+def test_the_cameras_poses_reach_the_losses_of_a_predictor_that_uses_them(
+    normed: Recordings, tmp_path: Path
+) -> None:
+    poses = torch.randn(len(normed.states), 6, generator=torch.Generator().manual_seed(0))
+    config = TokenTraining(steps=2, batch=4)
+    seen = [replace(normed, extrinsics=camera) for camera in (poses, 2 * poses)]
+    for uses in (True, False):
+        trained = []
+        for number, data in enumerate(seen):
+            torch.manual_seed(0)
+            model = TokenPredictor(replace(SIZES, extrinsics=uses))
+            train_tokens(model, data, config, TrainingState(tmp_path / f"{uses}{number}", {}))
+            trained.append(model.predictor_proj.weight)
+        assert torch.equal(*trained) is not uses
+
+
+def test_in_validation_the_camera_stands_still_from_the_last_seen_frame(
+    normed: Recordings,
+) -> None:
+    torch.manual_seed(1)
+    model = TokenPredictor(replace(SIZES, extrinsics=True))
+    for parameter in model.parameters():
+        parameter.data.normal_(std=0.3)
+    model.eval()
+    poses = torch.randn(len(normed.states), 6, generator=torch.Generator().manual_seed(0))
+    data = replace(normed, objects=None, extrinsics=poses)
+    reference = open_loop_tokens(model, data, steps=3, windows=1)
+    firsts = data.rows(data.held_out, 5)
+    first = int(firsts[torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))[0]])
+    poses[first + 2 :] += 3
+    assert open_loop_tokens(model, data, steps=3, windows=1) == reference
+    poses[first + 1] += 3
+    assert open_loop_tokens(model, data, steps=3, windows=1) != reference

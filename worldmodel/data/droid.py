@@ -1,0 +1,247 @@
+"""Reading DROID as it is distributed in raw form (Khazatsky et al. 2024, arXiv:2403.12945).
+
+An episode is a folder, anywhere below the dataset's::
+
+    trajectory.h5
+    metadata_<uuid>.json
+    recordings/MP4/<serial>.mp4
+
+Of the metadata, ``ext1_cam_serial``, ``ext2_cam_serial`` and ``wrist_cam_serial`` name the cameras,
+``left_mp4_path`` and ``right_mp4_path`` the external ones by where they stand (V-JEPA 2-AC was
+trained on the left one), and ``current_task`` the task. Of the trajectory's T rows are read::
+
+    observation/robot_state/cartesian_position     [T,6]  m, extrinsic-xyz Euler angles
+    observation/robot_state/gripper_position       [T]    closedness, 0 to 1
+    observation/camera_extrinsics/<serial>_left    [T,6]  m, extrinsic-xyz Euler angles
+    observation/timestamp/cameras/<serial>_estimated_capture      [T], ms; else the next
+    observation/timestamp/cameras/<serial>_frame_received         [T], ms; else the next
+    observation/timestamp/control/step_start                      [T], ms
+
+Frame i of the video is row i; at what rate the video plays means nothing. Many videos of DROID lack
+the last row's frame (github.com/droid-dataset/droid/issues/54): that row is left out. DROID's
+``action`` holds velocities without a unit, so actions are the change of the pose from row to row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from worldmodel.data.episode import Floats, Frames, Indices
+from worldmodel.data.episode_dataset import EpisodeDataset, content_key
+from worldmodel.data.sampling import pose_actions
+from worldmodel.data.video import read_numbered_frames, video_shape
+from worldmodel.errors import UserError, nearest
+
+__all__ = ["DroidDataset", "holds_droid"]
+
+_TRAJECTORY = "trajectory.h5"
+_POSE = "observation/robot_state/cartesian_position"
+_GRIPPER = "observation/robot_state/gripper_position"
+_EXTRINSICS = "observation/camera_extrinsics/{serial}_left"
+_CLOCKS = (
+    "observation/timestamp/cameras/{serial}_estimated_capture",
+    "observation/timestamp/cameras/{serial}_frame_received",
+    "observation/timestamp/control/step_start",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Episode:
+    """What is read of a folder; T rows that have a frame."""
+
+    metadata: Path
+    trajectory: Path
+    video: Path
+    clock: str
+    image_size: tuple[int, int]
+    task: str | None
+    timestamps: npt.NDArray[np.float64]
+    states: Floats
+    extrinsics: Floats
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.metadata, self.trajectory, self.video
+
+
+@dataclass(frozen=True, eq=False)
+class DroidDataset(EpisodeDataset):
+    """Episodes of DROID, seen by one of their cameras; states and actions are those of V-JEPA 2-AC.
+
+    Attributes:
+        episodes: What was read of each, in the order of their folders' names.
+    """
+
+    episodes: Sequence[_Episode]
+
+    @classmethod
+    def open(cls, root: Path | str, camera: str | None = None) -> DroidDataset:
+        """Opens all episodes below the folder ``root``.
+
+        Args:
+            root: A folder with `trajectory.h5` anywhere below it.
+            camera: ``ext1``, ``ext2``, ``wrist``, ``left``, ``right`` or a serial number.
+
+        Raises:
+            UserError: There is no episode; a file or key is missing, damaged or of another shape;
+                an episode has no such camera; a video does not fit its trajectory; frames differ in
+                size; or timestamps run backwards.
+        """
+        folders = sorted(path.parent for path in Path(root).rglob(_TRAJECTORY))
+        if not folders:
+            raise UserError(f"Expected episodes of DROID ({_TRAJECTORY}) below {root}, got none.")
+        episodes = [_read_episode(folder, camera) for folder in folders]
+        first = episodes[0]
+        for episode in episodes:
+            if episode.image_size != first.image_size:
+                raise UserError(
+                    f"Expected frames of {first.image_size} in {episode.video}, as in "
+                    f"{first.video}, got {episode.image_size}. Keep sizes in separate folders."
+                )
+        lengths = np.array([len(episode.states) for episode in episodes], dtype=np.int64)
+        states = np.concatenate([episode.states for episode in episodes])
+        return cls(
+            root=Path(root),
+            camera=str(camera),
+            image_size=first.image_size,
+            lengths=lengths,
+            tasks=[() if e.task is None else (e.task,) for e in episodes],
+            timestamps=np.concatenate([episode.timestamps for episode in episodes]),
+            actions=pose_actions(states, lengths),
+            states=states,
+            objects=None,
+            extrinsics=np.concatenate([episode.extrinsics for episode in episodes]),
+            episodes=episodes,
+        )
+
+    def frames_at(self, episode: int, steps: Indices) -> Frames:
+        """Decodes some frames of an episode; see `EpisodeDataset.frames_at`."""
+        return read_numbered_frames(self.episodes[episode].video, steps)
+
+    def timestamp_source(self, episode: int) -> str:
+        """File and key of an episode's timestamps, for errors."""
+        chosen = self.episodes[episode]
+        return f"{chosen.trajectory}['{chosen.clock}']"
+
+    def fingerprint(self) -> str:
+        """A key over all that frames, actions and states are read from, whatever the folder."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        files = [path for episode in self.episodes for path in episode.files]
+        return content_key(f"droid {self.camera}", self.root, files)
+
+
+def holds_droid(root: Path | str) -> bool:
+    """Whether an episode of DROID lies anywhere below a folder."""
+    return next(Path(root).rglob(_TRAJECTORY), None) is not None
+
+
+def _read_episode(folder: Path, camera: str | None) -> _Episode:
+    metadata, described = _read_metadata(folder)
+    serial = _serial(metadata, described, camera)
+    path, video = folder / _TRAJECTORY, folder / "recordings/MP4" / f"{serial}.mp4"
+    try:
+        with h5py.File(path, "r") as file:
+            pose = _array(file, _POSE, (None, 6))
+            rows = len(pose)
+            gripper = _array(file, _GRIPPER, (rows,))
+            extrinsics = _array(file, _EXTRINSICS.format(serial=serial), (rows, 6))
+            clocks = [clock.format(serial=serial) for clock in _CLOCKS]
+            clock = next((clock for clock in clocks if clock in file), clocks[0])
+            milliseconds = _array(file, clock, (rows,))
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"Cannot read {path}: it is truncated or corrupt ({error}). Copy it again."
+        ) from error
+    frames, *size = video_shape(video)
+    if frames not in (rows, rows - 1):
+        raise UserError(
+            f"Expected {rows} frames in {video}, one for each row of {path}['{_POSE}'] but perhaps "
+            f"the last, got {frames}. Copy it again, or leave out the episode."
+        )
+    states = np.concatenate([pose, gripper[:, None]], axis=1)
+    return _Episode(
+        metadata=metadata,
+        trajectory=path,
+        video=video,
+        clock=clock,
+        image_size=(size[0], size[1]),
+        task=described.get("current_task"),
+        timestamps=(milliseconds[:frames] - milliseconds[0]) / 1000,
+        states=states[:frames].astype(np.float32),
+        extrinsics=extrinsics[:frames].astype(np.float32),
+    )
+
+
+def _read_metadata(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    found = sorted(folder.glob("metadata_*.json"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise UserError(
+            f"Expected one metadata_*.json in {folder}, as complete episodes of DROID have, got "
+            f"{names}. Copy the episode again, or leave it out."
+        )
+    try:
+        described = json.loads(found[0].read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read {found[0]} ({error}). Copy it again.") from error
+    if not isinstance(described, dict):
+        raise UserError(f"Expected an object in {found[0]}, got {type(described).__name__}.")
+    return found[0], described
+
+
+def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str:
+    """The serial number of a camera."""
+    serials = {
+        name: str(serial)
+        for name in ("ext1", "ext2", "wrist")
+        if (serial := described.get(f"{name}_cam_serial"))
+    }
+    if not serials:
+        raise UserError(f"Expected 'ext1_cam_serial' and others in {path}, got none of them.")
+    names = {serial: serial for serial in serials.values()} | serials
+    names |= {
+        side: PurePosixPath(video).stem
+        for side in ("left", "right")
+        if (video := described.get(f"{side}_mp4_path"))
+    }
+    if camera is None:
+        raise UserError(f"Expected camera=…, one of {', '.join(names)} in {path}, got none.")
+    if camera not in names:
+        raise UserError(f"no camera '{camera}' in {path}; {nearest(camera, names)}")
+    return names[camera]
+
+
+def _array(file: h5py.File, key: str, shape: tuple[int | None, ...]) -> npt.NDArray[np.float64]:
+    """A finite array of that shape, of which None is any length but none."""
+    found = file.get(key)
+    if not isinstance(found, h5py.Dataset):
+        raise UserError(f"Expected '{key}' in {file.filename}, which lacks it. Copy it again.")
+    fits = len(found.shape) == len(shape) and all(
+        size == expected if expected is not None else size > 0
+        for size, expected in zip(found.shape, shape, strict=True)
+    )
+    wanted = ",".join("T" if size is None else str(size) for size in shape)
+    if not fits or found.dtype.kind not in "iuf":
+        raise UserError(
+            f"Expected numbers [{wanted}] in {file.filename}['{key}'], got {found.dtype} "
+            f"{list(found.shape)}. Leave out the episode."
+        )
+    values = found[()].astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"Expected finite numbers in {file.filename}['{key}'], got NaN or infinity. "
+            "Leave out the episode."
+        )
+    return values

@@ -1,0 +1,185 @@
+"""What all readers of recorded episodes have in common, whatever the files look like."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from worldmodel.data.episode import Floats, Frames, Indices
+from worldmodel.errors import UserError, nearest
+
+__all__ = ["EpisodeDataset", "content_key"]
+
+_DECODING_THREADS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeDataset(ABC):
+    """Episodes on disk: vectors are in memory, frames are decoded when asked for.
+
+    F frames in all, E episodes; those of episode e are rows ``starts[e]`` to
+    ``starts[e] + lengths[e]``. ``frames[t]`` and ``states[t]`` were seen, then ``actions[t]`` was
+    executed.
+
+    Attributes:
+        root: The dataset's folder.
+        camera: The camera's name.
+        image_size: Height and width of a frame.
+        lengths: Frames per episode, int64 ``[E]``.
+        tasks: What each episode is about, ``[E]``.
+        timestamps: float64 ``[F]``, s, ascending within an episode.
+        actions: float32 ``[F,A]``.
+        states: float32 ``[F,P]``.
+        objects: float32 ``[F,3n]``, privileged object positions in m for probes, or None.
+        extrinsics: float32 ``[F,6]``, the camera's pose seen from the robot's base, xyz (m) and
+            extrinsic-xyz Euler angles (rad), or None.
+
+    Raises:
+        UserError: Timestamps run backwards, repeat or are not finite.
+    """
+
+    root: Path
+    camera: str
+    image_size: tuple[int, int]
+    lengths: Indices
+    tasks: Sequence[Sequence[str]]
+    timestamps: npt.NDArray[np.float64]
+    actions: Floats
+    states: Floats
+    objects: Floats | None
+    extrinsics: Floats | None
+
+    def __post_init__(self) -> None:
+        times, of = self.timestamps, np.repeat(np.arange(self.num_episodes), self.lengths)
+        wrong = ~np.isfinite(times)
+        wrong[1:] |= (np.diff(times) <= 0) & (of[1:] == of[:-1])
+        if wrong.any():
+            row = int(wrong.argmax())
+            episode, step = of[row], row - self.starts[of[row]]
+            before = f" after {times[row - 1]:g} s" if step else ""
+            raise UserError(
+                f"Expected timestamps that ascend in {self.timestamp_source(episode)}, episode "
+                f"{episode}, got {times[row]:g} s{before} at frame {step}. Mend the episode or "
+                "leave it out."
+            )
+
+    @abstractmethod
+    def frames_at(self, episode: int, steps: Indices) -> Frames:
+        """Decodes some frames of an episode.
+
+        Args:
+            episode: Which.
+            steps: Its frames, ascending, counted from its first.
+
+        Returns:
+            uint8 ``[len(steps),height,width,3]``.
+
+        Raises:
+            UserError: The video is missing, corrupt or too short.
+        """
+
+    @abstractmethod
+    def timestamp_source(self, episode: int) -> str:
+        """File and key of an episode's timestamps, for errors."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A key over all that frames, actions and states are read from, whatever the folder."""
+
+    @property
+    def num_episodes(self) -> int:
+        """How many episodes there are."""
+        return len(self.lengths)
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames all episodes have together."""
+        return len(self.actions)
+
+    @property
+    def starts(self) -> Indices:
+        """Row of each episode's first frame, int64 ``[E]``."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    def about(self, tasks: Sequence[str]) -> Indices:
+        """The episodes about any of these tasks; of no tasks, all.
+
+        Raises:
+            UserError: No episode is about one of them.
+        """
+        known = {task for names in self.tasks for task in names}
+        for task in tasks:
+            if task not in known:
+                raise UserError(
+                    f"no episode of {self.root} is about '{task}'; {nearest(task, sorted(known))}"
+                )
+        chosen = [not tasks or not set(tasks).isdisjoint(names) for names in self.tasks]
+        return np.flatnonzero(chosen)
+
+    def frames(self, episode: int) -> Frames:
+        """Decodes one episode: uint8 ``[T,height,width,3]``; errors as `frames_at`."""
+        return self.frames_at(episode, np.arange(self.lengths[episode]))
+
+    def iter_frames(self, first: int = 0) -> Iterator[Frames]:
+        """Decodes all episodes from ``first`` on, in order, a few ahead of the one in use."""
+        with ThreadPoolExecutor(_DECODING_THREADS) as threads:
+            ahead: deque[Future[Frames]] = deque()
+            for episode in range(first, self.num_episodes):
+                ahead.append(threads.submit(self.frames, episode))
+                if len(ahead) > 2 * _DECODING_THREADS:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def require(
+        self,
+        *,
+        action_width: int | None = None,
+        state_width: int | None = None,
+        image_size: tuple[int, int] | None = None,
+        extrinsics: bool = False,
+    ) -> None:
+        """Raises UserError unless the dataset has what is asked for.
+
+        Args:
+            action_width: A; None for any, as below.
+            state_width: P.
+            image_size: Height and width of a frame.
+            extrinsics: The camera's poses.
+        """
+        if extrinsics and self.extrinsics is None:
+            raise UserError(
+                f"Expected the camera's poses for extrinsics=true, got none in {self.root}. Raw "
+                "episodes of DROID have them; leave the setting out for other data."
+            )
+        expected = {"actions": action_width, "states": state_width, "frames": image_size}
+        found = {
+            "actions": self.actions.shape[1],
+            "states": self.states.shape[1],
+            "frames": self.image_size,
+        }
+        for name, size in expected.items():
+            if size is not None and found[name] != size:
+                raise UserError(
+                    f"Expected {name} of size {size}, as the checkpoint was trained on, got "
+                    f"{found[name]} in {self.root}. Use a dataset of the same robot and camera, or "
+                    "train a checkpoint on this one."
+                )
+
+
+def content_key(settings: str, root: Path, files: Iterable[Path]) -> str:
+    """A key over the files' contents, their names below ``root``, and ``settings``."""
+    key = hashlib.sha256(settings.encode())
+    for path in files:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        key.update(f"{path.relative_to(root)} {digest}".encode())
+    return key.hexdigest()

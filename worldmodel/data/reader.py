@@ -1,0 +1,26 @@
+"""Which reader a folder of episodes gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldmodel.data.dataset import Dataset
+from worldmodel.data.droid import DroidDataset, holds_droid
+from worldmodel.data.episode_dataset import EpisodeDataset
+
+__all__ = ["open_dataset"]
+
+
+def open_dataset(root: Path | str, camera: str | None = None) -> EpisodeDataset:
+    """Opens a LeRobotDataset v3.0, which has a folder ``meta``, or else episodes of DROID.
+
+    Args:
+        root: The dataset's folder.
+        camera: The camera's name; may be left out when a LeRobotDataset has only one.
+
+    Raises:
+        UserError: As `Dataset.open` or `DroidDataset.open`.
+    """
+    if not (Path(root) / "meta").is_dir() and holds_droid(root):
+        return DroidDataset.open(root, camera)
+    return Dataset.open(root, camera)

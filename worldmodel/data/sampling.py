@@ -1,0 +1,175 @@
+"""Episodes at another frame rate, by timestamps, and actions read off the poses between frames.
+
+Clips of V-JEPA 2-AC show four frames a second (arXiv:2506.09985, §3.1). Cameras do not keep to
+their nominal rate, so frames are chosen by when they were taken and never by counting: per episode,
+those nearest to 0, 1/fps, 2/fps … seconds after its first frame, up to its last. Nothing is
+interpolated. A frame never stands for two of these points; a recording too slow for that is an
+error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from worldmodel.data.episode import Floats, Frames, Indices
+from worldmodel.data.episode_dataset import EpisodeDataset
+from worldmodel.errors import UserError, nearest
+from worldmodel.predictors.pose import difference
+from worldmodel.predictors.scaling import POSE_WIDTH
+
+__all__ = ["ACTIONS", "SampledDataset", "nearest_frames", "pose_actions", "sampled"]
+
+ACTIONS = ("recorded", "poses")
+"""Where actions come from: the dataset's own, or the change of the pose from frame to frame."""
+
+_SAME_TIME = 1e-4
+"""s by which times that were written as equal may differ, as in LeRobot."""
+
+
+def sampled(dataset: EpisodeDataset, fps: float | None, actions: str) -> EpisodeDataset:
+    """The dataset at ``fps`` frames a second, with the actions that are asked for.
+
+    Args:
+        dataset: As it was recorded.
+        fps: Frames a second; None for all that were recorded.
+        actions: One of `ACTIONS`. A recorded action is that of one recorded step, so between frames
+            that are further apart only ``poses`` tell what was done.
+
+    Raises:
+        UserError: Another name of actions, recorded ones between sampled frames, a rate that is not
+            positive or higher than the recording's, or states that are no poses.
+    """
+    if actions not in ACTIONS:
+        raise UserError(f"unknown actions '{actions}'; {nearest(actions, ACTIONS)}")
+    if fps is not None and not 0 < fps < float("inf"):
+        raise UserError(f"Expected fps above 0, got {fps:g}.")
+    if actions == "recorded":
+        if fps is not None:
+            raise UserError(
+                f"Expected actions=poses with fps={fps:g}, got actions=recorded, which are those "
+                "of single recorded steps. Leave out fps=… to keep them."
+            )
+        return dataset
+    if (width := dataset.states.shape[1]) != POSE_WIDTH:
+        raise UserError(
+            f"Expected states of width {POSE_WIDTH} (xyz, Euler angles, closedness) for "
+            f"actions=poses, got {width} in {dataset.root}. Use actions=recorded without fps=…"
+        )
+    return SampledDataset.of(dataset, fps)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledDataset(EpisodeDataset):
+    """Some frames of another dataset, and the change of the pose from each to the next as actions.
+
+    Attributes:
+        source: The dataset.
+        fps: Frames a second; None for all.
+        steps: Chosen frames of each episode, counted from its first, ``[E]`` of int64 ``[T]``.
+    """
+
+    source: EpisodeDataset
+    fps: float | None
+    steps: Sequence[Indices]
+
+    @classmethod
+    def of(cls, source: EpisodeDataset, fps: float | None) -> SampledDataset:
+        """Chooses frames of a dataset whose states are poses.
+
+        Raises:
+            UserError: An episode was recorded at less than ``fps``.
+        """
+        if fps is None:
+            steps = [np.arange(length) for length in source.lengths]
+        else:
+            times = [_times(source, episode) for episode in range(source.num_episodes)]
+            steps = [nearest_frames(seconds, fps) for seconds in times]
+            if slow := [e for e, chosen in enumerate(steps) if not np.diff(chosen).all()]:
+                raise _too_slow(source, fps, slow)
+        lengths = np.array([len(chosen) for chosen in steps], dtype=np.int64)
+        rows = np.concatenate([s + chosen for s, chosen in zip(source.starts, steps, strict=True)])
+        states = source.states[rows]
+        return cls(
+            root=source.root,
+            camera=source.camera,
+            image_size=source.image_size,
+            lengths=lengths,
+            tasks=source.tasks,
+            timestamps=source.timestamps[rows],
+            actions=pose_actions(states, lengths),
+            states=states,
+            objects=None if source.objects is None else source.objects[rows],
+            extrinsics=None if source.extrinsics is None else source.extrinsics[rows],
+            source=source,
+            fps=fps,
+            steps=steps,
+        )
+
+    def frames_at(self, episode: int, steps: Indices) -> Frames:
+        """Decodes some of the chosen frames; see `EpisodeDataset.frames_at`."""
+        return self.source.frames_at(episode, self.steps[episode][steps])
+
+    def timestamp_source(self, episode: int) -> str:
+        """File and key of an episode's timestamps, for errors."""
+        return self.source.timestamp_source(episode)
+
+    def fingerprint(self) -> str:
+        """The source's key, and the frame rate if frames were left out."""
+        key = self.source.fingerprint()
+        if self.fps is None:
+            return key
+        return hashlib.sha256(f"{key} nearest to {self.fps} a second".encode()).hexdigest()
+
+
+def nearest_frames(timestamps: npt.NDArray[np.float64], fps: float) -> Indices:
+    """Frames nearest to 0, 1/fps, 2/fps … seconds after the first, up to the last.
+
+    Of two that are equally near, the earlier one. Frames repeat where there are too few.
+
+    Args:
+        timestamps: s, ascending, ``[T]``.
+        fps: Points a second.
+
+    Returns:
+        Indices into ``timestamps``, ascending.
+    """
+    times = timestamps - timestamps[0]
+    points = np.arange(int((times[-1] + _SAME_TIME) * fps) + 1) / fps
+    after = np.searchsorted(times, points).clip(max=len(times) - 1)
+    before = (after - 1).clip(min=0)
+    earlier = np.abs(points - times[before]) <= np.abs(times[after] - points) + _SAME_TIME
+    return np.where(earlier, before, after)
+
+
+def pose_actions(states: Floats, lengths: Indices) -> Floats:
+    """The action ``[F,7]`` from each pose ``[F,7]`` to the next of its episode.
+
+    Rotations are composed, gripper closedness subtracted, as V-JEPA 2-AC does. The last action of
+    an episode, after which nothing was seen, is zero.
+    """
+    poses = torch.from_numpy(states).double()
+    actions = np.zeros_like(states)
+    actions[:-1] = difference(poses[:-1], poses[1:]).numpy()
+    actions[np.cumsum(lengths) - 1] = 0
+    return actions
+
+
+def _times(source: EpisodeDataset, episode: int) -> npt.NDArray[np.float64]:
+    first = source.starts[episode]
+    return source.timestamps[first : first + source.lengths[episode]]
+
+
+def _too_slow(source: EpisodeDataset, fps: float, slow: Sequence[int]) -> UserError:
+    gaps = np.diff(_times(source, slow[0]))
+    more = f" (so are {len(slow) - 1} more episodes)" if len(slow) > 1 else ""
+    return UserError(
+        f"Expected at least {fps:g} frames a second in {source.timestamp_source(slow[0])}, episode "
+        f"{slow[0]}, got {1 / np.median(gaps):.3g} on the whole and none for {gaps.max():.2f} s: "
+        f"too slow{more}. Lower fps=…, or leave out such episodes."
+    )
