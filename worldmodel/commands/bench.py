@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from planners import CEMConfig, Planner, VJEPA2ACConfig
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
+from worldmodel.commands.devices import device_name, usable_device
 from worldmodel.commands.levels import FlatConfig, PlannerConfig, fast_search
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
@@ -151,7 +151,7 @@ def run(cfg: BenchConfig) -> None:
         ValueError: The horizon does not fit the world's stride.
     """
     path = _writable(Path(cfg.out)) / "latency.json"
-    device = _device(cfg.device)
+    device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     world = load_compact_world(cfg.checkpoint).to(device)
@@ -161,7 +161,7 @@ def run(cfg: BenchConfig) -> None:
         tokens = token_subject(cfg.tokens.checkpoint, world.encoder, device)
         benches.append(_Bench(cfg, cfg.tokens, tokens, device, "-tokens"))
     report: dict[str, Any] = {
-        "device": _device_name(device),
+        "device": device_name(device),
         "dtype": cfg.dtype,
         "ceiling_gflops": matmul_ceiling(device, DTYPES[cfg.dtype]),
         "rows": [],
@@ -274,27 +274,6 @@ def table(report: dict[str, Any]) -> str:
 def _size(row: Row) -> tuple[Any, ...]:
     world = row["planner"].partition("-")[2]
     return world, row["samples"], row["horizon"], row["iterations"], row["episodes"]
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device={name} cannot be used here; try device=cpu, or a torch built for it"
-        ) from error
-    return device
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    model = models[0] if models else platform.processor() or platform.machine()
-    return f"{model}, {torch.get_num_threads()} threads"
 
 
 def _writable(folder: Path) -> Path:
