@@ -98,9 +98,9 @@ class LandscapeConfig:
     def __post_init__(self) -> None:
         if self.points < 2:
             raise ValueError(f"Expected points of at least 2, got {self.points}")
-        if self.third < 1 or self.third % 2 == 0:
+        if self.third < 3 or self.third % 2 == 0:
             raise ValueError(
-                f"Expected third to be odd, so that rest is among them, got {self.third}"
+                f"Expected third of 3 or a larger odd number, rest being one, got {self.third}"
             )
         if self.limit is not None and self.limit <= 0:
             raise ValueError(f"Expected a limit above 0 m, got {self.limit}")
@@ -205,8 +205,6 @@ def _actions(
 
     limit = float(scene.bounds[0])
     axis, third = (torch.linspace(-limit, limit, n) for n in (cfg.points, cfg.third))
-    if cfg.third == 1:
-        third = torch.zeros(1)
     actions = held(axis, third, horizon, camera.action_width)
     count = len(actions)
     if scene.true_actions is not None:
