@@ -246,12 +246,7 @@ class CEM:
         return self.config.samples * finite.numel() - int(finite.sum())
 
     def _check(self, problem: Problem, state: CEMState) -> None:
-        horizon, stride = self.config.horizon, problem.world.stride
-        if horizon % stride:
-            raise ValueError(
-                f"Expected a horizon that is a multiple of the world's stride of {stride} control "
-                f"steps, got {horizon}"
-            )
+        problem.check_horizon(self.config.horizon)
         if len(state.mean) != len(problem.latents):
             raise ValueError(
                 f"Expected a planner state for {len(problem.latents)} episodes, got one for "

@@ -85,6 +85,7 @@ def measure(
     plans: int,
     warmup: int,
     precision: Callable[[], AbstractContextManager[Any]],
+    profiled: int = PROFILED_PLANS,
     seed: int = 0,
 ) -> Latency:
     """Time ``plans`` receding-horizon plans, each from encoding the frames to actions on the host.
@@ -95,6 +96,7 @@ def measure(
         plans: Timed plans.
         warmup: Plans before them, the first of which is reported apart.
         precision: Makes the context to run in, such as ``torch.autocast``.
+        profiled: Most further plans, timed part by part.
         seed: Of the search.
     """
     device = workload.frames.device
@@ -130,7 +132,7 @@ def measure(
         once()
     plan_ms = torch.tensor([once() for _ in range(plans)], dtype=torch.float64)
     peak_mb = _peak_mb(device)
-    profiled = min(plans, PROFILED_PLANS)
+    profiled = min(plans, profiled)
     for _ in range(profiled):
         once(profile=True)
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:

@@ -58,6 +58,14 @@ class Problem:
                 f"{list(self.latents.shape)} and {list(self.states.shape)}"
             )
 
+    def check_horizon(self, horizon: int) -> None:
+        """Raise a ValueError where the world cannot imagine exactly so many control steps."""
+        if horizon % self.world.stride:
+            raise ValueError(
+                f"Expected a horizon that is a multiple of the world's stride of "
+                f"{self.world.stride} control steps, got {horizon}"
+            )
+
 
 @dataclass(frozen=True)
 class Way:

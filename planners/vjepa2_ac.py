@@ -130,6 +130,7 @@ class VJEPA2AC:
         profile: bool = False,
     ) -> tuple[Plan, int]:
         """Search; see ``planners.problem.Planner.plan``. The plan is the mean, not the best."""
+        problem.check_horizon(self.config.horizon)
         config, device = self.config, problem.latents.device
         countdown, watch = Countdown(device, deadline), Stopwatch(device, profile)
         mean = self._low.new_zeros(len(problem.latents), config.horizon, len(_SEARCHED))

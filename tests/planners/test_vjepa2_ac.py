@@ -145,3 +145,8 @@ def test_settings_without_sense_are_refused(settings, words):
 def test_another_action_space_is_refused():
     with pytest.raises(ValueError, match="bounds of 7 actions"):
         VJEPA2AC(SMALL, -torch.ones(4), torch.ones(4))
+
+
+def test_a_horizon_between_two_strides_is_refused(point):
+    with pytest.raises(ValueError, match=r"multiple of the world's stride of 2 .* got 1"):
+        plan(point, torch.zeros(1, 7), world=point.World(stride=2))

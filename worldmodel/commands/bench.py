@@ -3,14 +3,14 @@
 A row is one planner at one size of search. ``cem`` is the planner of this project; ``plain`` is
 textbook CEM on the same world in the same run, so that their ratio means something. ``cem-tokens``
 and ``plain-tokens`` are the same pair on patch tokens, where there is a cache to do without. With
-``planner=hierarchical`` or ``retrieval`` that is what is measured, over fast levels of these sizes.
+``planner=hierarchical`` or ``retrieval`` that is what is measured, over fast levels of these sizes;
+with ``planner=vjepa2_ac`` the published search in place of ``cem``, with its energy.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -21,11 +21,12 @@ import torch
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from planners import CEM, CEMConfig, Planner
+from planners import CEMConfig, Planner, VJEPA2ACConfig
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
-from worldmodel.commands.levels import fast_search
+from worldmodel.commands.devices import device_name, usable_device
+from worldmodel.commands.levels import FlatConfig, PlannerConfig, fast_search
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
 from worldmodel.weights.world import load_compact_world
@@ -59,21 +60,28 @@ class Grid:
             if not sizes or min(sizes) < 1:
                 raise ValueError(f"Expected {name} to list sizes of at least 1, got {list(sizes)}")
 
-    def searches(self, planner: CEMConfig) -> list[CEMConfig]:
-        """The planner's settings at every size; what exceeds a smaller size shrinks with it."""
+    def searches(self, planner: PlannerConfig) -> list[FlatConfig]:
+        """Settings of the search over actions at every size; what exceeds a size shrinks with it.
+
+        Raises:
+            ValueError: The search does not exist at one of the sizes.
+        """
+        search = planner if isinstance(planner, VJEPA2ACConfig) else fast_search(planner)
         sizes = itertools.product(self.samples, self.horizon, self.iterations)
-        return [
-            replace(
-                planner,
-                samples=samples,
-                horizon=horizon,
-                iterations=iterations,
-                elites=min(planner.elites, samples),
-                proposals=min(planner.proposals, samples),
-                execute=min(planner.execute, horizon),
-            )
-            for samples, horizon, iterations in sizes
-        ]
+        return [_sized(search, *size) for size in sizes]
+
+
+def _sized(search: FlatConfig, samples: int, horizon: int, iterations: int) -> FlatConfig:
+    if isinstance(search, CEMConfig):
+        search = replace(search, proposals=min(search.proposals, samples))
+    return replace(
+        search,
+        samples=samples,
+        horizon=horizon,
+        iterations=iterations,
+        elites=min(search.elites, samples),
+        execute=min(search.execute, horizon),
+    )
 
 
 @dataclass(frozen=True)
@@ -143,16 +151,17 @@ def run(cfg: BenchConfig) -> None:
         ValueError: The horizon does not fit the world's stride.
     """
     path = _writable(Path(cfg.out)) / "latency.json"
-    device = _device(cfg.device)
+    device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     world = load_compact_world(cfg.checkpoint).to(device)
-    benches = [_Bench(cfg, cfg, compact_subject(world), device, "")]
+    learned = not isinstance(cfg.planner, VJEPA2ACConfig)
+    benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, "")]
     if cfg.tokens.checkpoint is not None:
         tokens = token_subject(cfg.tokens.checkpoint, world.encoder, device)
         benches.append(_Bench(cfg, cfg.tokens, tokens, device, "-tokens"))
     report: dict[str, Any] = {
-        "device": _device_name(device),
+        "device": device_name(device),
         "dtype": cfg.dtype,
         "ceiling_gflops": matmul_ceiling(device, DTYPES[cfg.dtype]),
         "rows": [],
@@ -178,7 +187,7 @@ class _Bench:
 
     def __len__(self) -> int:
         return (
-            len(self.grid.searches(fast_search(self.cfg.planner)))
+            len(self.grid.searches(self.cfg.planner))
             * len(self.grid.episodes)
             * (1 + self.cfg.plain)
         )
@@ -189,13 +198,13 @@ class _Bench:
         high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
         for episodes in self.grid.episodes:
             workload = subject.workload(episodes, device, self.cfg.seed)
-            for search in self.grid.searches(fast_search(self.cfg.planner)):
-                name, planner = subject.planner(self.cfg.planner, CEM(search, -high, high))
+            for search in self.grid.searches(self.cfg.planner):
+                name, planner = subject.planner(self.cfg.planner, search, high)
                 latency = self._measure(workload, planner)
                 yield _row(name + self.suffix, search, episodes, latency)
                 if self.cfg.plain:
                     plain = replace(workload, world=subject.plain_world)
-                    latency = self._measure(plain, PlainCEM(search, -high, high))
+                    latency = self._measure(plain, PlainCEM(fast_search(search), -high, high))
                     yield _row("plain" + self.suffix, search, episodes, latency)
 
     def _measure(self, workload: Workload, planner: Planner[Any]) -> Latency:
@@ -214,7 +223,7 @@ class _Bench:
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
 
-def _row(name: str, search: CEMConfig, episodes: int, latency: Latency) -> Row:
+def _row(name: str, search: FlatConfig, episodes: int, latency: Latency) -> Row:
     p50_ms = latency.percentile(50)
     rollouts = search.samples * search.iterations * episodes
     return {
@@ -265,27 +274,6 @@ def table(report: dict[str, Any]) -> str:
 def _size(row: Row) -> tuple[Any, ...]:
     world = row["planner"].partition("-")[2]
     return world, row["samples"], row["horizon"], row["iterations"], row["episodes"]
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device={name} cannot be used here; try device=cpu, or a torch built for it"
-        ) from error
-    return device
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    model = models[0] if models else platform.processor() or platform.machine()
-    return f"{model}, {torch.get_num_threads()} threads"
 
 
 def _writable(folder: Path) -> Path:

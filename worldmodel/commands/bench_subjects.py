@@ -14,6 +14,7 @@ from torch import Tensor
 
 from planners import (
     CEM,
+    VJEPA2AC,
     CalibratedDoubt,
     HierarchicalConfig,
     LatentDistance,
@@ -21,10 +22,11 @@ from planners import (
     Planner,
     RetrievalConfig,
     TotalEnergy,
+    VJEPA2ACConfig,
     World,
 )
 from planners.latency import Workload
-from worldmodel.commands.levels import PlannerConfig, Pursuit, two_levels
+from worldmodel.commands.levels import FlatConfig, PlannerConfig, Pursuit, two_levels
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.imagination import Imagined
@@ -79,23 +81,40 @@ class Subject:
         latents = self.world.compare(look, self.world.encode(frames)[:, 0])[:, 0]
         return Workload(self.world, self.objective(latents), frames, states, look[:, 0], latents)
 
-    def planner(self, config: PlannerConfig, search: CEM) -> tuple[str, Planner[Any]]:
-        """What is measured, and its name: a search, with sub-goals above it where there are any."""
+    def planner(
+        self, config: PlannerConfig, search: FlatConfig, high: Tensor
+    ) -> tuple[str, Planner[Any]]:
+        """What is measured, and its name: a search, with sub-goals above it where there are any.
+
+        Args:
+            config: Settings of the planner.
+            search: Of its search over actions, at the size to be measured.
+            high: Action bounds ``[A]``, both ways.
+        """
+        if isinstance(search, VJEPA2ACConfig):
+            return "vjepa2_ac", VJEPA2AC(search, -high, high)
+        cem = CEM(search, -high, high)
         if self.pursuit is None or not isinstance(config, HierarchicalConfig | RetrievalConfig):
-            return "cem", search
+            return "cem", cem
         name = "hierarchical" if isinstance(config, HierarchicalConfig) else "retrieval"
-        return name, two_levels(self.world, config, search, self.pursuit, goal_arm=False)
+        return name, two_levels(self.world, config, cem, self.pursuit, goal_arm=False)
 
 
-def compact_subject(world: CompactWorld) -> Subject:
-    """A compact world with all that takes part in planning: value, disagreement and prior.
+def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:
+    """A compact world with all that takes part in planning.
 
     One frame of context is all that it uses, so there is nothing that the baseline could run again.
+
+    Args:
+        world: On the device to be measured.
+        learned: Plan with value, disagreement and prior; or with the distance of latents alone.
     """
     known = world.doubts.get("disagreement")
     doubt = None if known is None else CalibratedDoubt(*known)
 
     def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
+        if not learned:
+            return _distance(goal_latents)
         counts = False if with_arm is None else with_arm
         energy = TotalEnergy(world.goal_energy(goal_latents, counts), doubt)
         return Objective(energy, world.prior(goal_latents, counts))
@@ -129,12 +148,17 @@ def token_subject(checkpoint: str, encoder: FrozenEncoder, device: torch.device)
     return Subject(
         world,
         UncachedTokenWorld(world),
-        lambda goal_latents: Objective(TotalEnergy(LatentDistance(goal_latents))),
+        _distance,
         image_size=world.image_size,
         context=sizes.context_frames,
         action_width=sizes.action_width,
         state_width=sizes.state_width,
     )
+
+
+def _distance(goal_latents: Tensor) -> Objective:
+    """What V-JEPA 2-AC minimises: the L1 distance of the last latents to the goal's."""
+    return Objective(TotalEnergy(LatentDistance(goal_latents)))
 
 
 class UncachedTokenWorld:

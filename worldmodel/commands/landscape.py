@@ -1,59 +1,78 @@
-"""``worldmodel landscape``: draw what a planner minimises, over actions or places in x and y.
+"""``worldmodel landscape``: draw what a planner minimises, over actions or places of the gripper.
 
-Over actions, every point of the picture is one action held for the planner's whole horizon, so the
-plane is a slice of the search space. A plan need not lie in it; it is drawn where its mean action
-is. Beside E_total stand its terms, if it has more than one. Over places of the gripper, goal
-energies are drawn side by side (`worldmodel.commands.positions`).
+Over actions, E_total and its terms are drawn over Δx and Δy and over Δx and Δz, with the samples of
+a search on top: from the start of an episode, or between two image files. Over places of the
+gripper, goal energies are drawn side by side (`worldmodel.commands.positions`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from omegaconf import MISSING
 from torch import Tensor
 
-from envs import ACTION_HIGH, TabletopEnv
-from envs.reach import ReachEnv
-from planners import CEM, CEMConfig, Problem
-from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
-from worldmodel.commands.policies import CameraWorld, compared, task_energy, task_objective
+from envs import ACTION_HIGH
+from planners import CEMConfig, Energy, Plan, Problem, TotalEnergy, Trajectory, VJEPA2ACConfig
+from worldmodel.commands.devices import usable_device
+from worldmodel.commands.evaluation import SEED_OFFSET, environments
+from worldmodel.commands.landscape_energies import Landscape, Population, evaluate, held, panels
+from worldmodel.commands.landscape_figure import draw
+from worldmodel.commands.landscape_html import page
+from worldmodel.commands.landscape_scene import Scene, of_episode, of_files
+from worldmodel.commands.policies import (
+    CameraWorld,
+    compared,
+    search,
+    task_energy,
+    task_objective,
+    world_energy,
+)
 from worldmodel.commands.positions import Plane, draw_plane, energy_panels, true_steps
-from worldmodel.commands.recorder import Recorder
+from worldmodel.commands.recorder import RecordedEnergy, Recorder
 from worldmodel.commands.task import ENERGIES
 from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.weights.world import load_world
 
-__all__ = ["LandscapeConfig", "held_actions", "run"]
+__all__ = ["LandscapeConfig", "run"]
 
 _CM = 100.0
-_TITLES = {"total": "E_total", "goal": "E_goal", "world": "E_world"}
 
 
 @dataclass(frozen=True)
 class LandscapeConfig:
-    """Which moment of which episode to draw, and whose energies.
+    """Which moment to draw, and whose energies.
 
     Attributes:
-        out: Folder of landscape.png.
+        out: Folder of landscape.png, and of landscape.html where actions are drawn.
         task: Task and energies (group).
-        planner: Search settings (group).
+        planner: Search settings (group), ``cem`` or ``vjepa2_ac``.
         checkpoint: Folder of a world checkpoint, or ``default``.
         seed: Of the episode, whose start is drawn, and of the search; as in ``worldmodel plan``.
-        points: Actions or places along x and along y.
+        start: Image file to plan from, in place of an episode.
+        goal: Image file to plan to.
+        state: Proprioception at ``start``: x, y, z (m), Euler angles (rad), gripper closedness.
+        action: True action between the two images, to be drawn, if it is known.
+        goal_state: State at ``goal``, of which the true action follows; instead of ``action``.
+        limit: Largest displacement per axis and step that is drawn and searched, m; null for the
+            built-in arm's, or 0.075 between image files.
+        points: Actions or places along either axis of a plane.
+        third: Actions along the axis that is not drawn, over which energies are reduced.
         plane: ``actions``, or ``positions`` of the gripper.
         energies: Of the plane of positions: goal energies to draw, as ``task.energy`` names them.
         height: Of the plane of positions, m.
         truth: Places along x and y at which the expert is asked for the true steps, for a panel
             beside the energies; 0 leaves it out. Privileged, and drawn for the reader only.
+        device: Such as ``cpu`` or ``cuda``.
+        threads: Of a CPU; more pay only with large worlds.
     """
 
     out: str = MISSING
@@ -61,15 +80,32 @@ class LandscapeConfig:
     planner: Any = MISSING
     checkpoint: str = "default"
     seed: int = 0
-    points: int = 61
+    start: str | None = None
+    goal: str | None = None
+    state: tuple[float, ...] = ()
+    action: tuple[float, ...] = ()
+    goal_state: tuple[float, ...] = ()
+    limit: float | None = None
+    points: int = 41
+    third: int = 5
     plane: str = "actions"
     energies: tuple[str, ...] = ENERGIES
     height: float = 0.03
     truth: int = 0
+    device: str = "cpu"
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if self.points < 2:
             raise ValueError(f"Expected points of at least 2, got {self.points}")
+        if self.third < 3 or self.third % 2 == 0:
+            raise ValueError(
+                f"Expected third of 3 or a larger odd number, rest being one, got {self.third}"
+            )
+        if self.limit is not None and self.limit <= 0:
+            raise ValueError(f"Expected a limit above 0 m, got {self.limit}")
+        if self.threads < 1:
+            raise ValueError(f"Expected threads of at least 1, got {self.threads}")
         if self.truth < 0 or self.truth == 1:
             raise ValueError(f"Expected truth of 0, or of at least 2, got {self.truth}")
         if self.plane not in ("actions", "positions"):
@@ -79,40 +115,60 @@ class LandscapeConfig:
                 raise ValueError(f"Expected energies among {', '.join(ENERGIES)}, got '{name}'")
         if not self.energies:
             raise ValueError(f"Expected an energy or more of {', '.join(ENERGIES)}, got none")
+        self._check_files()
 
-
-@dataclass(frozen=True)
-class _Scene:
-    """The start of an episode; all but the last field is what a planner gets to see."""
-
-    image: Image
-    goal: Image
-    state: NDArray[np.float32]
-    way: NDArray[np.float64]  # [2, 2], m: from where to where, as seen from the gripper
+    def _check_files(self) -> None:
+        if (self.start is None) != (self.goal is None):
+            raise ValueError("Expected start=… and goal=… together; give both image files")
+        given = [key for key in ("state", "action", "goal_state") if getattr(self, key)]
+        if self.start is None and given:
+            raise ValueError(
+                f"Expected no {given[0]} without image files; give start=… and goal=… with it"
+            )
+        if self.start is not None and self.plane == "positions":
+            raise ValueError("Expected plane=actions between image files, whose places are unknown")
+        if self.action and self.goal_state:
+            raise ValueError(
+                "Expected action or goal_state, got both; the one follows of the other"
+            )
 
 
 @torch.inference_mode()
 def run(cfg: LandscapeConfig) -> None:
-    """Evaluate the energies over the plane, and draw them.
+    """Evaluate the energies, search, and draw.
 
     Raises:
-        UserError: The checkpoint or the output folder cannot be used, or the planner has levels.
+        UserError: The checkpoint, an image, the device or the output folder cannot be used, or the
+            planner has levels.
     """
-    if not isinstance(cfg.planner, CEMConfig):
+    if not isinstance(cfg.planner, CEMConfig | VJEPA2ACConfig):
         raise UserError(
-            "Expected planner=cem: a landscape shows one search; `worldmodel subgoals` draws what "
-            "a planner on two time scales sets itself"
+            "Expected planner=cem or planner=vjepa2_ac: a landscape shows one search; `worldmodel "
+            "subgoals` draws what a planner on two time scales sets itself"
         )
-    torch.set_num_threads(1)
-    camera = load_world(cfg.checkpoint)
-    figure = _positions(cfg, camera) if cfg.plane == "positions" else _actions(cfg, camera)
-    path = Path(cfg.out) / "landscape.png"
+    torch.set_num_threads(cfg.threads)
+    device = usable_device(cfg.device)
+    world = load_world(cfg.checkpoint).to(device)
+    out = Path(cfg.out)
+    if cfg.plane == "positions":
+        _save(out, _positions(cfg, world))
+        return
+    landscape = _actions(cfg, world, device)
+    _save(out, draw(landscape), page(landscape))
+
+
+def _save(out: Path, figure: Figure, html: str | None = None) -> None:
     try:
-        with replacing(path) as partial:
+        with replacing(out / "landscape.png") as partial:
             figure.savefig(partial, format="png", dpi=110)
+        if html is not None:
+            with replacing(out / "landscape.html") as partial:
+                partial.write_text(html, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"Cannot write to out={cfg.out} ({error.strerror})") from error
-    print(f"picture: {path}")
+        raise UserError(f"Cannot write to out={out} ({error.strerror})") from error
+    print(f"picture: {out / 'landscape.png'}")
+    if html is not None:
+        print(f"interactive: {out / 'landscape.html'}")
 
 
 def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
@@ -130,120 +186,101 @@ def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
     return draw_plane(Plane(cfg.height, titled, tool, tool_goal, thing, thing_goal), images)
 
 
-def _actions(cfg: LandscapeConfig, camera: CameraWorld) -> Figure:
-    """The energies of the grid of held actions, and a plan."""
-    world = Recorder(camera)
-    with environments(cfg.task.name, 1, camera.image_size) as (env,):
-        scene = _scene(env, cfg.seed, staged=bool(cfg.task.stage_steps))
-    start, goal = (torch.from_numpy(image)[None, None] for image in (scene.image, scene.goal))
-    states = torch.from_numpy(scene.state)[None, None]
-    seen, aim = compared(camera, start, goal)
+def _actions(
+    cfg: LandscapeConfig, camera: CompactWorld | TokenWorld, device: torch.device
+) -> Landscape:
+    """The energies of the grid of held actions, and a search."""
+    horizon = cfg.planner.horizon
+    scene = _scene(cfg, camera)
+    images = (torch.from_numpy(image)[None, None].to(device) for image in (scene.image, scene.goal))
+    seen, aim = compared(camera, *images)
+    states = torch.from_numpy(scene.state)[None, None].to(device)
     energy, proposal = task_objective(camera, cfg.task)(aim[:, 0])
-    problem = Problem(world, seen, states, energy, proposal)
+    world, recorded = Recorder(camera), RecordedEnergy(energy)
+    problem = Problem(world, seen, states, recorded, proposal)
+    high = torch.from_numpy(scene.bounds).to(device)
+    planner = search(camera, cfg.task, cfg.planner, str(device), high)
+    generator = torch.Generator(device).manual_seed(cfg.seed)
+    plan, _ = planner.plan(problem, planner.init(batch=1), generator=generator)
 
-    high = torch.from_numpy(ACTION_HIGH)
-    cem, generator = CEM(cfg.planner, -high, high), torch.Generator().manual_seed(cfg.seed)
-    plan, _ = cem.plan(problem, cem.init(batch=1), generator=generator)
-    tried = world.populations[-1][0, :, :, :2].mean(1).numpy()
-
-    axis = torch.linspace(-1, 1, cfg.points) * high[0]
-    held = held_actions(axis, cfg.planner.horizon)
-    total, terms = energy(world.rollout(problem.latents, states, held))
-    panels = {"total": total, **(terms if len(terms) > 1 else {})}
-    drawn = _Drawn(
+    limit = float(scene.bounds[0])
+    axis, third = (torch.linspace(-limit, limit, n) for n in (cfg.points, cfg.third))
+    actions = held(axis, third, horizon, camera.action_width)
+    count = len(actions)
+    if scene.true_actions is not None:
+        actions = torch.cat([actions, torch.from_numpy(scene.true_actions)[None]])
+    doubts = {f"E_world: {name}": world_energy(camera, [name]) for name in cfg.task.world_energy}
+    terms = _Terms(energy, {k: doubt for k, doubt in doubts.items() if doubt}, cfg.task.goal_weight)
+    energies = evaluate(replace(problem, world=camera), terms, actions.to(device))
+    _tell(scene, actions, next(iter(energies.values())), plan)
+    return Landscape(
+        scene,
         axis.numpy(),
-        {name: term.view(cfg.points, cfg.points).numpy() for name, term in panels.items()},
-        plan.actions[0, :, :2].numpy(),
-        tried,
-        scene.way / cfg.planner.horizon,
+        panels({name: values[:count] for name, values in energies.items()}, cfg.points, third),
+        _populations(world, recorded, iterations=plan.trace.shape[1]),
+        plan.actions[0, :, :3].cpu().numpy(),
     )
-    lowest = int(total.argmin())
-    _print("lowest held action", held[0, lowest, 0], total[0, lowest])
-    _print("mean of the plan", plan.actions[0].mean(0), plan.energy[0])
-    return _figure(scene, drawn)
 
 
-def _print(name: str, action: Tensor, energy: Tensor) -> None:
-    x, y = (_CM * action[:2]).tolist()
-    print(f"{name:<18}  x {x:+.1f} y {y:+.1f} cm per step, E_total {float(energy):.4f}")
-
-
-def held_actions(axis: Tensor, horizon: int, width: int = len(ACTION_HIGH)) -> Tensor:
-    """Actions held for the horizon, one per point of a grid: ``[1, n * n, H, A]``.
-
-    Args:
-        axis: What x and y take, ``[n]`` (m); x varies slowest, all other dimensions are zero.
-        horizon: H.
-        width: A.
-    """
-    actions = torch.zeros(len(axis), len(axis), horizon, width)
-    actions[..., 0] = axis[:, None, None]
-    actions[..., 1] = axis[None, :, None]
-    return actions.flatten(0, 1)[None]
-
-
-def _scene(env: TabletopEnv, seed: int, *, staged: bool) -> _Scene:
-    observation, info = env.reset(seed=SEED_OFFSET + seed)
-    tool = env.tool_pose()[:2]
-    if isinstance(env, ReachEnv):
-        way = np.stack([tool, env.goal_state[:2]])
-    else:
-        way = np.stack([env.object_position()[:2], env.goal_object[:2]])
-    goal = info["subgoals"][0] if staged else observation["goal"]
-    return _Scene(observation["image"], goal, observation["state"], way - tool)
+def _scene(cfg: LandscapeConfig, world: CompactWorld | TokenWorld) -> Scene:
+    if world.action_width != len(ACTION_HIGH):
+        raise UserError(
+            f"Expected a checkpoint with actions of {len(ACTION_HIGH)} numbers, whose first three "
+            f"are displacements, got one with {world.action_width}; train on such actions"
+        )
+    horizon = cfg.planner.horizon
+    if cfg.start is not None and cfg.goal is not None:
+        return of_files(
+            cfg.start,
+            cfg.goal,
+            world.image_size,
+            cfg.state,
+            world.predictor.config.state_width,
+            horizon,
+            action=cfg.action,
+            goal_state=cfg.goal_state,
+            limit=cfg.limit,
+        )
+    with environments(cfg.task.name, 1, world.image_size) as (env,):
+        staged = bool(cfg.task.stage_steps)
+        return of_episode(env, cfg.seed, horizon, limit=cfg.limit, staged=staged)
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """What is drawn into every panel; x and y in m per step."""
+class _Terms:
+    """E_total and, where that is more than one of them, its terms by name."""
 
-    axis: NDArray[np.float32]
-    panels: dict[str, NDArray[np.float32]]  # [n, n] each, x varies over rows
-    plan: NDArray[np.float32]  # [H, 2]
-    tried: NDArray[np.float32]  # [S, 2]
-    way: NDArray[np.float64]  # [2, 2]
+    energy: TotalEnergy
+    doubts: Mapping[str, Energy]
+    goal_weight: float
 
-
-def _figure(scene: _Scene, drawn: _Drawn) -> Figure:
-    count = len(drawn.panels)
-    figure = Figure((2.3 + 4.0 * count, 4.4), layout="constrained")
-    grid = figure.add_gridspec(2, 1 + count, width_ratios=[0.52, *[1.0] * count])
-    for row, (title, image) in enumerate([("start", scene.image), ("goal image", scene.goal)]):
-        axes = figure.add_subplot(grid[row, 0])
-        axes.imshow(image)
-        axes.set_title(title, fontsize=10)
-        axes.set_axis_off()
-    for column, name in enumerate(drawn.panels, start=1):
-        axes = figure.add_subplot(grid[:, column])
-        _panel(axes, drawn, name)
-        if column == 1:
-            axes.set_ylabel("Δx, cm per step (towards the camera)")
-            handles, labels = axes.get_legend_handles_labels()
-            columns = 5 if count > 1 else 2
-            figure.legend(handles, labels, loc="outside lower right", ncols=columns, fontsize=8)
-    return figure
+    def __call__(self, trajectory: Trajectory) -> dict[str, Tensor]:
+        total, parts = self.energy(trajectory)
+        weight = "" if self.goal_weight == 1 else f"{self.goal_weight:g}·"
+        if not self.doubts:
+            return {f"E_total = {weight}E_goal": total}
+        named = {name: doubt(trajectory) for name, doubt in self.doubts.items()}
+        return {f"E_total = E_world + {weight}E_goal": total, "E_goal": parts["goal"], **named}
 
 
-def _panel(axes: Axes, drawn: _Drawn, name: str) -> None:
-    """One energy; y to the right and x downwards, as the camera sees the table."""
-    axis, energy = _CM * drawn.axis, drawn.panels[name]
-    heat = axes.pcolormesh(axis, axis, energy, cmap="viridis", shading="gouraud")
-    if np.ptp(energy) > 0:
-        axes.contour(axis, axis, energy, levels=12, colors="white", linewidths=0.4, alpha=0.6)
-    axes.figure.colorbar(heat, ax=axes, shrink=0.75)
-    x, y = _CM * drawn.tried.T
-    axes.scatter(y, x, s=9, c="white", edgecolors="black", linewidths=0.3, label="candidates, mean")
-    (x, first_x), (y, first_y) = _CM * np.stack([drawn.plan.mean(0), drawn.plan[0]]).T
-    axes.plot(y, x, "*", color="red", markersize=13, markeredgecolor="white", label="plan, mean")
-    axes.plot(
-        first_y, first_x, "o", markerfacecolor="none", color="red", label="plan, first action"
-    )
-    (x, goal_x), (y, goal_y) = _CM * drawn.way.T
-    arrow = {"arrowstyle": "->", "color": "orange", "linewidth": 2}
-    way = axes.annotate("", (goal_y, goal_x), (y, x), arrowprops=arrow, annotation_clip=False)
-    assert way.arrow_patch is not None
-    way.arrow_patch.set_clip_path(axes.patch)
-    axes.plot([], [], color="orange", label="way to the true goal (not known to the planner)")
-    axes.set(xlim=(axis[0], axis[-1]), ylim=(axis[-1], axis[0]), aspect="equal")
-    axes.set_title(_TITLES[name], fontsize=10)
-    axes.set_xlabel("Δy, cm per step")
+def _populations(world: Recorder, energy: RecordedEnergy, iterations: int) -> list[Population]:
+    """The samples of each iteration; what was evaluated after the last is the plan itself."""
+    tried = zip(world.populations[:iterations], energy.totals[:iterations], strict=True)
+    return [
+        Population(actions[0, :, :, :3].mean(1).cpu().numpy(), total[0].float().cpu().numpy())
+        for actions, total in tried
+    ]
+
+
+def _tell(scene: Scene, actions: Tensor, total: Tensor, plan: Plan) -> None:
+    """The lowest of the actions drawn, the plan and the truth, in words."""
+    lowest = int((total if scene.true_actions is None else total[:-1]).argmin())
+    _print("lowest held action", actions[lowest, 0], total[lowest])
+    _print("mean of the plan", plan.actions[0].mean(0), plan.energy[0])
+    if scene.true_actions is not None:
+        _print(scene.true_name, actions[-1].mean(0), total[-1])
+
+
+def _print(name: str, action: Tensor, energy: Tensor) -> None:
+    x, y, z = (_CM * action[:3]).tolist()
+    print(f"{name:<28}  x {x:+.1f} y {y:+.1f} z {z:+.1f} cm per step, E_total {float(energy):.4f}")

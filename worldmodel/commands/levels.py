@@ -29,9 +29,11 @@ from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.slow_world import SlowWorld
 
-__all__ = ["PlannerConfig", "Pursuit", "fast_search", "two_levels"]
+__all__ = ["FlatConfig", "PlannerConfig", "Pursuit", "fast_search", "two_levels"]
 
-PlannerConfig = CEMConfig | HierarchicalConfig | RetrievalConfig | VJEPA2ACConfig
+FlatConfig = CEMConfig | VJEPA2ACConfig
+"""Of searches over actions, without sub-goals."""
+PlannerConfig = FlatConfig | HierarchicalConfig | RetrievalConfig
 
 
 class Pursuit(Protocol):

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import torch
 from omegaconf import MISSING
@@ -26,6 +25,7 @@ from worldmodel.commands.evaluation import (
     paired_summary,
     success_summary,
 )
+from worldmodel.commands.image_files import read_image
 from worldmodel.commands.oracle import OracleConfig
 from worldmodel.commands.policies import CameraWorld, planning_agent
 from worldmodel.commands.report import (
@@ -174,27 +174,7 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
             f"Expected a number of steps for each of {len(paths)} goal image(s) but the last, got "
             f"task.stage_steps={list(stage_steps)}; give {len(paths) - 1}"
         )
-    return np.stack([read_goal(Path(path), size) for path in paths])
-
-
-def read_goal(path: Path, size: int) -> Image:
-    """A user's goal image, ``uint8 [size, size, 3]``.
-
-    Raises:
-        UserError: It is missing, not an image, not RGB, or of another size.
-    """
-    if not path.is_file():
-        raise UserError(f"goal={path}: no such file; give the path of an image")
-    try:
-        pixels = iio.imread(path, plugin="pillow")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"goal={path} is not an image that can be read ({error})") from error
-    if pixels.shape != (size, size, 3) or pixels.dtype != np.uint8:
-        raise UserError(
-            f"Expected goal={path} to be an RGB image of {size}x{size} pixels, the camera's, got "
-            f"shape {'x'.join(map(str, pixels.shape))} of {pixels.dtype}; resize or convert it"
-        )
-    return np.asarray(pixels, np.uint8)
+    return np.stack([read_image("goal", Path(path), size) for path in paths])
 
 
 def _environments(

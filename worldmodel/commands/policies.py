@@ -151,14 +151,25 @@ def planning_agent(
 
 
 def search(
-    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, device: str = "cpu"
+    world: CameraWorld,
+    task: TaskConfig,
+    planner: PlannerConfig,
+    device: str = "cpu",
+    high: Tensor | None = None,
 ) -> Planner[Any]:
     """The search that settings describe, over actions in physical units.
+
+    Args:
+        world: To search in.
+        task: Says what a planner on two time scales pursues.
+        planner: Settings.
+        device: Of the world.
+        high: Action bounds ``[A]``, both ways; None for those of the built-in arm.
 
     Raises:
         UserError: The world lacks what the planner needs.
     """
-    high = torch.from_numpy(ACTION_HIGH).to(device)
+    high = (torch.from_numpy(ACTION_HIGH) if high is None else high).to(device)
     if isinstance(planner, VJEPA2ACConfig):
         return VJEPA2AC(planner, -high, high)
     cem = CEM(fast_search(planner), -high, high)

@@ -1,12 +1,12 @@
-"""A world that remembers what it was asked to imagine: the candidates of a search."""
+"""What a search tried, written down as it goes: candidates by a world, energies by an energy."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from planners import Trajectory, World
+from planners import Futures, TotalEnergy, Trajectory, World
 
-__all__ = ["Recorder"]
+__all__ = ["RecordedEnergy", "Recorder"]
 
 
 class Recorder:
@@ -29,3 +29,25 @@ class Recorder:
         """The world's imagination."""
         self.populations.append(actions)
         return self._world.rollout(latents, states, actions)
+
+
+class RecordedEnergy(TotalEnergy):
+    """The energy itself, beside it the totals ``[B, S]`` it came to, in turn."""
+
+    def __init__(self, energy: TotalEnergy) -> None:
+        self._energy = energy
+        self.totals: list[Tensor] = []
+
+    def to_go(self, futures: Futures) -> Tensor:
+        """``E_goal`` of paths, which is not recorded."""
+        return self._energy.to_go(futures)
+
+    def goal_alone(self) -> TotalEnergy:
+        """``E_goal`` alone, unrecorded."""
+        return self._energy.goal_alone()
+
+    def __call__(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
+        """The energy's total and terms."""
+        total, terms = self._energy(trajectory)
+        self.totals.append(total)
+        return total, terms

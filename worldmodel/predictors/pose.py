@@ -37,13 +37,18 @@ def compose(pose: Tensor, action: Tensor) -> Tensor:
 
     The action's rotation is about the fixed world axes, so it multiplies from the left.
     """
-    rotation = euler_to_matrix(action[..., 3:6]) @ euler_to_matrix(pose[..., 3:6])
+    rotation = _product(euler_to_matrix(action[..., 3:6]), euler_to_matrix(pose[..., 3:6]))
     closedness = (pose[..., 6:] + action[..., 6:]).clamp(0.0, 1.0)
     return torch.cat([pose[..., :3] + action[..., :3], matrix_to_euler(rotation), closedness], -1)
 
 
 def difference(pose: Tensor, following: Tensor) -> Tensor:
     """The action ``[..., 7]`` that leads from one pose ``[..., 7]`` to the following one."""
-    rotation = euler_to_matrix(following[..., 3:6]) @ euler_to_matrix(pose[..., 3:6]).mT
+    rotation = _product(euler_to_matrix(following[..., 3:6]), euler_to_matrix(pose[..., 3:6]).mT)
     moved = following - pose
     return torch.cat([moved[..., :3], matrix_to_euler(rotation), moved[..., 6:]], -1)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """``left @ right`` of ``[..., 3, 3]``, which autocast would round to half precision."""
+    return (left.unsqueeze(-1) * right.unsqueeze(-3)).sum(-2)

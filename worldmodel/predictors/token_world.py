@@ -12,7 +12,7 @@ from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.pose import difference
 from worldmodel.predictors.scaling import POSE_WIDTH, imagined_states
-from worldmodel.predictors.tokens import TokenPredictor
+from worldmodel.predictors.tokens import Caches, TokenPredictor
 
 __all__ = ["TokenWorld"]
 
@@ -22,12 +22,21 @@ class TokenWorld(nn.Module):
 
     Keys and values of the context are computed once per episode and shared by its candidates; those
     of imagined frames once per candidate. A single member, so it has no doubts to report.
+
+    Args:
+        encoder: Of the camera's frames.
+        predictor: Of the latents that follow.
+        memory: Bytes within which candidates are imagined at once, by estimate; the others follow
+            in turn. What is imagined, ``[B, S, H, N, D]``, comes on top.
     """
 
-    def __init__(self, encoder: FrozenEncoder, predictor: TokenPredictor) -> None:
+    def __init__(
+        self, encoder: FrozenEncoder, predictor: TokenPredictor, memory: int = 2 * 2**30
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.predictor = predictor.eval().requires_grad_(False)
+        self.memory = memory
 
     @property
     def stride(self) -> int:
@@ -72,22 +81,52 @@ class TokenWorld(nn.Module):
         model, context = self.predictor, self.predictor.config.context_frames
         latents, states = latents[:, -context:], states[:, -context:]
         past = latents.shape[1] - 1
-        samples, horizon = actions.shape[1:3]
+        horizon = actions.shape[2]
         path = imagined_states(states[:, -1:], actions, model.state_features)
         taken = _taken(states, self.action_width)
         camera = None if extrinsics is None else extrinsics.unsqueeze(1).expand(-1, past, -1)
         known = model.prefill(latents[:, :-1], taken, states, camera)
+        at_once = max(1, self.memory // (len(actions) * self._bytes_per_candidate(past + horizon)))
+        futures = [
+            self._imagine(known, past, latents[:, -1], some, there, extrinsics)
+            for some, there in zip(actions.split(at_once, 1), path.split(at_once, 1), strict=True)
+        ]
+        imagined = futures[0] if len(futures) == 1 else torch.cat(futures, 1)
+        return Imagined(imagined, path[:, :, 1:], actions, latents[:, -1], states[:, -1])
+
+    def _imagine(
+        self,
+        known: Caches,
+        past: int,
+        latents: Tensor,
+        actions: Tensor,
+        path: Tensor,
+        extrinsics: Tensor | None,
+    ) -> Tensor:
+        """Latents ``[B, S, H, N, D]`` that follow ``latents`` ``[B, N, D]``, after a known past."""
+        samples = actions.shape[1]
         caches = [cache.repeated(samples) for cache in known]
-        each = None if extrinsics is None else extrinsics.repeat_interleave(samples, dim=0)
-        hidden = latents[:, -1].repeat_interleave(samples, dim=0)
+        camera = None if extrinsics is None else extrinsics.repeat_interleave(samples, dim=0)
+        hidden = latents.repeat_interleave(samples, dim=0)
         flat_actions, flat_path = actions.flatten(0, 1), path.flatten(0, 1)
         imagined: list[Tensor] = []
-        for h in range(horizon):
+        for h in range(actions.shape[2]):
             now = (hidden, flat_actions[:, h], flat_path[:, h])
-            hidden = model.advance(*now, past + h, caches, each)
+            hidden = self.predictor.advance(*now, past + h, caches, camera)
             imagined.append(hidden)
-        futures = torch.stack(imagined, 1).unflatten(0, actions.shape[:2])
-        return Imagined(futures, path[:, :, 1:], actions, latents[:, -1], states[:, -1])
+        return torch.stack(imagined, 1).unflatten(0, actions.shape[:2])
+
+    def _bytes_per_candidate(self, frames: int) -> int:
+        """Of imagining one candidate whose last frame attends to ``frames``: an estimate.
+
+        Keys and values of every block stay; of activations, those of one block are alive at a time:
+        some eight of the transformer's width, two of the MLP's, and four in float32 that rotate.
+        """
+        model, config = self.predictor, self.predictor.config
+        item = model.predictor_embed.weight.element_size()
+        channels = model.tokens_per_frame * config.width
+        kept = 2 * config.depth * frames * channels * item
+        return kept + round(channels * ((8 + 2 * config.mlp_ratio) * item + 4 * 4))
 
 
 def _taken(states: Tensor, action_width: int) -> Tensor:

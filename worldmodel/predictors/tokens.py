@@ -117,7 +117,7 @@ class TokenPredictor(nn.Module):
         Raises:
             ValueError: A shape is not that of the model.
         """
-        frames, per_frame = latents.shape[1], latents.shape[2] + self._conditions
+        frames, per_frame = latents.shape[1], self.tokens_per_frame
         of_frame = torch.arange(frames, device=latents.device).repeat_interleave(per_frame)
         causal = of_frame.unsqueeze(1) >= of_frame
         return self._predict(latents, actions, states, extrinsics, 0, causal, None)
@@ -167,9 +167,9 @@ class TokenPredictor(nn.Module):
         return normalise(self._predict(*newest, time, None, caches).squeeze(1))
 
     @property
-    def _conditions(self) -> int:
-        """Tokens of a frame that come before its patches."""
-        return 3 if self.config.extrinsics else 2
+    def tokens_per_frame(self) -> int:
+        """Patches of a frame and what comes before them."""
+        return self.config.tokens + (3 if self.config.extrinsics else 2)
 
     def _predict(
         self,
@@ -184,12 +184,14 @@ class TokenPredictor(nn.Module):
         self._check(latents, actions, states, extrinsics)
         config = self.config
         frames, side = latents.shape[1], isqrt(latents.shape[2])
+        dtype = self.predictor_embed.weight.dtype
         if not config.raw_inputs:
             states = self.state_features(states)
-        conditions = [self.action_encoder(self.scale_actions(actions)), self.state_encoder(states)]
+        scaled = self.scale_actions(actions)
+        conditions = [self.action_encoder(scaled.to(dtype)), self.state_encoder(states.to(dtype))]
         if extrinsics is not None:
-            conditions.append(self.extrinsics_encoder(extrinsics))
-        x = torch.cat((torch.stack(conditions, 2), self.predictor_embed(latents)), dim=2)
+            conditions.append(self.extrinsics_encoder(extrinsics.to(dtype)))
+        x = torch.cat((torch.stack(conditions, 2), self.predictor_embed(latents.to(dtype))), dim=2)
         x = x.flatten(1, 2)
 
         ids = torch.arange(first * side * side, (first + frames) * side * side, device=x.device)

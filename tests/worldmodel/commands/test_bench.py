@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import CEMConfig, HierarchicalConfig, RetrievalConfig
+from planners import VJEPA2AC, CEMConfig, HierarchicalConfig, RetrievalConfig, VJEPA2ACConfig
 from worldmodel.commands.bench import BenchConfig, TokenGrid, run
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -125,6 +125,28 @@ def test_two_time_scales_are_measured_over_fast_levels_of_these_sizes(config, na
     rows = report(config)["rows"]
     assert [(r["planner"], r["samples"]) for r in rows] == [(name, 4), (name, 8), ("cem-tokens", 2)]
     assert "slow" in rows[0]["split"]
+
+
+def test_the_published_search_is_measured_where_it_is_asked_for(config, monkeypatch):
+    asked, plan = [], VJEPA2AC.plan
+
+    def watched(planner, *arguments, **options):
+        asked.append(planner.config)
+        return plan(planner, *arguments, **options)
+
+    monkeypatch.setattr(VJEPA2AC, "plan", watched)
+    tokens = TokenGrid(samples=(2,), horizon=(1,), iterations=(2,))
+    search = VJEPA2ACConfig(elites=3)
+    run(replace(config, planner=search, samples=(4,), horizon=(2,), tokens=tokens))
+    rows = report(config)["rows"]
+    assert [row["planner"] for row in rows] == [
+        "vjepa2_ac",
+        "plain",
+        "vjepa2_ac-tokens",
+        "plain-tokens",
+    ]
+    sizes = {(made.samples, made.horizon, made.iterations, made.elites) for made in asked}
+    assert sizes == {(4, 2, 2, 3), (2, 1, 2, 2)}
 
 
 def test_bfloat16_is_measured_as_such(config):

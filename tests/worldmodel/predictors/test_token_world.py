@@ -85,3 +85,35 @@ def test_actions_between_context_frames_are_read_off_the_states(world: TokenWorl
             latents, torch.stack((taken, actions[:, 0, 0]), 1), states
         )
     torch.testing.assert_close(imagined, forced[:, 1], atol=1e-4, rtol=1e-4)
+
+
+def test_imagining_few_at_a_time_to_save_memory_changes_nothing(world, monkeypatch) -> None:
+    (latents, states), actions = context(world, 2), candidates(5, 3)
+    whole = world.rollout(latents, states, actions)
+    rows: list[int] = []
+    advance = world.predictor.advance
+
+    def counted(hidden, *rest):
+        rows.append(len(hidden))
+        return advance(hidden, *rest)
+
+    monkeypatch.setattr(world.predictor, "advance", counted)
+    world.memory = 2 * 2 * world._bytes_per_candidate(frames=4)  # 2 episodes, 2 candidates each
+    chunked = world.rollout(latents, states, actions)
+    torch.testing.assert_close(chunked.latents, whole.latents)
+    assert torch.equal(chunked.states, whole.states)
+    assert max(rows) == 4
+    world.memory = 0
+    assert world.rollout(latents, states, actions).latents.shape == whole.latents.shape
+
+
+def test_half_weights_and_autocast_imagine_the_same_to_their_precision(world) -> None:
+    (latents, states), actions = context(world, 2), candidates(3, 2)
+    exact = world.rollout(latents, states, actions)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = world.rollout(latents, states, actions)
+    half = world.to(torch.bfloat16).rollout(latents, states, actions)
+    for rounded in (cast, half):
+        difference = (rounded.latents.float() - exact.latents).abs().mean()
+        assert 0 < difference < 0.05 * exact.latents.abs().mean()
+        torch.testing.assert_close(rounded.states, exact.states)  # poses are never rounded

@@ -1,0 +1,39 @@
+"""The device that something is measured on."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+from worldmodel.errors import UserError
+
+__all__ = ["device_name", "usable_device"]
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name, such as ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: Nothing can be computed on it.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"device={name} cannot be used here; try device=cpu, or a torch built for it"
+        ) from error
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """What its maker calls it; of a CPU with the threads in use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else platform.processor() or platform.machine()
+    return f"{model}, {torch.get_num_threads()} threads"

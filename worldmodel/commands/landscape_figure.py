@@ -1,0 +1,113 @@
+"""The picture of an energy landscape: a panel per energy, plane and reduction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from worldmodel.commands.landscape_energies import Landscape, Panel, Plane
+
+__all__ = ["columns", "draw", "shades"]
+
+_CM = 100.0
+_SHOWN = 60  # samples of an iteration; more would hide the energies
+_UNKNOWN = "(not known to the planner)"
+
+
+def columns(landscape: Landscape) -> int:
+    """Panels side by side: mean and minimum, and beside them those over the other plane.
+
+    A single energy makes two rows of two; more of them a row each.
+    """
+    return 2 if len({panel.energy for panel in landscape.panels}) == 1 else 4
+
+
+def shades(iterations: int) -> list[tuple[float, float, float, float]]:
+    """A colour per iteration, darker and darker."""
+    return [colormaps["Reds"](share) for share in np.linspace(0.05, 0.95, iterations)]
+
+
+def draw(landscape: Landscape) -> Figure:
+    """The panels beside the images of start and goal."""
+    across = columns(landscape)
+    rows = -(-len(landscape.panels) // across)
+    figure = Figure((2.3 + 4.0 * across, 0.4 + 4.0 * rows), layout="constrained")
+    grid = figure.add_gridspec(rows, 1 + across, width_ratios=[0.52, *[1.0] * across])
+    scene = landscape.scene
+    for row, (title, image) in enumerate([("start", scene.image), ("goal image", scene.goal)]):
+        axes = figure.add_subplot(grid[row, 0])
+        axes.imshow(image)
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    for index, panel in enumerate(landscape.panels):
+        axes = figure.add_subplot(grid[index // across, 1 + index % across])
+        _panel(axes, landscape, panel)
+        if index == 0:
+            handles, labels = axes.get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def _panel(axes: Axes, landscape: Landscape, panel: Panel) -> None:
+    plane, axis = panel.plane, _CM * landscape.axis
+    heat = axes.pcolormesh(axis, axis, panel.values, cmap="viridis", shading="gouraud")
+    if np.ptp(panel.values) > 0:
+        axes.contour(axis, axis, panel.values, levels=12, colors="white", linewidths=0.4, alpha=0.6)
+    axes.figure.colorbar(heat, ax=axes, shrink=0.75)
+    _samples(axes, landscape, plane)
+    across, upright = _CM * landscape.plan[:, [plane.across, plane.upright]].T
+    star: dict[str, Any] = {"color": "deepskyblue", "markeredgecolor": "black", "linestyle": "none"}
+    axes.plot(across.mean(), upright.mean(), "*", markersize=15, label="plan, mean", **star)
+    if len(across) > 1:
+        axes.plot(across[0], upright[0], "P", markersize=8, label="plan, first action", **star)
+    _truth(axes, landscape, plane)
+    low, high = axis[0], axis[-1]
+    down = plane.upright == 0  # x points towards the camera
+    axes.set(xlim=(low, high), ylim=(high, low) if down else (low, high), aspect="equal")
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel(f"{plane.names[0]}, cm per step")
+    axes.set_ylabel(f"{plane.names[1]}, cm per step")
+
+
+def _samples(axes: Axes, landscape: Landscape, plane: Plane) -> None:
+    """Some of every iteration's, the first and the last iteration named."""
+    count = len(landscape.populations)
+    for index, (population, shade) in enumerate(
+        zip(landscape.populations, shades(count), strict=True), start=1
+    ):
+        moved = population.displacements
+        some = np.unique(np.linspace(0, len(moved) - 1, _SHOWN).round().astype(int))
+        across, upright = _CM * moved[some][:, [plane.across, plane.upright]].T
+        named = index in (1, count)
+        label = f"samples, iteration {index}" if named else None
+        axes.scatter(
+            across, upright, s=11, color=shade, edgecolors="black", linewidths=0.3, label=label
+        )
+
+
+def _truth(axes: Axes, landscape: Landscape, plane: Plane) -> None:
+    ends = [plane.across, plane.upright]
+    true, way = landscape.true_displacement, landscape.way
+    if true is not None:
+        across, upright = _CM * true[ends]
+        axes.plot(
+            across,
+            upright,
+            "X",
+            color="orange",
+            markersize=10,
+            markeredgecolor="black",
+            linestyle="none",
+            label=f"{landscape.scene.true_name} {_UNKNOWN}",
+        )
+    if way is not None:
+        tail, head = (_CM * end[ends] for end in way)
+        arrow = {"arrowstyle": "->", "color": "orange", "linewidth": 2}
+        drawn = axes.annotate("", head, tail, arrowprops=arrow, annotation_clip=False)
+        assert drawn.arrow_patch is not None
+        drawn.arrow_patch.set_clip_path(axes.patch)
+        axes.plot([], [], color="orange", label=f"way to the true goal {_UNKNOWN}")
