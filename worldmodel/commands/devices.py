@@ -1,4 +1,4 @@
-"""The device that something is measured on."""
+"""The device that something runs on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ __all__ = ["device_name", "usable_device"]
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of that name, such as ``cpu`` or ``cuda``.
+    """The device of that name, such as ``cpu`` or ``cuda``; ``auto`` is a GPU where there is one.
 
     Raises:
         UserError: Nothing can be computed on it.
     """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from omegaconf import MISSING
 
+from worldmodel.commands.devices import usable_device
 from worldmodel.data.cropping import cropped
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.latents import latent_cache
@@ -31,7 +32,6 @@ from worldmodel.dynamics.tokens import (
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
-from worldmodel.precision import named_device
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
@@ -119,7 +119,7 @@ def run(config: TrainConfig) -> None:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = sampled(open_dataset(config.data, config.camera), config.fps, config.actions)
-    recipe, device = config.predictor, named_device(config.device)
+    recipe, device = config.predictor, usable_device(config.device)
     model: CompactPredictor | TokenPredictor | None = None
     if config.init is not None:
         world = load_world(config.init)

@@ -122,7 +122,7 @@ def test_a_run_goes_on_only_with_its_own_data(
         ("training=jepa", "unknown training 'jepa'; did you mean 'vjepa'?"),
         ("encoder.depth=0", "encoder.depth of at least 1 to train"),
         ("training.seed=many", "training.seed=many"),
-        ("device=tpu", "Expected device to be auto, cpu or cuda"),
+        ("device=tpu", "device=tpu cannot be used here; try device=cpu"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_one_line(
