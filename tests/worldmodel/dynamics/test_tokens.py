@@ -36,7 +36,7 @@ def fresh() -> TokenPredictor:
 
 def test_training_beats_copying_the_last_frame(normed: Recordings, tmp_path: Path) -> None:
     model = fresh()
-    config = TokenTraining(steps=200, batch=16, learning_rate=5e-3, bf16=False)
+    config = TokenTraining(steps=400, batch=16, learning_rate=5e-3, bf16=False)
     train_tokens(model, normed, config, TrainingState(tmp_path, {}))
     assert not model.training
     report = open_loop_tokens(model, normed, steps=4, windows=64)
