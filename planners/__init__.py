@@ -2,6 +2,8 @@
 
 - ``protocols``: all that a planner knows of a world, an energy and a prior.
 - ``problem``: what a planner is given and gives back.
+- ``box``: action bounds, and where searches start.
+- ``search``: what every search over candidates does alike.
 - ``cem``: the cross-entropy method.
 - ``vjepa2_ac``: the search that V-JEPA 2-AC was published with.
 - ``hierarchical``: two time scales, a guide that names sub-goals and a fast planner.
@@ -11,7 +13,8 @@
 """
 
 from planners.agent import Agent, PlanRecord
-from planners.cem import CEM, CEMConfig, CEMState
+from planners.box import ActionBox, Start
+from planners.cem import CEM, CEMConfig
 from planners.energies import (
     METRICS,
     REDUCTIONS,
@@ -46,9 +49,9 @@ __all__ = [
     "METRICS",
     "REDUCTIONS",
     "VJEPA2AC",
+    "ActionBox",
     "Agent",
     "CEMConfig",
-    "CEMState",
     "CalibratedDoubt",
     "Doubt",
     "Energy",
@@ -70,6 +73,7 @@ __all__ = [
     "Retrieval",
     "RetrievalConfig",
     "SlowWorld",
+    "Start",
     "TotalEnergy",
     "Trajectory",
     "VJEPA2ACConfig",

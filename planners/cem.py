@@ -12,15 +12,17 @@ Shapes: see ``planners.protocols``; E is the number of elites.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from planners.box import ActionBox, Start
+from planners.noise import autoregressive
 from planners.problem import Plan, Problem
-from planners.timing import Countdown, Stopwatch
+from planners.search import Population, Search, moments
+from planners.settings import at_least_one, no_more_than
 
-__all__ = ["CEM", "CEMConfig", "CEMState"]
+__all__ = ["CEM", "CEMConfig"]
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,8 @@ class CEMConfig:
     active_dims: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        for name in ("samples", "iterations", "horizon", "elites", "execute"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
-        for name, most in (("elites", "samples"), ("proposals", "samples"), ("execute", "horizon")):
-            if getattr(self, name) > getattr(self, most):
-                raise ValueError(
-                    f"Expected {name} of at most {most} ({getattr(self, most)}), "
-                    f"got {getattr(self, name)}; lower {name} or raise {most}"
-                )
+        at_least_one(self, "samples", "iterations", "horizon", "elites", "execute")
+        no_more_than(self, elites="samples", proposals="samples", execute="horizon")
         if self.std <= 0 or self.min_std < 0:
             raise ValueError(
                 f"Expected std > 0 and min_std >= 0, got std={self.std}, min_std={self.min_std}"
@@ -74,21 +69,6 @@ class CEMConfig:
                 "Expected momentum and correlation in [0, 1), got "
                 f"momentum={self.momentum}, correlation={self.correlation}"
             )
-
-
-class CEMState(NamedTuple):
-    """What one plan leaves to the next: a sequence ``[B, H, A]``, and whether it means anything."""
-
-    mean: Tensor
-    warm: bool
-
-
-class _Population(NamedTuple):
-    """Evaluated candidates: ``[B, S, H, A]``, ``[B, S]``, ``[B, S]`` per term."""
-
-    actions: Tensor
-    energy: Tensor
-    terms: dict[str, Tensor]
 
 
 class CEM:
@@ -102,108 +82,58 @@ class CEM:
     Example:
         >>> low = torch.tensor([-0.05, -0.05, -0.05])
         >>> cem = CEM(CEMConfig(horizon=4), low, -low)
-        >>> cem.init(batch=2).mean.shape
+        >>> cem.init(batch=2).actions.shape
         torch.Size([2, 4, 3])
     """
 
     def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
-        width = low.shape[-1]
-        if low.shape != (width,) or high.shape != (width,) or not bool((low <= high).all()):
-            raise ValueError(f"Expected bounds low <= high of shape [A], got {low} and {high}")
-        if not all(0 <= dim < width for dim in config.active_dims):
-            raise ValueError(
-                f"Expected active_dims within 0..{width - 1} for actions of width {width}, "
-                f"got {tuple(config.active_dims)}"
-            )
-        active = torch.zeros_like(low)
-        active[list(config.active_dims)] = 1.0
         self.config = config
-        # Bounds of zero keep every candidate, proposals included, at rest in inactive dimensions.
-        self._low, self._high = low * active, high * active
-        half_range = (self._high - self._low) / 2
-        self._std, self._min_std = config.std * half_range, config.min_std * half_range
-        self._rest = torch.zeros_like(low).clamp(self._low, self._high)
-        lag = torch.arange(config.horizon, device=low.device)
-        covariance = torch.pow(config.correlation, (lag[:, None] - lag).abs().to(low.dtype))
-        self._colour: Tensor = torch.linalg.cholesky(covariance)
+        self._box = ActionBox(low, high, config.active_dims)
+        self._std = config.std * self._box.half_range
+        self._min_std = config.min_std * self._box.half_range
+        self._colour = autoregressive(config.horizon, config.correlation, low)
 
     @property
     def execute(self) -> int:
         """Steps of a plan to carry out before planning again."""
         return self.config.execute
 
-    def init(self, batch: int) -> CEMState:
+    def init(self, batch: int) -> Start:
         """A cold start: at rest."""
-        return CEMState(self._rest.repeat(batch, self.config.horizon, 1), warm=False)
+        return self._box.cold(batch, self.config.horizon)
 
     @torch.inference_mode()
-    def shift(self, state: CEMState, steps: int) -> CEMState:
+    def shift(self, state: Start, steps: int) -> Start:
         """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        if not self.config.warm_start or steps >= self.config.horizon:
-            return self.init(len(state.mean))
-        rest = self._rest.expand(len(state.mean), steps, -1)
-        return CEMState(torch.cat([state.mean[:, steps:], rest], 1), warm=state.warm)
+        return self._box.shifted(state, steps if self.config.warm_start else self.config.horizon)
 
     @torch.inference_mode()
     def plan(
         self,
         problem: Problem,
-        state: CEMState,
+        state: Start,
         *,
         generator: torch.Generator,
         deadline: float | None = None,
         profile: bool = False,
-    ) -> tuple[Plan, CEMState]:
+    ) -> tuple[Plan, Start]:
         """Search; see ``planners.problem.Planner.plan``."""
-        self._check(problem, state)
-        device = problem.latents.device
-        countdown, watch = Countdown(device, deadline), Stopwatch(device, profile)
-
-        proposals = self._propose(problem, generator)
-        mean, std = state.mean, self._std.expand_as(state.mean)
+        config = self.config
+        search = Search(problem, state, config.horizon, deadline, profile)
+        proposals = search.propose(self._box, config.proposals, config.horizon, generator)
+        mean, std = state.actions, self._std.expand_as(state.actions)
         if proposals is not None and not state.warm:
             mean = proposals[:, 0]
-        watch.lap("proposal")
+        search.watch.lap("proposal")
 
-        elites: _Population | None = None
-        trace: list[Tensor] = []
-        finite: list[Tensor] = []
-        for iteration in range(self.config.iterations):
-            if not countdown.allows_another():
-                break
+        elites: Population | None = None
+        for iteration in search.rounds(config.iterations):
             candidates = self._sample(mean, std, proposals if iteration == 0 else None, generator)
-            watch.lap("update")
-            trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
-            watch.lap("rollout")
-            energy, terms = problem.energy(trajectory)
-            watch.lap("energy")
-            valid = torch.isfinite(energy)
-            fresh = _Population(candidates, energy.masked_fill(~valid, torch.inf), terms)
-            elites = self._select(fresh if elites is None else _join(elites, fresh))
+            fresh = search.evaluate(candidates)
+            elites = (fresh if elites is None else elites.joined(fresh)).lowest(config.elites)
             mean, std = self._fit(elites, mean, std)
-            trace.append(elites.energy[:, 0])
-            finite.append(valid.sum(1))
-            watch.lap("update")
-
-        assert elites is not None
-        nonfinite = self._count_nonfinite(torch.stack(finite, 1))
-        best = elites.actions[:, 0]
-        breakdown = {name: term[:, 0] for name, term in elites.terms.items()}
-        watch.lap("update")
-        plan = Plan(best, trace[-1], breakdown, torch.stack(trace, 1), nonfinite, watch.seconds)
-        return plan, CEMState(best, warm=True)
-
-    def _propose(self, problem: Problem, generator: torch.Generator) -> Tensor | None:
-        if problem.proposal is None or self.config.proposals == 0:
-            return None
-        proposals = problem.proposal(
-            problem.latents,
-            problem.states,
-            samples=self.config.proposals,
-            horizon=self.config.horizon,
-            generator=generator,
-        )
-        return proposals.clamp(self._low, self._high)
+        plan = search.plan()
+        return plan, Start(plan.actions, warm=True)
 
     def _sample(
         self, mean: Tensor, std: Tensor, proposals: Tensor | None, generator: torch.Generator
@@ -215,48 +145,10 @@ class CEM:
         candidates[:, -1] = mean
         if proposals is not None:
             candidates[:, : proposals.shape[1]] = proposals
-        return candidates.clamp(self._low, self._high)
+        return self._box.clamp(candidates)
 
-    def _select(self, pool: _Population) -> _Population:
-        energy, index = pool.energy.topk(self.config.elites, largest=False)
-        return _Population(
-            pool.actions.take_along_dim(index[:, :, None, None], 1),
-            energy,
-            {name: term.take_along_dim(index, 1) for name, term in pool.terms.items()},
-        )
-
-    def _fit(self, elites: _Population, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-        # With few finite candidates the elites hold infinite ones: these must not vote.
-        vote = torch.isfinite(elites.energy).to(mean.dtype)[:, :, None, None]
-        vote = vote / vote.sum(1, keepdim=True).clamp(min=1)
-        fitted = (vote * elites.actions).sum(1)
-        variance = (vote * (elites.actions - fitted[:, None]).square()).sum(1)
+    def _fit(self, elites: Population, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        fitted, spread = moments(elites)
         mean = torch.lerp(fitted, mean, self.config.momentum)
-        std = torch.lerp(variance.sqrt(), std, self.config.momentum)
+        std = torch.lerp(spread, std, self.config.momentum)
         return mean, torch.maximum(std, self._min_std)
-
-    def _count_nonfinite(self, finite: Tensor) -> int:
-        """Count, given ``[B, I]`` finite energies. It is the plan's only wait for the device."""
-        finite = finite.cpu()
-        if failed := (finite == 0).any(1).nonzero().flatten().tolist():
-            raise FloatingPointError(
-                f"No candidate of episodes {failed} had a finite energy in some iteration; look "
-                "for NaN in the frames or states, or train the model on wider actions"
-            )
-        return self.config.samples * finite.numel() - int(finite.sum())
-
-    def _check(self, problem: Problem, state: CEMState) -> None:
-        problem.check_horizon(self.config.horizon)
-        if len(state.mean) != len(problem.latents):
-            raise ValueError(
-                f"Expected a planner state for {len(problem.latents)} episodes, got one for "
-                f"{len(state.mean)}; make one with `init(batch={len(problem.latents)})`"
-            )
-
-
-def _join(one: _Population, other: _Population) -> _Population:
-    return _Population(
-        torch.cat([one.actions, other.actions], 1),
-        torch.cat([one.energy, other.energy], 1),
-        {name: torch.cat([term, other.terms[name]], 1) for name, term in one.terms.items()},
-    )

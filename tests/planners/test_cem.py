@@ -233,10 +233,10 @@ def test_shift_drops_what_was_executed(point):
     )
     shifted = cem.shift(state, 3)
     assert shifted.warm
-    assert torch.equal(shifted.mean[:, :1], plan.actions[:, 3:])
-    assert (shifted.mean[:, 1:] == 0).all()
+    assert torch.equal(shifted.actions[:, :1], plan.actions[:, 3:])
+    assert (shifted.actions[:, 1:] == 0).all()
     # The plan itself is untouched: states are values.
-    assert torch.equal(state.mean, plan.actions)
+    assert torch.equal(state.actions, plan.actions)
 
 
 def test_nothing_is_left_to_warm_start_from_when_all_was_executed(point):
@@ -245,7 +245,7 @@ def test_nothing_is_left_to_warm_start_from_when_all_was_executed(point):
     assert not cem.shift(state, 4).warm
     without = CEM(replace(SMALL, warm_start=False), *point.bounds())
     assert not without.shift(state, 1).warm
-    assert (without.shift(state, 1).mean == 0).all()
+    assert (without.shift(state, 1).actions == 0).all()
 
 
 def test_no_state_survives_in_the_planner(point):
@@ -293,7 +293,7 @@ def test_a_warm_search_starts_around_the_last_plan_and_still_tries_proposals(poi
     sequence = torch.full((4, 3), 0.02)
     problem = point.problem(torch.zeros(1, 3), world, prior_towards(sequence))
     cem = CEM(replace(SMALL, samples=2000, proposals=1, std=0.2), *point.bounds())
-    warm = cem.init(1)._replace(mean=-torch.full((1, 4, 3), 0.02), warm=True)
+    warm = cem.init(1)._replace(actions=-torch.full((1, 4, 3), 0.02), warm=True)
     cem.plan(problem, warm, generator=generator())
     first = world.candidates[0][0]
     torch.testing.assert_close(first.mean(0), -sequence, atol=1e-3, rtol=0)

@@ -243,10 +243,10 @@ def test_the_slow_plan_is_warm_started_macro_by_macro():
     slow = guide()
     state = slow.init(1)
     macros = torch.arange(4.0)[None, :, None].expand(1, -1, 2)
-    state = state._replace(planner=state.planner._replace(mean=macros, warm=True))
+    state = state._replace(planner=state.planner._replace(actions=macros, warm=True))
     for steps, first in [(2, 0), (4, 0), (2, 1), (8, 2)]:
         state = slow.shift(state, steps)
-        assert float(state.planner.mean[0, 0, 0]) == first
+        assert float(state.planner.actions[0, 0, 0]) == first
 
 
 def test_both_levels_keep_a_deadline_and_the_slow_one_leaves_time():

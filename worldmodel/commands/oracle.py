@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
-from planners import CEM, CEMConfig, CEMState, Futures, Plan, PlanRecord, Problem, TotalEnergy
+from planners import CEM, CEMConfig, Futures, Plan, PlanRecord, Problem, Start, TotalEnergy
 from worldmodel.commands.simulator import Simulated, true_futures
 
 __all__ = ["OracleConfig", "OraclePolicy", "SimulatorWorld", "cost_to_come"]
@@ -99,7 +99,7 @@ class OraclePolicy:
             TotalEnergy(_energy),
         )
         self._generator = torch.Generator()
-        self._state: CEMState = self._cem.init(1)
+        self._state: Start = self._cem.init(1)
         self._plan: Plan | None = None
         self._step = 0
 

@@ -1,0 +1,146 @@
+"""Model-predictive path integral control: a softly weighted mean, for a batch of episodes at once.
+
+Williams et al. 2017, arXiv:1509.01149, in the form that latent planners use it, several rounds
+with a fitted spread (TD-MPC, arXiv:2203.04955, algorithm 1). Deviations: the temperature is a share
+of the energies' own spread, so that it has no units; the current mean is itself a candidate; the
+plan is the best evaluated sequence; a policy prior's proposals join the first population.
+
+Shapes: see ``planners.protocols``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from planners.box import ActionBox, Start
+from planners.noise import autoregressive
+from planners.problem import Plan, Problem
+from planners.search import Population, Search, moments
+from planners.settings import at_least_one, no_more_than, within
+
+__all__ = ["MPPI", "MPPIConfig"]
+
+
+@dataclass(frozen=True)
+class MPPIConfig:
+    """Settings of the search.
+
+    Attributes:
+        samples: Candidates per iteration.
+        iterations: Rounds of sampling, evaluating and averaging.
+        horizon: Control steps looked ahead; a multiple of the world's stride.
+        temperature: Of the weights ``exp(-energy / temperature)``, as a share of the standard
+            deviation of a population's energies: the smaller, the fewer candidates count.
+        std: Initial standard deviation, as a share of half the action range.
+        min_std: Floor of the fitted standard deviation, in the same share.
+        correlation: Correlation of the noise of neighbouring steps, 0 for white.
+        proposals: Candidates of the first population asked of the policy prior, if there is one.
+        execute: Steps of a plan carried out before planning again.
+        warm_start: Begin from the rest of the last plan.
+        active_dims: Action dimensions to search over; the others stay zero.
+    """
+
+    samples: int = 96
+    iterations: int = 3
+    horizon: int = 8
+    temperature: float = 0.3
+    std: float = 0.35
+    min_std: float = 0.05
+    correlation: float = 0.5
+    proposals: int = 24
+    execute: int = 2
+    warm_start: bool = True
+    active_dims: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "samples", "iterations", "horizon", "execute")
+        no_more_than(self, proposals="samples", execute="horizon")
+        within(self, 0, 0.99, "correlation")
+        if self.std <= 0 or self.min_std < 0 or self.temperature <= 0:
+            raise ValueError(
+                "Expected std > 0, min_std >= 0 and temperature > 0, got "
+                f"std={self.std}, min_std={self.min_std}, temperature={self.temperature}"
+            )
+
+
+class MPPI:
+    """The planner; it holds constants only, so one serves any number of episodes.
+
+    Args:
+        config: Settings.
+        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
+        high: Upper action bounds ``[A]``.
+    """
+
+    def __init__(self, config: MPPIConfig, low: Tensor, high: Tensor) -> None:
+        self.config = config
+        self._box = ActionBox(low, high, config.active_dims)
+        self._std = config.std * self._box.half_range
+        self._min_std = config.min_std * self._box.half_range
+        self._colour = autoregressive(config.horizon, config.correlation, low)
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan to carry out before planning again."""
+        return self.config.execute
+
+    def init(self, batch: int) -> Start:
+        """A cold start: at rest."""
+        return self._box.cold(batch, self.config.horizon)
+
+    @torch.inference_mode()
+    def shift(self, state: Start, steps: int) -> Start:
+        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
+        return self._box.shifted(state, steps if self.config.warm_start else self.config.horizon)
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        problem: Problem,
+        state: Start,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, Start]:
+        """Search; see ``planners.problem.Planner.plan``."""
+        config = self.config
+        search = Search(problem, state, config.horizon, deadline, profile)
+        proposals = search.propose(self._box, config.proposals, config.horizon, generator)
+        mean, std = state.actions, self._std.expand_as(state.actions)
+        if proposals is not None and not state.warm:
+            mean = proposals[:, 0]
+        search.watch.lap("proposal")
+
+        for iteration in search.rounds(config.iterations):
+            candidates = self._sample(mean, std, generator)
+            candidates[:, -1] = mean
+            if proposals is not None and iteration == 0:
+                candidates[:, : proposals.shape[1]] = proposals
+            population = search.evaluate(self._box.clamp(candidates))
+            mean, std = moments(population, self._weights(population))
+            std = std.maximum(self._min_std)
+        plan = search.plan()
+        return plan, Start(plan.actions, warm=True)
+
+    def _sample(self, mean: Tensor, std: Tensor, generator: torch.Generator) -> Tensor:
+        # Episodes share the noise, so that a batch decides as its episodes would one by one.
+        shape = (self.config.samples, *mean.shape[1:])
+        noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return mean[:, None] + std[:, None] * (self._colour @ noise)
+
+    def _weights(self, population: Population) -> Tensor:
+        """Weights ``[B, S]``: none for infinite energies, all alike where energies are equal."""
+        energy = population.energy
+        finite = torch.isfinite(energy)
+        known = energy.where(finite, 0.0)
+        count = finite.sum(1, keepdim=True).clamp(min=1)
+        centre = known.sum(1, keepdim=True) / count
+        variance = (known - centre).square().where(finite, 0.0).sum(1, keepdim=True) / count
+        scale = (self.config.temperature * variance.sqrt()).clamp(min=1e-12)
+        lowest = energy.amin(1, keepdim=True)
+        exponent = ((known - lowest) / scale).where(finite, torch.inf)
+        return torch.softmax(-exponent.where(torch.isfinite(lowest), 0.0), 1) * finite
