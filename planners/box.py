@@ -51,11 +51,21 @@ class ActionBox:
         # Bounds of zero keep every candidate, proposals included, at rest in inactive dimensions.
         self.low, self.high = low * active, high * active
         self.half_range = (self.high - self.low) / 2
+        self._centre = (self.low + self.high) / 2
         self._rest = torch.zeros_like(low).clamp(self.low, self.high)
 
     def clamp(self, actions: Tensor) -> Tensor:
         """Actions ``[..., A]`` within the box."""
         return actions.clamp(self.low, self.high)
+
+    def shares(self, actions: Tensor) -> Tensor:
+        """Actions ``[..., A]`` as shares of the box, from -1 to 1."""
+        reach = self.half_range.clamp(min=torch.finfo(actions.dtype).tiny)
+        return ((actions - self._centre) / reach).clamp(-1, 1)
+
+    def actions(self, shares: Tensor) -> Tensor:
+        """Actions of shares."""
+        return self.clamp(self._centre + shares * self.half_range)
 
     def cold(self, batch: int, horizon: int) -> Start:
         """At rest."""

@@ -88,9 +88,9 @@ class CEM:
 
     def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
         self.config = config
-        self._box = ActionBox(low, high, config.active_dims)
-        self._std = config.std * self._box.half_range
-        self._min_std = config.min_std * self._box.half_range
+        self.box = ActionBox(low, high, config.active_dims)
+        self._std = config.std * self.box.half_range
+        self._min_std = config.min_std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)
 
     @property
@@ -100,12 +100,12 @@ class CEM:
 
     def init(self, batch: int) -> Start:
         """A cold start: at rest."""
-        return self._box.cold(batch, self.config.horizon)
+        return self.box.cold(batch, self.config.horizon)
 
     @torch.inference_mode()
     def shift(self, state: Start, steps: int) -> Start:
         """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        return self._box.shifted(state, steps if self.config.warm_start else self.config.horizon)
+        return self.box.shifted(state, steps if self.config.warm_start else self.config.horizon)
 
     @torch.inference_mode()
     def plan(
@@ -118,22 +118,27 @@ class CEM:
         profile: bool = False,
     ) -> tuple[Plan, Start]:
         """Search; see ``planners.problem.Planner.plan``."""
+        search = Search(problem, state, self.config.horizon, deadline, profile)
+        self.find(search, state, generator)
+        plan = search.plan()
+        return plan, Start(plan.actions, warm=True)
+
+    def find(self, search: Search, state: Start, generator: torch.Generator) -> Population:
+        """The elites of all rounds, within a search that others may go on with."""
         config = self.config
-        search = Search(problem, state, config.horizon, deadline, profile)
-        proposals = search.propose(self._box, config.proposals, config.horizon, generator)
+        proposals = search.propose(self.box, config.proposals, config.horizon, generator)
         mean, std = state.actions, self._std.expand_as(state.actions)
         if proposals is not None and not state.warm:
             mean = proposals[:, 0]
         search.watch.lap("proposal")
-
         elites: Population | None = None
         for iteration in search.rounds(config.iterations):
             candidates = self._sample(mean, std, proposals if iteration == 0 else None, generator)
             fresh = search.evaluate(candidates)
             elites = (fresh if elites is None else elites.joined(fresh)).lowest(config.elites)
             mean, std = self._fit(elites, mean, std)
-        plan = search.plan()
-        return plan, Start(plan.actions, warm=True)
+        assert elites is not None
+        return elites
 
     def _sample(
         self, mean: Tensor, std: Tensor, proposals: Tensor | None, generator: torch.Generator
@@ -145,7 +150,7 @@ class CEM:
         candidates[:, -1] = mean
         if proposals is not None:
             candidates[:, : proposals.shape[1]] = proposals
-        return self._box.clamp(candidates)
+        return self.box.clamp(candidates)
 
     def _fit(self, elites: Population, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         fitted, spread = moments(elites)

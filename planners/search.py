@@ -6,13 +6,14 @@ Shapes: see ``planners.protocols``; I is the number of iterations that ran.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from planners.box import ActionBox, Start
 from planners.problem import Plan, Problem
+from planners.protocols import Trajectory
 from planners.timing import Countdown, Stopwatch
 
 __all__ = ["Population", "Search", "moments"]
@@ -37,6 +38,11 @@ class Population(NamedTuple):
             {name: term.take_along_dim(index, 1) for name, term in self.terms.items()},
         )
 
+    def detached(self) -> Population:
+        """Without what gradients would need."""
+        terms = {name: term.detach() for name, term in self.terms.items()}
+        return Population(self.actions.detach(), self.energy.detach(), terms)
+
     def joined(self, other: Population) -> Population:
         """These and the others."""
         return Population(
@@ -44,6 +50,25 @@ class Population(NamedTuple):
             torch.cat([self.energy, other.energy], 1),
             {name: torch.cat([term, other.terms[name]], 1) for name, term in self.terms.items()},
         )
+
+
+class Starts(Protocol):
+    """Settings of the sequences that gradients improve."""
+
+    @property
+    def samples(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def proposals(self) -> int:
+        """How many of them to ask of the policy prior."""
+        ...
+
+    @property
+    def std(self) -> float:
+        """Spread around the first, as a share of half the action range."""
+        ...
 
 
 class Search:
@@ -56,9 +81,14 @@ class Search:
         deadline: A ``time.perf_counter()`` reading to return before.
         profile: Time the parts.
 
+    Attributes:
+        trajectory: What the candidates that were evaluated last were imagined to lead to.
+
     Raises:
         ValueError: Horizon or start do not fit the problem.
     """
+
+    trajectory: Trajectory
 
     def __init__(
         self, problem: Problem, start: Start, horizon: int, deadline: float | None, profile: bool
@@ -96,17 +126,47 @@ class Search:
         )
         return box.clamp(proposals)
 
+    @torch.no_grad()
+    def starts(
+        self,
+        box: ActionBox,
+        settings: Starts,
+        start: Start,
+        colour: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Sequences ``[B, samples, H, A]`` to improve: proposals, and noise around the first.
+
+        Args:
+            box: That they lie in.
+            settings: How many, and how far apart.
+            start: Where to begin if there is no proposal, or the last plan's rest is to be used.
+            colour: Of the noise, ``[H, H]``.
+            generator: Of the noise.
+        """
+        horizon = start.actions.shape[1]
+        proposals = self.propose(box, settings.proposals, horizon, generator)
+        first = start.actions if start.warm or proposals is None else proposals[:, 0]
+        # Episodes share the noise, so that a batch decides as its episodes would one by one.
+        shape = (settings.samples, *first.shape[1:])
+        noise = torch.randn(shape, generator=generator, device=first.device, dtype=first.dtype)
+        starts = first[:, None] + settings.std * box.half_range * (colour @ noise)
+        starts[:, -1] = first
+        if proposals is not None:
+            starts[:, : proposals.shape[1]] = proposals
+        return box.clamp(starts)
+
     def evaluate(self, candidates: Tensor) -> Population:
         """The energies of one iteration's candidates; the best of all iterations is kept."""
         problem = self._problem
         self.watch.lap("update")
-        trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
+        self.trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
         self.watch.lap("rollout")
-        energy, terms = problem.energy(trajectory)
+        energy, terms = problem.energy(self.trajectory)
         self.watch.lap("energy")
         valid = torch.isfinite(energy)
         fresh = Population(candidates, energy.masked_fill(~valid, torch.inf), terms)
-        leader = fresh.lowest(1)
+        leader = fresh.detached().lowest(1)
         self._best = leader if self._best is None else self._best.joined(leader).lowest(1)
         self._trace.append(self._best.energy[:, 0])
         self._finite.append(valid.sum(1))

@@ -1,0 +1,138 @@
+"""Gradient planning: Adam on action sequences, through the world's rollout, from several starts.
+
+For a batch of episodes at once. Backpropagating a plan's energy through the learned dynamics is as
+old as these (Schmidhuber 1990; for latent worlds UPN, arXiv:1804.00645, §3). Steps are taken in
+shares of the action range and projected onto the bounds; the plan is the best sequence that was
+evaluated, from whichever start and step.
+
+Shapes: see ``planners.protocols``; S is the number of starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from planners.box import ActionBox, Start
+from planners.noise import autoregressive
+from planners.problem import Plan, Problem
+from planners.search import Search
+from planners.settings import at_least_one, no_more_than, within
+
+__all__ = ["Gradient", "GradientConfig", "descend", "differentiable"]
+
+
+@dataclass(frozen=True)
+class GradientConfig:
+    """Settings of the search.
+
+    Attributes:
+        samples: Starts that are improved side by side.
+        iterations: Steps of Adam.
+        horizon: Control steps looked ahead; a multiple of the world's stride.
+        learning_rate: Of Adam, as a share of half the action range.
+        std: Spread of the starts around the first, in the same share.
+        correlation: Correlation of this noise in neighbouring steps, 0 for white.
+        proposals: Starts asked of the policy prior, if there is one.
+        execute: Steps of a plan carried out before planning again.
+        warm_start: Begin from the rest of the last plan.
+        active_dims: Action dimensions to search over; the others stay zero.
+    """
+
+    samples: int = 12
+    iterations: int = 12
+    horizon: int = 8
+    learning_rate: float = 0.1
+    std: float = 0.35
+    correlation: float = 0.5
+    proposals: int = 6
+    execute: int = 2
+    warm_start: bool = True
+    active_dims: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "samples", "iterations", "horizon", "execute")
+        no_more_than(self, proposals="samples", execute="horizon")
+        within(self, 0, 0.99, "correlation")
+        if self.std < 0 or self.learning_rate <= 0:
+            raise ValueError(
+                f"Expected std >= 0 and learning_rate > 0, got std={self.std}, "
+                f"learning_rate={self.learning_rate}"
+            )
+
+
+class Gradient:
+    """The planner; it holds constants only, so one serves any number of episodes.
+
+    Args:
+        config: Settings.
+        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
+        high: Upper action bounds ``[A]``.
+    """
+
+    def __init__(self, config: GradientConfig, low: Tensor, high: Tensor) -> None:
+        self.config = config
+        self._box = ActionBox(low, high, config.active_dims)
+        self._colour = autoregressive(config.horizon, config.correlation, low)
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan to carry out before planning again."""
+        return self.config.execute
+
+    def init(self, batch: int) -> Start:
+        """A cold start: at rest."""
+        return self._box.cold(batch, self.config.horizon)
+
+    def shift(self, state: Start, steps: int) -> Start:
+        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
+        return self._box.shifted(state, steps if self.config.warm_start else self.config.horizon)
+
+    def plan(
+        self,
+        problem: Problem,
+        state: Start,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, Start]:
+        """Search; see ``planners.problem.Planner.plan``."""
+        config = self.config
+        with differentiable(problem) as problem:
+            search = Search(problem, state, config.horizon, deadline, profile)
+            starts = search.starts(self._box, config, state, self._colour, generator)
+            search.watch.lap("proposal")
+            descend(search, self._box, starts, config.iterations, config.learning_rate)
+            plan = search.plan()
+        return plan, Start(plan.actions, warm=True)
+
+
+@contextmanager
+def differentiable(problem: Problem) -> Iterator[Problem]:
+    """The problem in a context that records gradients, wherever it comes from."""
+    with torch.inference_mode(False), torch.enable_grad():
+        # What was made in inference mode can take no part in gradients; a copy can.
+        yield replace(problem, latents=problem.latents.clone(), states=problem.states.clone())
+
+
+def descend(
+    search: Search, box: ActionBox, starts: Tensor, iterations: int, learning_rate: float
+) -> None:
+    """Improve sequences ``[B, S, H, A]`` by Adam; the search remembers the best of all steps.
+
+    What has no finite energy or gradient is not moved by it.
+    """
+    shares = box.shares(starts).requires_grad_()
+    adam = torch.optim.Adam([shares], lr=learning_rate)
+    for _ in search.rounds(iterations):
+        energy = search.evaluate(box.actions(shares)).energy
+        (gradient,) = torch.autograd.grad(energy.where(energy.isfinite(), 0.0).sum(), shares)
+        shares.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
+        adam.step()
+        with torch.no_grad():
+            shares.clamp_(-1, 1)
