@@ -23,7 +23,7 @@ from planners.problem import Plan, Problem
 from planners.search import Search
 from planners.settings import at_least_one, no_more_than, within
 
-__all__ = ["Gradient", "GradientConfig", "descend", "differentiable"]
+__all__ = ["Gradient", "GradientConfig", "descend", "differentiable", "improve"]
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,33 @@ def descend(
 ) -> None:
     """Improve sequences ``[B, S, H, A]`` by Adam; the search remembers the best of all steps.
 
-    What has no finite energy or gradient is not moved by it.
+    Where an energy is not finite, its sequence goes back to where it last was.
     """
     shares = box.shares(starts).requires_grad_()
-    adam = torch.optim.Adam([shares], lr=learning_rate)
-    for _ in search.rounds(iterations):
-        energy = search.evaluate(box.actions(shares)).energy
-        (gradient,) = torch.autograd.grad(energy.where(energy.isfinite(), 0.0).sum(), shares)
+    adam, known = torch.optim.Adam([shares], lr=learning_rate), shares.detach().clone()
+    for number in search.rounds(iterations):
+        energy = search.evaluate(box.actions(shares), required=number == 0).energy
+        known = improve(adam, shares, energy, known)
+
+
+def improve(adam: torch.optim.Adam, shares: Tensor, energy: Tensor, known: Tensor) -> Tensor:
+    """One step of Adam down the energies, within the bounds.
+
+    Args:
+        adam: Of the shares.
+        shares: Of sequences ``[B, S, H, A]``; moved in place.
+        energy: Theirs, ``[B, S]``.
+        known: Where each of them last had a finite energy; those without one go back there.
+
+    Returns:
+        ``known``, brought up to date.
+    """
+    finite = energy.isfinite()
+    (gradient,) = torch.autograd.grad(energy.where(finite, 0.0).sum(), shares)
+    with torch.no_grad():
+        known = shares.where(finite[:, :, None, None], known)
+        shares.copy_(known)
         shares.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
         adam.step()
-        with torch.no_grad():
-            shares.clamp_(-1, 1)
+        shares.clamp_(-1, 1)
+    return known

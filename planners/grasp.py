@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from planners.box import ActionBox, Start
-from planners.gradient import differentiable
+from planners.gradient import differentiable, improve
 from planners.noise import autoregressive
 from planners.problem import Plan, Problem
 from planners.search import Search
@@ -133,10 +133,10 @@ class GRASP:
             shares = box.shares(search.starts(box, config, state, self._colour, generator))
             search.watch.lap("proposal")
             adam = torch.optim.Adam([shares.requires_grad_()], lr=config.learning_rate)
+            known = shares.detach().clone()
             for number in search.rounds(config.rounds):
-                energy = search.evaluate(box.actions(shares)).energy
-                (gradient,) = torch.autograd.grad(energy.where(energy.isfinite(), 0).sum(), shares)
-                _step(adam, shares, gradient)
+                energy = search.evaluate(box.actions(shares), required=number == 0).energy
+                known = improve(adam, shares, energy, known)
                 if number < config.rounds - 1:
                     noise = config.noise * (1 - number / max(1, config.rounds - 2))
                     self._relax(problem, search, shares, adam, noise, generator)
@@ -166,10 +166,13 @@ class GRASP:
             to_go = problem.energy.to_go(reached.one_by_one()).view_as(residual)
             loss = (config.residual * residual + to_go).mean(-1)
             total = loss.where(loss.isfinite(), 0).sum()
-            of_actions, of_latents = torch.autograd.grad(total, (shares, virtual))
-            _step(adam, shares, of_actions)
-            virtual.grad = of_latents.nan_to_num(0.0, 0.0, 0.0)
+            gradients = torch.autograd.grad(total, (shares, virtual))
+            for one, gradient in zip((shares, virtual), gradients, strict=True):
+                one.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
+            adam.step()
             latents.step()
+            with torch.no_grad():
+                shares.clamp_(-1, 1)
             path = reached.states.detach()
         search.watch.lap("relax")
 
@@ -185,11 +188,3 @@ class GRASP:
         return _Path(
             step.latents[:, 0, 0].unflatten(0, shape), step.states[:, 0, 0].unflatten(0, shape)
         )
-
-
-def _step(adam: torch.optim.Adam, shares: Tensor, gradient: Tensor) -> None:
-    """One step within the bounds; what has no finite gradient stays."""
-    shares.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
-    adam.step()
-    with torch.no_grad():
-        shares.clamp_(-1, 1)

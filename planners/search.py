@@ -105,6 +105,7 @@ class Search:
         self._best: Population | None = None
         self._trace: list[Tensor] = []
         self._finite: list[Tensor] = []
+        self._required: list[bool] = []
         self._evaluated = 0
 
     def rounds(self, iterations: int) -> Iterator[int]:
@@ -156,8 +157,13 @@ class Search:
             starts[:, : proposals.shape[1]] = proposals
         return box.clamp(starts)
 
-    def evaluate(self, candidates: Tensor) -> Population:
-        """The energies of one iteration's candidates; the best of all iterations is kept."""
+    def evaluate(self, candidates: Tensor, *, required: bool = True) -> Population:
+        """The energies of one iteration's candidates; the best of all iterations is kept.
+
+        Args:
+            candidates: ``[B, S, H, A]``.
+            required: Whether it is an error if none of an episode's is finite.
+        """
         problem = self._problem
         self.watch.lap("update")
         self.trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
@@ -170,6 +176,7 @@ class Search:
         self._best = leader if self._best is None else self._best.joined(leader).lowest(1)
         self._trace.append(self._best.energy[:, 0])
         self._finite.append(valid.sum(1))
+        self._required.append(required)
         self._evaluated += energy.numel()
         return fresh
 
@@ -181,7 +188,7 @@ class Search:
         """
         assert self._best is not None
         finite = torch.stack(self._finite, 1).cpu()
-        if failed := (finite == 0).any(1).nonzero().flatten().tolist():
+        if failed := (finite[:, self._required] == 0).any(1).nonzero().flatten().tolist():
             raise FloatingPointError(
                 f"No candidate of episodes {failed} had a finite energy in some iteration; look "
                 "for NaN in the frames or states, or train the model on wider actions"

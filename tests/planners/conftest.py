@@ -79,10 +79,9 @@ def black_box() -> Callable[[Callable[[Tensor], Tensor]], Problem]:
     def build(function: Callable[[Tensor], Tensor], width: int = 2, batch: int = 1) -> Problem:
         base = problem(torch.zeros(batch, width))
 
-        def total(trajectory: Imagined) -> tuple[Tensor, dict[str, Tensor]]:
-            energy = function(trajectory.latents[:, :, -1, 0])
-            return energy, {"goal": energy}
+        def goal(trajectory: Imagined) -> Tensor:
+            return function(trajectory.latents[:, :, -1, 0])
 
-        return Problem(base.world, base.latents, base.states, total)
+        return Problem(base.world, base.latents, base.states, TotalEnergy(goal))
 
     return build

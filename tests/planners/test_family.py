@@ -1,0 +1,199 @@
+"""What every planner of the family keeps, whatever it does in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+
+from planners import CEM, CEMConfig
+from planners.cem_gradient import CEMGradient, CEMGradientConfig
+from planners.gradient import Gradient, GradientConfig
+from planners.grasp import GRASP, GRASPConfig
+from planners.icem import ICEM, ICEMConfig
+from planners.mppi import MPPI, MPPIConfig
+from planners.shooting import RandomShooting, RandomShootingConfig
+
+GOAL = torch.tensor([[0.11, -0.07, 0.02], [-0.15, 0.0, 0.08]])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A planner with a budget that solves small problems, and how near it comes to the optimum."""
+
+    planner: type
+    config: Any
+    precision: float
+
+    def make(self, width: int = 3, limit: float = 0.05, **changes: Any) -> Any:
+        config = self.config
+        if isinstance(config, CEMGradientConfig):
+            config = replace(config, cem=replace(config.cem, **changes))
+        else:
+            config = replace(config, **changes)
+        high = torch.full((width,), limit)
+        return self.planner(config, -high, high)
+
+
+SMALL = {"horizon": 4, "execute": 1}
+CEM_SMALL = CEMConfig(samples=128, iterations=8, elites=10, correlation=0.0, **SMALL)
+KINDS = {
+    "cem": Kind(CEM, CEM_SMALL, 3e-3),
+    "icem": Kind(
+        ICEM, ICEMConfig(samples=128, iterations=10, decay=1.05, exponent=0.5, **SMALL), 3e-3
+    ),
+    "mppi": Kind(MPPI, MPPIConfig(samples=128, iterations=10, min_std=0.02, **SMALL), 6e-3),
+    "shooting": Kind(RandomShooting, RandomShootingConfig(samples=2000, **SMALL), 0.05),
+    "gradient": Kind(Gradient, GradientConfig(iterations=60, **SMALL), 3e-3),
+    "cem_gradient": Kind(
+        CEMGradient, CEMGradientConfig(replace(CEM_SMALL, iterations=2), steps=40), 3e-3
+    ),
+    "grasp": Kind(
+        GRASP, GRASPConfig(rounds=20, relaxed=3, latent_rate=0.02, noise=0.01, **SMALL), 6e-3
+    ),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return KINDS[request.param]
+
+
+def plan(planner: Any, problem: Any, seed: int = 0, **options: Any) -> Any:
+    state = planner.init(len(problem.latents))
+    return planner.plan(problem, state, generator=torch.Generator().manual_seed(seed), **options)[0]
+
+
+def test_a_quadratic_is_solved(kind: Kind, point: Any) -> None:
+    found = plan(kind.make(), point.problem(GOAL))
+    torch.testing.assert_close(found.actions.sum(1), GOAL, atol=kind.precision, rtol=0)
+
+
+def test_a_goal_out_of_reach_is_approached_along_the_bounds(kind: Kind, point: Any) -> None:
+    found = plan(kind.make(), point.problem(torch.tensor([[9.0, -9.0, 0.0]])))
+    assert found.actions.abs().max() <= 0.05
+    assert (found.actions[0, :, :2] * torch.tensor([1.0, -1.0])).mean() > 0.02
+    assert found.energy < 0.99 * 2 * 81 / 3
+
+
+def test_the_deeper_of_two_valleys_is_found(kind: Kind, black_box: Callable[..., Any]) -> None:
+    deep, shallow = torch.tensor([0.1, 0.08]), torch.tensor([-0.1, -0.08])
+
+    def wells(end: torch.Tensor) -> torch.Tensor:
+        near = [(end - well).square().sum(-1) / 0.004 for well in (deep, shallow)]
+        return -torch.exp(-near[0]) - 0.5 * torch.exp(-near[1])
+
+    planner = kind.make(
+        2, active_dims=(0, 1), **({} if kind.planner is RandomShooting else {"std": 0.8})
+    )
+    found = plan(planner, black_box(wells))
+    torch.testing.assert_close(
+        found.actions[0].sum(0), deep, atol=max(kind.precision, 0.02), rtol=0
+    )
+
+
+def test_a_batch_decides_as_its_episodes_would_one_by_one(kind: Kind, point: Any) -> None:
+    planner = kind.make()
+    both = plan(planner, point.problem(GOAL))
+    for index in range(2):
+        alone = plan(planner, point.problem(GOAL[index : index + 1]))
+        torch.testing.assert_close(both.actions[index], alone.actions[0])
+
+
+def test_the_same_seed_gives_the_same_plan(kind: Kind, point: Any) -> None:
+    planner, problem = kind.make(), point.problem(GOAL)
+    one, again, other = (plan(planner, problem, seed) for seed in (0, 0, 1))
+    assert torch.equal(one.actions, again.actions)
+    assert not torch.equal(one.actions, other.actions)
+
+
+def test_the_plan_is_the_best_that_was_rolled_out(kind: Kind, point: Any) -> None:
+    world = point.World()
+    problem = point.problem(GOAL[:1], world)
+    found = plan(kind.make(), problem)
+    tried = torch.cat([c for c in world.candidates if c.shape[0] == 1 and c.shape[2] == 4], 1)
+    energy, _ = problem.energy(world.rollout(problem.latents, problem.states, tried))
+    torch.testing.assert_close(found.energy, energy.min(1).values)
+    assert (found.trace.diff(dim=1) <= 0).all()
+    assert torch.equal(found.trace[:, -1], found.energy)
+    assert all((c.abs() <= 0.05).all() for c in world.candidates)
+
+
+def test_dimensions_that_are_not_searched_stay_at_rest(kind: Kind, point: Any) -> None:
+    found = plan(kind.make(active_dims=(0, 2)), point.problem(GOAL))
+    assert (found.actions[..., 1] == 0).all()
+    assert (found.actions[..., 0] != 0).any()
+
+
+def test_one_step_ahead_is_enough(kind: Kind, point: Any) -> None:
+    goal = torch.tensor([[0.03, -0.02, 0.01]])
+    found = plan(kind.make(horizon=1), point.problem(goal))
+    torch.testing.assert_close(found.actions[0, 0], goal[0], atol=max(kind.precision, 0.01), rtol=0)
+
+
+def test_worlds_that_imagine_two_steps_at_once_will_do(kind: Kind, point: Any) -> None:
+    found = plan(kind.make(), point.problem(GOAL, point.World(stride=2)))
+    torch.testing.assert_close(found.actions.sum(1), GOAL, atol=kind.precision, rtol=0)
+
+
+def test_nan_is_never_chosen_and_is_counted(kind: Kind, black_box: Callable[..., Any]) -> None:
+    def holed(end: torch.Tensor) -> torch.Tensor:
+        energy = (end - 0.05).square().sum(-1)
+        return energy.masked_fill(end[..., 0] > 0.02, torch.nan)
+
+    found = plan(kind.make(2, active_dims=(0, 1)), black_box(holed))
+    assert torch.isfinite(found.energy).all()
+    assert found.nonfinite > 0
+
+
+def test_nothing_but_nan_is_an_error(kind: Kind, black_box: Callable[..., Any]) -> None:
+    problem = black_box(lambda end: end.sum(-1) * torch.nan)
+    with pytest.raises(FloatingPointError, match="episodes \\[0\\]"):
+        plan(kind.make(2, active_dims=(0, 1)), problem)
+
+
+def test_a_deadline_ends_the_search_after_the_first_round(kind: Kind, point: Any) -> None:
+    found = plan(kind.make(), point.problem(GOAL), deadline=time.perf_counter() - 1)
+    assert found.trace.shape == (2, 1)
+
+
+def test_what_is_left_of_a_plan_is_where_the_next_begins(kind: Kind, point: Any) -> None:
+    planner, problem = kind.make(), point.problem(GOAL)
+    generator = torch.Generator().manual_seed(0)
+    first, state = planner.plan(problem, planner.init(2), generator=generator)
+    world = point.World()
+    planner.plan(replace(problem, world=world), planner.shift(state, 1), generator=generator)
+    rest = torch.cat([first.actions[:, 1:], torch.zeros(2, 1, 3)], 1)
+    apart = (world.candidates[0] - rest[:, None]).abs().amax((2, 3)).amin(1)
+    assert (apart < 1e-6).all()
+
+
+def test_a_state_of_another_batch_is_refused(kind: Kind, point: Any) -> None:
+    planner = kind.make()
+    with pytest.raises(ValueError, match="a planner state for 2 episodes, got one for 3"):
+        planner.plan(point.problem(GOAL), planner.init(3), generator=torch.Generator())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"horizon": 0}, "horizon of at least 1, got 0"),
+        ({"samples": 0}, "samples of at least 1, got 0"),
+        ({"execute": 9}, "execute of at most horizon"),
+    ],
+)
+def test_settings_that_make_no_search_are_refused(
+    kind: Kind, changes: dict[str, int], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        kind.make(**changes)
+
+
+@pytest.mark.parametrize("limit", [-0.05, torch.inf, torch.nan])
+def test_bounds_that_are_reversed_or_infinite_are_refused(kind: Kind, limit: float) -> None:
+    with pytest.raises(ValueError, match="finite bounds low <= high"):
+        kind.make(limit=limit)
