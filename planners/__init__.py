@@ -5,7 +5,10 @@
 - ``box``: action bounds, and where searches start.
 - ``search``: what every search over candidates does alike.
 - ``cem``: the cross-entropy method.
+- ``icem``, ``mppi``, ``shooting``: other searches by samples.
+- ``gradient``, ``cem_gradient``, ``grasp``: searches by gradients through the world.
 - ``vjepa2_ac``: the search that V-JEPA 2-AC was published with.
+- ``family``: which settings are of which of these.
 - ``hierarchical``: two time scales, a guide that names sub-goals and a fast planner.
 - ``retrieval``: a guide that looks sub-goals up among recorded moments.
 - ``energies``: what is minimised.
@@ -15,6 +18,7 @@
 from planners.agent import Agent, PlanRecord
 from planners.box import ActionBox, Start
 from planners.cem import CEM, CEMConfig
+from planners.cem_gradient import CEMGradient, CEMGradientConfig
 from planners.energies import (
     METRICS,
     REDUCTIONS,
@@ -23,6 +27,9 @@ from planners.energies import (
     MeanEnergy,
     TotalEnergy,
 )
+from planners.family import SearchConfig, make_search, search_name
+from planners.gradient import Gradient, GradientConfig
+from planners.grasp import GRASP, GRASPConfig
 from planners.hierarchical import (
     Guide,
     Hierarchical,
@@ -31,6 +38,8 @@ from planners.hierarchical import (
     Moments,
     SlowWorld,
 )
+from planners.icem import ICEM, ICEMConfig
+from planners.mppi import MPPI, MPPIConfig
 from planners.problem import Objective, Plan, Planner, Problem, Way
 from planners.protocols import (
     Doubt,
@@ -42,25 +51,36 @@ from planners.protocols import (
     World,
 )
 from planners.retrieval import Retrieval, RetrievalConfig
+from planners.shooting import RandomShooting, RandomShootingConfig
 from planners.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
 
 __all__ = [
     "CEM",
+    "GRASP",
+    "ICEM",
     "METRICS",
+    "MPPI",
     "REDUCTIONS",
     "VJEPA2AC",
     "ActionBox",
     "Agent",
     "CEMConfig",
+    "CEMGradient",
+    "CEMGradientConfig",
     "CalibratedDoubt",
     "Doubt",
     "Energy",
     "Futures",
+    "GRASPConfig",
     "GoalEnergy",
+    "Gradient",
+    "GradientConfig",
     "Guide",
     "Hierarchical",
     "HierarchicalConfig",
+    "ICEMConfig",
     "LatentDistance",
+    "MPPIConfig",
     "MacroSearch",
     "MeanEnergy",
     "Moments",
@@ -70,8 +90,11 @@ __all__ = [
     "Planner",
     "Problem",
     "Proposal",
+    "RandomShooting",
+    "RandomShootingConfig",
     "Retrieval",
     "RetrievalConfig",
+    "SearchConfig",
     "SlowWorld",
     "Start",
     "TotalEnergy",
@@ -79,4 +102,6 @@ __all__ = [
     "VJEPA2ACConfig",
     "Way",
     "World",
+    "make_search",
+    "search_name",
 ]

@@ -103,7 +103,7 @@ class Agent(Generic[StateT]):
         """The plans made since the last reset."""
         return self._running().records
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
         """Forget everything and take up new goals.
 
@@ -124,7 +124,7 @@ class Agent(Generic[StateT]):
             planner_state=self._planner.init(len(frames)),
         )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def act(self, frames: Tensor, states: Tensor) -> Tensor:
         """The next action of each episode.
 

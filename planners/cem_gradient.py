@@ -8,7 +8,7 @@ Shapes: see ``planners.protocols``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,34 +18,31 @@ from planners.cem import CEM, CEMConfig
 from planners.gradient import descend, differentiable
 from planners.problem import Plan, Problem
 from planners.search import Search
-from planners.settings import at_least_one
+from planners.settings import at_least_one, no_more_than
 
 __all__ = ["CEMGradient", "CEMGradientConfig"]
 
 
 @dataclass(frozen=True)
-class CEMGradientConfig:
-    """Settings of the search.
+class CEMGradientConfig(CEMConfig):
+    """Settings of the search, and of the refinement.
 
     Attributes:
-        cem: Of the search.
         refined: Elites that are refined.
         steps: Steps of Adam.
         learning_rate: Of Adam, as a share of half the action range.
     """
 
-    cem: CEMConfig = field(default_factory=lambda: CEMConfig(samples=64, iterations=2))
+    samples: int = 64
+    iterations: int = 2
     refined: int = 4
     steps: int = 4
     learning_rate: float = 0.05
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least_one(self, "refined", "steps")
-        if self.refined > self.cem.elites:
-            raise ValueError(
-                f"Expected refined of at most cem.elites ({self.cem.elites}), got {self.refined}; "
-                "lower refined or raise cem.elites"
-            )
+        no_more_than(self, refined="elites")
         if self.learning_rate <= 0:
             raise ValueError(f"Expected learning_rate > 0, got {self.learning_rate}")
 
@@ -61,7 +58,7 @@ class CEMGradient:
 
     def __init__(self, config: CEMGradientConfig, low: Tensor, high: Tensor) -> None:
         self.config = config
-        self._cem = CEM(config.cem, low, high)
+        self._cem = CEM(config, low, high)
 
     @property
     def execute(self) -> int:
@@ -88,7 +85,7 @@ class CEMGradient:
         """Search; see ``planners.problem.Planner.plan``."""
         config = self.config
         with differentiable(problem) as problem:
-            search = Search(problem, state, config.cem.horizon, deadline, profile)
+            search = Search(problem, state, config.horizon, deadline, profile)
             with torch.no_grad():
                 elites = self._cem.find(search, state, generator)
             best = elites.actions[:, : config.refined]

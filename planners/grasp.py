@@ -35,8 +35,8 @@ class GRASPConfig:
 
     Attributes:
         samples: Starts that are improved side by side.
-        rounds: Rollouts as a whole.
-        relaxed: Steps on actions and virtual latents between two of them.
+        iterations: Rollouts as a whole.
+        relaxed: Steps on actions and virtual latents after each of them but the last.
         horizon: Control steps looked ahead; a multiple of the world's stride.
         learning_rate: Of Adam on actions, as a share of half the action range.
         latent_rate: Of Adam on virtual latents.
@@ -52,7 +52,7 @@ class GRASPConfig:
     """
 
     samples: int = 8
-    rounds: int = 5
+    iterations: int = 5
     relaxed: int = 5
     horizon: int = 8
     learning_rate: float = 0.1
@@ -67,7 +67,7 @@ class GRASPConfig:
     active_dims: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "samples", "rounds", "horizon", "execute")
+        at_least_one(self, "samples", "iterations", "horizon", "execute")
         no_more_than(self, proposals="samples", execute="horizon")
         within(self, 0, 0.99, "correlation")
         for name in ("relaxed", "residual", "noise", "std"):
@@ -134,11 +134,11 @@ class GRASP:
             search.watch.lap("proposal")
             adam = torch.optim.Adam([shares.requires_grad_()], lr=config.learning_rate)
             known = shares.detach().clone()
-            for number in search.rounds(config.rounds):
+            for number in search.rounds(config.iterations):
                 energy = search.evaluate(box.actions(shares), required=number == 0).energy
                 known = improve(adam, shares, energy, known)
-                if number < config.rounds - 1:
-                    noise = config.noise * (1 - number / max(1, config.rounds - 2))
+                if number < config.iterations - 1:
+                    noise = config.noise * (1 - number / max(1, config.iterations - 2))
                     self._relax(problem, search, shares, adam, noise, generator)
             plan = search.plan()
         return plan, Start(plan.actions, warm=True)

@@ -104,7 +104,7 @@ def measure(
     state = planner.init(len(workload.frames))
     split: dict[str, float] = {}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def once(profile: bool = False) -> float:
         nonlocal state
         synchronize(device)

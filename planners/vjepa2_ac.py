@@ -62,6 +62,11 @@ class VJEPA2ACConfig:
     gripper_threshold: float = 0.25
     execute: int = 1
 
+    @property
+    def active_dims(self) -> tuple[int, ...]:
+        """Dimensions that are searched: no rotation."""
+        return _SEARCHED
+
     def __post_init__(self) -> None:
         for name in ("iterations", "horizon", "execute"):
             if getattr(self, name) < 1:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from planners import CEM, CEMConfig
+from planners import CEM, CEMConfig, make_search
 from planners.cem_gradient import CEMGradient, CEMGradientConfig
 from planners.gradient import Gradient, GradientConfig
 from planners.grasp import GRASP, GRASPConfig
@@ -30,13 +30,8 @@ class Kind:
     precision: float
 
     def make(self, width: int = 3, limit: float = 0.05, **changes: Any) -> Any:
-        config = self.config
-        if isinstance(config, CEMGradientConfig):
-            config = replace(config, cem=replace(config.cem, **changes))
-        else:
-            config = replace(config, **changes)
         high = torch.full((width,), limit)
-        return self.planner(config, -high, high)
+        return make_search(replace(self.config, **changes), -high, high)
 
 
 SMALL = {"horizon": 4, "execute": 1}
@@ -50,10 +45,10 @@ KINDS = {
     "shooting": Kind(RandomShooting, RandomShootingConfig(samples=2000, **SMALL), 0.05),
     "gradient": Kind(Gradient, GradientConfig(iterations=60, **SMALL), 3e-3),
     "cem_gradient": Kind(
-        CEMGradient, CEMGradientConfig(replace(CEM_SMALL, iterations=2), steps=40), 3e-3
+        CEMGradient, CEMGradientConfig(samples=128, steps=40, correlation=0.0, **SMALL), 3e-3
     ),
     "grasp": Kind(
-        GRASP, GRASPConfig(rounds=20, relaxed=3, latent_rate=0.02, noise=0.01, **SMALL), 6e-3
+        GRASP, GRASPConfig(iterations=20, relaxed=3, latent_rate=0.02, noise=0.01, **SMALL), 6e-3
     ),
 }
 

@@ -21,12 +21,12 @@ import torch
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from planners import CEMConfig, Planner, VJEPA2ACConfig
+from planners import CEMConfig, Planner, SearchConfig, VJEPA2ACConfig
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
 from worldmodel.commands.devices import device_name, usable_device
-from worldmodel.commands.levels import FlatConfig, PlannerConfig, fast_search
+from worldmodel.commands.levels import PlannerConfig, fast_search
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
 from worldmodel.weights.world import load_compact_world
@@ -60,28 +60,28 @@ class Grid:
             if not sizes or min(sizes) < 1:
                 raise ValueError(f"Expected {name} to list sizes of at least 1, got {list(sizes)}")
 
-    def searches(self, planner: PlannerConfig) -> list[FlatConfig]:
+    def searches(self, planner: PlannerConfig) -> list[SearchConfig]:
         """Settings of the search over actions at every size; what exceeds a size shrinks with it.
 
         Raises:
             ValueError: The search does not exist at one of the sizes.
         """
-        search = planner if isinstance(planner, VJEPA2ACConfig) else fast_search(planner)
+        search = fast_search(planner)
         sizes = itertools.product(self.samples, self.horizon, self.iterations)
         return [_sized(search, *size) for size in sizes]
 
 
-def _sized(search: FlatConfig, samples: int, horizon: int, iterations: int) -> FlatConfig:
-    if isinstance(search, CEMConfig):
-        search = replace(search, proposals=min(search.proposals, samples))
-    return replace(
-        search,
-        samples=samples,
-        horizon=horizon,
-        iterations=iterations,
-        elites=min(search.elites, samples),
-        execute=min(search.execute, horizon),
-    )
+def _sized(search: SearchConfig, samples: int, horizon: int, iterations: int) -> SearchConfig:
+    sizes: dict[str, Any] = {"samples": samples, "horizon": horizon, "iterations": iterations}
+    most = {"elites": samples, "proposals": samples, "execute": horizon}
+    sizes |= {k: min(getattr(search, k), size) for k, size in most.items() if hasattr(search, k)}
+    return replace(search, **sizes)
+
+
+def _plain(search: SearchConfig) -> CEMConfig:
+    """Settings of a textbook CEM of the same size."""
+    names = ("samples", "horizon", "iterations", "elites", "std", "execute", "active_dims")
+    return CEMConfig(proposals=0, **{k: getattr(search, k) for k in names if hasattr(search, k)})
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class _Bench:
                 yield _row(name + self.suffix, search, episodes, latency)
                 if self.cfg.plain:
                     plain = replace(workload, world=subject.plain_world)
-                    latency = self._measure(plain, PlainCEM(fast_search(search), -high, high))
+                    latency = self._measure(plain, PlainCEM(_plain(search), -high, high))
                     yield _row("plain" + self.suffix, search, episodes, latency)
 
     def _measure(self, workload: Workload, planner: Planner[Any]) -> Latency:
@@ -223,7 +223,7 @@ class _Bench:
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
 
-def _row(name: str, search: FlatConfig, episodes: int, latency: Latency) -> Row:
+def _row(name: str, search: SearchConfig, episodes: int, latency: Latency) -> Row:
     p50_ms = latency.percentile(50)
     rollouts = search.samples * search.iterations * episodes
     return {

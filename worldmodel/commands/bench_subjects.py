@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from planners import (
-    CEM,
-    VJEPA2AC,
     CalibratedDoubt,
     HierarchicalConfig,
     LatentDistance,
     Objective,
     Planner,
     RetrievalConfig,
+    SearchConfig,
     TotalEnergy,
-    VJEPA2ACConfig,
     World,
+    make_search,
+    search_name,
 )
 from planners.latency import Workload
-from worldmodel.commands.levels import FlatConfig, PlannerConfig, Pursuit, two_levels
+from worldmodel.commands.levels import PlannerConfig, Pursuit, two_levels
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.imagination import Imagined
@@ -65,7 +65,7 @@ class Subject:
     state_width: int
     pursuit: Pursuit | None = None
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def workload(self, episodes: int, device: torch.device, seed: int) -> Workload:
         """Random frames, goals and states: what they show makes no difference to the time."""
         noise = torch.Generator().manual_seed(seed)
@@ -82,7 +82,7 @@ class Subject:
         return Workload(self.world, self.objective(latents), frames, states, look[:, 0], latents)
 
     def planner(
-        self, config: PlannerConfig, search: FlatConfig, high: Tensor
+        self, config: PlannerConfig, search: SearchConfig, high: Tensor
     ) -> tuple[str, Planner[Any]]:
         """What is measured, and its name: a search, with sub-goals above it where there are any.
 
@@ -91,13 +91,11 @@ class Subject:
             search: Of its search over actions, at the size to be measured.
             high: Action bounds ``[A]``, both ways.
         """
-        if isinstance(search, VJEPA2ACConfig):
-            return "vjepa2_ac", VJEPA2AC(search, -high, high)
-        cem = CEM(search, -high, high)
+        fast = make_search(search, -high, high)
         if self.pursuit is None or not isinstance(config, HierarchicalConfig | RetrievalConfig):
-            return "cem", cem
+            return search_name(search), fast
         name = "hierarchical" if isinstance(config, HierarchicalConfig) else "retrieval"
-        return name, two_levels(self.world, config, cem, self.pursuit, goal_arm=False)
+        return name, two_levels(self.world, config, fast, self.pursuit, goal_arm=False)
 
 
 def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:

@@ -18,7 +18,15 @@ from omegaconf import MISSING
 from torch import Tensor
 
 from envs import ACTION_HIGH
-from planners import CEMConfig, Energy, Plan, Problem, TotalEnergy, Trajectory, VJEPA2ACConfig
+from planners import (
+    Energy,
+    HierarchicalConfig,
+    Plan,
+    Problem,
+    RetrievalConfig,
+    TotalEnergy,
+    Trajectory,
+)
 from worldmodel.commands.devices import usable_device
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.landscape_energies import Landscape, Population, evaluate, held, panels
@@ -141,10 +149,10 @@ def run(cfg: LandscapeConfig) -> None:
         UserError: The checkpoint, an image, the device or the output folder cannot be used, or the
             planner has levels.
     """
-    if not isinstance(cfg.planner, CEMConfig | VJEPA2ACConfig):
+    if isinstance(cfg.planner, HierarchicalConfig | RetrievalConfig):
         raise UserError(
-            "Expected planner=cem or planner=vjepa2_ac: a landscape shows one search; `worldmodel "
-            "subgoals` draws what a planner on two time scales sets itself"
+            "Expected a planner without sub-goals, such as planner=cem: a landscape shows one "
+            "search; `worldmodel subgoals` draws what a planner on two time scales sets itself"
         )
     torch.set_num_threads(cfg.threads)
     device = usable_device(cfg.device)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from planners import (
     CEM,
-    CEMConfig,
     Guide,
     Hierarchical,
     HierarchicalConfig,
@@ -22,18 +21,16 @@ from planners import (
     Proposal,
     Retrieval,
     RetrievalConfig,
-    VJEPA2ACConfig,
+    SearchConfig,
     World,
 )
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.slow_world import SlowWorld
 
-__all__ = ["FlatConfig", "PlannerConfig", "Pursuit", "fast_search", "two_levels"]
+__all__ = ["PlannerConfig", "Pursuit", "fast_search", "two_levels"]
 
-FlatConfig = CEMConfig | VJEPA2ACConfig
-"""Of searches over actions, without sub-goals."""
-PlannerConfig = FlatConfig | HierarchicalConfig | RetrievalConfig
+PlannerConfig = SearchConfig | HierarchicalConfig | RetrievalConfig
 
 
 class Pursuit(Protocol):
@@ -49,22 +46,9 @@ class Pursuit(Protocol):
         ...
 
 
-def fast_search(config: PlannerConfig) -> CEMConfig:
-    """Settings of the search over actions; for that of V-JEPA 2-AC, those of a CEM of its size."""
-    if isinstance(config, VJEPA2ACConfig):
-        return CEMConfig(
-            samples=config.samples,
-            iterations=config.iterations,
-            horizon=config.horizon,
-            elites=config.elites,
-            momentum=config.momentum_mean,
-            correlation=0.0,
-            proposals=0,
-            execute=config.execute,
-            warm_start=False,
-            active_dims=(0, 1, 2, 6),
-        )
-    return config if isinstance(config, CEMConfig) else config.fast
+def fast_search(config: PlannerConfig) -> SearchConfig:
+    """Settings of the search over actions."""
+    return config.fast if isinstance(config, HierarchicalConfig | RetrievalConfig) else config
 
 
 def two_levels(

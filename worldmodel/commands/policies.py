@@ -15,13 +15,11 @@ from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
 from planners import (
-    CEM,
-    VJEPA2AC,
     Agent,
     CalibratedDoubt,
-    CEMConfig,
     Energy,
     GoalEnergy,
+    HierarchicalConfig,
     LatentDistance,
     MeanEnergy,
     Objective,
@@ -30,9 +28,10 @@ from planners import (
     PlanRecord,
     Problem,
     Proposal,
+    RetrievalConfig,
     TotalEnergy,
-    VJEPA2ACConfig,
     World,
+    make_search,
 )
 from worldmodel.commands.levels import PlannerConfig, Pursuit, fast_search, two_levels
 from worldmodel.commands.task import TaskConfig
@@ -170,13 +169,11 @@ def search(
         UserError: The world lacks what the planner needs.
     """
     high = (torch.from_numpy(ACTION_HIGH) if high is None else high).to(device)
-    if isinstance(planner, VJEPA2ACConfig):
-        return VJEPA2AC(planner, -high, high)
-    cem = CEM(fast_search(planner), -high, high)
-    if isinstance(planner, CEMConfig):
-        return cem
+    fast = make_search(fast_search(planner), -high, high)
+    if not isinstance(planner, HierarchicalConfig | RetrievalConfig):
+        return fast
     pursuit = task_objective(world, replace(task, energy=planner.towards))
-    return two_levels(world, planner, cem, pursuit, goal_arm=task.goal_arm)
+    return two_levels(world, planner, fast, pursuit, goal_arm=task.goal_arm)
 
 
 def search_agent(

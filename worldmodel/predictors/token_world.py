@@ -61,7 +61,6 @@ class TokenWorld(nn.Module):
         """The latents as they are: a predictor of all tokens can do without another look."""
         return latents
 
-    @torch.no_grad()
     def rollout(
         self, latents: Tensor, states: Tensor, actions: Tensor, extrinsics: Tensor | None = None
     ) -> Imagined:

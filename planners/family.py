@@ -1,0 +1,52 @@
+"""The searches over actions, by their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from planners.cem import CEM, CEMConfig
+from planners.cem_gradient import CEMGradient, CEMGradientConfig
+from planners.gradient import Gradient, GradientConfig
+from planners.grasp import GRASP, GRASPConfig
+from planners.icem import ICEM, ICEMConfig
+from planners.mppi import MPPI, MPPIConfig
+from planners.problem import Planner
+from planners.shooting import RandomShooting, RandomShootingConfig
+from planners.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
+
+__all__ = ["SearchConfig", "make_search", "search_name"]
+
+SearchConfig = (
+    CEMConfig
+    | CEMGradientConfig
+    | GRASPConfig
+    | GradientConfig
+    | ICEMConfig
+    | MPPIConfig
+    | RandomShootingConfig
+    | VJEPA2ACConfig
+)
+
+_SEARCHES: dict[type, tuple[str, type[Any]]] = {
+    CEMConfig: ("cem", CEM),
+    CEMGradientConfig: ("cem_gradient", CEMGradient),
+    GRASPConfig: ("grasp", GRASP),
+    GradientConfig: ("gradient", Gradient),
+    ICEMConfig: ("icem", ICEM),
+    MPPIConfig: ("mppi", MPPI),
+    RandomShootingConfig: ("shooting", RandomShooting),
+    VJEPA2ACConfig: ("vjepa2_ac", VJEPA2AC),
+}
+
+
+def make_search(config: SearchConfig, low: Tensor, high: Tensor) -> Planner[Any]:
+    """The planner that settings are of, within action bounds ``[A]`` in physical units."""
+    planner: Planner[Any] = _SEARCHES[type(config)][1](config, low, high)
+    return planner
+
+
+def search_name(config: SearchConfig) -> str:
+    """What the planner that settings are of is called, as in ``planner=…``."""
+    return _SEARCHES[type(config)][0]
