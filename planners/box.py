@@ -15,10 +15,17 @@ __all__ = ["ActionBox", "Start"]
 
 
 class Start(NamedTuple):
-    """Where a search begins: a sequence ``[B, H, A]``, and whether it is the rest of a plan."""
+    """Where a search begins, which is all that one plan leaves to the next.
+
+    Attributes:
+        actions: A sequence ``[B, H, A]``.
+        warm: Whether it is the rest of a plan, rather than rest.
+        kept: More sequences to try, ``[B, n, H, A]``; n may be 0.
+    """
 
     actions: Tensor
     warm: bool
+    kept: Tensor
 
 
 class ActionBox:
@@ -69,12 +76,16 @@ class ActionBox:
 
     def cold(self, batch: int, horizon: int) -> Start:
         """At rest."""
-        return Start(self._rest.repeat(batch, horizon, 1), warm=False)
+        rest = self._rest.repeat(batch, horizon, 1)
+        return Start(rest, False, rest[:, None][:, :0])
 
     def shifted(self, start: Start, steps: int) -> Start:
         """Without the steps that were executed, and at rest in the end; cold if nothing is left."""
         batch, horizon = start.actions.shape[:2]
         if steps >= horizon:
             return self.cold(batch, horizon)
-        rest = self._rest.expand(batch, steps, -1)
-        return Start(torch.cat([start.actions[:, steps:], rest], 1), start.warm)
+        return Start(self._later(start.actions, steps), start.warm, self._later(start.kept, steps))
+
+    def _later(self, actions: Tensor, steps: int) -> Tensor:
+        rest = self._rest.expand(*actions.shape[:-2], steps, -1)
+        return torch.cat([actions[..., steps:, :], rest], -2)

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from planners.box import ActionBox, Start
 from planners.noise import autoregressive
-from planners.problem import Plan, Problem
 from planners.search import Population, Search, moments
+from planners.sequence import SequencePlanner
 from planners.settings import at_least_one, no_more_than
 
 __all__ = ["CEM", "CEMConfig"]
@@ -71,13 +69,8 @@ class CEMConfig:
             )
 
 
-class CEM:
-    """The planner; it holds constants only, so one serves any number of episodes.
-
-    Args:
-        config: Settings.
-        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
-        high: Upper action bounds ``[A]``.
+class CEM(SequencePlanner[CEMConfig]):
+    """The planner.
 
     Example:
         >>> low = torch.tensor([-0.05, -0.05, -0.05])
@@ -87,73 +80,30 @@ class CEM:
     """
 
     def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
-        self.config = config
-        self.box = ActionBox(low, high, config.active_dims)
+        super().__init__(config, low, high)
         self._std = config.std * self.box.half_range
         self._min_std = config.min_std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)
 
-    @property
-    def execute(self) -> int:
-        """Steps of a plan to carry out before planning again."""
-        return self.config.execute
+    def find(self, search: Search) -> None:
+        """Search."""
+        self.elites(search)
 
-    def init(self, batch: int) -> Start:
-        """A cold start: at rest."""
-        return self.box.cold(batch, self.config.horizon)
-
-    @torch.inference_mode()
-    def shift(self, state: Start, steps: int) -> Start:
-        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        return self.box.shifted(state, steps if self.config.warm_start else self.config.horizon)
-
-    @torch.inference_mode()
-    def plan(
-        self,
-        problem: Problem,
-        state: Start,
-        *,
-        generator: torch.Generator,
-        deadline: float | None = None,
-        profile: bool = False,
-    ) -> tuple[Plan, Start]:
-        """Search; see ``planners.problem.Planner.plan``."""
-        search = Search(problem, state, self.config.horizon, deadline, profile)
-        self.find(search, state, generator)
-        plan = search.plan()
-        return plan, Start(plan.actions, warm=True)
-
-    def find(self, search: Search, state: Start, generator: torch.Generator) -> Population:
-        """The elites of all rounds, within a search that others may go on with."""
-        config = self.config
-        proposals = search.propose(self.box, config.proposals, config.horizon, generator)
-        mean, std = state.actions, self._std.expand_as(state.actions)
-        if proposals is not None and not state.warm:
-            mean = proposals[:, 0]
-        search.watch.lap("proposal")
-        elites: Population | None = None
+    def elites(self, search: Search) -> Population:
+        """Search; the elites, ``[B, E]``."""
+        config, elites = self.config, None
+        mean, std = search.first, self._std.expand_as(search.first)
         for iteration in search.rounds(config.iterations):
-            candidates = self._sample(mean, std, proposals if iteration == 0 else None, generator)
+            noise = search.noise(config.samples, self._colour)
+            first = iteration == 0
+            candidates = (
+                search.first_around(std, noise) if first else search.around(mean, std, noise)
+            )
             fresh = search.evaluate(candidates)
-            elites = (fresh if elites is None else elites.joined(fresh)).lowest(config.elites)
-            mean, std = self._fit(elites, mean, std)
+            pool = fresh if elites is None else elites.joined(fresh)
+            elites = pool.lowest(config.elites)
+            fitted, spread = moments(elites)
+            mean = fitted.lerp(mean, config.momentum)
+            std = spread.lerp(std, config.momentum).maximum(self._min_std)
         assert elites is not None
         return elites
-
-    def _sample(
-        self, mean: Tensor, std: Tensor, proposals: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
-        # Episodes share the noise, so that a batch decides as its episodes would one by one.
-        shape = (self.config.samples, *mean.shape[1:])
-        noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        candidates = mean[:, None] + std[:, None] * (self._colour @ noise)
-        candidates[:, -1] = mean
-        if proposals is not None:
-            candidates[:, : proposals.shape[1]] = proposals
-        return self.box.clamp(candidates)
-
-    def _fit(self, elites: Population, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-        fitted, spread = moments(elites)
-        mean = torch.lerp(fitted, mean, self.config.momentum)
-        std = torch.lerp(spread, std, self.config.momentum)
-        return mean, torch.maximum(std, self._min_std)

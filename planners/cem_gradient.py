@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from planners.box import Start
 from planners.cem import CEM, CEMConfig
-from planners.gradient import descend, differentiable
-from planners.problem import Plan, Problem
+from planners.gradient import descend
 from planners.search import Search
+from planners.sequence import SequencePlanner
 from planners.settings import at_least_one, no_more_than
 
 __all__ = ["CEMGradient", "CEMGradientConfig"]
@@ -47,48 +46,19 @@ class CEMGradientConfig(CEMConfig):
             raise ValueError(f"Expected learning_rate > 0, got {self.learning_rate}")
 
 
-class CEMGradient:
-    """The planner; it holds constants only, so one serves any number of episodes.
+class CEMGradient(SequencePlanner[CEMGradientConfig]):
+    """The planner."""
 
-    Args:
-        config: Settings.
-        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
-        high: Upper action bounds ``[A]``.
-    """
+    gradients = True
 
     def __init__(self, config: CEMGradientConfig, low: Tensor, high: Tensor) -> None:
-        self.config = config
+        super().__init__(config, low, high)
         self._cem = CEM(config, low, high)
 
-    @property
-    def execute(self) -> int:
-        """Steps of a plan to carry out before planning again."""
-        return self._cem.execute
-
-    def init(self, batch: int) -> Start:
-        """A cold start: at rest."""
-        return self._cem.init(batch)
-
-    def shift(self, state: Start, steps: int) -> Start:
-        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        return self._cem.shift(state, steps)
-
-    def plan(
-        self,
-        problem: Problem,
-        state: Start,
-        *,
-        generator: torch.Generator,
-        deadline: float | None = None,
-        profile: bool = False,
-    ) -> tuple[Plan, Start]:
-        """Search; see ``planners.problem.Planner.plan``."""
+    def find(self, search: Search) -> None:
+        """Search, then descend from the best."""
         config = self.config
-        with differentiable(problem) as problem:
-            search = Search(problem, state, config.horizon, deadline, profile)
-            with torch.no_grad():
-                elites = self._cem.find(search, state, generator)
-            best = elites.actions[:, : config.refined]
-            descend(search, self._cem.box, best, config.steps, config.learning_rate)
-            plan = search.plan()
-        return plan, Start(plan.actions, warm=True)
+        with torch.no_grad():
+            elites = self._cem.elites(search)
+        best = elites.actions[:, : config.refined]
+        descend(search, self.box, best, config.steps, config.learning_rate)

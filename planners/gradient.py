@@ -10,20 +10,18 @@ Shapes: see ``planners.protocols``; S is the number of starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from planners.box import ActionBox, Start
+from planners.box import ActionBox
 from planners.noise import autoregressive
-from planners.problem import Plan, Problem
 from planners.search import Search
+from planners.sequence import SequencePlanner
 from planners.settings import at_least_one, no_more_than, within
 
-__all__ = ["Gradient", "GradientConfig", "descend", "differentiable", "improve"]
+__all__ = ["Gradient", "GradientConfig", "descend", "improve"]
 
 
 @dataclass(frozen=True)
@@ -65,59 +63,21 @@ class GradientConfig:
             )
 
 
-class Gradient:
-    """The planner; it holds constants only, so one serves any number of episodes.
+class Gradient(SequencePlanner[GradientConfig]):
+    """The planner."""
 
-    Args:
-        config: Settings.
-        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
-        high: Upper action bounds ``[A]``.
-    """
+    gradients = True
 
     def __init__(self, config: GradientConfig, low: Tensor, high: Tensor) -> None:
-        self.config = config
-        self._box = ActionBox(low, high, config.active_dims)
+        super().__init__(config, low, high)
+        self._std = config.std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)
 
-    @property
-    def execute(self) -> int:
-        """Steps of a plan to carry out before planning again."""
-        return self.config.execute
-
-    def init(self, batch: int) -> Start:
-        """A cold start: at rest."""
-        return self._box.cold(batch, self.config.horizon)
-
-    def shift(self, state: Start, steps: int) -> Start:
-        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        return self._box.shifted(state, steps if self.config.warm_start else self.config.horizon)
-
-    def plan(
-        self,
-        problem: Problem,
-        state: Start,
-        *,
-        generator: torch.Generator,
-        deadline: float | None = None,
-        profile: bool = False,
-    ) -> tuple[Plan, Start]:
-        """Search; see ``planners.problem.Planner.plan``."""
+    def find(self, search: Search) -> None:
+        """Search."""
         config = self.config
-        with differentiable(problem) as problem:
-            search = Search(problem, state, config.horizon, deadline, profile)
-            starts = search.starts(self._box, config, state, self._colour, generator)
-            search.watch.lap("proposal")
-            descend(search, self._box, starts, config.iterations, config.learning_rate)
-            plan = search.plan()
-        return plan, Start(plan.actions, warm=True)
-
-
-@contextmanager
-def differentiable(problem: Problem) -> Iterator[Problem]:
-    """The problem in a context that records gradients, wherever it comes from."""
-    with torch.inference_mode(False), torch.enable_grad():
-        # What was made in inference mode can take no part in gradients; a copy can.
-        yield replace(problem, latents=problem.latents.clone(), states=problem.states.clone())
+        starts = search.first_around(self._std, search.noise(config.samples, self._colour))
+        descend(search, self.box, starts, config.iterations, config.learning_rate)
 
 
 def descend(

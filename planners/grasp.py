@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from planners.box import ActionBox, Start
-from planners.gradient import differentiable, improve
+from planners.gradient import improve
 from planners.noise import autoregressive
-from planners.problem import Plan, Problem
+from planners.problem import Problem
 from planners.search import Search
+from planners.sequence import SequencePlanner
 from planners.settings import at_least_one, no_more_than, within
 
 __all__ = ["GRASP", "GRASPConfig"]
@@ -90,67 +90,34 @@ class _Path:
         return _Path(self.latents.flatten(1, 2)[:, :, None], self.states.flatten(1, 2)[:, :, None])
 
 
-class GRASP:
-    """The planner; it holds constants only, so one serves any number of episodes.
+class GRASP(SequencePlanner[GRASPConfig]):
+    """The planner."""
 
-    Args:
-        config: Settings.
-        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
-        high: Upper action bounds ``[A]``.
-    """
+    gradients = True
 
     def __init__(self, config: GRASPConfig, low: Tensor, high: Tensor) -> None:
-        self.config = config
-        self._box = ActionBox(low, high, config.active_dims)
+        super().__init__(config, low, high)
+        self._std = config.std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)
 
-    @property
-    def execute(self) -> int:
-        """Steps of a plan to carry out before planning again."""
-        return self.config.execute
-
-    def init(self, batch: int) -> Start:
-        """A cold start: at rest."""
-        return self._box.cold(batch, self.config.horizon)
-
-    def shift(self, state: Start, steps: int) -> Start:
-        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        return self._box.shifted(state, steps if self.config.warm_start else self.config.horizon)
-
-    def plan(
-        self,
-        problem: Problem,
-        state: Start,
-        *,
-        generator: torch.Generator,
-        deadline: float | None = None,
-        profile: bool = False,
-    ) -> tuple[Plan, Start]:
-        """Search; see ``planners.problem.Planner.plan``."""
-        config, box = self.config, self._box
-        with differentiable(problem) as problem:
-            search = Search(problem, state, config.horizon, deadline, profile)
-            shares = box.shares(search.starts(box, config, state, self._colour, generator))
-            search.watch.lap("proposal")
-            adam = torch.optim.Adam([shares.requires_grad_()], lr=config.learning_rate)
-            known = shares.detach().clone()
-            for number in search.rounds(config.iterations):
-                energy = search.evaluate(box.actions(shares), required=number == 0).energy
-                known = improve(adam, shares, energy, known)
-                if number < config.iterations - 1:
-                    noise = config.noise * (1 - number / max(1, config.iterations - 2))
-                    self._relax(problem, search, shares, adam, noise, generator)
-            plan = search.plan()
-        return plan, Start(plan.actions, warm=True)
+    def find(self, search: Search) -> None:
+        """Search."""
+        config, last = self.config, self.config.iterations - 1
+        starts = search.first_around(self._std, search.noise(config.samples, self._colour))
+        shares = self.box.shares(starts).requires_grad_()
+        adam, known = torch.optim.Adam([shares], lr=config.learning_rate), shares.detach().clone()
+        for number in search.rounds(config.iterations):
+            energy = search.evaluate(self.box.actions(shares), required=number == 0).energy
+            known = improve(adam, shares, energy, known)
+            if number < last:
+                self._relax(search, shares, adam, config.noise * (1 - number / last))
 
     def _relax(
         self,
-        problem: Problem,
         search: Search,
         shares: Tensor,
         adam: torch.optim.Adam,
         noise: float,
-        generator: torch.Generator,
     ) -> None:
         """Improve actions and virtual latents together, from where the last rollout led."""
         config, known = self.config, search.trajectory
@@ -158,12 +125,10 @@ class GRASP:
         path = known.states.detach()
         latents = torch.optim.Adam([virtual], lr=config.latent_rate)
         for _ in range(config.relaxed):
-            shaken = virtual.detach() + noise * torch.randn(
-                virtual.shape[1:], generator=generator, device=virtual.device, dtype=virtual.dtype
-            )
-            reached = self._each_step(problem, shaken, path, self._box.actions(shares))
+            shaken = virtual.detach() + noise * search.normal(*virtual.shape[1:])
+            reached = _each_step(search.problem, shaken, path, self.box.actions(shares))
             residual = (reached.latents - virtual).square().mean((-2, -1))
-            to_go = problem.energy.to_go(reached.one_by_one()).view_as(residual)
+            to_go = search.problem.energy.to_go(reached.one_by_one()).view_as(residual)
             loss = (config.residual * residual + to_go).mean(-1)
             total = loss.where(loss.isfinite(), 0).sum()
             gradients = torch.autograd.grad(total, (shares, virtual))
@@ -176,15 +141,16 @@ class GRASP:
             path = reached.states.detach()
         search.watch.lap("relax")
 
-    def _each_step(self, problem: Problem, virtual: Tensor, path: Tensor, actions: Tensor) -> _Path:
-        """Where every step leads from the virtual latents and states before it."""
-        world, shape = problem.world, virtual.shape[:3]
-        first = problem.latents[:, None, -1:].expand(-1, shape[1], -1, -1, -1)
-        standing = problem.states[:, None, -1:].expand(-1, shape[1], -1, -1)
-        before = torch.cat([first, virtual[:, :, :-1]], 2).flatten(0, 2)
-        states = torch.cat([standing, path[:, :, :-1]], 2).flatten(0, 2)
-        taken = actions.unflatten(2, (-1, world.stride)).flatten(0, 2)
-        step = world.rollout(before[:, None], states[:, None], taken[:, None])
-        return _Path(
-            step.latents[:, 0, 0].unflatten(0, shape), step.states[:, 0, 0].unflatten(0, shape)
-        )
+
+def _each_step(problem: Problem, virtual: Tensor, path: Tensor, actions: Tensor) -> _Path:
+    """Where every step leads from the virtual latents and states before it."""
+    world, shape = problem.world, virtual.shape[:3]
+    first = problem.latents[:, None, -1:].expand(-1, shape[1], -1, -1, -1)
+    standing = problem.states[:, None, -1:].expand(-1, shape[1], -1, -1)
+    before = torch.cat([first, virtual[:, :, :-1]], 2).flatten(0, 2)
+    states = torch.cat([standing, path[:, :, :-1]], 2).flatten(0, 2)
+    taken = actions.unflatten(2, (-1, world.stride)).flatten(0, 2)
+    step = world.rollout(before[:, None], states[:, None], taken[:, None])
+    return _Path(
+        step.latents[:, 0, 0].unflatten(0, shape), step.states[:, 0, 0].unflatten(0, shape)
+    )

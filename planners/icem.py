@@ -11,18 +11,16 @@ Shapes: see ``planners.protocols``; E is the number of elites.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from planners.box import ActionBox, Start
 from planners.noise import power_law
-from planners.problem import Plan, Problem
-from planners.search import Population, Search, moments
+from planners.search import Search, moments
+from planners.sequence import SequencePlanner
 from planners.settings import at_least_one, no_more_than, within
 
-__all__ = ["ICEM", "ICEMConfig", "ICEMState"]
+__all__ = ["ICEM", "ICEMConfig"]
 
 
 @dataclass(frozen=True)
@@ -72,92 +70,32 @@ class ICEMConfig:
             )
 
 
-class ICEMState(NamedTuple):
-    """What one plan leaves to the next: where to start, and the kept elites ``[B, kept, H, A]``."""
-
-    start: Start
-    kept: Tensor
-
-
-class ICEM:
-    """The planner; it holds constants only, so one serves any number of episodes.
-
-    Args:
-        config: Settings.
-        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
-        high: Upper action bounds ``[A]``.
-    """
+class ICEM(SequencePlanner[ICEMConfig]):
+    """The planner."""
 
     def __init__(self, config: ICEMConfig, low: Tensor, high: Tensor) -> None:
-        self.config = config
-        self._box = ActionBox(low, high, config.active_dims)
-        self._std = config.std * self._box.half_range
-        self._min_std = config.min_std * self._box.half_range
+        super().__init__(config, low, high)
+        self._std = config.std * self.box.half_range
+        self._min_std = config.min_std * self.box.half_range
         self._colour = power_law(config.horizon, config.exponent, low)
         self._kept = round(config.keep * config.elites)
         least = min(config.samples, 2 * config.elites)
         sizes = (round(config.samples * config.decay**-i) for i in range(config.iterations))
         self._sizes = [max(least, size) for size in sizes]
 
-    @property
-    def execute(self) -> int:
-        """Steps of a plan to carry out before planning again."""
-        return self.config.execute
-
-    def init(self, batch: int) -> ICEMState:
-        """A cold start: at rest."""
-        start = self._box.cold(batch, self.config.horizon)
-        return ICEMState(start, start.actions[:, None].expand(-1, self._kept, -1, -1))
-
-    @torch.inference_mode()
-    def shift(self, state: ICEMState, steps: int) -> ICEMState:
-        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        batch, horizon = len(state.kept), self.config.horizon
-        if not self.config.warm_start or steps >= horizon:
-            return self.init(batch)
-        kept = self._box.shifted(Start(state.kept.flatten(0, 1), state.start.warm), steps)
-        return ICEMState(
-            self._box.shifted(state.start, steps), kept.actions.unflatten(0, (batch, self._kept))
-        )
-
-    @torch.inference_mode()
-    def plan(
-        self,
-        problem: Problem,
-        state: ICEMState,
-        *,
-        generator: torch.Generator,
-        deadline: float | None = None,
-        profile: bool = False,
-    ) -> tuple[Plan, ICEMState]:
-        """Search; see ``planners.problem.Planner.plan``."""
-        config, start = self.config, state.start
-        search = Search(problem, start, config.horizon, deadline, profile)
-        proposals = search.propose(self._box, config.proposals, config.horizon, generator)
-        mean, std = start.actions, self._std.expand_as(start.actions)
-        if proposals is not None and not start.warm:
-            mean = proposals[:, 0]
-        search.watch.lap("proposal")
-
-        known = [state.kept] if start.warm else []
-        known += [] if proposals is None else [proposals]
-        elites: Population | None = None
+    def find(self, search: Search) -> Tensor:
+        """Search; the elites to keep."""
+        config, last = self.config, self.config.iterations - 1
+        mean, std = search.first, self._std.expand_as(search.first)
+        known = [search.kept] if search.proposals is None else [search.kept, search.proposals]
         for iteration in search.rounds(config.iterations):
-            last = iteration == config.iterations - 1
-            candidates = self._sample(self._sizes[iteration], mean, std, generator)
-            for actions in (*known, *([mean[:, None]] if last else ())):
-                candidates = torch.cat([actions, candidates[:, : -actions.shape[1]]], 1)
-            elites = search.evaluate(self._box.clamp(candidates)).lowest(config.elites)
+            size = self._sizes[iteration]
+            drawn = mean[:, None] + std[:, None] * search.noise(size, self._colour)
+            known += [mean[:, None]] if iteration == last else []
+            candidates = torch.cat([*known, drawn], 1)[:, :size]
+            elites = search.evaluate(candidates).lowest(config.elites)
             known = [elites.actions[:, : self._kept]]
             fitted, spread = moments(elites)
             mean = fitted.lerp(mean, config.momentum)
             std = spread.lerp(std, config.momentum).maximum(self._min_std)
-        assert elites is not None
-        plan = search.plan()
-        return plan, ICEMState(Start(plan.actions, warm=True), elites.actions[:, : self._kept])
-
-    def _sample(self, size: int, mean: Tensor, std: Tensor, generator: torch.Generator) -> Tensor:
-        # Episodes share the noise, so that a batch decides as its episodes would one by one.
-        shape = (size, *mean.shape[1:])
-        noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        return mean[:, None] + std[:, None] * (self._colour @ noise)
+        return known[0]

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from planners.box import ActionBox, Start
 from planners.noise import autoregressive
-from planners.problem import Plan, Problem
 from planners.search import Population, Search, moments
+from planners.sequence import SequencePlanner
 from planners.settings import at_least_one, no_more_than, within
 
 __all__ = ["MPPI", "MPPIConfig"]
@@ -66,71 +65,28 @@ class MPPIConfig:
             )
 
 
-class MPPI:
-    """The planner; it holds constants only, so one serves any number of episodes.
-
-    Args:
-        config: Settings.
-        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
-        high: Upper action bounds ``[A]``.
-    """
+class MPPI(SequencePlanner[MPPIConfig]):
+    """The planner."""
 
     def __init__(self, config: MPPIConfig, low: Tensor, high: Tensor) -> None:
-        self.config = config
-        self._box = ActionBox(low, high, config.active_dims)
-        self._std = config.std * self._box.half_range
-        self._min_std = config.min_std * self._box.half_range
+        super().__init__(config, low, high)
+        self._std = config.std * self.box.half_range
+        self._min_std = config.min_std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)
 
-    @property
-    def execute(self) -> int:
-        """Steps of a plan to carry out before planning again."""
-        return self.config.execute
-
-    def init(self, batch: int) -> Start:
-        """A cold start: at rest."""
-        return self._box.cold(batch, self.config.horizon)
-
-    @torch.inference_mode()
-    def shift(self, state: Start, steps: int) -> Start:
-        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        return self._box.shifted(state, steps if self.config.warm_start else self.config.horizon)
-
-    @torch.inference_mode()
-    def plan(
-        self,
-        problem: Problem,
-        state: Start,
-        *,
-        generator: torch.Generator,
-        deadline: float | None = None,
-        profile: bool = False,
-    ) -> tuple[Plan, Start]:
-        """Search; see ``planners.problem.Planner.plan``."""
+    def find(self, search: Search) -> None:
+        """Search."""
         config = self.config
-        search = Search(problem, state, config.horizon, deadline, profile)
-        proposals = search.propose(self._box, config.proposals, config.horizon, generator)
-        mean, std = state.actions, self._std.expand_as(state.actions)
-        if proposals is not None and not state.warm:
-            mean = proposals[:, 0]
-        search.watch.lap("proposal")
-
+        mean, std = search.first, self._std.expand_as(search.first)
         for iteration in search.rounds(config.iterations):
-            candidates = self._sample(mean, std, generator)
-            candidates[:, -1] = mean
-            if proposals is not None and iteration == 0:
-                candidates[:, : proposals.shape[1]] = proposals
-            population = search.evaluate(self._box.clamp(candidates))
-            mean, std = moments(population, self._weights(population))
-            std = std.maximum(self._min_std)
-        plan = search.plan()
-        return plan, Start(plan.actions, warm=True)
-
-    def _sample(self, mean: Tensor, std: Tensor, generator: torch.Generator) -> Tensor:
-        # Episodes share the noise, so that a batch decides as its episodes would one by one.
-        shape = (self.config.samples, *mean.shape[1:])
-        noise = torch.randn(shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        return mean[:, None] + std[:, None] * (self._colour @ noise)
+            noise = search.noise(config.samples, self._colour)
+            first = iteration == 0
+            candidates = (
+                search.first_around(std, noise) if first else search.around(mean, std, noise)
+            )
+            population = search.evaluate(candidates)
+            mean, spread = moments(population, self._weights(population))
+            std = spread.maximum(self._min_std)
 
     def _weights(self, population: Population) -> Tensor:
         """Weights ``[B, S]``: none for infinite energies, all alike where energies are equal."""

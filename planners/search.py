@@ -6,7 +6,7 @@ Shapes: see ``planners.protocols``; I is the number of iterations that ran.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,61 +52,60 @@ class Population(NamedTuple):
         )
 
 
-class Starts(Protocol):
-    """Settings of the sequences that gradients improve."""
-
-    @property
-    def samples(self) -> int:
-        """How many."""
-        ...
-
-    @property
-    def proposals(self) -> int:
-        """How many of them to ask of the policy prior."""
-        ...
-
-    @property
-    def std(self) -> float:
-        """Spread around the first, as a share of half the action range."""
-        ...
-
-
 class Search:
     """One plan in the making.
 
     Args:
-        problem: What to solve.
-        start: Where the search begins.
-        horizon: H, a multiple of the world's stride.
+        problem: What to solve; an attribute as well.
+        box: Where actions may lie.
+        start: Where to begin; without the rest of a plan, with what the policy prior would do.
+        proposals: Candidates to ask of the policy prior, if there is one.
+        generator: Of all noise.
         deadline: A ``time.perf_counter()`` reading to return before.
         profile: Time the parts.
 
     Attributes:
+        first: The sequence to begin around, ``[B, H, A]``.
+        proposals: Of the policy prior, ``[B, proposals, H, A]``, its own choice first; or None.
+        kept: Further sequences to try, ``[B, n, H, A]``.
         trajectory: What the candidates that were evaluated last were imagined to lead to.
+        watch: What timings are kept with.
 
     Raises:
-        ValueError: Horizon or start do not fit the problem.
+        ValueError: Start and problem do not fit each other.
     """
 
     trajectory: Trajectory
 
     def __init__(
-        self, problem: Problem, start: Start, horizon: int, deadline: float | None, profile: bool
+        self,
+        problem: Problem,
+        box: ActionBox,
+        start: Start,
+        proposals: int,
+        generator: torch.Generator,
+        deadline: float | None,
+        profile: bool,
     ) -> None:
-        problem.check_horizon(horizon)
+        problem.check_horizon(start.actions.shape[1])
         if len(start.actions) != len(problem.latents):
             raise ValueError(
                 f"Expected a planner state for {len(problem.latents)} episodes, got one for "
                 f"{len(start.actions)}; make one with `init(batch={len(problem.latents)})`"
             )
         device = problem.latents.device
-        self._problem = problem
+        self.problem, self._box, self._generator = problem, box, generator
         self._countdown, self.watch = Countdown(device, deadline), Stopwatch(device, profile)
         self._best: Population | None = None
         self._trace: list[Tensor] = []
         self._finite: list[Tensor] = []
         self._required: list[bool] = []
         self._evaluated = 0
+        self.kept = start.kept
+        self.proposals = self._propose(proposals, start.actions.shape[1])
+        cold = not start.warm and self.proposals is not None
+        self.first = self.proposals[:, 0] if cold and self.proposals is not None else start.actions
+        self.watch.lap("proposal")
 
     def rounds(self, iterations: int) -> Iterator[int]:
         """Numbers of the iterations that there is time for; the first always."""
@@ -115,56 +114,46 @@ class Search:
                 return
             yield iteration
 
-    def propose(
-        self, box: ActionBox, samples: int, horizon: int, generator: torch.Generator
-    ) -> Tensor | None:
-        """Candidates ``[B, samples, H, A]`` of the policy prior, or None without one."""
-        problem = self._problem
-        if problem.proposal is None or samples == 0:
-            return None
-        proposals = problem.proposal(
-            problem.latents, problem.states, samples=samples, horizon=horizon, generator=generator
-        )
-        return box.clamp(proposals)
+    def noise(self, samples: int, colour: Tensor) -> Tensor:
+        """Standard normal noise ``[samples, H, A]``, correlated by a matrix ``[H, H]``.
 
-    @torch.no_grad()
-    def starts(
-        self,
-        box: ActionBox,
-        settings: Starts,
-        start: Start,
-        colour: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Sequences ``[B, samples, H, A]`` to improve: proposals, and noise around the first.
+        Episodes share it, so that a batch decides as its episodes would one by one.
+        """
+        return colour @ self.normal(samples, *self.first.shape[1:])
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers."""
+        like = self.first
+        return torch.randn(shape, generator=self._generator, device=like.device, dtype=like.dtype)
+
+    def uniform(self, samples: int) -> Tensor:
+        """Uniform noise ``[samples, H, A]`` between 0 and 1, shared likewise."""
+        shape, like = (samples, *self.first.shape[1:]), self.first
+        return torch.rand(shape, generator=self._generator, device=like.device, dtype=like.dtype)
+
+    def around(self, centre: Tensor, std: Tensor, noise: Tensor, *, proposals: bool) -> Tensor:
+        """Candidates ``[B, S, H, A]`` around a centre, which is the last of them.
 
         Args:
-            box: That they lie in.
-            settings: How many, and how far apart.
-            start: Where to begin if there is no proposal, or the last plan's rest is to be used.
-            colour: Of the noise, ``[H, H]``.
-            generator: Of the noise.
+            centre: ``[B, H, A]``.
+            std: Standard deviation, that of the centre's shape or fewer axes.
+            noise: Standard normal, ``[S, H, A]``.
+            proposals: Put those of the policy prior first, if there are any.
         """
-        horizon = start.actions.shape[1]
-        proposals = self.propose(box, settings.proposals, horizon, generator)
-        first = start.actions if start.warm or proposals is None else proposals[:, 0]
-        # Episodes share the noise, so that a batch decides as its episodes would one by one.
-        shape = (settings.samples, *first.shape[1:])
-        noise = torch.randn(shape, generator=generator, device=first.device, dtype=first.dtype)
-        starts = first[:, None] + settings.std * box.half_range * (colour @ noise)
-        starts[:, -1] = first
-        if proposals is not None:
-            starts[:, : proposals.shape[1]] = proposals
-        return box.clamp(starts)
+        candidates = centre[:, None] + std.expand_as(centre)[:, None] * noise
+        candidates[:, -1] = centre
+        if proposals and self.proposals is not None:
+            candidates[:, : self.proposals.shape[1]] = self.proposals
+        return candidates
 
     def evaluate(self, candidates: Tensor, *, required: bool = True) -> Population:
         """The energies of one iteration's candidates; the best of all iterations is kept.
 
         Args:
-            candidates: ``[B, S, H, A]``.
+            candidates: ``[B, S, H, A]``; what leaves the box is put back to its sides.
             required: Whether it is an error if none of an episode's is finite.
         """
-        problem = self._problem
+        problem, candidates = self.problem, self._box.clamp(candidates)
         self.watch.lap("update")
         self.trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
         self.watch.lap("rollout")
@@ -203,6 +192,20 @@ class Search:
             torch.stack(self._trace, 1),
             nonfinite,
             self.watch.seconds,
+        )
+
+    def _propose(self, samples: int, horizon: int) -> Tensor | None:
+        problem = self.problem
+        if problem.proposal is None or samples == 0:
+            return None
+        return self._box.clamp(
+            problem.proposal(
+                problem.latents,
+                problem.states,
+                samples=samples,
+                horizon=horizon,
+                generator=self._generator,
+            )
         )
 
 

@@ -1,0 +1,119 @@
+"""What planners have in common that leave to the next plan the rest of theirs.
+
+Shapes: see ``planners.protocols``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from planners.box import ActionBox, Start
+from planners.problem import Plan, Problem
+from planners.search import Search
+
+__all__ = ["SequencePlanner", "SequenceSettings"]
+
+
+class SequenceSettings(Protocol):
+    """Settings that every search over sequences has."""
+
+    @property
+    def horizon(self) -> int:
+        """Control steps looked ahead; a multiple of the world's stride."""
+        ...
+
+    @property
+    def proposals(self) -> int:
+        """Candidates asked of the policy prior, if there is one."""
+        ...
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan carried out before planning again."""
+        ...
+
+    @property
+    def warm_start(self) -> bool:
+        """Whether to begin from the rest of the last plan."""
+        ...
+
+    @property
+    def active_dims(self) -> tuple[int, ...]:
+        """Action dimensions to search over; the others stay zero."""
+        ...
+
+
+SettingsT = TypeVar("SettingsT", bound=SequenceSettings)
+
+
+class SequencePlanner(ABC, Generic[SettingsT]):
+    """A planner; it holds constants only, so one serves any number of episodes.
+
+    Args:
+        config: Settings.
+        low: Lower action bounds ``[A]``, physical units; their device is the planner's.
+        high: Upper action bounds ``[A]``.
+    """
+
+    gradients: ClassVar[bool] = False
+    """Whether the search follows gradients through the world."""
+
+    def __init__(self, config: SettingsT, low: Tensor, high: Tensor) -> None:
+        self.config = config
+        self.box = ActionBox(low, high, config.active_dims)
+
+    @abstractmethod
+    def find(self, search: Search) -> Tensor | None:
+        """Evaluate candidates; sequences ``[B, n, H, A]`` for the next search to try, if any."""
+
+    @property
+    def execute(self) -> int:
+        """Steps of a plan to carry out before planning again."""
+        return self.config.execute
+
+    def init(self, batch: int) -> Start:
+        """A cold start: at rest."""
+        return self.box.cold(batch, self.config.horizon)
+
+    @torch.no_grad()
+    def shift(self, state: Start, steps: int) -> Start:
+        """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
+        return self.box.shifted(state, steps if self.config.warm_start else self.config.horizon)
+
+    def plan(
+        self,
+        problem: Problem,
+        state: Start,
+        *,
+        generator: torch.Generator,
+        deadline: float | None = None,
+        profile: bool = False,
+    ) -> tuple[Plan, Start]:
+        """Search; see ``planners.problem.Planner.plan``."""
+        with _recording(problem, self.gradients) as problem:
+            proposals = self.config.proposals
+            search = Search(problem, self.box, state, proposals, generator, deadline, profile)
+            kept = self.find(search)
+            plan = search.plan()
+        return plan, Start(
+            plan.actions, True, plan.actions[:, None][:, :0] if kept is None else kept
+        )
+
+
+@contextmanager
+def _recording(problem: Problem, gradients: bool) -> Iterator[Problem]:
+    """The problem, where gradients are recorded or where they are not."""
+    if not gradients:
+        with torch.inference_mode():
+            yield problem
+        return
+    with torch.inference_mode(False), torch.enable_grad():
+        # What was made in inference mode can take no part in gradients; a copy can.
+        yield replace(problem, latents=problem.latents.clone(), states=problem.states.clone())
