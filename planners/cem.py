@@ -95,10 +95,7 @@ class CEM(SequencePlanner[CEMConfig]):
         mean, std = search.first, self._std.expand_as(search.first)
         for iteration in search.rounds(config.iterations):
             noise = search.noise(config.samples, self._colour)
-            first = iteration == 0
-            candidates = (
-                search.first_around(std, noise) if first else search.around(mean, std, noise)
-            )
+            candidates = search.around(mean, std, noise, proposals=iteration == 0)
             fresh = search.evaluate(candidates)
             pool = fresh if elites is None else elites.joined(fresh)
             elites = pool.lowest(config.elites)

@@ -76,7 +76,8 @@ class Gradient(SequencePlanner[GradientConfig]):
     def find(self, search: Search) -> None:
         """Search."""
         config = self.config
-        starts = search.first_around(self._std, search.noise(config.samples, self._colour))
+        noise = search.noise(config.samples, self._colour)
+        starts = search.around(search.first, self._std, noise, proposals=True)
         descend(search, self.box, starts, config.iterations, config.learning_rate)
 
 

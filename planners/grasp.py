@@ -103,7 +103,8 @@ class GRASP(SequencePlanner[GRASPConfig]):
     def find(self, search: Search) -> None:
         """Search."""
         config, last = self.config, self.config.iterations - 1
-        starts = search.first_around(self._std, search.noise(config.samples, self._colour))
+        noise = search.noise(config.samples, self._colour)
+        starts = search.around(search.first, self._std, noise, proposals=True)
         shares = self.box.shares(starts).requires_grad_()
         adam, known = torch.optim.Adam([shares], lr=config.learning_rate), shares.detach().clone()
         for number in search.rounds(config.iterations):

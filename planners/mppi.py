@@ -80,10 +80,7 @@ class MPPI(SequencePlanner[MPPIConfig]):
         mean, std = search.first, self._std.expand_as(search.first)
         for iteration in search.rounds(config.iterations):
             noise = search.noise(config.samples, self._colour)
-            first = iteration == 0
-            candidates = (
-                search.first_around(std, noise) if first else search.around(mean, std, noise)
-            )
+            candidates = search.around(mean, std, noise, proposals=iteration == 0)
             population = search.evaluate(candidates)
             mean, spread = moments(population, self._weights(population))
             std = spread.maximum(self._min_std)
