@@ -21,11 +21,13 @@ class Start(NamedTuple):
         actions: A sequence ``[B, H, A]``.
         warm: Whether it is the rest of a plan, rather than rest.
         kept: More sequences to try, ``[B, n, H, A]``; n may be 0.
+        seconds: What an iteration takes at the least, as far as deadlines made it worth knowing.
     """
 
     actions: Tensor
     warm: bool
     kept: Tensor
+    seconds: float = 0.0
 
 
 class ActionBox:
@@ -83,8 +85,10 @@ class ActionBox:
         """Without the steps that were executed, and at rest in the end; cold if nothing is left."""
         batch, horizon = start.actions.shape[:2]
         if steps >= horizon:
-            return self.cold(batch, horizon)
-        return Start(self._later(start.actions, steps), start.warm, self._later(start.kept, steps))
+            return self.cold(batch, horizon)._replace(seconds=start.seconds)
+        return start._replace(
+            actions=self._later(start.actions, steps), kept=self._later(start.kept, steps)
+        )
 
     def _later(self, actions: Tensor, steps: int) -> Tensor:
         rest = self._rest.expand(*actions.shape[:-2], steps, -1)

@@ -89,8 +89,8 @@ class CEM(SequencePlanner[CEMConfig]):
         """Search."""
         self.elites(search)
 
-    def elites(self, search: Search) -> Population:
-        """Search; the elites, ``[B, E]``."""
+    def elites(self, search: Search) -> Population | None:
+        """Search; the elites, ``[B, E]``, if there was time for an iteration."""
         config, elites = self.config, None
         mean, std = search.first, self._std.expand_as(search.first)
         for iteration in search.rounds(config.iterations):
@@ -102,5 +102,4 @@ class CEM(SequencePlanner[CEMConfig]):
             fitted, spread = moments(elites)
             mean = fitted.lerp(mean, config.momentum)
             std = spread.lerp(std, config.momentum).maximum(self._min_std)
-        assert elites is not None
         return elites

@@ -60,5 +60,6 @@ class CEMGradient(SequencePlanner[CEMGradientConfig]):
         config = self.config
         with torch.no_grad():
             elites = self._cem.elites(search)
-        best = elites.actions[:, : config.refined]
-        descend(search, self.box, best, config.steps, config.learning_rate)
+        if elites is not None:
+            best = elites.actions[:, : config.refined]
+            descend(search, self.box, best, config.steps, config.learning_rate)

@@ -90,7 +90,8 @@ class Plan:
         actions: ``[B, H, A]``, physical units, within the action bounds.
         energy: Its total energy, ``[B]``.
         breakdown: Its energy per term, ``[B]`` each.
-        trace: Lowest energy known after each iteration, ``[B, I]``; it never rises.
+        trace: Lowest energy known after each iteration, ``[B, I]``; it never rises. Without an
+            iteration before the deadline, I is 0 and the energy is infinite.
         nonfinite: Candidates whose energy was NaN or infinite, over all episodes and iterations.
         timings: Seconds spent per part of the search; empty unless profiled.
         way: The sub-goals it pursues, if it has any.
@@ -135,7 +136,8 @@ class Planner(Protocol[StateT]):
             problem: What to solve.
             state: From ``init``, or the last plan's after ``shift``.
             generator: Source of all randomness, on the device of the latents.
-            deadline: A ``time.perf_counter()`` reading to return before. One iteration always runs.
+            deadline: A ``time.perf_counter()`` reading to return before. Where not even one
+                iteration fits, as far as is known, the plan is the rest of the last one.
             profile: Fill ``Plan.timings``; on an accelerator this adds a synchronisation per part.
 
         Raises:

@@ -95,7 +95,9 @@ class Search:
             )
         device = problem.latents.device
         self.problem, self._box, self._generator = problem, box, generator
-        self._countdown, self.watch = Countdown(device, deadline), Stopwatch(device, profile)
+        self._countdown = Countdown(device, deadline, expected=start.seconds)
+        self.watch = Stopwatch(device, profile)
+        self._start = start
         self._best: Population | None = None
         self._trace: list[Tensor] = []
         self._finite: list[Tensor] = []
@@ -108,11 +110,12 @@ class Search:
         self.watch.lap("proposal")
 
     def rounds(self, iterations: int) -> Iterator[int]:
-        """Numbers of the iterations that there is time for; the first always."""
+        """Numbers of the iterations that there is time for; maybe of none."""
         for iteration in range(iterations):
             if not self._countdown.allows_another():
                 return
             yield iteration
+        self._countdown.allows_another()  # notes what the last one took
 
     def noise(self, samples: int, colour: Tensor) -> Tensor:
         """Standard normal noise ``[samples, H, A]``, correlated by a matrix ``[H, H]``.
@@ -169,13 +172,25 @@ class Search:
         self._evaluated += energy.numel()
         return fresh
 
+    @property
+    def seconds(self) -> float:
+        """What an iteration takes at the least; known only where there are deadlines."""
+        return self._countdown.quickest
+
     def plan(self) -> Plan:
         """The best that was evaluated. Its count of failures is the only wait for the device.
+
+        Without time for a single iteration it is where the search was to start, and the plan says
+        so: it has no trace, and infinite energy.
 
         Raises:
             FloatingPointError: In some iteration no candidate of an episode had a finite energy.
         """
-        assert self._best is not None
+        if self._best is None:
+            unknown = self._start.actions.new_full((len(self._start.actions),), torch.inf)
+            return Plan(
+                self._box.clamp(self._start.actions), unknown, {}, unknown[:, None][:, :0], 0
+            )
         finite = torch.stack(self._finite, 1).cpu()
         if failed := (finite[:, self._required] == 0).any(1).nonzero().flatten().tolist():
             raise FloatingPointError(

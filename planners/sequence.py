@@ -102,9 +102,9 @@ class SequencePlanner(ABC, Generic[SettingsT]):
             search = Search(problem, self.box, state, proposals, generator, deadline, profile)
             kept = self.find(search)
             plan = search.plan()
-        return plan, Start(
-            plan.actions, True, plan.actions[:, None][:, :0] if kept is None else kept
-        )
+        kept = plan.actions[:, None][:, :0] if kept is None else kept
+        warm = state.warm or plan.trace.shape[1] > 0
+        return plan, Start(plan.actions, warm, kept, search.seconds)
 
 
 @contextmanager

@@ -40,22 +40,34 @@ class Stopwatch:
 
 
 class Countdown:
-    """Whether one more iteration fits before a deadline, if it is as slow as the slowest so far."""
+    """Whether one more iteration fits before a deadline, if it is as slow as the slowest so far.
 
-    def __init__(self, device: torch.device, deadline: float | None) -> None:
-        self._device = device
-        self._deadline = deadline
+    Args:
+        device: That computes.
+        deadline: A ``time.perf_counter()`` reading, or None to read no clock.
+        expected: What the first iteration will take, s; None to let it run in any case.
+
+    Attributes:
+        quickest: What the quickest iteration took, s; ``expected`` or 0 before there was one.
+    """
+
+    def __init__(
+        self, device: torch.device, deadline: float | None, expected: float | None = None
+    ) -> None:
+        self.quickest = expected or 0.0
+        self._device, self._deadline, self._expected = device, deadline, expected
         self._last: float | None = None
         self._slowest = 0.0
 
     def allows_another(self) -> bool:
-        """Ask once before each iteration. The first is always allowed."""
+        """Ask once before each iteration."""
         if self._deadline is None:
             return True
         synchronize(self._device)
         now = time.perf_counter()
-        first = self._last is None
-        if self._last is not None:
-            self._slowest = max(self._slowest, now - self._last)
-        self._last = now
-        return first or now + self._slowest <= self._deadline
+        last, self._last = self._last, now
+        if last is None:
+            return self._expected is None or now + self._expected <= self._deadline
+        self.quickest = now - last if self._slowest == 0 else min(self.quickest, now - last)
+        self._slowest = max(self._slowest, now - last)
+        return now + self._slowest <= self._deadline

@@ -169,7 +169,7 @@ def test_the_budget_becomes_a_deadline(camera_world, point):
     config = CEMConfig(samples=48, iterations=500, horizon=4, elites=6)
     agent = make_agent(camera_world(), point, config=config, budget_s=0.0)
     drive(agent, GOALS, 1)
-    assert agent.records[0].plan.trace.shape == (2, 1)
+    assert agent.records[0].plan.trace.shape == (2, 0)
 
 
 def test_actions_are_float32_on_the_cpu_and_within_bounds(camera_world, point):

@@ -408,12 +408,32 @@ def test_a_deadline_returns_the_best_so_far_in_time(point, slow):
     assert torch.equal(plan.actions, unhurried.actions)
 
 
-def test_one_iteration_runs_however_late_it_is(point, slow):
+def test_a_first_plan_tries_an_iteration_if_there_is_any_time(point, slow):
     clock, world = slow
     problem = point.problem(torch.tensor([[0.11, -0.07, 0.02]]), world())
-    plan = point.solve(problem, SMALL, deadline=clock.now - 1.0)
+    plan = point.solve(problem, SMALL, deadline=clock.now + 0.1)
     assert plan.trace.shape == (1, 1)
     assert plan.actions.abs().sum() > 0
+
+
+def test_too_late_for_an_iteration_the_plan_is_the_rest_of_the_last_and_says_so(point, slow):
+    clock, world = slow
+    problem = point.problem(torch.tensor([[0.11, -0.07, 0.02]]), world())
+    cem = CEM(SMALL, *point.bounds())
+    late = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now - 1.0)[0]
+    assert (late.actions == 0).all()
+    first, state = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now + 9.0)
+    state = cem.shift(state, 1)
+    asked = len(problem.world.candidates)
+    # By now it is known that an iteration takes a second.
+    plan, again = cem.plan(problem, state, generator=generator(), deadline=clock.now + 0.5)
+    assert len(problem.world.candidates) == asked
+    assert torch.equal(plan.actions[:, :3], first.actions[:, 1:])
+    assert plan.trace.shape == (1, 0)
+    assert plan.energy.isinf().all()
+    assert again.warm
+    in_time, _ = cem.plan(problem, again, generator=generator(), deadline=clock.now + 1.5)
+    assert in_time.trace.shape == (1, 1)
 
 
 def test_without_a_deadline_all_iterations_run(point, slow):

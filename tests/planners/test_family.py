@@ -151,9 +151,12 @@ def test_nothing_but_nan_is_an_error(kind: Kind, black_box: Callable[..., Any]) 
         plan(kind.make(2, active_dims=(0, 1)), problem)
 
 
-def test_a_deadline_ends_the_search_after_the_first_round(kind: Kind, point: Any) -> None:
-    found = plan(kind.make(), point.problem(GOAL), deadline=time.perf_counter() - 1)
-    assert found.trace.shape == (2, 1)
+def test_after_the_deadline_nothing_is_searched(kind: Kind, point: Any) -> None:
+    world = point.World()
+    late = plan(kind.make(), point.problem(GOAL, world), deadline=time.perf_counter() - 1)
+    assert late.trace.shape == (2, 0)
+    assert (late.actions == 0).all()
+    assert not world.candidates
 
 
 def test_what_is_left_of_a_plan_is_where_the_next_begins(kind: Kind, point: Any) -> None:
