@@ -15,6 +15,7 @@ measure push_hierarchical task=push planner=hierarchical episodes=200 \
   'baselines=[random,ignore_object,prior]'
 measure push_rich_hierarchical task=push planner=hierarchical scenery=rich episodes=200 \
   'baselines=[prior]'
+measure push_oracle task=push episodes=20 oracle.episodes=20 'baselines=[oracle,true_cost]'
 measure grasp task=grasp episodes=200 'baselines=[prior]'
 measure pick_and_place task=pick_and_place episodes=100 'baselines=[prior]'
 for task in reach reach_with_object; do

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import platform
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from worldmodel.errors import UserError
+from worldmodel.precision import has_bfloat16
+from worldmodel.predictors.token_world import TokenWorld
 
-__all__ = ["device_name", "usable_device"]
+__all__ = ["device_name", "products_of", "usable_device"]
 
 
 def usable_device(name: str) -> torch.device:
@@ -28,6 +32,15 @@ def usable_device(name: str) -> torch.device:
             f"device={name} cannot be used here; try device=cpu, or a torch built for it"
         ) from error
     return device
+
+
+def products_of(world: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+    """The context to imagine in: a token world's matrix products in bfloat16 on a GPU that has it.
+
+    Compact worlds are too small to gain by it, and a CPU's latents are the same on every CPU.
+    """
+    fast = device.type == "cuda" and has_bfloat16(device) and isinstance(world, TokenWorld)
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def device_name(device: torch.device) -> str:

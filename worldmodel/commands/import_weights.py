@@ -40,7 +40,8 @@ class ImportConfig:
         image_size: Side of the frames, pixels; what the source says, or 256.
         encoder_heads: Attention heads of the encoder; what the source says, or as released.
         predictor_heads: Attention heads of the predictor, likewise.
-        use_extrinsics: Feed V-JEPA 2-AC the camera's pose, which the released one was not.
+        use_extrinsics: Feed V-JEPA 2-AC the camera's pose, which the released one was not; null for
+            what the source says, or not.
     """
 
     source: str = MISSING
@@ -50,7 +51,7 @@ class ImportConfig:
     image_size: int | None = None
     encoder_heads: int | None = None
     predictor_heads: int | None = None
-    use_extrinsics: bool = False
+    use_extrinsics: bool | None = None
 
 
 def run(config: ImportConfig) -> None:

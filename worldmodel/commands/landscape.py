@@ -27,7 +27,7 @@ from planners import (
     TotalEnergy,
     Trajectory,
 )
-from worldmodel.commands.devices import usable_device
+from worldmodel.commands.devices import products_of, usable_device
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.landscape_energies import Landscape, Population, evaluate, held, panels
 from worldmodel.commands.landscape_figure import draw
@@ -161,7 +161,8 @@ def run(cfg: LandscapeConfig) -> None:
     if cfg.plane == "positions":
         _save(out, _positions(cfg, world))
         return
-    landscape = _actions(cfg, world, device)
+    with products_of(world, device):
+        landscape = _actions(cfg, world, device)
     _save(out, draw(landscape), page(landscape))
 
 
@@ -207,7 +208,7 @@ def _actions(
     world, recorded = Recorder(camera), RecordedEnergy(energy)
     problem = Problem(world, seen, states, recorded, proposal)
     high = torch.from_numpy(scene.bounds).to(device)
-    planner = search(camera, cfg.task, cfg.planner, str(device), high)
+    planner = search(camera, cfg.task, cfg.planner, high)
     generator = torch.Generator(device).manual_seed(cfg.seed)
     plan, _ = planner.plan(problem, planner.init(batch=1), generator=generator)
 

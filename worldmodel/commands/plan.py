@@ -16,6 +16,7 @@ from tqdm import tqdm
 from envs import CONTROL_HZ, TabletopEnv, check_scenery
 from worldmodel.commands.apart import evaluate_apart
 from worldmodel.commands.baselines import BASELINES, SIMULATED, NotApplicableError, Setting, chosen
+from worldmodel.commands.devices import products_of, usable_device
 from worldmodel.commands.evaluation import (
     SEED_OFFSET,
     Episode,
@@ -58,6 +59,7 @@ class PlanConfig:
         checkpoint: Folder of a world checkpoint, or ``default``.
         episodes: How many.
         seed: Of the first episode, and of the search.
+        device: Such as ``cpu`` or ``cuda``, on which large worlds are imagined in bfloat16.
         threads: CPU threads of the model; small models gain nothing from a second one.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
         videos: Episodes, from the first on, to write an mp4 of; None for all.
@@ -77,6 +79,7 @@ class PlanConfig:
     checkpoint: str = "default"
     episodes: int = 100
     seed: int = 0
+    device: str = "cpu"
     threads: int = 1
     batch: int = 1
     videos: int | None = None
@@ -117,13 +120,17 @@ def run(cfg: PlanConfig) -> None:
     """
     out = _writable(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
-    world = load_world(cfg.checkpoint)
+    device = usable_device(cfg.device)
+    world = load_world(cfg.checkpoint).to(device)
     goals = read_goals(cfg.goals, cfg.task.stage_steps, world.image_size) if cfg.goals else None
     task: TaskConfig = cfg.task
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
 
     episodes: list[Episode] = []
-    with _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made:
+    with (
+        products_of(world, device),
+        _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made,
+    ):
         agent = planning_agent(world, task, cfg.planner)
         films = cfg.episodes if cfg.videos is None else cfg.videos
         results = evaluate(agent, made, seeds, task, search_seed=cfg.seed, goals=goals, films=films)
@@ -192,7 +199,11 @@ def _baselines(
 ) -> dict[str, Any]:
     names = chosen(cfg.baselines)
     random_path = cfg.random_encoder_checkpoint
-    random_world = load_world(random_path) if random_path and "random_encoder" in names else None
+    random_world = (
+        load_world(random_path).to(cfg.device)
+        if random_path and "random_encoder" in names
+        else None
+    )
     entries: dict[str, Any] = {}
     with _environments(cfg, world, min(cfg.baseline_batch, len(seeds))) as made:
         setting = Setting(

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from envs import ACTION_HIGH, TabletopEnv
 from planners import (
@@ -37,6 +37,7 @@ from worldmodel.commands.levels import PlannerConfig, Pursuit, fast_search, two_
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
 from worldmodel.predictors.imagination import KnownDoubt
+from worldmodel.predictors.token_world import TokenWorld
 
 __all__ = [
     "CameraWorld",
@@ -49,6 +50,7 @@ __all__ = [
     "RandomPolicy",
     "ToGoalPose",
     "compared",
+    "device_of",
     "planning_agent",
     "prior_agent",
     "search",
@@ -141,19 +143,15 @@ class Grounded(Protocol):
         ...
 
 
-def planning_agent(
-    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, device: str = "cpu"
-) -> Policy:
-    """The planner: what the task says, minimised in the world's imagination."""
-    objective = task_objective(world, task)
-    return search_agent(world, objective, task, search(world, task, planner, device), device)
+def planning_agent(world: CameraWorld, task: TaskConfig, planner: PlannerConfig) -> Policy:
+    """The planner: what the task says, minimised in the world's imagination, on its device."""
+    return search_agent(world, task_objective(world, task), task, search(world, task, planner))
 
 
 def search(
     world: CameraWorld,
     task: TaskConfig,
     planner: PlannerConfig,
-    device: str = "cpu",
     high: Tensor | None = None,
 ) -> Planner[Any]:
     """The search that settings describe, over actions in physical units.
@@ -162,13 +160,17 @@ def search(
         world: To search in.
         task: Says what a planner on two time scales pursues.
         planner: Settings.
-        device: Of the world.
         high: Action bounds ``[A]``, both ways; None for those of the built-in arm.
 
     Raises:
         UserError: The world lacks what the planner needs.
     """
-    high = (torch.from_numpy(ACTION_HIGH) if high is None else high).to(device)
+    if isinstance(world, TokenWorld) and world.predictor.config.extrinsics and world.camera is None:
+        raise UserError(
+            "Expected a checkpoint that plans without the camera's pose, got one trained with "
+            "predictor.model.extrinsics=true; set `world.camera` from Python"
+        )
+    high = (torch.from_numpy(ACTION_HIGH) if high is None else high).to(device_of(world))
     fast = make_search(fast_search(planner), -high, high)
     if not isinstance(planner, HierarchicalConfig | RetrievalConfig):
         return fast
@@ -181,16 +183,21 @@ def search_agent(
     objective: Callable[[Tensor], Objective],
     task: TaskConfig,
     planner: Planner[Any],
-    device: str = "cpu",
 ) -> Policy:
     """A search through a world's imagination, again after every few steps."""
-    return Agent(world, planner, objective, stage_steps=task.stage_steps, device=device)
+    stages = task.stage_steps
+    return Agent(world, planner, objective, stage_steps=stages, device=device_of(world))
 
 
-def prior_agent(
-    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, device: str = "cpu"
-) -> Policy:
+def device_of(world: World) -> torch.device:
+    """Where a world imagines; one that is no model does on the CPU."""
+    parameters = world.parameters() if isinstance(world, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
+
+
+def prior_agent(world: CameraWorld, task: TaskConfig, planner: PlannerConfig) -> Policy:
     """The policy prior alone, asked anew at every step: no search."""
+    device = device_of(world)
     prior = PriorPlanner(_bounds(fast_search(planner).active_dims).to(device))
     objective = task_objective(world, replace(task, prior=True))
     return Agent(world, prior, objective, stage_steps=task.stage_steps, device=device)

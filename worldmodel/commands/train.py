@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from omegaconf import MISSING
 
+from worldmodel.commands.configuration import composed, typed
 from worldmodel.commands.devices import usable_device
 from worldmodel.data.cropping import cropped
 from worldmodel.data.episode_dataset import EpisodeDataset
@@ -44,8 +45,8 @@ from worldmodel.weights.world import checkpoint_folder, load_world, save_world
 
 __all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
 
-_OPEN_LOOP = 8
-"""Steps of the token predictor's validation."""
+
+Model = CompactPredictor | TokenPredictor
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def run(config: TrainConfig) -> None:
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = sampled(open_dataset(config.data, config.camera), config.fps, config.actions)
     recipe, device = config.predictor, usable_device(config.device)
-    model: CompactPredictor | TokenPredictor | None = None
+    model: Model | None = None
     if config.init is not None:
         world = load_world(config.init)
         wanted = TokenWorld if isinstance(recipe, TokensRecipe) else CompactWorld
@@ -132,6 +133,7 @@ def run(config: TrainConfig) -> None:
             state_width=world.predictor.config.state_width,
         )
         encoder, model = world.encoder, world.predictor.requires_grad_(True)
+        _refuse_other_sizes(config.init, recipe, model)
     else:
         assert config.encoder_checkpoint is not None
         encoder = load_encoder(config.encoder_checkpoint)
@@ -276,13 +278,35 @@ def train_token_world(
     encoder: FrozenEncoder,
     state: TrainingState,
 ) -> dict[str, Any]:
-    """Train, validate and save to the state's folder; returns what was recorded."""
-    data.rows(data.held_out, model.config.context_frames + _OPEN_LOOP)  # or fail before training
+    """Train, save to the state's folder, validate; returns what was recorded."""
     train_tokens(model, data, training, state)
-    validation = open_loop_tokens(model, data, _OPEN_LOOP)
-    record = {"training": asdict(training), "validation": asdict(validation)}
-    save_token_world(state.folder, TokenWorld(encoder, model.cpu()), record)
+    record: dict[str, Any] = {"training": asdict(training), "settings": dict(state.settings)}
+    world = TokenWorld(encoder, model)
+    save_token_world(state.folder, world, record)  # whatever becomes of the validation
+    record["validation"] = asdict(open_loop_tokens(model, data))
+    save_token_world(state.folder, world, record)
     return record
+
+
+def _refuse_other_sizes(init: str, recipe: CompactRecipe | TokensRecipe, model: Model) -> None:
+    """A trained model keeps its sizes, so other ones must not seem to have been followed.
+
+    What an option of ``predictor`` brings along by itself is not a wish.
+
+    Raises:
+        UserError: A size was asked for that is not the model's.
+    """
+    usual = [type(recipe)().model]
+    if isinstance(recipe, TokensRecipe):
+        preset = composed("train", ["predictor=vjepa2_ac", "data=none", "out=none"])
+        usual.append(typed(preset).predictor.model)
+    for field_ in fields(recipe.model):
+        asked, own = (getattr(sizes, field_.name) for sizes in (recipe.model, model.config))
+        if asked != own and asked not in [getattr(sizes, field_.name) for sizes in usual]:
+            raise UserError(
+                f"{init} was trained with predictor.model.{field_.name}={own}, which training on "
+                f"cannot change to {asked}. Leave it out, or train afresh."
+            )
 
 
 def _table(validation: dict[str, Any]) -> str:

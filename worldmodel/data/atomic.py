@@ -19,12 +19,17 @@ __all__ = ["replacing", "write_json", "write_table"]
 def replacing(path: Path) -> Generator[Path]:
     """Yields a temporary name beside ``path`` and renames it to ``path`` when the block succeeds.
 
-    The name is always the same, so what a killed run left is overwritten by the next one.
+    When the block fails, nothing is left of it. The name is always the same, so what a killed run
+    left is overwritten by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    yield temporary
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

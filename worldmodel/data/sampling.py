@@ -89,6 +89,11 @@ class SampledDataset(EpisodeDataset):
             steps = [np.arange(length) for length in source.lengths]
         else:
             times = [_times(source, episode) for episode in range(source.num_episodes)]
+            # A gap of two points leaves one of them without a frame; a clock that jumps by years
+            # must not be cut into points first.
+            paused = [e for e, t in enumerate(times) if np.diff(t).max(initial=0) * fps > 2]
+            if paused:
+                raise _too_slow(source, fps, paused)
             steps = [nearest_frames(seconds, fps) for seconds in times]
             if slow := [e for e, chosen in enumerate(steps) if not np.diff(chosen).all()]:
                 raise _too_slow(source, fps, slow)

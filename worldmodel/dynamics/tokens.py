@@ -30,6 +30,9 @@ __all__ = [
     "unroll",
 ]
 
+_MEMORY = 2 * 2**30
+"""Bytes, by estimate, within which validation imagines."""
+
 
 @dataclass(frozen=True)
 class TokenTraining:
@@ -246,8 +249,22 @@ def open_loop_tokens(
     """Validate on held-out episodes along recorded actions.
 
     As in planning, states are only imagined, and the camera stands still from the last seen frame.
+
+    Args:
+        model: The predictor.
+        data: Where held-out episodes are too short for steps or context, these shrink.
+        steps: K.
+        windows: At most so many, and no more than make a GiB of latents.
+        batch: At most so many at once, and no more than take `_MEMORY`.
+
+    Raises:
+        UserError: No held-out episode has two frames.
     """
-    context, camera = model.config.context_frames, _camera(model, data)
+    longest = int(data.lengths[data.held_out].max())
+    context = min(model.config.context_frames, max(1, longest - steps))
+    steps, camera = min(steps, max(1, longest - context)), _camera(model, data)
+    windows = min(windows, max(1, 2**30 // (4 * steps * data.latents[0].numel())))
+    batch = min(batch, max(1, _MEMORY // model.bytes_per_row(context + steps)))
     firsts = data.rows(data.held_out, context + steps)
     order = torch.randperm(len(firsts), generator=torch.Generator().manual_seed(0))
     frames = firsts[order[:windows]].unsqueeze(1) + torch.arange(context + steps)

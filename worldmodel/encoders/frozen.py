@@ -23,7 +23,8 @@ class FrozenEncoder(nn.Module):
 
     As in V-JEPA 2-AC every frame is encoded alone, doubled to fill the tubelet, and its latents are
     layer-normed without affine. Matrix products are in bfloat16 on a GPU that has it, and in
-    float32 on a CPU. Not for pretraining: that needs ``VideoTransformer`` itself.
+    float32 on a CPU, so that a latent cache is good on every CPU. Not for pretraining: that needs
+    ``VideoTransformer`` itself.
     """
 
     def __init__(self, model: VideoTransformer) -> None:

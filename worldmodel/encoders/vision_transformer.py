@@ -37,8 +37,8 @@ class EncoderConfig:
         mlp_ratio: Hidden width of the MLPs over ``width``.
         tiled_rope: Rotary layout of Meta's released V-JEPA 2 weights; see ``rotation_table``.
         vjepa_2_1: Build V-JEPA 2.1.
-        fixed_grid: Number tokens along the grid of ``image_size`` even where the clip has another,
-            as `transformers` does; V-JEPA 2 numbers them along the clip's own grid.
+        fixed_grid: Number tokens along a grid of so many rows and columns, whatever the clip, as
+            `transformers` does; None to number them along the clip's own, as V-JEPA 2 does.
     """
 
     image_size: int = 96
@@ -50,9 +50,12 @@ class EncoderConfig:
     mlp_ratio: float = 4.0
     tiled_rope: bool = False
     vjepa_2_1: bool = False
-    fixed_grid: bool = False
+    fixed_grid: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("image_size", "patch_size", "tubelet", "width", "heads"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"Expected {name} of at least 1, got {value}.")
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"Expected image_size to be a multiple of patch_size={self.patch_size}, "
@@ -184,8 +187,8 @@ class VideoTransformer(nn.Module):
     def _positions(self, token_ids: Tensor, rows: int, columns: int) -> Tensor:
         """Where RoPE takes tokens to be, ``[..., 3]``."""
         config = self.config
-        if config.fixed_grid:
-            rows = columns = config.grid
+        if config.fixed_grid is not None:
+            rows = columns = config.fixed_grid
         positions = token_positions(token_ids, rows, columns)
         if not config.vjepa_2_1:
             return positions

@@ -28,6 +28,10 @@ class TokenWorld(nn.Module):
         predictor: Of the latents that follow.
         memory: Bytes within which candidates are imagined at once, by estimate; the others follow
             in turn. What is imagined, ``[B, S, H, N, D]``, comes on top.
+
+    Attributes:
+        camera: Pose of a camera that stands still, ``[1, 6]`` or ``[B, 6]``, for planning with a
+            predictor that uses it; None until it is set.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class TokenWorld(nn.Module):
         self.encoder = encoder
         self.predictor = predictor.eval().requires_grad_(False)
         self.memory = memory
+        self.camera: Tensor | None = None
 
     @property
     def stride(self) -> int:
@@ -72,12 +77,15 @@ class TokenWorld(nn.Module):
             latents: Context, ``[B, T, N, D]``.
             states: Its states, ``[B, T, P]``.
             actions: Candidates, ``[B, S, H, A]``, physical units.
-            extrinsics: Pose of a camera that stands still, ``[B, 6]``, if the predictor uses it.
+            extrinsics: Pose of a camera that stands still, ``[B, 6]``, if the predictor uses it; by
+                default that of ``camera``.
 
         Returns:
             Layer-normed latents ``[B, S, H, N, D]``, and the states that the actions lead to.
         """
         model, context = self.predictor, self.predictor.config.context_frames
+        if extrinsics is None and self.camera is not None:
+            extrinsics = self.camera.to(latents.device).expand(len(latents), -1)
         latents, states = latents[:, -context:], states[:, -context:]
         past = latents.shape[1] - 1
         horizon = actions.shape[2]
@@ -85,7 +93,7 @@ class TokenWorld(nn.Module):
         taken = _taken(states, self.action_width)
         camera = None if extrinsics is None else extrinsics.unsqueeze(1).expand(-1, past, -1)
         known = model.prefill(latents[:, :-1], taken, states, camera)
-        at_once = max(1, self.memory // (len(actions) * self._bytes_per_candidate(past + horizon)))
+        at_once = max(1, self.memory // (len(actions) * model.bytes_per_row(past + horizon)))
         futures = [
             self._imagine(known, past, latents[:, -1], some, there, extrinsics)
             for some, there in zip(actions.split(at_once, 1), path.split(at_once, 1), strict=True)
@@ -114,18 +122,6 @@ class TokenWorld(nn.Module):
             hidden = self.predictor.advance(*now, past + h, caches, camera)
             imagined.append(hidden)
         return torch.stack(imagined, 1).unflatten(0, actions.shape[:2])
-
-    def _bytes_per_candidate(self, frames: int) -> int:
-        """Of imagining one candidate whose last frame attends to ``frames``: an estimate.
-
-        Keys and values of every block stay; of activations, those of one block are alive at a time:
-        some eight of the transformer's width, two of the MLP's, and four in float32 that rotate.
-        """
-        model, config = self.predictor, self.predictor.config
-        item = model.predictor_embed.weight.element_size()
-        channels = model.tokens_per_frame * config.width
-        kept = 2 * config.depth * frames * channels * item
-        return kept + round(channels * ((8 + 2 * config.mlp_ratio) * item + 4 * 4))
 
 
 def _taken(states: Tensor, action_width: int) -> Tensor:

@@ -166,6 +166,17 @@ class TokenPredictor(nn.Module):
         newest = (latents.unsqueeze(1), actions.unsqueeze(1), states.unsqueeze(1), camera)
         return normalise(self._predict(*newest, time, None, caches).squeeze(1))
 
+    def bytes_per_row(self, frames: int) -> int:
+        """Of imagining a row by ``advance``, its last frame attending to ``frames``: an estimate.
+
+        Keys and values of every block stay; of activations, those of one block are alive at a time:
+        some eight of the transformer's width, two of the MLP's, and four in float32 that rotate.
+        """
+        config, item = self.config, self.predictor_embed.weight.element_size()
+        channels = self.tokens_per_frame * config.width
+        kept = 2 * config.depth * frames * channels * item
+        return kept + round(channels * ((8 + 2 * config.mlp_ratio) * item + 4 * 4))
+
     @property
     def tokens_per_frame(self) -> int:
         """Patches of a frame and what comes before them."""

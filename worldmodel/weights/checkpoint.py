@@ -43,7 +43,7 @@ def save_checkpoint(
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
 ) -> None:
-    """Write a checkpoint; a kill leaves the old one or the new one, never a half.
+    """Write a checkpoint; a kill leaves the old one, the new one or none, never a mixture.
 
     Args:
         folder: Created if need be.
@@ -54,20 +54,31 @@ def save_checkpoint(
     folder = Path(folder)
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_tensors(folder / _TENSORS, plain)
-    # The config is what makes a folder a checkpoint, so it comes last.
-    write_json(folder / _CONFIG, content)
+    try:
+        with replacing(folder / _TENSORS) as partial:
+            _write(partial, plain)
+            # The config is what makes a folder a checkpoint: an old one goes before its tensors.
+            (folder / _CONFIG).unlink(missing_ok=True)
+        write_json(folder / _CONFIG, content)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"Cannot write a checkpoint to {folder} ({error}). Make room there, or choose another."
+        ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
     """Write safetensors straight from memory, under a temporary name at first."""
     with replacing(path) as partial:
-        # safetensors would make the file readable for its owner only, whatever others are.
-        partial.unlink(missing_ok=True)
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file(dict(tensors), partial, metadata=metadata or None)
-        partial.chmod(mode)
+        _write(partial, tensors, **metadata)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
+    # safetensors would make the file readable for its owner only, whatever others are.
+    path.unlink(missing_ok=True)
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, metadata=metadata or None)
+    path.chmod(mode)
 
 
 def load_checkpoint(
@@ -107,7 +118,8 @@ def checkpoint_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         UserError: As `checkpoint_kind`.
     """
-    return dict(_settings(Path(folder))[1].get("record", {}))
+    record = _settings(Path(folder))[1].get("record")
+    return dict(record) if isinstance(record, dict) else {}
 
 
 def _settings(folder: Path) -> tuple[str, dict[str, Any]]:

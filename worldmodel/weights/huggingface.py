@@ -24,6 +24,7 @@ from worldmodel.errors import UserError
 from worldmodel.nn.blocks import NORM_EPS
 from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 from worldmodel.weights.checkpoint import write_tensors
+from worldmodel.weights.sizes import check_heads
 
 __all__ = ["HuggingFaceFolder", "download", "export_vjepa2"]
 
@@ -91,17 +92,19 @@ class HuggingFaceFolder:
         self, image_size: int | None = None, heads: int | None = None
     ) -> EncoderConfig:
         """What config.json says of the encoder, with other heads or frames if given."""
+        heads = self._size("num_attention_heads") if heads is None else heads
+        check_heads(str(self.path / _CONFIG), self._size("hidden_size"), heads)
         try:
             return EncoderConfig(
-                image_size=image_size or self._size("crop_size"),
+                image_size=self._size("crop_size") if image_size is None else image_size,
                 patch_size=self._size("patch_size"),
                 tubelet=self._size("tubelet_size"),
                 width=self._size("hidden_size"),
                 depth=self._size("num_hidden_layers"),
-                heads=heads or self._size("num_attention_heads"),
+                heads=heads,
                 mlp_ratio=self._ratio("mlp_ratio", self._size("hidden_size")),
                 tiled_rope=True,
-                fixed_grid=True,
+                fixed_grid=self._size("crop_size") // self._size("patch_size"),
             )
         except UserError:
             raise
@@ -125,16 +128,28 @@ class HuggingFaceFolder:
         ours: dict[str, Tensor] = {}
         for name in sorted(theirs):
             tensor = theirs[name]
-            if name == _MASK_TOKENS:
+            if not tensor.is_floating_point():
+                raise UserError(
+                    f"{self.files[name]}: expected floating-point numbers, got {tensor.dtype}: "
+                    f"{name}"
+                )
+            if name == _MASK_TOKENS and tensor.ndim:
                 ours |= {f"mask_tokens.{i}": token for i, token in enumerate(tensor.unbind())}
             elif ".attention.query." in name:
                 split = [name.replace("query", which) for which in _QKV]
                 if all(each in theirs for each in split):
+                    self._check_alike(split, theirs)
                     key = _renamed(name).replace("query", "qkv")
                     ours[key] = torch.cat([theirs[each] for each in split])
             elif ".attention.key." not in name and ".attention.value." not in name:
                 ours[_renamed(name)] = tensor
         return ours
+
+    def _check_alike(self, names: list[str], tensors: Mapping[str, Tensor]) -> None:
+        """Queries, keys and values that add up to the right size by chance are not right."""
+        shapes = {name: list(tensors[name].shape) for name in names}
+        if len({str(shape) for shape in shapes.values()}) > 1:
+            raise UserError(f"{self.path}: expected tensors of one shape, got {shapes}")
 
     def _read(self, names: list[str]) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}

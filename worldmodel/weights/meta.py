@@ -74,7 +74,8 @@ def _unpickled(path: Path) -> Mapping[str, Any]:
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError) as error:
         raise UserError(
-            f"{path} is truncated or no PyTorch checkpoint ({_reason(error)}). Download it again."
+            f"{path} is truncated, or no PyTorch checkpoint of 2020 or later ({_reason(error)}). "
+            "Download it again."
         ) from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: expected weights by name, got {_kind(content)}.")

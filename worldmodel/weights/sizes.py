@@ -12,7 +12,7 @@ from worldmodel.errors import UserError
 from worldmodel.predictors.tokens import TokenPredictorConfig
 from worldmodel.pretraining.masked_predictor import MaskedSizes
 
-__all__ = ["ac_predictor_sizes", "encoder_sizes", "masked_predictor_sizes"]
+__all__ = ["ac_predictor_sizes", "check_heads", "encoder_sizes", "masked_predictor_sizes"]
 
 _HEAD_WIDTHS = {1280: 80}
 """By width of the encoder: ViT-H has wider heads than the other sizes."""
@@ -78,6 +78,9 @@ def ac_predictor_sizes(
     """
     actions = _get(tensors, "action_encoder.weight", source, "the predictor of V-JEPA 2-AC")
     states = _get(tensors, "state_encoder.weight", source, "the predictor of V-JEPA 2-AC")
+    for key, matrix in (("action_encoder.weight", actions), ("state_encoder.weight", states)):
+        if matrix.ndim != 2:
+            raise UserError(f"{source}: expected a matrix, got {list(matrix.shape)}: {key}")
     width = _predictor_width(tensors, source, encoder)
     return TokenPredictorConfig(
         tokens=encoder.grid**2,
@@ -136,7 +139,10 @@ def _depth(tensors: Mapping[str, Tensor], blocks: str, source: str) -> int:
 
 
 def _mlp_ratio(tensors: Mapping[str, Tensor], blocks: str, width: int, source: str) -> float:
-    hidden = _get(tensors, f"{blocks}.0.mlp.fc1.weight", source, "transformer blocks")
+    key = f"{blocks}.0.mlp.fc1.weight"
+    hidden = _get(tensors, key, source, "transformer blocks")
+    if hidden.ndim != 2:
+        raise UserError(f"{source}: expected a matrix, got {list(hidden.shape)}: {key}")
     return hidden.shape[0] / width
 
 
@@ -147,9 +153,14 @@ def _heads(source: str, width: int, heads: int | None, head_width: int) -> int:
             "weights. Pass their number."
         )
     heads = width // head_width if heads is None else heads
+    check_heads(source, width, heads)
+    return heads
+
+
+def check_heads(source: str, width: int, heads: int) -> None:
+    """Raise a UserError where a width has no such heads: RoPE needs six even channels of each."""
     if heads < 1 or width % heads or width // heads % 2 or width // heads < 6:
         raise UserError(
             f"{source}: expected heads that divide a width of {width} into even parts of 6 or "
             f"more, got {heads}."
         )
-    return heads

@@ -25,7 +25,7 @@ from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.pretraining.masked_predictor import MaskedPredictor
-from worldmodel.weights.checkpoint import checkpoint_record, load_into
+from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record, load_into
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
 from worldmodel.weights.masked_predictor import load_masked_predictor
@@ -35,6 +35,7 @@ from worldmodel.weights.sizes import (
     encoder_sizes,
     masked_predictor_sizes,
 )
+from worldmodel.weights.token_world import KIND as TOKEN_WORLD
 from worldmodel.weights.token_world import load_token_world
 
 __all__ = [
@@ -87,7 +88,9 @@ def load_vjepa2(
         _check_weights(weights)
         source = f"{path}['{weights}']"
         tensors = read_pt(path, weights)
-        config = encoder_sizes(tensors, source, image_size or _IMAGE_SIZE, heads)
+        config = encoder_sizes(
+            tensors, source, _IMAGE_SIZE if image_size is None else image_size, heads
+        )
         return _built(lambda: VideoTransformer(config), tensors, source, _UNUSED)
     _check_choice(path, weights)
     if _is_own(path):
@@ -126,7 +129,10 @@ def load_vjepa2_masked_predictor(
         source = f"{path}['predictor']"
         tensors, encoder_tensors = read_pt(path, "predictor"), read_pt(path, weights)
         encoder = encoder_sizes(
-            encoder_tensors, f"{path}['{weights}']", image_size or _IMAGE_SIZE, encoder_heads
+            encoder_tensors,
+            f"{path}['{weights}']",
+            _IMAGE_SIZE if image_size is None else image_size,
+            encoder_heads,
         )
         sizes = masked_predictor_sizes(tensors, source, encoder, heads)
     elif _is_own(path):
@@ -204,8 +210,11 @@ def load_vjepa2_ac(
 
 
 def holds_vjepa2_ac(path: Source) -> bool:
-    """Whether a source is a ``.pt`` of V-JEPA 2-AC, rather than of an encoder alone."""
-    return Path(path).is_file() and holds(path, "predictor", "action_encoder.weight")
+    """Whether a source is of V-JEPA 2-AC, rather than of an encoder alone."""
+    path = Path(path)
+    if path.is_file():
+        return holds(path, "predictor", "action_encoder.weight")
+    return _is_own(path) and checkpoint_kind(path) == TOKEN_WORLD
 
 
 def _built(
@@ -220,8 +229,13 @@ def _built(
             model = build()
     except ValueError as error:
         raise UserError(f"{source}: {error}") from error
-    wanted = {name: tensor.float() for name, tensor in tensors.items() if name not in unused}
-    load_into(model, wanted, source=f"{source}: these weights", assign=True)
+    load_into(
+        model,
+        {name: tensor.float() for name, tensor in tensors.items()},
+        source=f"{source}: these weights",
+        assign=True,
+        allow_unexpected=unused,
+    )
     return model.eval().requires_grad_(False)
 
 
@@ -250,11 +264,14 @@ def _check_weights(weights: str) -> None:
 
 
 def _check_choice(path: Path, weights: str) -> None:
-    """A folder holds one set of weights; asking for another by name is a mistake."""
+    """A folder holds one set of weights; another is not taken for it."""
     _check_weights(weights)
     held = checkpoint_record(path).get("weights", WEIGHTS) if _is_own(path) else WEIGHTS
-    if weights not in (WEIGHTS, held):
-        raise UserError(f"{path} holds the weights '{held}' only. Leave out weights='{weights}'.")
+    if weights != held:
+        raise UserError(
+            f"{path} holds the weights '{held}' only, expected '{weights}'. Ask for "
+            f"weights={held}, or import the others from where they are."
+        )
 
 
 def _check_stored(path: Path, **values: tuple[int | None, int]) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from worldmodel.cli import main
+from worldmodel.errors import UserError
 from worldmodel.weights import (
     export_vjepa2,
     load_vjepa2,
@@ -48,11 +49,16 @@ def test_an_encoder_comes_back_from_its_folder(tmp_path: Path) -> None:
     assert_same(expected, load_encoder(out).model)
     record = json.loads((out / "config.json").read_text())["record"]
     assert record == {"source": str(TINY), "weights": "encoder"}
+    with pytest.raises(UserError, match="holds the weights 'encoder' only, expected 'target_enc"):
+        load_vjepa2(out)
 
 
 def test_a_world_comes_back_ready_to_plan_in(tmp_path: Path, ac_pt: Path) -> None:
     out = tmp_path / "world"
     assert main(["import", str(ac_pt), f"out={out}", "image_size=64"]) == 0
+    again = tmp_path / "again"  # imported once more, it is the same
+    assert main(["import", str(out), f"out={again}"]) == 0
+    assert_same(load_vjepa2_ac(out), load_vjepa2_ac(again))
     expected = load_vjepa2_ac(ac_pt, image_size=64)
     for loaded in (load_vjepa2_ac(out), load_world(out)):
         assert_same(expected, loaded)

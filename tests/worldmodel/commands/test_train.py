@@ -140,6 +140,8 @@ def test_a_token_world_goes_on_with_its_weights_and_scaling(
         assert torch.equal(after.state_dict()[name], value), name
     assert _train(tmp_path / "c", dataset, f"init={world}", *COMPACT)
     assert "holds a world of predictor=tokens" in capsys.readouterr().err
+    assert _train(tmp_path / "d", dataset, f"init={world}", *TOKENS, "predictor.model.depth=3")
+    assert "cannot change to 3" in capsys.readouterr().err
 
 
 def test_an_encoder_or_a_world_to_go_on_from_is_asked_for(

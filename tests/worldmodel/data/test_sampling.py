@@ -93,6 +93,12 @@ def test_what_cannot_be_is_one_clear_line(collected, fps, actions, message):
     assert "\n" not in str(raised.value)
 
 
+def test_a_clock_that_jumps_by_years_is_refused_before_its_seconds_are_counted(copied):
+    retimed(copied, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 0.0, *(1e5 + 0.2 * np.arange(5))])
+    with pytest.raises(UserError, match=r"episode 3, got .* none for 100000.00 s: too slow"):
+        sampled(Dataset.open(copied), 4, "poses")
+
+
 def test_states_that_are_no_poses_give_no_actions(collected):
     source = Dataset.open(collected)
     object.__setattr__(source, "states", source.states[:, :4])

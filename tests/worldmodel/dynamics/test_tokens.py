@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -180,6 +181,12 @@ def test_gradients_of_the_rollout_reach_the_first_step(normed: Recordings) -> No
     assert float(gradient.abs().sum()) > 0
     before = imagined[:, 1]
     assert before.requires_grad
+
+
+def test_short_episodes_are_validated_over_fewer_steps(normed: Recordings) -> None:
+    short = replace(normed, lengths=np.minimum(normed.lengths, 5))
+    report = open_loop_tokens(fresh().eval(), short, steps=8, windows=4)
+    assert report.control_steps == (1, 2, 3, 4)
 
 
 def test_validation_does_not_look_at_recorded_future_states(normed: Recordings) -> None:

@@ -88,7 +88,7 @@ def test_frames_need_not_be_square() -> None:
 
 
 def test_a_fixed_grid_counts_the_tokens_of_any_clip_along_its_own_rows() -> None:
-    fixed, free = strong(replace(TINY, fixed_grid=True)), strong(TINY)
+    fixed, free = strong(replace(TINY, fixed_grid=TINY.grid)), strong(TINY)
     wide = torch.randn(1, 3, 2, 24, 48)  # 2 × 4 patches where the grid has 2 × 2
     upper, lower = wide[..., :12, :], wide[..., 12:, :]
     # The same 8 patches in the same order, as two tubelets of 2 × 2.

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,6 +31,18 @@ def context(world: TokenWorld, frames: int) -> tuple[torch.Tensor, torch.Tensor]
 def candidates(samples: int, horizon: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(2)
     return 0.1 * torch.randn(2, samples, horizon, 7, generator=generator)
+
+
+def test_a_camera_that_is_set_is_that_of_every_plan(world: TokenWorld) -> None:
+    sizes = replace(world.predictor.config, extrinsics=True)
+    seeing = TokenWorld(world.encoder, TokenPredictor(sizes))
+    (latents, states), actions = context(world, 2), candidates(3, 2)
+    with pytest.raises(ValueError, match="extrinsics"):
+        seeing.rollout(latents, states, actions)
+    pose = torch.tensor([[0.1, 0.2, 0.3, 0.0, 0.5, 1.0]])
+    given = seeing.rollout(latents, states, actions, pose.expand(2, -1))
+    seeing.camera = pose
+    assert torch.equal(seeing.rollout(latents, states, actions).latents, given.latents)
 
 
 def test_candidates_are_imagined_as_if_each_were_alone(world: TokenWorld) -> None:
@@ -98,7 +112,7 @@ def test_imagining_few_at_a_time_to_save_memory_changes_nothing(world, monkeypat
         return advance(hidden, *rest)
 
     monkeypatch.setattr(world.predictor, "advance", counted)
-    world.memory = 2 * 2 * world._bytes_per_candidate(frames=4)  # 2 episodes, 2 candidates each
+    world.memory = 2 * 2 * world.predictor.bytes_per_row(frames=4)  # 2 episodes, 2 candidates each
     chunked = world.rollout(latents, states, actions)
     torch.testing.assert_close(chunked.latents, whole.latents)
     assert torch.equal(chunked.states, whole.states)

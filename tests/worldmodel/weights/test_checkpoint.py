@@ -43,6 +43,18 @@ def test_a_failed_save_leaves_the_old_checkpoint(folder: Path) -> None:
     assert checkpoint_sha256(folder) == before
 
 
+def test_settings_of_one_checkpoint_never_lie_beside_tensors_of_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("worldmodel.weights.checkpoint.write_json", full)
+    with pytest.raises(UserError, match=f"Cannot write a checkpoint to {folder}.*No space left"):
+        save_checkpoint(folder, "thing", {}, {"a": torch.zeros(4)})
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()

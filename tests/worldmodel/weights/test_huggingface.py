@@ -179,7 +179,8 @@ def edit_config(folder: Path, **settings: object) -> None:
         ({"num_hidden_layers": 3}, ("missing: blocks.2.norm1.weight",)),
         ({"num_hidden_layers": 1}, ("unexpected: blocks.1.",)),
         ({"num_attention_heads": 0}, ("num_attention_heads of at least 1",)),
-        ({"num_attention_heads": 3}, ("divisible by 3 heads",)),
+        ({"num_attention_heads": 3}, ("config.json", "heads that divide a width of 128")),
+        ({"num_attention_heads": 64}, ("config.json", "even parts of 6 or more, got 64")),
         ({"crop_size": 60}, ("multiple of patch_size=16",)),
     ],
 )
@@ -201,6 +202,26 @@ def test_an_incomplete_attention_is_refused(small: Path) -> None:
     del tensors["encoder.layer.0.attention.key.weight"]
     save_file(tensors, small / "model.safetensors")
     refused(small, "missing: blocks.0.attn.qkv.weight")
+
+
+def test_attention_of_unequal_parts_is_refused(small: Path) -> None:
+    tensors = load_file(small / "model.safetensors")
+    wide, narrow = (f"encoder.layer.0.attention.{name}.weight" for name in ("query", "key"))
+    tensors[wide], tensors[narrow] = torch.zeros(160, 128), torch.zeros(96, 128)
+    save_file(tensors, small / "model.safetensors")
+    refused(small, "of one shape", "key.weight", "[96, 128]")
+
+
+def test_whole_numbers_are_no_weights(small: Path) -> None:
+    tensors = load_file(small / "model.safetensors")
+    tensors["encoder.layernorm.bias"] = torch.zeros(128, dtype=torch.int32)
+    save_file(tensors, small / "model.safetensors")
+    refused(small, "floating-point", "encoder.layernorm.bias")
+
+
+def test_tokens_are_numbered_along_the_trained_grid_whatever_size_is_asked_for(small: Path) -> None:
+    wide = clip(2, 128, 128)
+    assert_equal(load_vjepa2(small, image_size=128)(wide), load_vjepa2(small)(wide))
 
 
 def test_a_truncated_or_missing_file_is_named(small: Path) -> None:

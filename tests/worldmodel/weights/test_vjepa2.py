@@ -184,6 +184,13 @@ def test_a_wrong_shape_is_listed(vjepa2_pt: Path, edited: Edit) -> None:
     refused(edited(vjepa2_pt, change), "norm.weight (expected [128], got [7])")
 
 
+def test_a_number_in_place_of_a_matrix_is_refused(vjepa2_pt: Path, edited: Edit) -> None:
+    def change(content: dict) -> None:
+        content["target_encoder"]["module.backbone.blocks.0.mlp.fc1.weight"] = torch.tensor(1.0)
+
+    refused(edited(vjepa2_pt, change), "expected a matrix", "blocks.0.mlp.fc1.weight")
+
+
 def test_an_absent_block_is_missed(vjepa2_pt: Path, edited: Edit) -> None:
     def change(content: dict) -> None:
         weights = content["target_encoder"]
@@ -219,7 +226,7 @@ def test_code_in_a_file_is_refused_and_not_run(
 def test_a_truncated_file_is_refused(tmp_path: Path, vjepa2_pt: Path, share: float) -> None:
     whole = vjepa2_pt.read_bytes()
     (tmp_path / "cut.pt").write_bytes(whole[: int(share * len(whole))])
-    refused(tmp_path / "cut.pt", "truncated or no PyTorch checkpoint")
+    refused(tmp_path / "cut.pt", "truncated, or no PyTorch checkpoint")
 
 
 def test_an_image_encoder_is_refused(vjepa2_pt: Path, edited: Edit) -> None:
@@ -251,6 +258,8 @@ def test_a_predictor_of_other_latents_is_refused(vjepa2_ac_pt: Path, edited: Edi
 def test_sizes_that_contradict_each_other_are_refused(vjepa2_pt: Path) -> None:
     refused(vjepa2_pt, "multiple of patch_size=16", image_size=60)
     refused(vjepa2_pt, "heads that divide a width of 128", heads=3)
+    for size in (0, -64):
+        refused(vjepa2_pt, f"image_size of at least 1, got {size}", image_size=size)
 
 
 def test_heads_that_nothing_tells_must_be_passed(vjepa2_pt: Path, edited: Edit) -> None:
