@@ -17,7 +17,8 @@ from worldmodel.commands.import_weights import ImportConfig, run
 import worldmodel.weights.vjepa2
 
 def kilobytes(field):
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field))
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(field))
 
 before = kilobytes("VmRSS")
 run(ImportConfig(source=sys.argv[1], out=sys.argv[2], weights="encoder", model="encoder"))
