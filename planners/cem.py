@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from planners.problem import Plan, Problem
+from planners.problem import Plan, Problem, count_nonfinite
 from planners.timing import Countdown, Stopwatch
 
 __all__ = ["CEM", "CEMConfig", "CEMState"]
@@ -186,7 +186,7 @@ class CEM:
             watch.lap("update")
 
         assert elites is not None
-        nonfinite = self._count_nonfinite(torch.stack(finite, 1))
+        nonfinite = count_nonfinite(torch.stack(finite, 1), self.config.samples)
         best = elites.actions[:, 0]
         breakdown = {name: term[:, 0] for name, term in elites.terms.items()}
         watch.lap("update")
@@ -234,16 +234,6 @@ class CEM:
         mean = torch.lerp(fitted, mean, self.config.momentum)
         std = torch.lerp(variance.sqrt(), std, self.config.momentum)
         return mean, torch.maximum(std, self._min_std)
-
-    def _count_nonfinite(self, finite: Tensor) -> int:
-        """Count, given ``[B, I]`` finite energies. It is the plan's only wait for the device."""
-        finite = finite.cpu()
-        if failed := (finite == 0).any(1).nonzero().flatten().tolist():
-            raise FloatingPointError(
-                f"No candidate of episodes {failed} had a finite energy in some iteration; look "
-                "for NaN in the frames or states, or train the model on wider actions"
-            )
-        return self.config.samples * finite.numel() - int(finite.sum())
 
     def _check(self, problem: Problem, state: CEMState) -> None:
         problem.check_horizon(self.config.horizon)

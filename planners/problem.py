@@ -14,7 +14,7 @@ from torch import Tensor
 from planners.energies import TotalEnergy
 from planners.protocols import Proposal, World
 
-__all__ = ["Objective", "Plan", "Planner", "Problem", "Way"]
+__all__ = ["Objective", "Plan", "Planner", "Problem", "Way", "count_nonfinite"]
 
 
 class Objective(NamedTuple):
@@ -65,6 +65,25 @@ class Problem:
                 f"Expected a horizon that is a multiple of the world's stride of "
                 f"{self.world.stride} control steps, got {horizon}"
             )
+
+
+def count_nonfinite(finite: Tensor, samples: int) -> int:
+    """Candidates of a plan without a finite energy: its only wait for the device.
+
+    Args:
+        finite: How many had one, ``[B, I]``.
+        samples: Candidates per episode and iteration.
+
+    Raises:
+        FloatingPointError: In some iteration no candidate of an episode had one.
+    """
+    finite = finite.cpu()
+    if failed := (finite == 0).any(1).nonzero().flatten().tolist():
+        raise FloatingPointError(
+            f"No candidate of episodes {failed} had a finite energy in some iteration; look "
+            "for NaN in the frames or states, or train the model on wider actions"
+        )
+    return samples * finite.numel() - int(finite.sum())
 
 
 @dataclass(frozen=True)
