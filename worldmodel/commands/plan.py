@@ -138,6 +138,7 @@ def run(cfg: PlanConfig) -> None:
             if episode.film is not None:
                 write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
             episodes.append(episode)
+    with products_of(world, device):
         baselines = _baselines(cfg, world, task, seeds, episodes)
 
     report = {
