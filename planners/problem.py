@@ -5,6 +5,7 @@ Shapes: see ``planners.protocols``; I is the number of iterations that ran.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from planners.energies import TotalEnergy
 from planners.protocols import Proposal, World
 
-__all__ = ["Objective", "Plan", "Planner", "Problem", "Way"]
+__all__ = ["Objective", "Plan", "Planner", "Problem", "Way", "count_nonfinite"]
 
 
 class Objective(NamedTuple):
@@ -65,6 +66,27 @@ class Problem:
                 f"Expected a horizon that is a multiple of the world's stride of "
                 f"{self.world.stride} control steps, got {horizon}"
             )
+
+
+def count_nonfinite(finite: Tensor, evaluated: int, required: Sequence[bool] | None = None) -> int:
+    """Candidates of a plan without a finite energy: its only wait for the device.
+
+    Args:
+        finite: How many had one, ``[B, I]``.
+        evaluated: Candidates, over all episodes and iterations.
+        required: For each iteration, whether every episode needs one; by default in all.
+
+    Raises:
+        FloatingPointError: In one of these no candidate of an episode had one.
+    """
+    finite = finite.cpu()
+    needed = finite if required is None else finite[:, list(required)]
+    if failed := (needed == 0).any(1).nonzero().flatten().tolist():
+        raise FloatingPointError(
+            f"No candidate of episodes {failed} had a finite energy in some iteration; look "
+            "for NaN in the frames or states, or train the model on wider actions"
+        )
+    return evaluated - int(finite.sum())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from planners.box import ActionBox, Start
-from planners.problem import Plan, Problem
+from planners.problem import Plan, Problem, count_nonfinite
 from planners.protocols import Trajectory
 from planners.timing import Countdown, Stopwatch
 
@@ -191,14 +191,9 @@ class Search:
             return Plan(
                 self._box.clamp(self._start.actions), unknown, {}, unknown[:, None][:, :0], 0
             )
-        finite = torch.stack(self._finite, 1).cpu()
-        if failed := (finite[:, self._required] == 0).any(1).nonzero().flatten().tolist():
-            raise FloatingPointError(
-                f"No candidate of episodes {failed} had a finite energy in some iteration; look "
-                "for NaN in the frames or states, or train the model on wider actions"
-            )
+        finite = torch.stack(self._finite, 1)
+        nonfinite = count_nonfinite(finite, self._evaluated, self._required)
         terms = {name: term[:, 0] for name, term in self._best.terms.items()}
-        nonfinite = self._evaluated - int(finite.sum())
         self.watch.lap("update")
         return Plan(
             self._best.actions[:, 0],

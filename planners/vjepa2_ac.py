@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from planners.problem import Plan, Problem
+from planners.problem import Plan, Problem, count_nonfinite
 from planners.timing import Countdown, Stopwatch
 
 __all__ = ["VJEPA2AC", "VJEPA2ACConfig"]
@@ -173,7 +173,7 @@ class VJEPA2AC:
             energy[:, 0],
             {name: term[:, 0] for name, term in terms.items()},
             torch.stack(lowest, 1).cummin(1).values,
-            self._count_nonfinite(torch.stack(finite, 1)),
+            count_nonfinite(torch.stack(finite, 1), config.samples * len(finite) * len(mean)),
             watch.seconds,
         )
         return plan, state
@@ -187,16 +187,6 @@ class VJEPA2AC:
             for _ in range(self.config.horizon)
         ]
         return torch.stack(drawn, 1)
-
-    def _count_nonfinite(self, finite: Tensor) -> int:
-        """Count, given ``[B, I]`` finite energies. It is the plan's only wait for the device."""
-        finite = finite.cpu()
-        if failed := (finite == 0).any(1).nonzero().flatten().tolist():
-            raise FloatingPointError(
-                f"No candidate of episodes {failed} had a finite energy in some iteration; look "
-                "for NaN in the frames or states, or train the model on wider actions"
-            )
-        return self.config.samples * finite.numel() - int(finite.sum())
 
 
 def _whole(searched: Tensor) -> Tensor:

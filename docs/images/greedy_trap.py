@@ -11,7 +11,7 @@ from pathlib import Path
 from worldmodel.cli import main
 
 with tempfile.TemporaryDirectory() as out:
-    words = ["task=push", "plane=positions", "truth=15", f"out={out}", *sys.argv[1:]]
+    words = ["task=push", "plane=positions", "points=61", "truth=15", f"out={out}", *sys.argv[1:]]
     code = main(["landscape", *words])
     if code == 0:
         shutil.copy(Path(out) / "landscape.png", Path(__file__).with_suffix(".png"))

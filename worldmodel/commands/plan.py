@@ -138,6 +138,8 @@ def run(cfg: PlanConfig) -> None:
             if episode.film is not None:
                 write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
             episodes.append(episode)
+    with products_of(world, device):
+        baselines = _baselines(cfg, world, task, seeds, episodes)
 
     report = {
         "task": task.name,
@@ -145,7 +147,7 @@ def run(cfg: PlanConfig) -> None:
         "seed": cfg.seed,
         "budget_steps": task.budget_steps,
         "success": success_summary(episodes),
-        "baselines": _baselines(cfg, world, task, seeds, episodes),
+        "baselines": baselines,
         "plan_ms": plan_times(episodes),
         "planner": asdict(cfg.planner),
         "checkpoint": {

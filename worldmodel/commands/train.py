@@ -46,9 +46,6 @@ from worldmodel.weights.world import checkpoint_folder, load_world, save_world
 __all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
 
 
-Model = CompactPredictor | TokenPredictor
-
-
 @dataclass(frozen=True)
 class CompactRecipe:
     """``predictor=compact``.
@@ -121,7 +118,7 @@ def run(config: TrainConfig) -> None:
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = sampled(open_dataset(config.data, config.camera), config.fps, config.actions)
     recipe, device = config.predictor, usable_device(config.device)
-    model: Model | None = None
+    model: _Model | None = None
     if config.init is not None:
         world = load_world(config.init)
         wanted = TokenWorld if isinstance(recipe, TokensRecipe) else CompactWorld
@@ -236,6 +233,7 @@ def _settings(
     }
 
 
+_Model = CompactPredictor | TokenPredictor
 _Sizes = TypeVar("_Sizes", CompactConfig, TokenPredictorConfig)
 
 
@@ -288,7 +286,7 @@ def train_token_world(
     return record
 
 
-def _refuse_other_sizes(init: str, recipe: CompactRecipe | TokensRecipe, model: Model) -> None:
+def _refuse_other_sizes(init: str, recipe: CompactRecipe | TokensRecipe, model: _Model) -> None:
     """A trained model keeps its sizes, so other ones must not seem to have been followed.
 
     What an option of ``predictor`` brings along by itself is not a wish.

@@ -161,15 +161,16 @@ def load_into(
         source: What to call them in errors.
         assign: Put the tensors themselves in place instead of copying them: a module built on the
             ``meta`` device, which has no memory of its own, is complete afterwards.
-        allow_missing: Key prefixes that the tensors need not hold.
-        allow_unexpected: Key prefixes that the module need not have.
+        allow_missing: Keys that the tensors need not hold; one that ends with a dot stands for all
+            that begin with it.
+        allow_unexpected: Keys that the module need not have, likewise.
 
     Raises:
         UserError: Lists missing keys, unexpected keys and wrong shapes.
     """
     own = module.state_dict()
-    missing = [k for k in own if k not in tensors and not k.startswith(tuple(allow_missing))]
-    unexpected = [k for k in tensors if k not in own and not k.startswith(tuple(allow_unexpected))]
+    missing = [k for k in own if k not in tensors and not _is_among(k, allow_missing)]
+    unexpected = [k for k in tensors if k not in own and not _is_among(k, allow_unexpected)]
     wrong = [
         f"{k} (expected {list(own[k].shape)}, got {list(tensors[k].shape)})"
         for k in own
@@ -191,6 +192,10 @@ def load_into(
         )
     fitting = {k: v for k, v in tensors.items() if k in own}
     module.load_state_dict(fitting, strict=False, assign=assign)
+
+
+def _is_among(key: str, names: Iterable[str]) -> bool:
+    return any(key.startswith(name) if name.endswith(".") else key == name for name in names)
 
 
 def checkpoint_sha256(folder: str | os.PathLike[str]) -> str:

@@ -152,6 +152,15 @@ def test_a_stored_pos_embed_is_harmless(vjepa2_pt: Path, expected: Figures, edit
     assert_equal(encoder(expected["clip"]), expected["encoder_out"])
 
 
+def test_what_is_merely_called_like_something_harmless_is_refused(
+    vjepa2_pt: Path, edited: Edit
+) -> None:
+    def change(content: dict) -> None:
+        content["target_encoder"]["module.backbone.pos_embed_temporal"] = torch.zeros(4)
+
+    refused(edited(vjepa2_pt, change), "unexpected: pos_embed_temporal")
+
+
 # Bad input: every error names the file, and where there is one the key.
 
 
