@@ -16,6 +16,10 @@ from worldmodel.predictors.tokens import Caches, TokenPredictor
 
 __all__ = ["TokenWorld"]
 
+_CACHE = 4 * 2**20
+"""Bytes of hidden activations at once on a CPU; larger blocks of rows have to fetch them from
+memory, smaller ones make poor matrix products (benchmarks/README.md)."""
+
 
 class TokenWorld(nn.Module):
     """A frozen encoder and a token predictor; fulfils ``planners.protocols.World``.
@@ -27,7 +31,8 @@ class TokenWorld(nn.Module):
         encoder: Of the camera's frames.
         predictor: Of the latents that follow.
         memory: Bytes within which candidates are imagined at once, by estimate; the others follow
-            in turn. What is imagined, ``[B, S, H, N, D]``, comes on top.
+            in turn. What is imagined, ``[B, S, H, N, D]``, comes on top. On a CPU fewer still are
+            imagined at once, so that what one layer leaves to the next is found in the cache.
 
     Attributes:
         camera: Pose of a camera that stands still, ``[1, 6]`` or ``[B, 6]``, for planning with a
@@ -93,13 +98,19 @@ class TokenWorld(nn.Module):
         taken = _taken(states, self.action_width)
         camera = None if extrinsics is None else extrinsics.unsqueeze(1).expand(-1, past, -1)
         known = model.prefill(latents[:, :-1], taken, states, camera)
-        at_once = max(1, self.memory // (len(actions) * model.bytes_per_row(past + horizon)))
+        at_once = self._rows_at_once(past + horizon, actions.device) // len(actions) or 1
         futures = [
             self._imagine(known, past, latents[:, -1], some, there, extrinsics)
             for some, there in zip(actions.split(at_once, 1), path.split(at_once, 1), strict=True)
         ]
         imagined = futures[0] if len(futures) == 1 else torch.cat(futures, 1)
         return Imagined(imagined, path[:, :, 1:], actions, latents[:, -1], states[:, -1])
+
+    def _rows_at_once(self, frames: int, device: torch.device) -> int:
+        rows = self.memory // self.predictor.bytes_per_row(frames)
+        if device.type != "cpu":
+            return rows
+        return min(rows, _CACHE // self.predictor.hidden_bytes_per_row)
 
     def _imagine(
         self,

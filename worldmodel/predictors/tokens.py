@@ -11,6 +11,7 @@ Shapes: B rows, T frames, N patches of width D per frame, A action, P state.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isqrt
 
 import torch
@@ -19,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
-from worldmodel.nn.rope import rotation_table, token_positions
+from worldmodel.nn.rope import Rotation, rotation_table, token_positions
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
 __all__ = ["EXTRINSICS_WIDTH", "Caches", "TokenPredictor", "TokenPredictorConfig"]
@@ -178,6 +179,12 @@ class TokenPredictor(nn.Module):
         return kept + round(channels * ((8 + 2 * config.mlp_ratio) * item + 4 * 4))
 
     @property
+    def hidden_bytes_per_row(self) -> int:
+        """Of the widest activations of a frame, those within an MLP."""
+        config, item = self.config, self.predictor_embed.weight.element_size()
+        return round(self.tokens_per_frame * config.width * config.mlp_ratio * item)
+
+    @property
     def tokens_per_frame(self) -> int:
         """Patches of a frame and what comes before them."""
         return self.config.tokens + (3 if self.config.extrinsics else 2)
@@ -205,13 +212,15 @@ class TokenPredictor(nn.Module):
         x = torch.cat((torch.stack(conditions, 2), self.predictor_embed(latents.to(dtype))), dim=2)
         x = x.flatten(1, 2)
 
-        ids = torch.arange(first * side * side, (first + frames) * side * side, device=x.device)
-        grid = token_positions(ids, side, side).unflatten(0, (frames, -1))
-        # At row and column 0, the tokens before the patches are rotated in time only.
-        before = grid[:, :1].expand(-1, len(conditions), -1)
-        positions = torch.cat((before, grid), dim=1).flatten(0, 1)
-        head_dim = config.width // config.heads
-        rotation = rotation_table(positions, head_dim, tiled=config.tiled_rope)
+        rotation = _rotation(
+            first,
+            frames,
+            side,
+            len(conditions),
+            config.width // config.heads,
+            config.tiled_rope,
+            x.device,
+        )
 
         for index, block in enumerate(self.predictor_blocks):
             if self.checkpointing and self.training and caches is None:
@@ -244,3 +253,23 @@ class TokenPredictor(nn.Module):
                 raise ValueError(
                     f"Expected {name} of shape {list(shape)}, got {list(tensor.shape)}."
                 )
+
+
+@lru_cache(maxsize=128)
+@torch.inference_mode(False)  # so that training may use what planning has made
+def _rotation(
+    first: int,
+    frames: int,
+    side: int,
+    conditions: int,
+    head_dim: int,
+    tiled: bool,
+    device: torch.device,
+) -> Rotation:
+    """How the tokens of some frames turn, once for all plans and blocks."""
+    ids = torch.arange(first * side * side, (first + frames) * side * side, device=device)
+    grid = token_positions(ids, side, side).unflatten(0, (frames, -1))
+    # At row and column 0, the tokens before the patches are rotated in time only.
+    before = grid[:, :1].expand(-1, conditions, -1)
+    positions = torch.cat((before, grid), dim=1).flatten(0, 1)
+    return rotation_table(positions, head_dim, tiled=tiled)
