@@ -12,6 +12,7 @@
 - ``hierarchical``: two time scales, a guide that names sub-goals and a fast planner.
 - ``retrieval``: a guide that looks sub-goals up among recorded moments.
 - ``energies``: what is minimised.
+- ``coarse_to_fine``: a costly energy for the best few candidates only.
 - ``agent``: acting on plans, step after step.
 """
 
@@ -19,6 +20,7 @@ from planners.agent import Agent, PlanRecord
 from planners.box import ActionBox, Start
 from planners.cem import CEM, CEMConfig
 from planners.cem_gradient import CEMGradient, CEMGradientConfig
+from planners.coarse_to_fine import CoarseToFine
 from planners.energies import (
     METRICS,
     REDUCTIONS,
@@ -47,6 +49,7 @@ from planners.protocols import (
     Futures,
     GoalEnergy,
     Proposal,
+    Total,
     Trajectory,
     World,
 )
@@ -68,6 +71,7 @@ __all__ = [
     "CEMGradient",
     "CEMGradientConfig",
     "CalibratedDoubt",
+    "CoarseToFine",
     "Doubt",
     "Energy",
     "Futures",
@@ -97,6 +101,7 @@ __all__ = [
     "SearchConfig",
     "SlowWorld",
     "Start",
+    "Total",
     "TotalEnergy",
     "Trajectory",
     "VJEPA2ACConfig",

@@ -12,8 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from planners.energies import TotalEnergy
-from planners.protocols import Proposal, World
+from planners.protocols import Proposal, Total, World
 
 __all__ = ["Objective", "Plan", "Planner", "Problem", "Way", "count_nonfinite"]
 
@@ -21,7 +20,7 @@ __all__ = ["Objective", "Plan", "Planner", "Problem", "Way", "count_nonfinite"]
 class Objective(NamedTuple):
     """What to minimise for a goal, and the policy prior for it if there is one."""
 
-    energy: TotalEnergy
+    energy: Total
     proposal: Proposal | None = None
 
 
@@ -42,7 +41,7 @@ class Problem:
     world: World
     latents: Tensor
     states: Tensor
-    energy: TotalEnergy
+    energy: Total
     proposal: Proposal | None = None
     goals: Tensor | None = None
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Doubt", "Energy", "Futures", "GoalEnergy", "Proposal", "Trajectory", "World"]
+__all__ = ["Doubt", "Energy", "Futures", "GoalEnergy", "Proposal", "Total", "Trajectory", "World"]
 
 
 class Futures(Protocol):
@@ -106,6 +106,22 @@ class GoalEnergy(Protocol):
 
     def __call__(self, trajectory: Futures) -> Tensor:
         """Energies ``[B, S]`` of paths."""
+        ...
+
+
+class Total(Protocol):
+    """All that a search minimises, one term of which asks where a path leads."""
+
+    def __call__(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
+        """Energies ``[B, S]``, and their terms by name, alike."""
+        ...
+
+    def to_go(self, futures: Futures) -> Tensor:
+        """The term that asks where paths lead, ``[B, S]``."""
+        ...
+
+    def goal_alone(self) -> Total:
+        """That term alone, for another world, which the others do not judge."""
         ...
 
 

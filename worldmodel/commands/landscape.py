@@ -24,7 +24,7 @@ from planners import (
     Plan,
     Problem,
     RetrievalConfig,
-    TotalEnergy,
+    Total,
     Trajectory,
 )
 from worldmodel.commands.devices import products_of, usable_device
@@ -259,7 +259,7 @@ def _scene(cfg: LandscapeConfig, world: CompactWorld | TokenWorld) -> Scene:
 class _Terms:
     """E_total and, where that is more than one of them, its terms by name."""
 
-    energy: TotalEnergy
+    energy: Total
     doubts: Mapping[str, Energy]
     goal_weight: float
 

@@ -17,6 +17,7 @@ from envs import ACTION_HIGH, TabletopEnv
 from planners import (
     Agent,
     CalibratedDoubt,
+    CoarseToFine,
     Energy,
     GoalEnergy,
     HierarchicalConfig,
@@ -29,6 +30,7 @@ from planners import (
     Problem,
     Proposal,
     RetrievalConfig,
+    Total,
     TotalEnergy,
     World,
     make_search,
@@ -116,7 +118,12 @@ class Hindsight(Protocol):
     """A world model that learned from recordings, in hindsight, what leads to which goals."""
 
     def goal_energy(
-        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, pessimism: float = ...
+        self,
+        goal_latents: Tensor,
+        with_arm: Tensor | bool = False,
+        *,
+        pessimism: float = ...,
+        critics: int | None = ...,
     ) -> GoalEnergy:
         """The learned cost-to-go to goal latents ``[B, N, D]``, the arm's place included or not."""
         ...
@@ -239,7 +246,10 @@ def task_objective(
 
     def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
         with_arm = task.goal_arm if with_arm is None else with_arm
-        energy = TotalEnergy(goal_energy(goal_latents, with_arm), doubt, task.goal_weight)
+        energy: Total = TotalEnergy(goal_energy(goal_latents, with_arm), doubt, task.goal_weight)
+        if task.rescore:
+            rough = _hindsight(world).goal_energy(goal_latents, with_arm, critics=1)
+            energy = CoarseToFine(energy, rough, task.rescore)
         if hindsight is None:
             return Objective(energy)
         return Objective(energy, hindsight.prior(goal_latents, with_arm, noise=task.prior_noise))

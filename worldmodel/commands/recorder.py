@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from planners import Futures, TotalEnergy, Trajectory, World
+from planners import Futures, Total, Trajectory, World
 
 __all__ = ["RecordedEnergy", "Recorder"]
 
@@ -31,10 +31,10 @@ class Recorder:
         return self._world.rollout(latents, states, actions)
 
 
-class RecordedEnergy(TotalEnergy):
+class RecordedEnergy:
     """The energy itself, beside it the totals ``[B, S]`` it came to, in turn."""
 
-    def __init__(self, energy: TotalEnergy) -> None:
+    def __init__(self, energy: Total) -> None:
         self._energy = energy
         self.totals: list[Tensor] = []
 
@@ -42,7 +42,7 @@ class RecordedEnergy(TotalEnergy):
         """``E_goal`` of paths, which is not recorded."""
         return self._energy.to_go(futures)
 
-    def goal_alone(self) -> TotalEnergy:
+    def goal_alone(self) -> Total:
         """``E_goal`` alone, unrecorded."""
         return self._energy.goal_alone()
 

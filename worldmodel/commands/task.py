@@ -29,6 +29,8 @@ class TaskConfig:
         goal_arm: Whether the arm's place in the goal image counts for all that is learned.
         pessimism: Of the value, about what its critics do not agree on.
         goal_weight: λ of E_world + λ·E_goal.
+        rescore: Best candidates of a round that all critics and terms judge, after one critic alone
+            has put them first; 0 for all candidates. Of ``value`` only.
         world_energy: Terms whose mean is E_world (`worldmodel.predictors.doubts`); () for none.
         prior: Whether the policy prior proposes candidates.
         prior_noise: Spread of its candidates, in scaled actions.
@@ -49,6 +51,7 @@ class TaskConfig:
     goal_arm: bool = False
     pessimism: float = 3.0
     goal_weight: float = 1.0
+    rescore: int = 0
     world_energy: tuple[str, ...] = ("disagreement",)
     prior: bool = False
     prior_noise: float = 0.4
@@ -67,6 +70,11 @@ class TaskConfig:
         for name in self.world_energy:
             if name not in TERMS:
                 raise UserError(f"unknown task.world_energy '{name}'; {nearest(name, TERMS)}")
+        if self.rescore < 0 or (self.rescore and self.energy != "value"):
+            raise UserError(
+                "Expected task.rescore of at least 0, and 0 unless task.energy=value, whose "
+                f"critics can be asked singly; got {self.rescore} with {self.energy}"
+            )
         if self.budget_steps < 1 or self.hold_steps < 0:
             raise ValueError(
                 "Expected task.budget_steps of at least 1 and task.hold_steps of at least 0, got "

@@ -32,10 +32,10 @@ class StackedMLP(nn.Module):
         self.biases = nn.ParameterList(_uniform(members, i, 1, o) for i, o in shapes)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Outputs ``[M, R, outputs]`` of inputs ``[M, R, inputs]``."""
-        last = len(self.weights) - 1
+        """Outputs ``[M, R, outputs]`` of inputs ``[M, R, inputs]``; of fewer, the first ones'."""
+        last, count = len(self.weights) - 1, len(rows)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            rows = torch.baddbmm(bias, rows, weight)
+            rows = torch.baddbmm(bias[:count], rows, weight[:count])
             if layer < last:
                 rows = nn.functional.gelu(nn.functional.layer_norm(rows, rows.shape[-1:]))
         return rows

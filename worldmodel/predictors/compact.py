@@ -186,14 +186,16 @@ class CompactPredictor(nn.Module):
         counts = counts.expand(latents.shape[:-1])[..., None]
         return torch.cat([latents, counts], -1)
 
-    def values(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:
+    def values(
+        self, codes: Tensor, features: Tensor, goals: Tensor, critics: int | None = None
+    ) -> Tensor:
         """Minus the discounted imagined steps to the goals ``[..., G]``, as each critic has it.
 
         Returns:
-            ``[V, ...]``, of V critics.
+            ``[V, ...]``, of the first V ``critics``, by default all.
         """
         state = torch.cat([codes, features, goals], -1)
-        rows = state.flatten(0, -2).expand(self.config.critics, -1, -1)
+        rows = state.flatten(0, -2).expand(critics or self.config.critics, -1, -1)
         return self.critics(rows).view(-1, *state.shape[:-1])
 
     def value(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:

@@ -81,7 +81,12 @@ class CompactWorld(nn.Module):
         return -model.value(model.codes(start), model.arm(start), goals)
 
     def goal_energy(
-        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, pessimism: float = 3.0
+        self,
+        goal_latents: Tensor,
+        with_arm: Tensor | bool = False,
+        *,
+        pessimism: float = 3.0,
+        critics: int | None = None,
     ) -> ValueEnergy:
         """The learned cost-to-go to goals whose latents are ``[B, 1, Z]``.
 
@@ -89,9 +94,10 @@ class CompactWorld(nn.Module):
             goal_latents: Of the goal images.
             with_arm: Whether the arm's place in them counts, or only the scene; may be ``[B]``.
             pessimism: Of what critics do not agree on.
+            critics: How many to ask, by default all: one ranks candidates nearly as all do.
         """
         goals = self.predictor.goals(goal_latents[:, 0], with_arm)
-        return ValueEnergy(self.predictor, goals, pessimism)
+        return ValueEnergy(self.predictor, goals, pessimism, critics)
 
     def reachability_energy(
         self, goal_latents: Tensor, with_arm: Tensor | bool = False
@@ -116,15 +122,19 @@ class ValueEnergy:
     has lost its mean over the candidates. What all of them are wrong about alike, it does not see.
     """
 
-    def __init__(self, model: CompactPredictor, goals: Tensor, pessimism: float) -> None:
+    def __init__(
+        self, model: CompactPredictor, goals: Tensor, pessimism: float, critics: int | None
+    ) -> None:
         self._model, self._goals, self._pessimism = model, goals, pessimism
+        self._critics = critics
 
     def __call__(self, trajectory: _Futures) -> Tensor:
         """Energies ``[B, S]``, in imagined steps to the goal."""
         model = self._model
         latents = trajectory.latents[..., 0, :]
         goals = self._goals[:, None, None].expand(*latents.shape[:-1], -1)
-        costs = _later_more(-model.values(model.codes(latents), model.arm(latents), goals))
+        values = model.values(model.codes(latents), model.arm(latents), goals, self._critics)
+        costs = _later_more(-values)
         apart = (costs - costs.mean(-1, keepdim=True)).std(0, correction=0)
         return costs.mean(0) + self._pessimism * apart
 
