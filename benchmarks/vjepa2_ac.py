@@ -30,7 +30,6 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -177,9 +176,7 @@ def run(size: Size, device: torch.device, plans: int, memory: int, path: Path) -
             if isinstance(search, CEMConfig)
             else VJEPA2AC(search, -high, high)
         )
-        latency = measure(
-            load, planner, plans=plans, warmup=WARMUP, precision=nullcontext, profiled=PROFILED
-        )
+        latency = measure(load, planner, plans=plans, warmup=WARMUP, profiled=PROFILED)
         flops = rollouts(search) * rollout_flops(predictor, search.horizon)
         row = _row(search, latency, flops, encoder_flops(encoder), ceiling)
         report["rows"].append(row)

@@ -13,8 +13,6 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,7 +82,6 @@ def measure(
     *,
     plans: int,
     warmup: int,
-    precision: Callable[[], AbstractContextManager[Any]],
     profiled: int = PROFILED_PLANS,
     seed: int = 0,
 ) -> Latency:
@@ -95,7 +92,6 @@ def measure(
         planner: Its state is handed on from plan to plan, as an agent would.
         plans: Timed plans.
         warmup: Plans before them, the first of which is reported apart.
-        precision: Makes the context to run in, such as ``torch.autocast``.
         profiled: Most further plans, timed part by part.
         seed: Of the search.
     """
@@ -109,17 +105,16 @@ def measure(
         nonlocal state
         synchronize(device)
         started = time.perf_counter()
-        with precision():
-            latents = workload.world.encode(workload.frames)
-            latents = workload.world.compare(latents, workload.look)
-            if profile:
-                synchronize(device)
-                split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started
-            problem = Problem(
-                workload.world, latents, workload.states, *workload.objective, workload.goals
-            )
-            plan, state = planner.plan(problem, state, generator=generator, profile=profile)
-            plan.actions.cpu()
+        latents = workload.world.encode(workload.frames)
+        latents = workload.world.compare(latents, workload.look)
+        if profile:
+            synchronize(device)
+            split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started
+        problem = Problem(
+            workload.world, latents, workload.states, *workload.objective, workload.goals
+        )
+        plan, state = planner.plan(problem, state, generator=generator, profile=profile)
+        plan.actions.cpu()
         elapsed = time.perf_counter() - started
         for part, seconds in plan.timings.items():
             split[part] = split.get(part, 0.0) + seconds

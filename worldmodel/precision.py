@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterable
 
-__all__ = ["has_bfloat16"]
+import torch
+from torch import nn
+
+__all__ = ["fastest", "has_bfloat16", "keep_weights_in"]
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -14,3 +17,15 @@ def has_bfloat16(device: torch.device) -> bool:
     if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
         return False
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def fastest(device: torch.device) -> torch.dtype:
+    """The precision of the fastest matrix products that are precise enough to imagine in."""
+    return torch.bfloat16 if has_bfloat16(device) else torch.float32
+
+
+def keep_weights_in(dtype: torch.dtype, networks: Iterable[nn.Module]) -> None:
+    """Convert the weights of networks in place, and none of their buffers, which are statistics."""
+    for network in networks:
+        for parameter in network.parameters():
+            parameter.data = parameter.data.to(dtype)

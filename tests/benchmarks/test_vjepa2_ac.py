@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def test_the_operations_are_those_that_a_plan_makes(script, tiny):
     load = script._workload(world, torch.device("cpu"))
     for search in tiny.searches()[:2]:
         planner = VJEPA2AC(search, -torch.ones(7), torch.ones(7))
-        counted = measure(load, planner, plans=1, warmup=1, precision=nullcontext, profiled=1)
+        counted = measure(load, planner, plans=1, warmup=1, profiled=1)
         rollouts = search.samples * search.iterations + 1
         assert counted.flops == script.encoder_flops(encoder) + rollouts * script.rollout_flops(
             predictor, search.horizon

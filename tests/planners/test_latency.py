@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import pytest
 import torch
 
@@ -34,7 +32,7 @@ def workload(point):
 
 
 def timed(workload, planner, **options):
-    return measure(workload, planner, **{"plans": 7, "warmup": 3, **options}, precision=nullcontext)
+    return measure(workload, planner, **{"plans": 7, "warmup": 3, **options})
 
 
 def test_counts_the_operations_of_encoding_and_of_every_rollout(workload, point):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from planners import CEMConfig, Planner, SearchConfig, VJEPA2ACConfig
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
-from worldmodel.commands.devices import device_name, usable_device
+from worldmodel.commands.devices import device_name, known_precision, precision, usable_device
 from worldmodel.commands.levels import PlannerConfig, fast_search
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
@@ -33,7 +32,6 @@ from worldmodel.weights.world import load_compact_world
 
 __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ACTION_LIMIT = 0.05  # m; latency does not depend on it
 Row = dict[str, Any]
 
@@ -117,7 +115,7 @@ class BenchConfig(Grid):
         warmup: Plans before them.
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
-        dtype: ``float32``, or ``bfloat16`` or ``float16`` by autocast.
+        dtype: To imagine in: ``float32``, ``bfloat16``, ``float16``, or ``auto`` as in ``plan``.
         seed: Of frames, states and search.
     """
 
@@ -130,13 +128,12 @@ class BenchConfig(Grid):
     warmup: int = 10
     device: str = "cpu"
     threads: int | None = None
-    dtype: str = "float32"
+    dtype: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dtype not in DTYPES:
-            raise ValueError(f"Expected dtype to be one of {', '.join(DTYPES)}, got '{self.dtype}'")
+        known_precision(self.dtype)
         for name in ("plans", "warmup"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
@@ -154,16 +151,17 @@ def run(cfg: BenchConfig) -> None:
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    world = load_compact_world(cfg.checkpoint).to(device)
+    dtype = precision(cfg.dtype, device)
+    world = load_compact_world(cfg.checkpoint).to(device).imagine_in(dtype)
     learned = not isinstance(cfg.planner, VJEPA2ACConfig)
     benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, "")]
     if cfg.tokens.checkpoint is not None:
-        tokens = token_subject(cfg.tokens.checkpoint, world.encoder, device)
+        tokens = token_subject(cfg.tokens.checkpoint, world.encoder, device, dtype)
         benches.append(_Bench(cfg, cfg.tokens, tokens, device, "-tokens"))
     report: dict[str, Any] = {
         "device": device_name(device),
-        "dtype": cfg.dtype,
-        "ceiling_gflops": matmul_ceiling(device, DTYPES[cfg.dtype]),
+        "dtype": str(dtype).removeprefix("torch."),
+        "ceiling_gflops": matmul_ceiling(device, dtype),
         "rows": [],
     }
     with tqdm(total=sum(map(len, benches)), unit="row") as progress:
@@ -214,13 +212,8 @@ class _Bench:
             planner,
             plans=cfg.plans,
             warmup=cfg.warmup,
-            precision=self._precision,
             seed=cfg.seed,
         )
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        dtype = DTYPES[self.cfg.dtype]
-        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
 
 def _row(name: str, search: SearchConfig, episodes: int, latency: Latency) -> Row:

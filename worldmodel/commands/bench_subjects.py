@@ -129,13 +129,16 @@ def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:
     )
 
 
-def token_subject(checkpoint: str, encoder: FrozenEncoder, device: torch.device) -> Subject:
+def token_subject(
+    checkpoint: str, encoder: FrozenEncoder, device: torch.device, dtype: torch.dtype
+) -> Subject:
     """A token world with latent distance, as V-JEPA 2-AC plans.
 
     Args:
         checkpoint: Of a token world; or ``random`` for untrained weights, which take as long.
         encoder: Goes with random weights.
         device: Where to measure.
+        dtype: To imagine in.
     """
     if checkpoint == RANDOM:
         sizes = TokenPredictorConfig(tokens=encoder.tokens, token_width=encoder.width)
@@ -143,6 +146,7 @@ def token_subject(checkpoint: str, encoder: FrozenEncoder, device: torch.device)
     else:
         world = load_token_world(checkpoint).to(device)
         sizes = world.predictor.config
+    world.imagine_in(dtype)
     return Subject(
         world,
         UncachedTokenWorld(world),

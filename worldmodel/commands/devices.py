@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import platform
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from worldmodel.errors import UserError
-from worldmodel.precision import has_bfloat16
-from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.precision import fastest
 
-__all__ = ["device_name", "products_of", "usable_device"]
+__all__ = ["PRECISIONS", "device_name", "known_precision", "precision", "usable_device"]
+
+PRECISIONS = {
+    "auto": None,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def usable_device(name: str) -> torch.device:
@@ -34,13 +38,16 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def products_of(world: nn.Module, device: torch.device) -> AbstractContextManager[object]:
-    """The context to imagine in: a token world's matrix products in bfloat16 on a GPU that has it.
+def precision(name: str, device: torch.device) -> torch.dtype:
+    """What to imagine in: a name of `PRECISIONS`, of which ``auto`` is the fastest that will do."""
+    known = PRECISIONS[name]
+    return fastest(device) if known is None else known
 
-    Compact worlds are too small to gain by it, and a CPU's latents are the same on every CPU.
-    """
-    fast = device.type == "cuda" and has_bfloat16(device) and isinstance(world, TokenWorld)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+def known_precision(name: str) -> None:
+    """Raise a ValueError where there is no such precision."""
+    if name not in PRECISIONS:
+        raise ValueError(f"Expected dtype to be one of {', '.join(PRECISIONS)}, got '{name}'")
 
 
 def device_name(device: torch.device) -> str:

@@ -27,7 +27,7 @@ from planners import (
     Total,
     Trajectory,
 )
-from worldmodel.commands.devices import products_of, usable_device
+from worldmodel.commands.devices import precision, usable_device
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.landscape_energies import Landscape, Population, evaluate, held, panels
 from worldmodel.commands.landscape_figure import draw
@@ -161,8 +161,7 @@ def run(cfg: LandscapeConfig) -> None:
     if cfg.plane == "positions":
         _save(out, _positions(cfg, world))
         return
-    with products_of(world, device):
-        landscape = _actions(cfg, world, device)
+    landscape = _actions(cfg, world.imagine_in(precision("auto", device)), device)
     _save(out, draw(landscape), page(landscape))
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from envs import CONTROL_HZ, TabletopEnv, check_scenery
 from worldmodel.commands.apart import evaluate_apart
 from worldmodel.commands.baselines import BASELINES, SIMULATED, NotApplicableError, Setting, chosen
-from worldmodel.commands.devices import products_of, usable_device
+from worldmodel.commands.devices import known_precision, precision, usable_device
 from worldmodel.commands.evaluation import (
     SEED_OFFSET,
     Episode,
@@ -40,6 +40,8 @@ from worldmodel.commands.task import TaskConfig
 from worldmodel.commands.video import write_video
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_world
 
@@ -59,7 +61,9 @@ class PlanConfig:
         checkpoint: Folder of a world checkpoint, or ``default``.
         episodes: How many.
         seed: Of the first episode, and of the search.
-        device: Such as ``cpu`` or ``cuda``, on which large worlds are imagined in bfloat16.
+        device: Such as ``cpu`` or ``cuda``.
+        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter where the device
+            has it. Images are read in float32 on every CPU.
         threads: CPU threads of the model; small models gain nothing from a second one.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
         videos: Episodes, from the first on, to write an mp4 of; None for all.
@@ -80,6 +84,7 @@ class PlanConfig:
     episodes: int = 100
     seed: int = 0
     device: str = "cpu"
+    dtype: str = "auto"
     threads: int = 1
     batch: int = 1
     videos: int | None = None
@@ -93,6 +98,7 @@ class PlanConfig:
         for name in ("episodes", "threads", "batch", "baseline_batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
+        known_precision(self.dtype)
         check_scenery(self.scenery, self.pool)
         chosen(self.baselines)
         known = all(isinstance(path, str) for path in self.goals)
@@ -120,17 +126,13 @@ def run(cfg: PlanConfig) -> None:
     """
     out = _writable(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
-    device = usable_device(cfg.device)
-    world = load_world(cfg.checkpoint).to(device)
+    world = _world(cfg, cfg.checkpoint)
     goals = read_goals(cfg.goals, cfg.task.stage_steps, world.image_size) if cfg.goals else None
     task: TaskConfig = cfg.task
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
 
     episodes: list[Episode] = []
-    with (
-        products_of(world, device),
-        _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made,
-    ):
+    with _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made:
         agent = planning_agent(world, task, cfg.planner)
         films = cfg.episodes if cfg.videos is None else cfg.videos
         results = evaluate(agent, made, seeds, task, search_seed=cfg.seed, goals=goals, films=films)
@@ -138,9 +140,7 @@ def run(cfg: PlanConfig) -> None:
             if episode.film is not None:
                 write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
             episodes.append(episode)
-    with products_of(world, device):
-        baselines = _baselines(cfg, world, task, seeds, episodes)
-
+    baselines = _baselines(cfg, world, task, seeds, episodes)
     report = {
         "task": task.name,
         "n": len(episodes),
@@ -162,6 +162,7 @@ def run(cfg: PlanConfig) -> None:
             "pool": cfg.pool if cfg.scenery == "rich" else None,
             "batch": cfg.batch,
             "threads": cfg.threads,
+            "dtype": str(_precision(cfg)).removeprefix("torch."),
             "plan_ms": "from images in to actions out, per plan; the process' first is left out",
         },
         "episodes": [episode_record(episode) for episode in episodes],
@@ -186,6 +187,14 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
     return np.stack([read_image("goal", Path(path), size) for path in paths])
 
 
+def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
+    return load_world(name).to(usable_device(cfg.device)).imagine_in(_precision(cfg))
+
+
+def _precision(cfg: PlanConfig) -> torch.dtype:
+    return precision(cfg.dtype, usable_device(cfg.device))
+
+
 def _environments(
     cfg: PlanConfig, world: CameraWorld, count: int
 ) -> AbstractContextManager[list[TabletopEnv]]:
@@ -201,11 +210,7 @@ def _baselines(
 ) -> dict[str, Any]:
     names = chosen(cfg.baselines)
     random_path = cfg.random_encoder_checkpoint
-    random_world = (
-        load_world(random_path).to(cfg.device)
-        if random_path and "random_encoder" in names
-        else None
-    )
+    random_world = _world(cfg, random_path) if random_path and "random_encoder" in names else None
     entries: dict[str, Any] = {}
     with _environments(cfg, world, min(cfg.baseline_batch, len(seeds))) as made:
         setting = Setting(

@@ -21,7 +21,8 @@ from math import isqrt
 import torch
 from torch import Tensor, nn
 
-from worldmodel.nn.mlp import StackedMLP, mlp
+from worldmodel.nn.mlp import MLP, StackedMLP, mlp
+from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.doubts import Doubts
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
@@ -155,6 +156,15 @@ class CompactPredictor(nn.Module):
             depth=config.depth,
         )
         self.memory = Memory(config.memory, latent)
+
+    def imagine_in(self, dtype: torch.dtype) -> None:
+        """Keep what imagines, judges and proposes in another precision; images are read in theirs.
+
+        For planning only: it cannot be trained any more.
+        """
+        reading = set(self.head.modules())
+        networks = (m for m in self.modules() if isinstance(m, MLP | StackedMLP))
+        keep_weights_in(dtype, (network for network in networks if network not in reading))
 
     def encode(self, tokens: Tensor, look: Tensor) -> Tensor:
         """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``, beside another look."""

@@ -7,7 +7,7 @@ N = 1 token per frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,11 @@ class CompactWorld(nn.Module):
     def doubts(self) -> Mapping[str, KnownDoubt]:
         """What the model says of its own reliability, term by term, and what is usual of it."""
         return known_doubts(self.predictor)
+
+    def imagine_in(self, dtype: torch.dtype) -> Self:
+        """Itself, imagining in another precision: half of it ranks candidates nearly the same."""
+        self.predictor.imagine_in(dtype)
+        return self
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frozen tokens ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""

@@ -5,6 +5,8 @@ Shapes: B episodes, S candidates, H control steps, T context frames, N patches o
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -62,6 +64,11 @@ class TokenWorld(nn.Module):
     def action_width(self) -> int:
         """A."""
         return self.predictor.config.action_width
+
+    def imagine_in(self, dtype: torch.dtype) -> Self:
+        """Itself, imagining in another precision: half of it ranks candidates nearly the same."""
+        self.predictor.imagine_in(dtype)
+        return self
 
     def encode(self, frames: Tensor) -> Tensor:
         """Latents ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""

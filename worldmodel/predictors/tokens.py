@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
 from worldmodel.nn.rope import Rotation, rotation_table, token_positions
+from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 
 __all__ = ["EXTRINSICS_WIDTH", "Caches", "TokenPredictor", "TokenPredictorConfig"]
@@ -100,6 +101,10 @@ class TokenPredictor(nn.Module):
         self.predictor_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.predictor_proj = nn.Linear(width, config.token_width)
         initialise(self, self.predictor_blocks)
+
+    def imagine_in(self, dtype: torch.dtype) -> None:
+        """Keep the weights in another precision. For planning only: it cannot be trained then."""
+        keep_weights_in(dtype, [self])
 
     def forward(
         self, latents: Tensor, actions: Tensor, states: Tensor, extrinsics: Tensor | None = None
@@ -228,7 +233,7 @@ class TokenPredictor(nn.Module):
             else:
                 x = block(x, rotation, mask, caches[index] if caches is not None else None)
         x = x.unflatten(1, (frames, -1))[:, :, len(conditions) :]
-        change = self.predictor_proj(self.predictor_norm(x))
+        change = self.predictor_proj(self.predictor_norm(x)).to(latents.dtype)
         return latents + change if config.residual else change
 
     def _check(

@@ -61,6 +61,7 @@ def config(checkpoint, tmp_path):
         tokens=TokenGrid(checkpoint=None),
         plans=3,
         warmup=1,
+        dtype="float32",
     )
 
 
@@ -178,7 +179,7 @@ def test_a_device_that_is_not_there_is_refused(config):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dtype": "float8"}, "dtype to be one of float32"),
+        ({"dtype": "float8"}, "dtype to be one of auto, float32"),
         ({"plans": 0}, "plans of at least 1"),
         ({"samples": ()}, "samples to list sizes"),
         ({"horizon": (0,)}, "horizon to list sizes"),

@@ -30,10 +30,10 @@ def subject(request, encoder, tmp_path):
         sizes = CompactConfig(tokens=4, token_width=24, width=8, head_width=8, members=1)
         return compact_subject(CompactWorld(encoder, CompactPredictor(sizes)))
     if request.param == "random tokens":
-        return token_subject("random", encoder, CPU)
+        return token_subject("random", encoder, CPU, torch.float32)
     sizes = TokenPredictorConfig(tokens=4, token_width=24, width=12, depth=2, heads=2)
     save_token_world(tmp_path, TokenWorld(encoder, TokenPredictor(sizes)), {})
-    return token_subject(str(tmp_path), encoder, CPU)
+    return token_subject(str(tmp_path), encoder, CPU, torch.float32)
 
 
 def problem(subject, world, episodes=2):

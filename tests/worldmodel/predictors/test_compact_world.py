@@ -215,3 +215,36 @@ def test_a_goal_tells_where_the_arm_is_and_whether_it_counts(world: CompactWorld
 class _Still:
     def __init__(self, latents: torch.Tensor) -> None:
         self.latents, self.states = latents, latents
+
+
+def test_imagining_in_half_precision_ranks_candidates_nearly_the_same(
+    context: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    world, (latents, states) = _world(), context
+    exact, goal = world.rollout(latents, states, _actions()), latents[:, 0].flip(0)
+    energy = world.goal_energy(goal)(exact)
+    looked = world.compare(world.encode(_frames()), world.encode(_frames())[:, 0])
+    world.imagine_in(torch.bfloat16)
+    rounded = world.rollout(latents, states, _actions())
+    again = world.goal_energy(goal)(rounded)
+    assert rounded.latents.dtype == again.dtype == torch.float32
+    assert 0 < (rounded.latents - exact.latents).abs().max() < 0.05
+    assert (again - energy).std() < 0.2 * energy.std()
+    torch.testing.assert_close(rounded.states, exact.states)  # poses are never rounded
+    again_looked = world.compare(world.encode(_frames()), world.encode(_frames())[:, 0])
+    assert torch.equal(again_looked, looked)  # nor is what is read off images
+
+
+def test_one_critic_is_asked_alone(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    latents, states = context
+    imagined, goal = world.rollout(latents, states, _actions()), latents[:, 0].flip(0)
+    first = world.goal_energy(goal, critics=1)(imagined)
+    assert torch.equal(first, world.goal_energy(goal, critics=1, pessimism=0.0)(imagined))
+    assert not torch.equal(first, world.goal_energy(goal)(imagined))
+
+
+def _frames() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, 256, (B, 1, 24, 24, 3), generator=generator, dtype=torch.uint8)

@@ -140,8 +140,10 @@ def test_half_weights_and_autocast_imagine_the_same_to_their_precision(world) ->
     exact = world.rollout(latents, states, actions)
     with torch.autocast("cpu", torch.bfloat16):
         cast = world.rollout(latents, states, actions)
+    imagined = world.imagine_in(torch.bfloat16).rollout(latents, states, actions)
+    assert world.predictor.scale_actions.scale.dtype == torch.float32  # statistics stay exact
     half = world.to(torch.bfloat16).rollout(latents, states, actions)
-    for rounded in (cast, half):
+    for rounded in (cast, imagined, half):
         difference = (rounded.latents.float() - exact.latents).abs().mean()
         assert 0 < difference < 0.05 * exact.latents.abs().mean()
         torch.testing.assert_close(rounded.states, exact.states)  # poses are never rounded
