@@ -14,6 +14,7 @@
 - ``energies``: what is minimised.
 - ``coarse_to_fine``: a costly energy for the best few candidates only.
 - ``agent``: acting on plans, step after step.
+- ``realtime``: acting at a fixed rate, while another thread plans.
 """
 
 from planners.agent import Agent, PlanRecord
@@ -53,6 +54,7 @@ from planners.protocols import (
     Trajectory,
     World,
 )
+from planners.realtime import Pulse, RealTimeAgent, Slots
 from planners.retrieval import Retrieval, RetrievalConfig
 from planners.shooting import RandomShooting, RandomShootingConfig
 from planners.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
@@ -94,11 +96,14 @@ __all__ = [
     "Planner",
     "Problem",
     "Proposal",
+    "Pulse",
     "RandomShooting",
     "RandomShootingConfig",
+    "RealTimeAgent",
     "Retrieval",
     "RetrievalConfig",
     "SearchConfig",
+    "Slots",
     "SlowWorld",
     "Start",
     "Total",

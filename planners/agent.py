@@ -51,6 +51,8 @@ class _Episode(Generic[StateT]):
     objective: Objective | None = None
     stage: int = -1
     step: int = 0
+    planned: int = 0
+    looked: float = 0.0
     latents: list[Tensor] = field(default_factory=list[Tensor])
     states: list[Tensor] = field(default_factory=list[Tensor])
     actions: Tensor | None = None
@@ -135,22 +137,30 @@ class Agent(Generic[StateT]):
         Returns:
             Actions ``float32 [B, A]`` within the bounds, on the CPU.
         """
-        episode, started = self._running(), time.perf_counter()
+        episode = self._running()
+        turn = episode.step % self._planner.execute
+        if turn == 0 or self._context > 1:
+            self.look(frames, states)
+        if turn == 0:
+            episode.actions = self.plan(episode.step).actions.float().cpu()
+        episode.step += 1
+        assert episode.actions is not None
+        return episode.actions[:, turn]
+
+    @torch.no_grad()
+    def look(self, frames: Tensor, states: Tensor) -> None:
+        """Take in what the camera shows, as in `act`, without deciding anything.
+
+        Raises:
+            ValueError: The frames are not of as many episodes as there are goals.
+        """
+        episode = self._running()
         if len(frames) != len(episode.images):
             raise ValueError(
                 f"Expected frames of {len(episode.images)} episodes, as many as goals, "
                 f"got {list(frames.shape)}"
             )
-        turn = episode.step % self._planner.execute
-        if turn == 0 or self._context > 1:
-            self._observe(episode, frames, states)
-        if turn == 0:
-            self._replan(episode, started)
-        episode.step += 1
-        assert episode.actions is not None
-        return episode.actions[:, turn]
-
-    def _observe(self, episode: _Episode[StateT], frames: Tensor, states: Tensor) -> None:
+        episode.looked = time.perf_counter()
         seen = self._world.encode(frames[:, None].to(self._device))
         if episode.goals is None:
             episode.goals = self._world.compare(episode.images, seen[:, 0])
@@ -160,10 +170,20 @@ class Agent(Generic[StateT]):
         episode.states += [states[:, None].to(self._device)] * new
         del episode.latents[: -self._context], episode.states[: -self._context]
 
-    def _replan(self, episode: _Episode[StateT], started: float) -> None:
+    @torch.no_grad()
+    def plan(self, step: int, begun: Tensor | None = None) -> Plan:
+        """Plan from what was seen last, at a control step, and record it.
+
+        The time it has to do so began with that look.
+
+        Args:
+            step: When that was.
+            begun: What is done from there on in any case, ``[B, d, A]``.
+        """
+        episode = self._running()
         synchronize(self._device)
         encoded = time.perf_counter()
-        stage = bisect_right(self._stage_ends, episode.step)
+        stage = bisect_right(self._stage_ends, step)
         assert episode.goals is not None
         if episode.objective is None or stage != episode.stage:
             episode.objective, episode.stage = self._objective(episode.goals[:, stage]), stage
@@ -174,26 +194,31 @@ class Agent(Generic[StateT]):
             episode.objective.energy,
             episode.objective.proposal,
             episode.goals[:, stage],
+            None if begun is None else begun.to(self._device),
         )
-        plan, state = self._planner.plan(
+        if episode.records:
+            passed = step - episode.planned
+            episode.planner_state = self._planner.shift(episode.planner_state, passed)
+        plan, episode.planner_state = self._planner.plan(
             problem,
             episode.planner_state,
             generator=episode.generator,
-            deadline=None if self._budget_s is None else started + self._budget_s,
+            deadline=None if self._budget_s is None else episode.looked + self._budget_s,
             profile=self._profile,
         )
-        episode.planner_state = self._planner.shift(state, self._planner.execute)
-        episode.actions = plan.actions.float().cpu()
+        episode.planned = step
+        synchronize(self._device)
         done = time.perf_counter()
         episode.records.append(
             PlanRecord(
-                step=episode.step,
-                total_ms=1e3 * (done - started),
-                encode_ms=1e3 * (encoded - started),
+                step=step,
+                total_ms=1e3 * (done - episode.looked),
+                encode_ms=1e3 * (encoded - episode.looked),
                 plan_ms=1e3 * (done - encoded),
                 plan=plan,
             )
         )
+        return plan
 
     def _running(self) -> _Episode[StateT]:
         if self._episode is None:

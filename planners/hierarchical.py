@@ -294,7 +294,11 @@ class MacroSearch(Generic[StateT]):
         else:
             proposal = self._prior(problem.goals)
         slow = replace(
-            problem, world=self._world, energy=problem.energy.goal_alone(), proposal=proposal
+            problem,
+            world=self._world,
+            energy=problem.energy.goal_alone(),
+            proposal=proposal,
+            begun=None,
         )
         plan, planner = self._planner.plan(
             slow, state.planner, generator=generator, deadline=deadline

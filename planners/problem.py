@@ -36,6 +36,8 @@ class Problem:
         proposal: A policy prior whose candidates join the first population, or None.
         goals: Latents of the goals, ``[B, N, D]``, for planners that look for a way there; None
             where they are known by their energy alone.
+        begun: What is done while the plan is made, ``[B, d, A]``: every candidate begins with it.
+            None where the world waits.
     """
 
     world: World
@@ -44,6 +46,7 @@ class Problem:
     energy: Total
     proposal: Proposal | None = None
     goals: Tensor | None = None
+    begun: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.latents.ndim != 4 or self.states.ndim != 3:
@@ -57,6 +60,14 @@ class Problem:
                 "Expected latents and states of the same episodes and frames, got "
                 f"{list(self.latents.shape)} and {list(self.states.shape)}"
             )
+
+    def begin(self, candidates: Tensor) -> Tensor:
+        """Candidates ``[B, S, H, A]`` that begin with what is done in the meantime."""
+        if self.begun is None:
+            return candidates
+        steps = min(self.begun.shape[1], candidates.shape[2])
+        begun = self.begun[:, None, :steps].expand(-1, candidates.shape[1], -1, -1)
+        return torch.cat([begun, candidates[:, :, steps:]], 2)
 
     def check_horizon(self, horizon: int) -> None:
         """Raise a ValueError where the world cannot imagine exactly so many control steps."""

@@ -153,10 +153,12 @@ class Search:
         """The energies of one iteration's candidates; the best of all iterations is kept.
 
         Args:
-            candidates: ``[B, S, H, A]``; what leaves the box is put back to its sides.
+            candidates: ``[B, S, H, A]``; what leaves the box is put back to its sides, and what the
+                problem has begun they begin with.
             required: Whether it is an error if none of an episode's is finite.
         """
-        problem, candidates = self.problem, self._box.clamp(candidates)
+        problem = self.problem
+        candidates = problem.begin(self._box.clamp(candidates))
         self.watch.lap("update")
         self.trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
         self.watch.lap("rollout")
@@ -188,9 +190,8 @@ class Search:
         """
         if self._best is None:
             unknown = self._start.actions.new_full((len(self._start.actions),), torch.inf)
-            return Plan(
-                self._box.clamp(self._start.actions), unknown, {}, unknown[:, None][:, :0], 0
-            )
+            rest = self.problem.begin(self._box.clamp(self._start.actions)[:, None])[:, 0]
+            return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0)
         finite = torch.stack(self._finite, 1)
         nonfinite = count_nonfinite(finite, self._evaluated, self._required)
         terms = {name: term[:, 0] for name, term in self._best.terms.items()}

@@ -148,7 +148,8 @@ class VJEPA2AC:
             candidates = mean[:, None] + std[:, None] * self._noise(generator)
             candidates = candidates.clamp(self._low, self._high)
             watch.lap("update")
-            trajectory = problem.world.rollout(problem.latents, problem.states, _whole(candidates))
+            tried = problem.begin(_whole(candidates))
+            trajectory = problem.world.rollout(problem.latents, problem.states, tried)
             watch.lap("rollout")
             energy, _ = problem.energy(trajectory)
             watch.lap("energy")
@@ -164,12 +165,12 @@ class VJEPA2AC:
 
         small = mean[..., _GRIPPER].abs() < config.gripper_threshold
         mean[..., _GRIPPER] = mean[..., _GRIPPER].masked_fill(small, 0.0)
-        actions = _whole(mean)
-        own = problem.world.rollout(problem.latents, problem.states, actions[:, None])
+        actions = problem.begin(_whole(mean)[:, None])
+        own = problem.world.rollout(problem.latents, problem.states, actions)
         energy, terms = problem.energy(own)
         watch.lap("rollout")
         plan = Plan(
-            actions,
+            actions[:, 0],
             energy[:, 0],
             {name: term[:, 0] for name, term in terms.items()},
             torch.stack(lowest, 1).cummin(1).values,

@@ -7,8 +7,9 @@ are compared episode by episode.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 import envs
 from envs import TabletopEnv
+from planners import Pulse, RealTimeAgent, Slots
 from worldmodel.commands.policies import Policy
 from worldmodel.commands.task import TaskConfig
 
@@ -57,6 +59,8 @@ class Episode:
         goal: Goal image.
         final: Camera image in the end.
         film: All camera images ``[steps, h, w, 3]``, if they were asked for.
+        slots: How its slots went, if the arm did not wait for plans.
+        late: Control steps that began late, for what the simulator took.
     """
 
     seed: int
@@ -72,6 +76,8 @@ class Episode:
     goal: Image
     final: Image
     film: Image | None = None
+    slots: Slots | None = None
+    late: int = 0
 
 
 @contextmanager
@@ -96,6 +102,7 @@ def evaluate(
     search_seed: int = 0,
     goals: Image | None = None,
     films: int = 0,
+    pulse: Pulse | None = None,
 ) -> Iterator[Episode]:
     """Run one episode per seed, as many at a time as there are environments.
 
@@ -109,6 +116,7 @@ def evaluate(
         goals: A user's goal images ``[G, h, w, 3]``, sub-goals first, in place of the task's;
             success is then unknown.
         films: Episodes, from the first on, whose camera images are kept.
+        pulse: When control steps begin; None: as soon as the policy has decided.
 
     Yields:
         Episodes in the order of ``seeds``.
@@ -124,14 +132,22 @@ def evaluate(
             policy.reset(pursued, seed=search_seed)
             policy.act(*_observed(runs))
         policy.reset(pursued, seed=search_seed)
-        for _ in range(task.budget_steps):
+        late = 0
+        for behind in _ticks(pulse, task.budget_steps):
+            late += behind
             for run, action in zip(runs, policy.act(*_observed(runs)).numpy(), strict=True):
                 run.step(action)
         for _ in range(task.hold_steps):
             for run in runs:
                 run.step(np.zeros(7, np.float32))
         for index, run in enumerate(runs):
-            yield run.episode(policy, index, task, judged=goals is None, film=first + index < films)
+            film = first + index < films
+            yield run.episode(policy, index, task, judged=goals is None, film=film, late=late)
+
+
+def _ticks(pulse: Pulse | None, count: int) -> Iterable[bool]:
+    """Whether each control step begins late."""
+    return itertools.repeat(False, count) if pulse is None else pulse.ticks(count)
 
 
 class _Run:
@@ -156,7 +172,7 @@ class _Run:
         self._solved.append(bool(info["success"]))
 
     def episode(
-        self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, film: bool
+        self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, film: bool, late: int
     ) -> Episode:
         records = policy.records
         return Episode(
@@ -173,6 +189,8 @@ class _Run:
             goal=self._goal,
             final=self._images[-1],
             film=np.stack(self._images) if film else None,
+            slots=policy.slots if isinstance(policy, RealTimeAgent) else None,
+            late=late,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from omegaconf import MISSING
 from tqdm import tqdm
 
 from envs import CONTROL_HZ, TabletopEnv, check_scenery
+from planners import Pulse
 from worldmodel.commands.apart import evaluate_apart
 from worldmodel.commands.baselines import BASELINES, SIMULATED, NotApplicableError, Setting, chosen
 from worldmodel.commands.devices import known_precision, precision, usable_device
@@ -28,11 +29,12 @@ from worldmodel.commands.evaluation import (
 )
 from worldmodel.commands.image_files import read_image
 from worldmodel.commands.oracle import OracleConfig
-from worldmodel.commands.policies import CameraWorld, planning_agent
+from worldmodel.commands.policies import CameraWorld, Policy, planning_agent, real_time
 from worldmodel.commands.report import (
     closing_table,
     episode_record,
     plan_times,
+    real_time_summary,
     video_name,
     write_html,
 )
@@ -46,6 +48,8 @@ from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_world
 
 __all__ = ["PlanConfig", "run"]
+
+_SHARE_OF_SLOT = 0.9  # that a plan may take; the rest is for what a search cannot foresee
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class PlanConfig:
         dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter where the device
             has it. Images are read in float32 on every CPU.
         threads: CPU threads of the model; small models gain nothing from a second one.
+        hz: Control steps per second of the clock on the wall, in which the arm acts while a thread
+            of its own plans (docs/realtime.md); null: the simulator waits for every plan.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
         videos: Episodes, from the first on, to write an mp4 of; None for all.
         goal: Path of an image to pursue in place of the task's goal, or a list of them, sub-goals
@@ -86,6 +92,7 @@ class PlanConfig:
     device: str = "cpu"
     dtype: str = "auto"
     threads: int = 1
+    hz: float | None = None
     batch: int = 1
     videos: int | None = None
     goal: Any = None
@@ -99,6 +106,11 @@ class PlanConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         known_precision(self.dtype)
+        if self.hz is not None and (self.hz <= 0 or self.batch != 1):
+            raise ValueError(
+                "Expected hz above 0 and batch=1 with it, for an arm has a clock of its own; got "
+                f"hz={self.hz:g} and batch={self.batch}"
+            )
         check_scenery(self.scenery, self.pool)
         chosen(self.baselines)
         known = all(isinstance(path, str) for path in self.goals)
@@ -132,10 +144,20 @@ def run(cfg: PlanConfig) -> None:
     seeds = range(cfg.seed, cfg.seed + cfg.episodes)
 
     episodes: list[Episode] = []
-    with _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made:
-        agent = planning_agent(world, task, cfg.planner)
-        films = cfg.episodes if cfg.videos is None else cfg.videos
-        results = evaluate(agent, made, seeds, task, search_seed=cfg.seed, goals=goals, films=films)
+    with (
+        _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made,
+        _acting(cfg, world) as policy,
+    ):
+        results = evaluate(
+            policy,
+            made,
+            seeds,
+            task,
+            search_seed=cfg.seed,
+            goals=goals,
+            films=cfg.episodes if cfg.videos is None else cfg.videos,
+            pulse=None if cfg.hz is None else Pulse(cfg.hz),
+        )
         for episode in _watched(results, f"plan {task.name}", len(seeds)):
             if episode.film is not None:
                 write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
@@ -149,6 +171,7 @@ def run(cfg: PlanConfig) -> None:
         "success": success_summary(episodes),
         "baselines": baselines,
         "plan_ms": plan_times(episodes),
+        "real_time": real_time_summary(episodes, cfg.hz),
         "planner": asdict(cfg.planner),
         "checkpoint": {
             "name": cfg.checkpoint,
@@ -193,6 +216,18 @@ def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
 
 def _precision(cfg: PlanConfig) -> torch.dtype:
     return precision(cfg.dtype, usable_device(cfg.device))
+
+
+@contextmanager
+def _acting(cfg: PlanConfig, world: CameraWorld) -> Iterator[Policy]:
+    """The planner, in a thread of its own if the arm does not wait for it."""
+    if cfg.hz is None:
+        yield planning_agent(world, cfg.task, cfg.planner)
+        return
+    budget_s = _SHARE_OF_SLOT / cfg.hz
+    agent = planning_agent(world, cfg.task, cfg.planner, budget_s)
+    with real_time(agent, cfg.task.execute) as policy:
+        yield policy
 
 
 def _environments(

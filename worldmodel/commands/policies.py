@@ -29,6 +29,7 @@ from planners import (
     PlanRecord,
     Problem,
     Proposal,
+    RealTimeAgent,
     RetrievalConfig,
     Total,
     TotalEnergy,
@@ -55,6 +56,7 @@ __all__ = [
     "device_of",
     "planning_agent",
     "prior_agent",
+    "real_time",
     "search",
     "search_agent",
     "task_energy",
@@ -150,9 +152,30 @@ class Grounded(Protocol):
         ...
 
 
-def planning_agent(world: CameraWorld, task: TaskConfig, planner: PlannerConfig) -> Policy:
-    """The planner: what the task says, minimised in the world's imagination, on its device."""
-    return search_agent(world, task_objective(world, task), task, search(world, task, planner))
+def planning_agent(
+    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, budget_s: float | None = None
+) -> Agent[Any]:
+    """The planner: what the task says, minimised in the world's imagination, on its device.
+
+    Args:
+        world: To imagine in.
+        task: What to minimise.
+        planner: Settings of the search.
+        budget_s: Seconds that a plan may take, from images in to actions out; None: no limit.
+    """
+    objective = task_objective(world, task)
+    return search_agent(world, objective, task, search(world, task, planner), budget_s)
+
+
+def real_time(agent: Agent[Any], execute: int) -> RealTimeAgent:
+    """The same, planning in a thread of its own while the arm acts.
+
+    Args:
+        agent: Not to be used otherwise.
+        execute: Control steps from the beginning of one plan to that of the next.
+    """
+    high = torch.from_numpy(ACTION_HIGH)
+    return RealTimeAgent(agent, -high, high, every=execute)
 
 
 def search(
@@ -190,10 +213,17 @@ def search_agent(
     objective: Callable[[Tensor], Objective],
     task: TaskConfig,
     planner: Planner[Any],
-) -> Policy:
+    budget_s: float | None = None,
+) -> Agent[Any]:
     """A search through a world's imagination, again after every few steps."""
-    stages = task.stage_steps
-    return Agent(world, planner, objective, stage_steps=stages, device=device_of(world))
+    return Agent(
+        world,
+        planner,
+        objective,
+        stage_steps=task.stage_steps,
+        budget_s=budget_s,
+        device=device_of(world),
+    )
 
 
 def device_of(world: World) -> torch.device:

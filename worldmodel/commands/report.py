@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -17,7 +18,15 @@ from matplotlib.figure import Figure
 from worldmodel.commands.evaluation import Episode
 from worldmodel.data.atomic import replacing
 
-__all__ = ["closing_table", "episode_record", "headline", "plan_times", "video_name", "write_html"]
+__all__ = [
+    "closing_table",
+    "episode_record",
+    "headline",
+    "plan_times",
+    "real_time_summary",
+    "video_name",
+    "write_html",
+]
 
 SHOWN = 100  # episodes in the gallery
 
@@ -31,6 +40,29 @@ def plan_times(episodes: Sequence[Episode]) -> dict[str, float] | None:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": max(times)}
 
 
+def real_time_summary(episodes: Sequence[Episode], hz: float | None) -> dict[str, Any] | None:
+    """How often plans were not ready in time; None if the simulator waited for them.
+
+    Shares of all slots: ``missed``, those whose plan was not ready, so that an older one had to do;
+    ``held``, those of which no plan knew, so that the arm held still; ``late``, those that began
+    late for what the simulator took. ``unsearched`` is the share of plans that had no time for a
+    single iteration and kept what was planned before.
+    """
+    slots = [episode.slots for episode in episodes if episode.slots is not None]
+    if not slots:
+        return None
+    total = sum(slot.total for slot in slots)
+    plans = [energy for episode in episodes for energy in episode.energy]
+    return {
+        "hz": hz,
+        "slots": total,
+        "missed": sum(slot.missed for slot in slots) / total,
+        "held": sum(slot.held for slot in slots) / total,
+        "late": sum(episode.late for episode in episodes) / total,
+        "unsearched": sum(not math.isfinite(energy) for energy in plans) / len(plans),
+    }
+
+
 def episode_record(episode: Episode) -> dict[str, Any]:
     """An episode's entry in ``report.json``."""
     return {
@@ -40,7 +72,7 @@ def episode_record(episode: Episode) -> dict[str, Any]:
         "distance_start": episode.distance_start,
         "distance_final": episode.distance_final,
         "steps": episode.steps,
-        "energy": list(episode.energy),
+        "energy": [energy if math.isfinite(energy) else None for energy in episode.energy],
     }
 
 
@@ -75,6 +107,9 @@ def headline(report: Mapping[str, Any]) -> str:
         parts.append(f"success {_rate(report['success']['final'])}")
     if report["plan_ms"] is not None:
         parts.append("plan p50 {p50:.0f} ms, p99 {p99:.0f} ms".format(**report["plan_ms"]))
+    if report["real_time"] is not None:
+        told = "{hz:g} Hz: plan late in {missed:.2%} of slots, arm held in {held:.2%}"
+        parts.append(told.format(**report["real_time"]))
     return " · ".join(parts)
 
 

@@ -49,6 +49,15 @@ def test_actions_last_for_the_budget_and_rest_follows(point_env):
     assert [round(float(action[0]), 2) for action in env.actions] == [0.01] * 5 + [0.0] * 2
 
 
+def test_steps_wait_for_the_pulse_and_those_that_begin_late_are_counted(point_env):
+    class Told:
+        def ticks(self, count):
+            return [False, True, True, False, False][:count]
+
+    (episode,) = evaluate(Scripted([0.01] * 5), [point_env()], [0], TASK, pulse=Told())
+    assert (episode.late, episode.slots) == (2, None)
+
+
 def test_success_is_judged_in_the_end_and_not_on_the_way(point_env):
     through = Scripted([-0.1, -0.1, -0.1, -0.1, 0.0])
     (episode,) = evaluate(through, [point_env(0.2)], [0], TASK)

@@ -115,6 +115,19 @@ def test_the_same_command_plans_the_same(planned, tmp_path):
     assert energies[0] == energies[1]
 
 
+def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(planned, tmp_path):
+    code, printed = planned("task=push episodes=2 videos=0 hz=100")
+    assert code == 0, printed.err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    real_time = report["real_time"]
+    assert (real_time["hz"], real_time["slots"]) == (100, 2 * 4)
+    assert all(0 <= real_time[share] <= 1 for share in ("missed", "held", "late", "unsearched"))
+    assert "100 Hz: plan late in" in printed.out
+    code, printed = planned("task=push episodes=2 batch=2 hz=100")
+    assert code == 1
+    assert "hz above 0 and batch=1" in printed.err
+
+
 def test_rich_scenery_is_that_for_testing_unless_told_otherwise(planned, tmp_path):
     tried = [("", "plain", None), ("scenery=rich", "rich", "test")]
     tried.append(("scenery=rich pool=train", "rich", "train"))

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from planners import Slots
 from worldmodel.commands.evaluation import Episode, success_summary, wilson
 from worldmodel.commands.report import (
     closing_table,
     episode_record,
     headline,
     plan_times,
+    real_time_summary,
     write_html,
 )
 
@@ -66,6 +68,7 @@ def report_of(episodes, **entries):
         "success": success_summary(episodes),
         "baselines": {},
         "plan_ms": plan_times(episodes),
+        "real_time": real_time_summary(episodes, 10.0),
         "planner": {"samples": 8},
         "checkpoint": {"name": "<default>"},
         "protocol": {"budget_steps": 40},
@@ -131,3 +134,24 @@ def test_plan_times_are_quantiles_over_all_plans():
     times = plan_times([replace(SOLVED, plan_ms=tuple(range(1, 101)))])
     assert times == pytest.approx({"p50": 50.5, "p90": 90.1, "p99": 99.01, "max": 100})
     assert plan_times([replace(SOLVED, plan_ms=())]) is None
+
+
+def test_slots_without_a_fresh_plan_are_reported_as_shares_of_all() -> None:
+    one = replace(SOLVED, slots=Slots(total=30, missed=3, held=1), late=2)
+    other = replace(SOLVED, slots=Slots(total=10), energy=(1.0, float("inf")))
+    summary = real_time_summary([one, other], 20.0)
+    assert summary == {
+        "hz": 20.0,
+        "slots": 40,
+        "missed": 0.075,
+        "held": 0.025,
+        "late": 0.05,
+        "unsearched": 0.25,
+    }
+    told = headline(report_of([one, other]))
+    assert "10 Hz: plan late in 7.50% of slots, arm held in 2.50%" in told
+    assert real_time_summary([SOLVED], None) is None
+
+
+def test_energies_of_plans_that_were_not_searched_for_are_left_out() -> None:
+    assert episode_record(replace(SOLVED, energy=(1.0, float("inf"))))["energy"] == [1.0, None]

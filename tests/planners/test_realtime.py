@@ -1,0 +1,255 @@
+"""What an arm does whose planner thinks in another thread, whatever that thread is up to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from planners import (
+    CEM,
+    Agent,
+    CEMConfig,
+    LatentDistance,
+    Objective,
+    Pulse,
+    RealTimeAgent,
+    TotalEnergy,
+)
+
+HIGH = torch.tensor([0.05, 0.05])
+
+
+class Thinker:
+    """An agent whose plans are written down beforehand, and that thinks until it is let go."""
+
+    def __init__(self, *plans: Any) -> None:
+        self.plans = list(plans)
+        self.looks: list[float] = []
+        self.asked: list[tuple[int, Tensor | None]] = []
+        self.records: list[Any] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
+        self.goal, self.seed = goal_frames, seed
+
+    def look(self, frames: Tensor, states: Tensor) -> None:
+        self.looks.append(float(states[0, 0]))
+
+    def plan(self, step: int, begun: Tensor | None = None) -> Any:
+        self.asked.append((step, begun))
+        assert self.may_go_on.wait(10)
+        plan = self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
+        if isinstance(plan, Exception):
+            raise plan
+        actions = torch.tensor([[step] for step in plan])[None].expand(1, -1, 2).clone()
+        if begun is not None:
+            actions[:, : begun.shape[1]] = begun
+        return SimpleNamespace(actions=actions)
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("waited in vain")
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., tuple[RealTimeAgent, Thinker]]]:
+    agents: list[tuple[RealTimeAgent, Thinker]] = []
+
+    def build(*plans: Any, **options: Any) -> tuple[RealTimeAgent, Thinker]:
+        thinker = Thinker(*plans)
+        agents.append((RealTimeAgent(thinker, -HIGH, HIGH, **options), thinker))  # type: ignore[arg-type]
+        agents[-1][0].reset(torch.zeros(1, 1, 1, 3))
+        return agents[-1]
+
+    yield build
+    for agent, thinker in agents:
+        thinker.may_go_on.set()
+        agent.close()
+
+
+def act(agent: RealTimeAgent, at: float = 0.0) -> float:
+    action = agent.act(torch.zeros(1, 1, 1, 3), torch.full((1, 7), at))
+    assert (action.abs() <= HIGH).all()
+    return round(float(action[0, 0]), 4)
+
+
+def idle(agent: RealTimeAgent) -> None:
+    until(lambda: not agent._busy and not agent._wanted)
+
+
+def test_the_first_action_waits_for_the_first_plan(started) -> None:
+    agent, thinker = started([0.01, 0.02, 0.03])
+    assert act(agent) == 0.01
+    assert thinker.asked == [(0, None)]
+
+
+def test_a_plan_begins_with_what_is_done_while_it_is_made(started) -> None:
+    agent, thinker = started([0.01, 0.02, 0.03], [0.04, 0.04, 0.04])
+    act(agent)
+    assert act(agent) == 0.02  # of the first plan: the second is asked for now
+    idle(agent)
+    step, begun = thinker.asked[1]
+    assert step == 1
+    torch.testing.assert_close(begun, torch.full((1, 1, 2), 0.02))
+    assert act(agent) == 0.04  # the second step of the second plan
+    assert agent.slots.missed == 0
+
+
+def test_a_planner_that_is_late_is_followed_on_its_last_path_and_then_the_arm_holds(
+    started,
+) -> None:
+    agent, thinker = started([0.01, 0.02, 0.03])
+    act(agent)
+    thinker.may_go_on.clear()
+    assert [act(agent) for _ in range(4)] == [0.02, 0.03, 0.0, 0.0]
+    assert (agent.slots.total, agent.slots.missed, agent.slots.held) == (5, 3, 2)
+
+
+def test_a_late_plan_is_taken_up_where_it_wants_to_be_by_now(started) -> None:
+    agent, thinker = started([0.01] * 8, [0.0, 0.03, 0.03, 0.03], every=3)
+    for _ in range(3):
+        act(agent)
+    thinker.may_go_on.clear()
+    assert act(agent) == 0.01  # asks for the second plan, which will begin with this
+    until(lambda: len(thinker.asked) == 2)
+    assert act(agent) == 0.01  # but is not there yet
+    thinker.may_go_on.set()
+    idle(agent)
+    # It wants to be 0.07 from its look by the end of this slot, of which 0.02 are done.
+    assert act(agent) == 0.05
+    assert agent.slots.missed == 1
+
+
+def test_the_newest_look_is_planned_from(started) -> None:
+    agent, thinker = started([0.01] * 9, [0.02] * 9)
+    act(agent, at=0.0)
+    idle(agent)
+    thinker.may_go_on.clear()
+    act(agent, at=1.0)
+    until(lambda: len(thinker.asked) == 2)
+    for at in (2.0, 3.0, 4.0):
+        act(agent, at)
+    thinker.may_go_on.set()
+    until(lambda: len(thinker.asked) == 3)
+    idle(agent)
+    assert thinker.looks == [0.0, 1.0, 4.0]
+    assert [step for step, _ in thinker.asked] == [0, 1, 4]
+
+
+def test_looks_in_a_row_are_kept_for_worlds_that_see_several(started) -> None:
+    agent, thinker = started([0.01] * 9, context=2)
+    act(agent, at=0.0)
+    idle(agent)
+    thinker.may_go_on.clear()
+    act(agent, at=1.0)
+    until(lambda: len(thinker.asked) == 2)
+    for at in (2.0, 3.0, 4.0):
+        act(agent, at)
+    thinker.may_go_on.set()
+    until(lambda: len(thinker.asked) == 3)
+    idle(agent)
+    assert thinker.looks == [0.0, 1.0, 3.0, 4.0]
+
+
+def test_plans_can_be_made_every_few_slots_only(started) -> None:
+    agent, thinker = started([0.01] * 9, every=3)
+    for _ in range(8):
+        act(agent)
+        idle(agent)
+    assert [step for step, _ in thinker.asked] == [0, 3, 6]
+    assert agent.slots.missed == 0
+
+
+def test_what_stops_the_planner_is_raised_where_actions_are_asked_for(started) -> None:
+    agent, _ = started([0.01] * 9, FloatingPointError("no candidate"))
+    act(agent)
+    act(agent)
+    until(lambda: agent._error)
+    with pytest.raises(FloatingPointError, match="no candidate"):
+        act(agent)
+
+
+def test_a_reset_waits_for_the_plan_at_hand_and_forgets_it(started) -> None:
+    agent, thinker = started([0.01] * 9, [0.02] * 9, [0.03] * 9)
+    act(agent)
+    act(agent)
+    agent.reset(torch.ones(1, 1, 1, 3), seed=4)
+    assert (thinker.seed, agent.slots.total) == (4, 0)
+    assert act(agent) in (0.02, 0.03)  # whether or not the plan asked for before was still begun
+    assert thinker.asked[-1] == (0, None)
+
+
+def test_it_reaches_what_an_agent_reaches(point) -> None:
+    class CameraWorld(point.World):
+        def encode(self, frames: Tensor) -> Tensor:
+            return frames[:, :, 0].float() / 255 - 0.5
+
+    def image(positions: Tensor) -> Tensor:
+        return ((positions + 0.5) * 255).round().to(torch.uint8)[:, None, None]
+
+    low, high = point.bounds()
+    config = CEMConfig(samples=48, horizon=4, elites=6, execute=1, correlation=0.0)
+    goals = torch.tensor([[0.2, -0.1, 0.1], [-0.15, 0.2, 0.0]])
+
+    def objective(latents: Tensor) -> Objective:
+        return Objective(TotalEnergy(LatentDistance(latents, "l2")))
+
+    agent = Agent(CameraWorld(), CEM(config, low, high), objective)
+    with RealTimeAgent(agent, low, high) as driver:
+        driver.reset(image(goals))
+        positions = torch.zeros(2, 3)
+        for _ in range(14):
+            positions = positions + driver.act(image(positions), positions)
+            idle(driver)
+    torch.testing.assert_close(positions, goals, atol=0.02, rtol=0)
+    assert driver.slots.missed == driver.slots.held == 0
+
+
+def test_every_candidate_begins_with_what_is_begun(kind_free_problem) -> None:
+    world, problem, planner = kind_free_problem
+    begun = torch.tensor([[[0.05, 0.0, -0.05]]])
+    plan, _ = planner.plan(
+        replace(problem, begun=begun), planner.init(1), generator=torch.Generator().manual_seed(0)
+    )
+    assert all(
+        torch.equal(c[:, :, :1], begun[:, None].expand_as(c[:, :, :1])) for c in world.candidates
+    )
+    torch.testing.assert_close(plan.actions[:, :1], begun)
+    torch.testing.assert_close(
+        plan.actions.sum(1), torch.tensor([[0.1, -0.05, 0.02]]), atol=6e-3, rtol=0
+    )
+
+
+@pytest.fixture
+def kind_free_problem(point) -> tuple[Any, Any, Any]:
+    world = point.World()
+    problem = point.problem(torch.tensor([[0.1, -0.05, 0.02]]), world)
+    config = CEMConfig(samples=128, iterations=8, horizon=4, elites=10, execute=1)
+    return world, problem, CEM(config, *point.bounds())
+
+
+def test_a_pulse_waits_for_its_ticks_and_tells_which_had_passed() -> None:
+    begin = time.perf_counter()
+    ticks = Pulse(200).ticks(4)
+    assert next(ticks) is False
+    time.sleep(0.012)  # past the ticks at 5 and 10 ms
+    assert [next(ticks), next(ticks), next(ticks)] == [True, True, False]
+    assert time.perf_counter() - begin >= 0.015
+
+
+def test_a_pulse_needs_a_rate() -> None:
+    with pytest.raises(ValueError, match="above 0 Hz, got 0"):
+        Pulse(0)
