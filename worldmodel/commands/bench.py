@@ -5,13 +5,16 @@ textbook CEM on the same world in the same run, so that their ratio means someth
 and ``plain-tokens`` are the same pair on patch tokens, where there is a cache to do without. With
 ``planner=hierarchical`` or ``retrieval`` that is what is measured, over fast levels of these sizes;
 with ``planner=vjepa2_ac`` the published search in place of ``cem``, with its energy.
+
+Other questions have a ``study`` of their own, each with a picture: ``frontier``, ``scaling`` and
+``anytime``.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,17 @@ from tqdm import tqdm
 from planners import CEMConfig, Planner, SearchConfig, VJEPA2ACConfig
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
-from worldmodel.commands.bench_subjects import RANDOM, Subject, compact_subject, token_subject
+from worldmodel.commands import bench_anytime, bench_frontier, bench_scaling
+from worldmodel.commands.bench_anytime import AnytimeConfig
+from worldmodel.commands.bench_frontier import FrontierConfig
+from worldmodel.commands.bench_scaling import ScalingConfig
+from worldmodel.commands.bench_subjects import (
+    RANDOM,
+    Subject,
+    compact_subject,
+    token_subject,
+    token_world,
+)
 from worldmodel.commands.devices import device_name, known_precision, precision, usable_device
 from worldmodel.commands.levels import PlannerConfig, fast_search
 from worldmodel.data.atomic import write_json
@@ -106,7 +119,12 @@ class BenchConfig(Grid):
         horizon: Control steps looked ahead.
         iterations: CEM iterations.
         episodes: Episodes planned at once.
-        out: Folder for ``latency.json``; rows appear there as they are measured.
+        out: Folder for ``latency.json``; rows appear there as they are measured. Other studies
+            leave a JSON and a PNG of their name.
+        study: ``latency``, or one of the below.
+        frontier: Success against plan time: planners × budgets, over the same episodes.
+        scaling: Plan time against samples, horizon, tokens and episodes, with the fitted slope.
+        anytime: Energy and success against the deadline.
         checkpoint: World checkpoint: a folder, or ``default`` for the shipped one.
         planner: Settings of the planner (group), but for the sizes of its search over actions.
         tokens: The same for a world of patch tokens.
@@ -120,6 +138,10 @@ class BenchConfig(Grid):
     """
 
     out: str = MISSING
+    study: str = "latency"
+    frontier: FrontierConfig = field(default_factory=FrontierConfig)
+    scaling: ScalingConfig = field(default_factory=ScalingConfig)
+    anytime: AnytimeConfig = field(default_factory=AnytimeConfig)
     checkpoint: str = "default"
     planner: Any = MISSING
     tokens: TokenGrid = field(default_factory=TokenGrid)
@@ -133,6 +155,8 @@ class BenchConfig(Grid):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.study not in STUDIES:
+            raise ValueError(f"Expected study among {', '.join(STUDIES)}, got '{self.study}'")
         known_precision(self.dtype)
         for name in ("plans", "warmup"):
             if getattr(self, name) < 1:
@@ -140,14 +164,40 @@ class BenchConfig(Grid):
 
 
 def run(cfg: BenchConfig) -> None:
-    """Measure every row, print a table and write ``latency.json``.
+    """Measure, print a table and write it, beside a picture where there is one.
 
     Raises:
         UserError: The device is not there, the output cannot be written, or a checkpoint is not
             intact.
         ValueError: The horizon does not fit the world's stride.
     """
-    path = _writable(Path(cfg.out)) / "latency.json"
+    STUDIES[cfg.study](cfg, _writable(Path(cfg.out)))
+
+
+def _frontier(cfg: BenchConfig, out: Path) -> None:
+    report = bench_frontier.frontier(cfg.frontier, out, cfg.checkpoint, cfg.threads or 1)
+    bench_frontier.write(report, out)
+    print(bench_frontier.table(report))
+
+
+def _scaling(cfg: BenchConfig, out: Path) -> None:
+    device = usable_device(cfg.device)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    dtype = precision(cfg.dtype, device)
+    report = bench_scaling.scaling(cfg.scaling, cfg.checkpoint, device, dtype)
+    bench_scaling.write(report, out)
+    print(bench_scaling.table(report))
+
+
+def _anytime(cfg: BenchConfig, out: Path) -> None:
+    report = bench_anytime.anytime(cfg.anytime, out, cfg.checkpoint, cfg.threads or 1)
+    bench_anytime.write(report, out)
+    print(bench_anytime.table(report))
+
+
+def _latency(cfg: BenchConfig, out: Path) -> None:
+    path = out / "latency.json"
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -156,7 +206,8 @@ def run(cfg: BenchConfig) -> None:
     learned = not isinstance(cfg.planner, VJEPA2ACConfig)
     benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, "")]
     if cfg.tokens.checkpoint is not None:
-        tokens = token_subject(cfg.tokens.checkpoint, world.encoder, device, dtype)
+        patches = token_world(cfg.tokens.checkpoint, world.encoder).to(device).imagine_in(dtype)
+        tokens = token_subject(patches)
         benches.append(_Bench(cfg, cfg.tokens, tokens, device, "-tokens"))
     report: dict[str, Any] = {
         "device": device_name(device),
@@ -262,6 +313,14 @@ def table(report: dict[str, Any]) -> str:
             f"{row['peak_mb']:7.0f}{gain:9.1f}x   {split}"
         )
     return "\n".join(lines)
+
+
+STUDIES: dict[str, Callable[[BenchConfig, Path], None]] = {
+    "latency": _latency,
+    "frontier": _frontier,
+    "scaling": _scaling,
+    "anytime": _anytime,
+}
 
 
 def _size(row: Row) -> tuple[Any, ...]:

@@ -36,7 +36,14 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.weights.token_world import load_token_world
 
-__all__ = ["RANDOM", "Subject", "UncachedTokenWorld", "compact_subject", "token_subject"]
+__all__ = [
+    "RANDOM",
+    "Subject",
+    "UncachedTokenWorld",
+    "compact_subject",
+    "token_subject",
+    "token_world",
+]
 
 RANDOM = "random"
 
@@ -129,24 +136,22 @@ def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:
     )
 
 
-def token_subject(
-    checkpoint: str, encoder: FrozenEncoder, device: torch.device, dtype: torch.dtype
-) -> Subject:
-    """A token world with latent distance, as V-JEPA 2-AC plans.
+def token_world(checkpoint: str, encoder: FrozenEncoder) -> TokenWorld:
+    """A world of patch tokens: a checkpoint's, or ``random`` weights, which take as long.
 
     Args:
-        checkpoint: Of a token world; or ``random`` for untrained weights, which take as long.
+        checkpoint: Folder, or ``random``.
         encoder: Goes with random weights.
-        device: Where to measure.
-        dtype: To imagine in.
     """
-    if checkpoint == RANDOM:
-        sizes = TokenPredictorConfig(tokens=encoder.tokens, token_width=encoder.width)
-        world = TokenWorld(encoder, TokenPredictor(sizes)).to(device)
-    else:
-        world = load_token_world(checkpoint).to(device)
-        sizes = world.predictor.config
-    world.imagine_in(dtype)
+    if checkpoint != RANDOM:
+        return load_token_world(checkpoint)
+    sizes = TokenPredictorConfig(tokens=encoder.tokens, token_width=encoder.width)
+    return TokenWorld(encoder, TokenPredictor(sizes))
+
+
+def token_subject(world: TokenWorld) -> Subject:
+    """A token world, on the device to be measured, with latent distance, as V-JEPA 2-AC plans."""
+    sizes = world.predictor.config
     return Subject(
         world,
         UncachedTokenWorld(world),

@@ -81,8 +81,13 @@ def assignments(config: DictConfig, prefix: str = "") -> Iterator[str]:
         elif isinstance(value := config[key], DictConfig):
             yield from assignments(value, f"{prefix}{key}.")
         else:
-            shown = str(value).lower() if isinstance(value, bool) else value
-            yield f"{prefix}{key}={'null' if value is None else shown}"
+            yield f"{prefix}{key}={_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"'{value}'" if isinstance(value, str) and "=" in value else str(value)
 
 
 def options(group: str) -> list[str]:

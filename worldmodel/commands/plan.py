@@ -69,6 +69,8 @@ class PlanConfig:
         dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter where the device
             has it. Images are read in float32 on every CPU.
         threads: CPU threads of the model; small models gain nothing from a second one.
+        budget_ms: Milliseconds that a plan may take, from images in to actions out; null: no limit,
+            or what ``hz`` leaves.
         hz: Control steps per second of the clock on the wall, in which the arm acts while a thread
             of its own plans (docs/realtime.md); null: the simulator waits for every plan.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
@@ -92,6 +94,7 @@ class PlanConfig:
     device: str = "cpu"
     dtype: str = "auto"
     threads: int = 1
+    budget_ms: float | None = None
     hz: float | None = None
     batch: int = 1
     videos: int | None = None
@@ -106,6 +109,8 @@ class PlanConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         known_precision(self.dtype)
+        if self.budget_ms is not None and self.budget_ms <= 0:
+            raise ValueError(f"Expected budget_ms above 0, got {self.budget_ms:g}")
         if self.hz is not None and (self.hz <= 0 or self.batch != 1):
             raise ValueError(
                 "Expected hz above 0 and batch=1 with it, for an arm has a clock of its own; got "
@@ -221,11 +226,11 @@ def _precision(cfg: PlanConfig) -> torch.dtype:
 @contextmanager
 def _acting(cfg: PlanConfig, world: CameraWorld) -> Iterator[Policy]:
     """The planner, in a thread of its own if the arm does not wait for it."""
+    budget_s = None if cfg.budget_ms is None else cfg.budget_ms / 1e3
     if cfg.hz is None:
-        yield planning_agent(world, cfg.task, cfg.planner)
+        yield planning_agent(world, cfg.task, cfg.planner, budget_s)
         return
-    budget_s = _SHARE_OF_SLOT / cfg.hz
-    agent = planning_agent(world, cfg.task, cfg.planner, budget_s)
+    agent = planning_agent(world, cfg.task, cfg.planner, budget_s or _SHARE_OF_SLOT / cfg.hz)
     with real_time(agent, cfg.task.execute) as policy:
         yield policy
 

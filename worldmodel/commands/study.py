@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import MISSING
 
 from envs import SCENERIES
-from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.commands.configuration import composed, load
+from worldmodel.commands.stages import stage
 from worldmodel.commands.study_table import summary, table
 from worldmodel.data.atomic import write_json
 from worldmodel.data.dataset import Dataset
@@ -112,7 +110,6 @@ class _Study:
 
     def __init__(self, config: StudyConfig) -> None:
         self._config, self._out = config, Path(config.out)
-        self._threads = torch.get_num_threads()
         self._settings = {
             "data": Dataset.open(config.data).fingerprint(),
             **{name: getattr(config, name) for name in ("trials", "pretrain", "train", "plan")},
@@ -137,7 +134,7 @@ class _Study:
         data = f"data={config.data}"
         keys = [f"training.seed={seed}", f"cache={config.cache}", "training.min_rank=0"]
         words = [data, *shlex.split(config.pretrain), *ARMS[arm], *keys]
-        spent = {"pretrain": self._stage("pretrain", encoder, words)}
+        spent = {"pretrain": stage("pretrain", encoder, words)}
         for episodes in missing:
             name = "all" if episodes is None else str(episodes)
             world = folder / f"world-{name}"
@@ -145,13 +142,13 @@ class _Study:
             words += [f"predictor.training.seed={seed}", f"cache={latents}"]
             if episodes is not None:
                 words.append(f"episodes={episodes}")
-            minutes = spent | {"train": self._stage("train", world, words)}
+            minutes = spent | {"train": stage("train", world, words)}
             success: dict[str, Any] = {}
             for scenery in config.sceneries:
                 plan = folder / f"plan-{name}-{scenery}"
                 words = [*shlex.split(config.plan), f"scenery={scenery}", f"checkpoint={world}"]
                 words += [f"episodes={config.trials}", f"seed={seed * config.trials}", "videos=0"]
-                minutes[scenery] = self._stage("plan", plan, words)
+                minutes[scenery] = stage("plan", plan, words)
                 success[scenery] = _success(plan)
             self._record(
                 {
@@ -186,20 +183,6 @@ class _Study:
                 "records": self.records,
             },
         )
-
-    def _stage(self, command: str, out: Path, words: Sequence[str]) -> float | None:
-        """Run a command unless it is done; its minutes, None where a kill hides what it took."""
-        mark = out.with_name(f"{out.name}.json")
-        if mark.exists():
-            return json.loads(mark.read_text())["minutes"]
-        fresh, start = not out.exists(), time.monotonic()
-        print(f"worldmodel {command} {shlex.join(words)} out={out}", flush=True)
-        torch.set_num_threads(self._threads)  # `plan` sets its own
-        _, work = load(command)
-        work(typed(composed(command, [*words, f"out={out}"])))
-        minutes = (time.monotonic() - start) / 60 if fresh else None
-        write_json(mark, {"minutes": minutes})
-        return minutes
 
     @property
     def _path(self) -> Path:

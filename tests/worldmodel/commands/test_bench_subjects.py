@@ -5,7 +5,7 @@ import torch
 
 from planners import CEM, CEMConfig, Problem
 from planners.plain import imagine_afresh
-from worldmodel.commands.bench_subjects import compact_subject, token_subject
+from worldmodel.commands.bench_subjects import compact_subject, token_subject, token_world
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
@@ -30,10 +30,10 @@ def subject(request, encoder, tmp_path):
         sizes = CompactConfig(tokens=4, token_width=24, width=8, head_width=8, members=1)
         return compact_subject(CompactWorld(encoder, CompactPredictor(sizes)))
     if request.param == "random tokens":
-        return token_subject("random", encoder, CPU, torch.float32)
+        return token_subject(token_world("random", encoder))
     sizes = TokenPredictorConfig(tokens=4, token_width=24, width=12, depth=2, heads=2)
     save_token_world(tmp_path, TokenWorld(encoder, TokenPredictor(sizes)), {})
-    return token_subject(str(tmp_path), encoder, CPU, torch.float32)
+    return token_subject(token_world(str(tmp_path), encoder))
 
 
 def problem(subject, world, episodes=2):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from worldmodel import cli
-from worldmodel.commands import configuration, study
+from worldmodel.commands import configuration, stages, study
 
 VALIDATION = {
     "control_steps": [2],
@@ -62,6 +62,7 @@ class Played:
 def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     commands = Played()
     monkeypatch.setattr(study, "load", commands.load)
+    monkeypatch.setattr(stages, "load", commands.load)
     dataset = SimpleNamespace(fingerprint=lambda: "the data")
     monkeypatch.setattr(study, "Dataset", SimpleNamespace(open=lambda folder: dataset))
     return commands

@@ -1,0 +1,155 @@
+"""``worldmodel bench study=anytime``: what plans are worth that have to be ready in time.
+
+Energy is compared on the same problems, the first of every episode, so that nothing but the
+deadline differs; success is that of whole episodes, each planned under the deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.commands.devices import device_name, precision
+from worldmodel.commands.evaluation import SEED_OFFSET, environments
+from worldmodel.commands.policies import planning_agent
+from worldmodel.commands.stages import stage
+from worldmodel.data.atomic import replacing, write_json
+from worldmodel.weights.world import load_world
+
+__all__ = ["AnytimeConfig", "anytime", "table", "write"]
+
+
+@dataclass(frozen=True)
+class AnytimeConfig:
+    """Which deadlines, and of what.
+
+    Attributes:
+        budgets_ms: Milliseconds that a plan may take.
+        episodes: Planned under each of them; 0 to leave success out.
+        problems: First plans of other episodes, whose energies are compared.
+        seed: Of the first episode.
+        plan: Keys of ``worldmodel plan``; more iterations than are needed, for a deadline to cut.
+    """
+
+    budgets_ms: tuple[float, ...] = (10.0, 15.0, 20.0, 30.0, 50.0, 80.0, 120.0)
+    episodes: int = 100
+    problems: int = 20
+    seed: int = 0
+    plan: str = "task=push planner=cem planner.iterations=8"
+
+    def __post_init__(self) -> None:
+        if not self.budgets_ms or min(self.budgets_ms) <= 0:
+            raise ValueError(f"Expected anytime.budgets_ms above 0, got {list(self.budgets_ms)}")
+        if self.problems < 1 or self.episodes < 0:
+            raise ValueError(
+                "Expected anytime.problems of at least 1 and anytime.episodes of at least 0, got "
+                f"{self.problems} and {self.episodes}"
+            )
+
+
+def anytime(config: AnytimeConfig, out: Path, checkpoint: str, threads: int) -> dict[str, Any]:
+    """Plan under every deadline.
+
+    Args:
+        config: The deadlines.
+        out: Folder of the reports.
+        checkpoint: World checkpoint.
+        threads: Of the CPU.
+
+    Raises:
+        UserError: ``plan`` holds no keys of that command.
+    """
+    load("plan")
+    words = [*shlex.split(config.plan), f"checkpoint={checkpoint}", f"threads={threads}"]
+    plan = typed(composed("plan", [*words, f"out={out}"]))
+    torch.set_num_threads(threads)
+    energies = _energies(config, plan)
+    rows: list[dict[str, Any]] = []
+    for budget, (energy, iterations) in zip(config.budgets_ms, energies, strict=True):
+        row: dict[str, Any] = {"budget_ms": budget, "energy": energy, "iterations": iterations}
+        if config.episodes:
+            folder = out / f"plan-{budget:g}ms"
+            keys = [f"budget_ms={budget}", f"episodes={config.episodes}", f"seed={config.seed}"]
+            stage("plan", folder, [*words, *keys, "videos=0"])
+            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+            row |= {"n": report["n"], **report["success"]["final"], "plan_ms": report["plan_ms"]}
+        rows.append(row)
+    return {"device": device_name(torch.device("cpu")), "plan": config.plan, "rows": rows}
+
+
+def _energies(config: AnytimeConfig, plan: Any) -> list[tuple[float | None, float]]:
+    """Mean energy of the first plans, None if one was not searched for, and mean iterations."""
+    device = torch.device("cpu")
+    world = load_world(plan.checkpoint).imagine_in(precision(plan.dtype, device))
+    seeds = range(config.seed, config.seed + config.problems)
+    seen: list[dict[str, Any]] = []
+    with environments(plan.task.name, 1, world.image_size, plan.scenery, plan.pool) as (env,):
+        for seed in seeds:
+            seen.append(env.reset(seed=SEED_OFFSET + seed)[0])
+    found: list[tuple[float | None, float]] = []
+    for budget in config.budgets_ms:
+        agent = planning_agent(world, plan.task, plan.planner, budget / 1e3)
+        energies: list[float] = []
+        iterations: list[int] = []
+        for observation in [seen[0], *seen]:  # the first plan of a process is not what plans cost
+            goal, frame = (torch.from_numpy(observation[k])[None] for k in ("goal", "image"))
+            agent.reset(goal)
+            agent.act(frame, torch.from_numpy(observation["state"])[None])
+            record = agent.records[-1].plan
+            energies.append(float(record.energy))
+            iterations.append(record.trace.shape[1])
+        searched = all(iterations[1:])
+        mean = statistics.fmean(energies[1:]) if searched else None
+        found.append((mean, statistics.fmean(iterations[1:])))
+    return found
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """A line per deadline."""
+    lines = [f"{report['device']}; {report['plan']}"]
+    for row in report["rows"]:
+        energy = "not searched" if row["energy"] is None else f"energy {row['energy']:.3f}"
+        line = f"{row['budget_ms']:6.0f} ms  {row['iterations']:4.1f} iterations  {energy}"
+        if "rate" in row:
+            low, high = row["ci95"]
+            line += f"  success {row['rate']:.0%} [{low:.0%}, {high:.0%}]  n = {row['n']}"
+            line += f"  p99 {row['plan_ms']['p99']:.0f} ms"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def write(report: Mapping[str, Any], out: Path) -> None:
+    """``anytime.json`` and ``anytime.png``."""
+    write_json(out / "anytime.json", dict(report))
+    rows: Sequence[Mapping[str, Any]] = report["rows"]
+    judged = [row for row in rows if "rate" in row]
+    figure = Figure((9 if judged else 5, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2 if judged else 1, squeeze=False)[0]
+    known = [row for row in rows if row["energy"] is not None]
+    panels[0].plot([r["budget_ms"] for r in known], [r["energy"] for r in known], "o-")
+    panels[0].set_ylabel("energy of the plan, mean of the same problems")
+    if judged:
+        rates = [100 * row["rate"] for row in judged]
+        bars = [
+            [r - 100 * row["ci95"][0] for r, row in zip(rates, judged, strict=True)],
+            [100 * row["ci95"][1] - r for r, row in zip(rates, judged, strict=True)],
+        ]
+        budgets = [row["budget_ms"] for row in judged]
+        panels[1].errorbar(budgets, rates, yerr=bars, marker="o", capsize=2)
+        panels[1].set_ylabel(f"success, % (n = {judged[0]['n']}, Wilson 95 %)")
+    for axes in panels:
+        axes.set_xscale("log")
+        axes.set_xlabel("deadline of a plan, ms")
+        axes.grid(alpha=0.3, which="both")
+    figure.suptitle(f"{report['plan']}; {report['device']}", fontsize=9)
+    with replacing(out / "anytime.png") as partial:
+        figure.savefig(partial, format="png", dpi=110)

@@ -1,0 +1,206 @@
+"""``worldmodel bench study=frontier``: success against plan time, planner by planner.
+
+Every point is ``worldmodel plan`` with a few keys of its own, over the same episodes, so that its
+report can be opened and its command run again. Points that are there are not run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.commands.devices import device_name
+from worldmodel.commands.stages import stage
+from worldmodel.data.atomic import replacing, write_json
+
+__all__ = ["POINTS", "FrontierConfig", "equals", "frontier", "table", "write"]
+
+_PLAIN = "planner=cem task.prior=false task.warm_start=false planner.correlation=0 dtype=float32"
+POINTS = (
+    f"plain: {_PLAIN} task.search_std=0.35 planner.samples=96 planner.iterations=3",
+    f"plain: {_PLAIN} task.search_std=0.35 planner.samples=300 planner.iterations=6",
+    "cem: planner=cem planner.samples=24 planner.elites=4 planner.iterations=1",
+    "cem: planner=cem planner.samples=48 planner.elites=6 planner.iterations=2",
+    "cem: planner=cem planner.samples=96 planner.iterations=3",
+    "cem: planner=cem planner.samples=192 planner.elites=24 planner.iterations=4",
+    "cem, re-scored: planner=cem task.rescore=12 planner.samples=48 planner.elites=6",
+    "cem, re-scored: planner=cem task.rescore=24 planner.samples=96 planner.iterations=3",
+    "icem: planner=icem planner.samples=16 planner.elites=4 planner.iterations=1",
+    "icem: planner=icem planner.samples=24 planner.elites=4 planner.iterations=2",
+    "icem: planner=icem planner.samples=48 planner.iterations=3",
+    "mppi: planner=mppi planner.samples=24 planner.iterations=1",
+    "mppi: planner=mppi planner.samples=48 planner.iterations=2",
+    "mppi: planner=mppi planner.samples=96 planner.iterations=3",
+    "shooting: planner=shooting planner.samples=24",
+    "shooting: planner=shooting planner.samples=96",
+    "gradient: planner=gradient planner.samples=6 planner.iterations=4 planner.proposals=6",
+    "gradient: planner=gradient planner.samples=12 planner.iterations=12",
+    "cem_gradient: planner=cem_gradient",
+    "grasp: planner=grasp",
+    "hierarchical: planner=hierarchical",
+    "hierarchical: planner=hierarchical planner.fast.samples=48 planner.fast.elites=6 "
+    "planner.fast.iterations=2 planner.slow.samples=48 planner.slow.elites=6",
+)
+"""``NAME: keys of plan``; points of a name are joined."""
+
+
+@dataclass(frozen=True)
+class FrontierConfig:
+    """What to plan, and with what.
+
+    Attributes:
+        episodes: Of every point, the same for all.
+        seed: Of the first.
+        plan: Keys of ``worldmodel plan`` for all points.
+        points: ``NAME: keys of worldmodel plan`` each; those of a name are joined in the picture.
+            () for all planners at several budgets (`POINTS`).
+    """
+
+    episodes: int = 200
+    seed: int = 0
+    plan: str = "task=push"
+    points: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ValueError(f"Expected frontier.episodes of at least 1, got {self.episodes}")
+        if wrong := [point for point in self.points if ": " not in point]:
+            raise ValueError(f"Expected frontier.points as 'NAME: keys of plan', got '{wrong[0]}'")
+
+
+def frontier(config: FrontierConfig, out: Path, checkpoint: str, threads: int) -> dict[str, Any]:
+    """Plan what is missing of every point, and gather them.
+
+    Args:
+        config: The points.
+        out: Folder of their reports.
+        checkpoint: World checkpoint.
+        threads: Of the CPU.
+
+    Raises:
+        UserError: A point's keys are not those of ``plan``; nothing has run by then.
+    """
+    load("plan")
+    common = [
+        *shlex.split(config.plan),
+        f"checkpoint={checkpoint}",
+        f"threads={threads}",
+        f"episodes={config.episodes}",
+        f"seed={config.seed}",
+        "videos=0",
+    ]
+    points = [
+        (*point.split(": ", 1), [*common, *_keys(point)]) for point in config.points or POINTS
+    ]
+    for _, _, words in points:
+        typed(composed("plan", [*words, f"out={out}"]))
+    found: list[dict[str, Any]] = []
+    for name, keys, words in points:
+        digest = hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]
+        folder = out / f"plan-{digest}"
+        stage("plan", folder, words)
+        found.append({"name": name, "keys": keys, **_figures(folder)})
+    torch.set_num_threads(threads)
+    return {
+        "device": device_name(torch.device("cpu")),
+        "plan": config.plan,
+        "seed": config.seed,
+        "points": found,
+    }
+
+
+def _keys(point: str) -> list[str]:
+    return shlex.split(point.split(": ", 1)[1])
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    final, times = report["success"]["final"], report["plan_ms"]
+    outcomes = [episode["success"] for episode in report["episodes"]]
+    return {
+        "n": report["n"],
+        "rate": final["rate"],
+        "ci95": final["ci95"],
+        "p50_ms": times["p50"],
+        "p99_ms": times["p99"],
+        "outcomes": outcomes,
+    }
+
+
+def equals(points: Sequence[Mapping[str, Any]], name: str = "plain") -> Mapping[str, Any] | None:
+    """The fastest point whose interval reaches that of the best of a name; None without a name."""
+    own = [point for point in points if point["name"] == name]
+    if not own:
+        return None
+    best = max(own, key=lambda point: (point["rate"], -point["p50_ms"]))
+    others = [
+        p for p in points if p["name"] != name and p["rate"] >= best["ci95"][0] <= p["ci95"][1]
+    ]
+    fastest = min(others, key=lambda point: float(point["p50_ms"]), default=None)
+    return fastest and {**fastest, "of": best, "times": best["p50_ms"] / fastest["p50_ms"]}
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The points, fastest first."""
+    lines = [f"{report['device']}; {report['plan']}"]
+    for point in sorted(report["points"], key=lambda point: float(point["p50_ms"])):
+        low, high = point["ci95"]
+        lines.append(
+            f"{point['name']:<16}{point['p50_ms']:8.1f} ms  p99{point['p99_ms']:8.1f} ms   "
+            f"{point['rate']:4.0%} [{low:.0%}, {high:.0%}]  n = {point['n']}   {point['keys']}"
+        )
+    if equal := equals(report["points"]):
+        lines.append(
+            f"{equal['name']} ({equal['keys']}) does as well as the best of plain in a "
+            f"{equal['times']:.1f}th of its time"
+        )
+    return "\n".join(lines)
+
+
+def _draw(report: Mapping[str, Any], path: Path) -> None:
+    """Success, with its interval, against plan time, as PNG."""
+    figure = Figure((7.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    names = list(dict.fromkeys(point["name"] for point in report["points"]))
+    for index, name in enumerate(names):
+        points = [point for point in report["points"] if point["name"] == name]
+        points.sort(key=lambda point: float(point["p50_ms"]))
+        rates = [100 * point["rate"] for point in points]
+        bars = [
+            [rate - 100 * p["ci95"][0] for rate, p in zip(rates, points, strict=True)],
+            [100 * p["ci95"][1] - rate for rate, p in zip(rates, points, strict=True)],
+        ]
+        axes.errorbar(
+            [point["p50_ms"] for point in points],
+            rates,
+            yerr=bars,
+            marker="os^Dv"[index % 5],
+            markersize=5,
+            capsize=2,
+            linewidth=1,
+            elinewidth=0.7,
+            label=name,
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("p50 of a plan, ms")
+    axes.set_ylabel(f"success, % (n = {report['points'][0]['n']}, Wilson 95 %)")
+    axes.set_title(f"{report['plan']}; {report['device']}", fontsize=9)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8, ncols=2)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+
+
+def write(report: Mapping[str, Any], out: Path) -> None:
+    """``frontier.json`` and ``frontier.png``."""
+    write_json(out / "frontier.json", dict(report))
+    _draw(report, out / "frontier.png")

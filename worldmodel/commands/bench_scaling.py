@@ -1,0 +1,199 @@
+"""``worldmodel bench study=scaling``: plan time against samples, horizon, tokens and episodes.
+
+One size varies at a time, the others stay. A line is fitted to time against operations, so that
+what should be linear is seen to be, and a step of it costs what its operations do.
+
+Shapes: S samples, H control steps, N tokens, B episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from planners import CEM, CEMConfig
+from planners.latency import Latency, matmul_ceiling, measure
+from worldmodel.commands.bench_subjects import Subject, compact_subject, token_subject
+from worldmodel.commands.devices import device_name
+from worldmodel.data.atomic import replacing, write_json
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.weights.world import load_compact_world
+
+__all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
+
+_LIMIT = 0.05  # m; latency does not depend on it
+
+
+@dataclass(frozen=True)
+class ScalingConfig:
+    """What to vary, from where.
+
+    Attributes:
+        samples: Candidates of a round.
+        horizon: Control steps looked ahead, for the compact world.
+        token_horizon: For a predictor of patch tokens.
+        tokens: Patch tokens of a frame: square numbers.
+        episodes: Planned at once.
+        plans: Timed at every size.
+        width: Of the predictor of patch tokens.
+        depth: Its blocks.
+    """
+
+    samples: tuple[int, ...] = (48, 96, 192, 384)
+    horizon: tuple[int, ...] = (4, 8, 12, 16)
+    token_horizon: tuple[int, ...] = (1, 2, 4, 6, 8)
+    tokens: tuple[int, ...] = (16, 36, 64, 100)
+    episodes: tuple[int, ...] = (1, 4, 16)
+    plans: int = 5
+    width: int = 256
+    depth: int = 6
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "horizon", "token_horizon", "tokens", "episodes"):
+            sizes = getattr(self, name)
+            if len(sizes) < 2 or min(sizes) < 1:
+                raise ValueError(f"Expected two sizes or more in scaling.{name}, got {list(sizes)}")
+        if self.plans < 1:
+            raise ValueError(f"Expected scaling.plans of at least 1, got {self.plans}")
+
+
+def scaling(
+    config: ScalingConfig, checkpoint: str, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Measure every size.
+
+    Args:
+        config: The sizes.
+        checkpoint: Compact world.
+        device: Where.
+        dtype: To imagine in.
+    """
+    world = load_compact_world(checkpoint).to(device).imagine_in(dtype)
+    compact = compact_subject(world)
+    timed = _Timed(config.plans, device)
+    base = CEMConfig(samples=96, horizon=12, iterations=3)
+    few = CEMConfig(samples=64, horizon=2, iterations=1)
+
+    def tokens(count: int) -> Subject:
+        encoder = EncoderConfig(image_size=8 * isqrt(count), patch_size=8, width=128, depth=1)
+        predictor = TokenPredictorConfig(
+            tokens=count,
+            token_width=encoder.width,
+            width=config.width,
+            depth=config.depth,
+            context_frames=1,
+        )
+        patches = TokenWorld(FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(predictor))
+        return token_subject(patches.to(device).imagine_in(dtype))
+
+    square = tokens(64)
+    rows = {
+        "compact world, samples": [
+            timed(compact, replace(base, samples=samples), size=samples)
+            for samples in config.samples
+        ],
+        "compact world, horizon": [
+            timed(compact, replace(base, horizon=horizon), size=horizon)
+            for horizon in config.horizon
+        ],
+        "compact world, episodes": [
+            timed(compact, base, size=episodes, episodes=episodes) for episodes in config.episodes
+        ],
+        "patch tokens, samples": [
+            timed(square, replace(few, samples=samples), size=samples) for samples in config.samples
+        ],
+        "patch tokens, horizon": [
+            timed(square, replace(few, horizon=horizon, execute=1), size=horizon)
+            for horizon in config.token_horizon
+        ],
+        "patch tokens, tokens": [timed(tokens(count), few, size=count) for count in config.tokens],
+    }
+    return {
+        "device": device_name(device),
+        "dtype": str(dtype).removeprefix("torch."),
+        "ceiling_gflops": matmul_ceiling(device, dtype),
+        "width": config.width,
+        "depth": config.depth,
+        "series": {name: {"rows": found, **fit(found)} for name, found in rows.items()},
+    }
+
+
+@dataclass(frozen=True)
+class _Timed:
+    plans: int
+    device: torch.device
+
+    def __call__(
+        self, subject: Subject, search: CEMConfig, size: int, episodes: int = 1
+    ) -> dict[str, float]:
+        sized = replace(search, execute=min(search.execute, search.horizon))
+        high = torch.full((subject.action_width,), _LIMIT, device=self.device)
+        latency: Latency = measure(
+            subject.workload(episodes, self.device, seed=0),
+            CEM(sized, -high, high),
+            plans=self.plans,
+            warmup=2,
+            profiled=1,
+        )
+        return {"size": size, "ms": latency.percentile(50), "gflop": latency.flops / 1e9}
+
+
+def fit(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The line of time against operations.
+
+    Returns:
+        ``r2`` of that line, and ``slope``: what an operation more costs over what one costs on
+        average at the largest size. 1 if time is proportional to operations.
+    """
+    gflop, ms = (np.array([row[key] for row in rows]) for key in ("gflop", "ms"))
+    slope, intercept = _line(gflop, ms)
+    residual = ms - slope * gflop - intercept
+    r2 = 1 - float((residual**2).sum() / ((ms - ms.mean()) ** 2).sum())
+    return {"r2": r2, "slope": float(slope * gflop[-1] / ms[-1])}
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    slope, intercept = np.polyfit(x, y, 1)
+    return float(slope), float(intercept)
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """A line per series, and what it made of the machine."""
+    ceiling = report["ceiling_gflops"]
+    lines = [f"{report['device']}, {report['dtype']}, ceiling {ceiling:.0f} GFLOP/s"]
+    for name, series in report["series"].items():
+        cells = "  ".join(
+            f"{row['size']:.0f}: {row['ms']:.1f} ms "
+            f"({row['gflop'] / row['ms'] * 1e3 / ceiling:.0%})"
+            for row in series["rows"]
+        )
+        lines.append(f"{name:<26} R² {series['r2']:.3f}  slope {series['slope']:.2f}   {cells}")
+    return "\n".join(lines)
+
+
+def write(report: Mapping[str, Any], out: Path) -> None:
+    """``scaling.json`` and ``scaling.png``."""
+    write_json(out / "scaling.json", dict(report))
+    series = report["series"]
+    figure = Figure((3.4 * 3, 3.0 * -(-len(series) // 3)), layout="constrained")
+    panels = figure.subplots(-(-len(series) // 3), 3, squeeze=False).flat
+    for axes, (name, found) in zip(panels, series.items(), strict=False):
+        axes.plot([r["size"] for r in found["rows"]], [r["ms"] for r in found["rows"]], "o-")
+        axes.set_title(f"{name}\nR² {found['r2']:.3f}, slope {found['slope']:.2f}", fontsize=9)
+        axes.set_xlabel(name.rpartition(" ")[2])
+        axes.set_ylabel("p50 of a plan, ms")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    with replacing(out / "scaling.png") as partial:
+        figure.savefig(partial, format="png", dpi=110)
