@@ -1,6 +1,6 @@
 """CEM whose elites are refined by gradients: search finds the valley, Adam its floor.
 
-As in Bharadhwaj, Xie and Shkurti 2020 (arXiv:2003.08375), but with all of the search before the
+As in Bharadhwaj, Xie and Shkurti 2020 (arXiv:2004.08763), but with all of the search before the
 refinement, so that gradients, at three rollouts each, are spent on the best candidates only.
 
 Shapes: see ``planners.protocols``.

@@ -131,6 +131,14 @@ def test_the_code_on_extending_runs_from_top_to_bottom_after_the_readme():
     assert done.stdout.strip() == "(24, 2)"
 
 
+def test_the_code_on_planners_acts_in_real_time():
+    (code,) = blocks("docs/planners.md", "python")
+    scope: dict[str, Any] = {}
+    exec(code, scope)
+    assert scope["driver"].slots.total == 5
+    assert scope["driver"].records
+
+
 def test_the_code_on_tasks_shows_what_it_says():
     (code,) = blocks("docs/tasks.md", "python")
     scope: dict[str, Any] = {}

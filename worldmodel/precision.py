@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-__all__ = ["fastest", "has_bfloat16", "keep_weights_in"]
+__all__ = ["has_bfloat16", "keep_weights_in", "usual"]
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -19,9 +19,10 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
-def fastest(device: torch.device) -> torch.dtype:
-    """The precision of the fastest matrix products that are precise enough to imagine in."""
-    return torch.bfloat16 if has_bfloat16(device) else torch.float32
+def usual(device: torch.device) -> torch.dtype:
+    """What to imagine in unless told otherwise: bfloat16 on a GPU that has it, else float32."""
+    half = device.type == "cuda" and has_bfloat16(device)
+    return torch.bfloat16 if half else torch.float32
 
 
 def keep_weights_in(dtype: torch.dtype, networks: Iterable[nn.Module]) -> None:

@@ -102,9 +102,13 @@ class TokenGrid(Grid):
     Attributes:
         checkpoint: Token world: a folder; ``random`` for untrained weights on the encoder of the
             other checkpoint, which take as long; null to leave tokens out.
+        width: Of the predictor, if its weights are random.
+        depth: Its blocks.
     """
 
     checkpoint: str | None = RANDOM
+    width: int = 128
+    depth: int = 4
     samples: tuple[int, ...] = (16,)
     horizon: tuple[int, ...] = (8,)
     iterations: tuple[int, ...] = (1,)
@@ -206,8 +210,9 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
     learned = not isinstance(cfg.planner, VJEPA2ACConfig)
     benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, "")]
     if cfg.tokens.checkpoint is not None:
-        patches = token_world(cfg.tokens.checkpoint, world.encoder).to(device).imagine_in(dtype)
-        tokens = token_subject(patches)
+        sizes = {"width": cfg.tokens.width, "depth": cfg.tokens.depth}
+        patches = token_world(cfg.tokens.checkpoint, world.encoder, **sizes)
+        tokens = token_subject(patches.to(device).imagine_in(dtype))
         benches.append(_Bench(cfg, cfg.tokens, tokens, device, "-tokens"))
     report: dict[str, Any] = {
         "device": device_name(device),

@@ -136,16 +136,22 @@ def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:
     )
 
 
-def token_world(checkpoint: str, encoder: FrozenEncoder) -> TokenWorld:
+def token_world(
+    checkpoint: str, encoder: FrozenEncoder, *, width: int = 128, depth: int = 4
+) -> TokenWorld:
     """A world of patch tokens: a checkpoint's, or ``random`` weights, which take as long.
 
     Args:
         checkpoint: Folder, or ``random``.
         encoder: Goes with random weights.
+        width: Of the predictor of random weights.
+        depth: Its blocks.
     """
     if checkpoint != RANDOM:
         return load_token_world(checkpoint)
-    sizes = TokenPredictorConfig(tokens=encoder.tokens, token_width=encoder.width)
+    sizes = TokenPredictorConfig(
+        tokens=encoder.tokens, token_width=encoder.width, width=width, depth=depth
+    )
     return TokenWorld(encoder, TokenPredictor(sizes))
 
 

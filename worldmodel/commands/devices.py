@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from worldmodel.errors import UserError
-from worldmodel.precision import fastest
+from worldmodel.precision import usual
 
 __all__ = ["PRECISIONS", "device_name", "known_precision", "precision", "usable_device"]
 
@@ -39,9 +39,9 @@ def usable_device(name: str) -> torch.device:
 
 
 def precision(name: str, device: torch.device) -> torch.dtype:
-    """What to imagine in: a name of `PRECISIONS`, of which ``auto`` is the fastest that will do."""
+    """What to imagine in: a name of `PRECISIONS`; ``auto`` leaves it to the device."""
     known = PRECISIONS[name]
-    return fastest(device) if known is None else known
+    return usual(device) if known is None else known
 
 
 def known_precision(name: str) -> None:

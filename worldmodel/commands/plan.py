@@ -66,13 +66,13 @@ class PlanConfig:
         episodes: How many.
         seed: Of the first episode, and of the search.
         device: Such as ``cpu`` or ``cuda``.
-        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter where the device
-            has it. Images are read in float32 on every CPU.
+        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter on a GPU that has
+            it. Images are read in float32 on every CPU.
         threads: CPU threads of the model; small models gain nothing from a second one.
         budget_ms: Milliseconds that a plan may take, from images in to actions out; null: no limit,
             or what ``hz`` leaves.
         hz: Control steps per second of the clock on the wall, in which the arm acts while a thread
-            of its own plans (docs/realtime.md); null: the simulator waits for every plan.
+            of its own plans (docs/planners.md); null: the simulator waits for every plan.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
         videos: Episodes, from the first on, to write an mp4 of; None for all.
         goal: Path of an image to pursue in place of the task's goal, or a list of them, sub-goals
