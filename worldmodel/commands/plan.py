@@ -66,8 +66,8 @@ class PlanConfig:
         episodes: How many.
         seed: Of the first episode, and of the search.
         device: Such as ``cpu`` or ``cuda``.
-        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter on a GPU that has
-            it. Images are read in float32 on every CPU.
+        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter on a GPU that
+            has it. Images are read in float32 on every CPU.
         threads: CPU threads of the model; small models gain nothing from a second one.
         budget_ms: Milliseconds that a plan may take, from images in to actions out; null: no limit,
             or what ``hz`` leaves.
