@@ -148,8 +148,13 @@ class Agent(Generic[StateT]):
         return episode.actions[:, turn]
 
     @torch.no_grad()
-    def look(self, frames: Tensor, states: Tensor) -> None:
+    def look(self, frames: Tensor, states: Tensor, at: float | None = None) -> None:
         """Take in what the camera shows, as in `act`, without deciding anything.
+
+        Args:
+            frames: ``uint8 [B, h, w, 3]``.
+            states: ``[B, P]``.
+            at: When it was seen, a ``time.perf_counter()`` reading; None for now.
 
         Raises:
             ValueError: The frames are not of as many episodes as there are goals.
@@ -160,7 +165,7 @@ class Agent(Generic[StateT]):
                 f"Expected frames of {len(episode.images)} episodes, as many as goals, "
                 f"got {list(frames.shape)}"
             )
-        episode.looked = time.perf_counter()
+        episode.looked = time.perf_counter() if at is None else at
         seen = self._world.encode(frames[:, None].to(self._device))
         if episode.goals is None:
             episode.goals = self._world.compare(episode.images, seen[:, 0])

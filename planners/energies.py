@@ -81,6 +81,12 @@ class LatentDistance:
     def __call__(self, trajectory: Futures) -> Tensor:
         """Energies ``[B, S]``."""
         latents = trajectory.latents
+        own = (latents.shape[0], *latents.shape[3:])
+        if (given := (self._goals.shape[0], *self._goals.shape[2:])) != own:
+            raise ValueError(
+                f"Expected goal latents [B,N,D] = {list(own)}, as imagined ones are, got "
+                f"{list(given)}; encode goals with the world that plans"
+            )
         *visits, goal = self._goals[:, None, None].unbind(3)
         visited: Tensor | None = None  # [B,S,K]: cost of having made the visits by each step
         for subgoal in visits:

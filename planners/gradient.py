@@ -106,7 +106,15 @@ def improve(adam: torch.optim.Adam, shares: Tensor, energy: Tensor, known: Tenso
 
     Returns:
         ``known``, brought up to date.
+
+    Raises:
+        ValueError: No gradient gets through the world.
     """
+    if not energy.requires_grad:
+        raise ValueError(
+            "Expected a world that gradients pass through, got one whose energies do not depend "
+            "on actions differentiably; plan with planner=cem or another that samples"
+        )
     finite = energy.isfinite()
     (gradient,) = torch.autograd.grad(energy.where(finite, 0.0).sum(), shares)
     with torch.no_grad():

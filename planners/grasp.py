@@ -127,7 +127,8 @@ class GRASP(SequencePlanner[GRASPConfig]):
         latents = torch.optim.Adam([virtual], lr=config.latent_rate)
         for _ in range(config.relaxed):
             shaken = virtual.detach() + noise * search.normal(*virtual.shape[1:])
-            reached = _each_step(search.problem, shaken, path, self.box.actions(shares))
+            actions = search.problem.begin(self.box.actions(shares))
+            reached = _each_step(search.problem, shaken, path, actions)
             residual = (reached.latents - virtual).square().mean((-2, -1))
             to_go = search.problem.energy.to_go(reached.one_by_one()).view_as(residual)
             loss = (config.residual * residual + to_go).mean(-1)

@@ -175,7 +175,7 @@ class Hierarchical(Generic[GuideT, FastT]):
             slow=self._guide.shift(state.slow, steps), fast=self._fast.shift(state.fast, steps)
         )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def plan(
         self,
         problem: Problem,

@@ -2,8 +2,9 @@
 
 Williams et al. 2017, arXiv:1509.01149, in the form that latent planners use it, several rounds
 with a fitted spread (TD-MPC, arXiv:2203.04955, algorithm 1). Deviations: the temperature is a share
-of the energies' own spread, so that it has no units; the current mean is itself a candidate; the
-plan is the best evaluated sequence; a policy prior's proposals join the first population.
+of the better half's spread, so that it has no units and heeds no outlier; the current mean is
+itself a candidate; the plan is the best evaluated sequence; a policy prior's proposals join the
+first population.
 
 Shapes: see ``planners.protocols``.
 """
@@ -31,8 +32,8 @@ class MPPIConfig:
         samples: Candidates per iteration.
         iterations: Rounds of sampling, evaluating and averaging.
         horizon: Control steps looked ahead; a multiple of the world's stride.
-        temperature: Of the weights ``exp(-energy / temperature)``, as a share of the standard
-            deviation of a population's energies: the smaller, the fewer candidates count.
+        temperature: Of the weights ``exp(-energy / temperature)``, as a share of the way from a
+            population's lowest energy to its median: the smaller, the fewer candidates count.
         std: Initial standard deviation, as a share of half the action range.
         min_std: Floor of the fitted standard deviation, in the same share.
         correlation: Correlation of the noise of neighbouring steps, 0 for white.
@@ -45,7 +46,7 @@ class MPPIConfig:
     samples: int = 96
     iterations: int = 3
     horizon: int = 8
-    temperature: float = 0.3
+    temperature: float = 0.2
     std: float = 0.35
     min_std: float = 0.05
     correlation: float = 0.5
@@ -89,11 +90,9 @@ class MPPI(SequencePlanner[MPPIConfig]):
         """Weights ``[B, S]``: none for infinite energies, all alike where energies are equal."""
         energy = population.energy
         finite = torch.isfinite(energy)
-        known = energy.where(finite, 0.0)
-        count = finite.sum(1, keepdim=True).clamp(min=1)
-        centre = known.sum(1, keepdim=True) / count
-        variance = (known - centre).square().where(finite, 0.0).sum(1, keepdim=True) / count
-        scale = (self.config.temperature * variance.sqrt()).clamp(min=1e-12)
-        lowest = energy.amin(1, keepdim=True)
-        exponent = ((known - lowest) / scale).where(finite, torch.inf)
+        ordered = energy.sort(1).values
+        middle = (finite.sum(1, keepdim=True) - 1).clamp(min=0) // 2
+        lowest, median = ordered[:, :1], ordered.gather(1, middle)
+        scale = (self.config.temperature * (median - lowest)).clamp(min=1e-12)
+        exponent = ((energy - lowest) / scale).where(finite, torch.inf)
         return torch.softmax(-exponent.where(torch.isfinite(lowest), 0.0), 1) * finite

@@ -1,11 +1,11 @@
 """Acting while planning: one thread thinks, the other acts at its own rate and never waits.
 
 Time is cut into slots of one control step. At the beginning of a slot its action is read off the
-newest plan there is, and the observation is put before the planning thread together with that
-action: the plan begins with what is done while it is made, as in real-time action chunking
-(arXiv:2506.07339), and so fits what comes before it. Should it take longer than a slot, it is
-followed as a path: an action is the rest of the way to where the plan wants to be by then, as far
-as the bounds allow. Where no plan says anything of a slot, the robot holds still.
+newest plan there is. Every few slots the observation is put before the planning thread, together
+with that action: the plan begins with what is done while it is made, as in real-time action
+chunking (arXiv:2506.07339), and so fits what comes before it. Should it take longer than a slot,
+it is followed as a path: an action is the rest of the way to where the plan wants to be by then,
+as far as the bounds allow. Where no plan says anything of a slot, the robot holds still.
 
 Shapes: B episodes, H control steps, A action, P state.
 """
@@ -33,7 +33,8 @@ class Slots:
 
     Attributes:
         total: Slots in which an action was asked for.
-        missed: Of these, those whose plan was not ready in time, so that an older one had to do.
+        missed: Of these, those whose plan was not ready in time, or had no time to search, so that
+            an older one had to do.
         held: Of these, those that no plan covered: the robot held still.
     """
 
@@ -48,6 +49,7 @@ class _Look(NamedTuple):
     slot: int
     frames: Tensor
     states: Tensor
+    at: float
 
 
 class _Path(NamedTuple):
@@ -60,9 +62,9 @@ class _Path(NamedTuple):
 class RealTimeAgent:
     """Drives B episodes towards goal images at a fixed rate, planning in a thread of its own.
 
-    A drop-in for `Agent`, but for the time that passes: `act` is to be called once per slot, and
-    answers at once. Only its first call after a reset waits for a first plan, since a robot at rest
-    misses nothing. To be closed, or used as a context manager.
+    Like an `Agent`, but for the time that passes: `act` is to be called once per slot, and answers
+    at once. Before the first slot, `prepare` waits for a first plan, since a robot at rest misses
+    nothing. To be closed, or used as a context manager.
 
     Args:
         agent: Looks and plans, in the other thread; its budget should be that of a slot.
@@ -83,7 +85,7 @@ class RealTimeAgent:
         self._done: list[Tensor] = []
         self._wanted = False
         self._busy = self._closed = False
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self.slots = Slots()
         self._thread = Thread(target=self._think, name="planner", daemon=True)
         self._thread.start()
@@ -105,10 +107,23 @@ class RealTimeAgent:
         with self._changed:
             self._wanted = False
             self._changed.wait_for(lambda: not self._busy)
-            self._raise()
+            self._error = None
+            self._check_open()
             self._looks.clear()
             self._path, self._done, self.slots = None, [], Slots()
             self._agent.reset(goal_frames, seed=seed)
+
+    def prepare(self, frames: Tensor, states: Tensor) -> None:
+        """Wait for a plan from what is seen before the first slot; arguments as those of `act`.
+
+        Raises:
+            Exception: Whatever stopped the planning.
+        """
+        with self._changed:
+            self._see(frames, states)
+            self._ask()
+            self._changed.wait_for(lambda: self._path is not None or self._error or self._closed)
+            self._check_open()
 
     def act(self, frames: Tensor, states: Tensor) -> Tensor:
         """The action of the slot that begins, ``float32 [B, A]`` within the bounds, on the CPU.
@@ -118,18 +133,13 @@ class RealTimeAgent:
             states: Proprioception ``[B, P]``, physical units.
 
         Raises:
-            Exception: Whatever stopped the planning thread.
+            Exception: Whatever stopped the planning.
         """
         with self._changed:
-            self._raise()
+            self._see(frames, states)
             slot = self.slots.total
-            self._looks.append(_Look(slot, frames, states))
-            if slot == 0:
-                self._ask()
-                self._changed.wait_for(lambda: self._path is not None or self._error)
-                self._raise()
             self._done.append(self._action(slot))
-            if slot > 0 and slot % self._every == 0:
+            if slot % self._every == 0 and (slot > 0 or self._path is None):
                 self._ask()
             self.slots.total += 1
             return self._done[-1]
@@ -141,6 +151,10 @@ class RealTimeAgent:
             self._changed.notify_all()
         self._thread.join()
 
+    def _see(self, frames: Tensor, states: Tensor) -> None:
+        self._check_open()
+        self._looks.append(_Look(self.slots.total, frames, states, time.perf_counter()))
+
     def _ask(self) -> None:
         self._wanted = True
         self._changed.notify_all()
@@ -148,68 +162,79 @@ class RealTimeAgent:
     def _action(self, slot: int) -> Tensor:
         """The rest of the way to where the plan wants to be at the end of a slot."""
         path = self._path
-        assert path is not None
+        still = self._low.new_zeros(len(self._looks[-1].states), len(self._low))
         due = max(slot - 1, 0) // self._every * self._every
-        self.slots.missed += path.slot < due
-        ahead = slot + 1 - path.slot
-        if ahead >= path.displacements.shape[1]:
+        self.slots.missed += path is None or path.slot < due
+        if path is None or slot + 1 - path.slot >= path.displacements.shape[1]:
             self.slots.held += 1
-            return torch.zeros_like(path.displacements[:, 0])
-        since = sum(self._done[path.slot :], torch.zeros_like(path.displacements[:, 0]))
-        return (path.displacements[:, ahead] - since).clamp(self._low, self._high)
+            return still
+        since = sum(self._done[path.slot :], still)
+        return (path.displacements[:, slot + 1 - path.slot] - since).clamp(self._low, self._high)
 
     def _think(self) -> None:
-        try:
-            while self._plan_once():
-                pass
-        except BaseException as error:  # act() raises it in the thread that asked
+        while True:
             with self._changed:
-                self._error, self._busy = error, False
+                self._changed.wait_for(lambda: self._wanted or self._closed)
+                if self._closed:
+                    return
+                self._wanted, self._busy = False, True
+            try:
+                self._plan()
+            except Exception as error:  # act() raises it in the thread that asked
+                self._error = error
+            with self._changed:
+                self._busy = False
                 self._changed.notify_all()
 
-    def _plan_once(self) -> bool:
-        """Wait until a plan is asked for and make it; False once closed."""
+    def _plan(self) -> None:
+        """Plan from the newest look, and put the path where the other thread finds it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._wanted or self._closed)
-            if self._closed:
-                return False
             looks = list(self._looks)
+            self._looks.clear()
             slot = looks[-1].slot
             begun = torch.stack(self._done[slot:], 1) if self._done[slot:] else None
-            self._looks.clear()
-            self._wanted, self._busy = False, True
         for look in looks:
-            self._agent.look(look.frames, look.states)
-        actions = self._agent.plan(slot, begun).actions.float().cpu()
+            self._agent.look(look.frames, look.states, at=look.at)
+        plan = self._agent.plan(slot, begun)
+        if plan.actions.shape[1] <= self._every:
+            raise ValueError(
+                f"Expected plans of at least {self._every + 1} steps, to act on for {self._every} "
+                f"slots after the one they are made in, got {plan.actions.shape[1]}; raise the "
+                "horizon"
+            )
+        if plan.trace.shape[1] == 0 and self._path is not None:
+            return  # not searched for: the older one knew more
+        actions = plan.actions.float().cpu()
         start = torch.zeros_like(actions[:, :1])
-        path = _Path(slot, torch.cat([start, actions], 1).cumsum(1))
-        with self._changed:
-            self._path, self._busy = path, False
-            self._changed.notify_all()
-        return True
+        self._path = _Path(slot, torch.cat([start, actions], 1).cumsum(1))
 
-    def _raise(self) -> None:
+    def _check_open(self) -> None:
         if self._error is not None:
             raise self._error
+        if self._closed:
+            raise RuntimeError("The agent is closed; make another one")
 
 
 class Pulse:
-    """A clock that ticks at a fixed rate from its first tick on.
+    """A clock that ticks at a fixed rate, and goes on from where it is when it was held up.
+
+    So no two ticks are nearer to each other than a period, whatever one of them led to.
 
     Args:
         hz: Ticks per second.
     """
 
     def __init__(self, hz: float) -> None:
-        if hz <= 0:
+        if not hz > 0:
             raise ValueError(f"Expected a rate above 0 Hz, got {hz}")
         self.period = 1 / hz
 
     def ticks(self, count: int) -> Iterator[bool]:
-        """Wait for each of some ticks; whether it had passed already."""
-        start = time.perf_counter()
+        """Wait for each of some ticks; whether it came late. The first comes at once."""
+        due = time.perf_counter()
         for index in range(count):
-            left = start + index * self.period - time.perf_counter()
-            if left > 0:
-                time.sleep(left)
-            yield index > 0 and left < 0
+            now = time.perf_counter()
+            if now < due:
+                time.sleep(due - now)
+            yield index > 0 and now > due
+            due = max(due, now) + self.period

@@ -58,7 +58,8 @@ class Search:
     Args:
         problem: What to solve; an attribute as well.
         box: Where actions may lie.
-        start: Where to begin; without the rest of a plan, with what the policy prior would do.
+        start: What the last plan left, where there was one.
+        follow: Begin from the rest of the last plan, not from what the policy prior would do now.
         proposals: Candidates to ask of the policy prior, if there is one.
         generator: Of all noise.
         deadline: A ``time.perf_counter()`` reading to return before.
@@ -82,6 +83,7 @@ class Search:
         problem: Problem,
         box: ActionBox,
         start: Start,
+        follow: bool,
         proposals: int,
         generator: torch.Generator,
         deadline: float | None,
@@ -103,14 +105,19 @@ class Search:
         self._finite: list[Tensor] = []
         self._required: list[bool] = []
         self._evaluated = 0
-        self.kept = start.kept
+        self.kept = start.kept if follow else start.kept[:, :0]
         self.proposals = self._propose(proposals, start.actions.shape[1])
-        cold = not start.warm and self.proposals is not None
-        self.first = self.proposals[:, 0] if cold and self.proposals is not None else start.actions
+        if start.warm and follow:
+            self.first = start.actions
+        elif self.proposals is not None:
+            self.first = self.proposals[:, 0]
+        else:
+            self.first = box.cold(*start.actions.shape[:2]).actions
         self.watch.lap("proposal")
 
     def rounds(self, iterations: int) -> Iterator[int]:
         """Numbers of the iterations that there is time for; maybe of none."""
+        self._countdown.begin()
         for iteration in range(iterations):
             if not self._countdown.allows_another():
                 return
@@ -176,21 +183,25 @@ class Search:
 
     @property
     def seconds(self) -> float:
-        """What an iteration takes at the least; known only where there are deadlines."""
-        return self._countdown.quickest
+        """What an iteration takes at the least; known only where there are deadlines.
+
+        Where there was time for none it is put lower, lest one hiccup end all searching.
+        """
+        return self._countdown.quickest / (2 if self._best is None else 1)
 
     def plan(self) -> Plan:
         """The best that was evaluated. Its count of failures is the only wait for the device.
 
-        Without time for a single iteration it is where the search was to start, and the plan says
-        so: it has no trace, and infinite energy.
+        Without time for a single iteration it is the rest of the last plan, or without one where
+        the search was to start. The plan says so: it has no trace, and infinite energy.
 
         Raises:
             FloatingPointError: In some iteration no candidate of an episode had a finite energy.
         """
         if self._best is None:
-            unknown = self._start.actions.new_full((len(self._start.actions),), torch.inf)
-            rest = self.problem.begin(self._box.clamp(self._start.actions)[:, None])[:, 0]
+            rest = self._start.actions if self._start.warm else self.first
+            rest = self.problem.begin(self._box.clamp(rest)[:, None])[:, 0]
+            unknown = rest.new_full((len(rest),), torch.inf)
             return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0)
         finite = torch.stack(self._finite, 1)
         nonfinite = count_nonfinite(finite, self._evaluated, self._required)

@@ -85,7 +85,7 @@ class SequencePlanner(ABC, Generic[SettingsT]):
     @torch.no_grad()
     def shift(self, state: Start, steps: int) -> Start:
         """Drop the executed steps and rest at the end; cold if nothing of the plan is left."""
-        return self.box.shifted(state, steps if self.config.warm_start else self.config.horizon)
+        return self.box.shifted(state, steps)
 
     def plan(
         self,
@@ -98,8 +98,16 @@ class SequencePlanner(ABC, Generic[SettingsT]):
     ) -> tuple[Plan, Start]:
         """Search; see ``planners.problem.Planner.plan``."""
         with _recording(problem, self.gradients) as problem:
-            proposals = self.config.proposals
-            search = Search(problem, self.box, state, proposals, generator, deadline, profile)
+            search = Search(
+                problem,
+                self.box,
+                state,
+                self.config.warm_start,
+                self.config.proposals,
+                generator,
+                deadline,
+                profile,
+            )
             kept = self.find(search)
             plan = search.plan()
         kept = plan.actions[:, None][:, :0] if kept is None else kept

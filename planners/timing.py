@@ -59,6 +59,10 @@ class Countdown:
         self._last: float | None = None
         self._slowest = 0.0
 
+    def begin(self) -> None:
+        """Let the time until now count for no iteration: others follow."""
+        self._last = None
+
     def allows_another(self) -> bool:
         """Ask once before each iteration."""
         if self._deadline is None:
@@ -66,8 +70,10 @@ class Countdown:
         synchronize(self._device)
         now = time.perf_counter()
         last, self._last = self._last, now
-        if last is None:
+        if last is None and self._slowest == 0:
             return self._expected is None or now + self._expected <= self._deadline
+        if last is None:
+            return now + self._slowest <= self._deadline
         self.quickest = now - last if self._slowest == 0 else min(self.quickest, now - last)
         self._slowest = max(self._slowest, now - last)
         return now + self._slowest <= self._deadline

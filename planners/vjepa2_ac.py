@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from planners.box import ActionBox
 from planners.problem import Plan, Problem, count_nonfinite
 from planners.timing import Countdown, Stopwatch
 
@@ -101,6 +102,7 @@ class VJEPA2AC:
                 f"Expected bounds of {_WIDTH} actions around 0 (xyz, Euler angles, gripper), got "
                 f"{low} and {high}; plan with planner=cem in other action spaces"
             )
+        ActionBox(low, high)  # that they are finite and the right way round
         self.config = config
         box = low.new_tensor([config.box] * 3 + [config.gripper_box])
         searched = list(_SEARCHED)
@@ -137,7 +139,7 @@ class VJEPA2AC:
         """Search; see ``planners.problem.Planner.plan``. The plan is the mean, not the best."""
         problem.check_horizon(self.config.horizon)
         config, device = self.config, problem.latents.device
-        countdown, watch = Countdown(device, deadline), Stopwatch(device, profile)
+        countdown, watch = Countdown(device, deadline, expected=0.0), Stopwatch(device, profile)
         mean = self._low.new_zeros(len(problem.latents), config.horizon, len(_SEARCHED))
         std = self._std.expand_as(mean)
         lowest: list[Tensor] = []
@@ -162,6 +164,11 @@ class VJEPA2AC:
             lowest.append(best[:, 0])
             finite.append(valid.sum(1))
             watch.lap("update")
+
+        if not finite:
+            unknown = mean.new_full((len(mean),), torch.inf)
+            rest = problem.begin(_whole(mean)[:, None])[:, 0]
+            return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0), state
 
         small = mean[..., _GRIPPER].abs() < config.gripper_threshold
         mean[..., _GRIPPER] = mean[..., _GRIPPER].masked_fill(small, 0.0)

@@ -243,9 +243,37 @@ def test_nothing_is_left_to_warm_start_from_when_all_was_executed(point):
     cem = CEM(SMALL, *point.bounds())
     _, state = cem.plan(point.problem(torch.ones(1, 3)), cem.init(1), generator=generator())
     assert not cem.shift(state, 4).warm
-    without = CEM(replace(SMALL, warm_start=False), *point.bounds())
-    assert not without.shift(state, 1).warm
-    assert (without.shift(state, 1).actions == 0).all()
+
+
+def test_without_warm_start_the_rest_of_a_plan_is_only_what_to_do_when_it_is_too_late(point):
+    cem, world = CEM(replace(SMALL, warm_start=False), *point.bounds()), point.World()
+    problem = point.problem(torch.ones(1, 3), world)
+    plan, state = cem.plan(problem, cem.init(1), generator=generator())
+    state = cem.shift(state, 1)
+    late, _ = cem.plan(problem, state, generator=generator(), deadline=0.0)
+    assert torch.equal(late.actions[:, :3], plan.actions[:, 1:])
+    cem.plan(problem, state, generator=generator())
+    centre = world.candidates[SMALL.iterations][:, -1]
+    assert (centre == 0).all()
+
+
+def test_one_slow_iteration_does_not_end_all_searching(point, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
+    costs = iter([0.03, 0.06, *[0.03] * 20])
+
+    class Slow(point.World):
+        def rollout(self, *context):
+            now[0] += next(costs)
+            return super().rollout(*context)
+
+    cem, problem = CEM(SMALL, *point.bounds()), point.problem(torch.ones(1, 3), Slow())
+    state, rounds = cem.init(1), []
+    for _ in range(6):
+        plan, state = cem.plan(problem, state, generator=generator(), deadline=now[0] + 0.045)
+        state = cem.shift(state, 1)
+        rounds.append(plan.trace.shape[1])
+    assert rounds == [1, 1, 0, 1, 1, 1]
 
 
 def test_no_state_survives_in_the_planner(point):

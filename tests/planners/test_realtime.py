@@ -35,13 +35,14 @@ class Thinker:
         self.looks: list[float] = []
         self.asked: list[tuple[int, Tensor | None]] = []
         self.records: list[Any] = []
+        self.searched = 1
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
         self.goal, self.seed = goal_frames, seed
 
-    def look(self, frames: Tensor, states: Tensor) -> None:
+    def look(self, frames: Tensor, states: Tensor, at: float | None = None) -> None:
         self.looks.append(float(states[0, 0]))
 
     def plan(self, step: int, begun: Tensor | None = None) -> Any:
@@ -53,7 +54,7 @@ class Thinker:
         actions = torch.tensor([[step] for step in plan])[None].expand(1, -1, 2).clone()
         if begun is not None:
             actions[:, : begun.shape[1]] = begun
-        return SimpleNamespace(actions=actions)
+        return SimpleNamespace(actions=actions, trace=torch.zeros(1, self.searched))
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -72,6 +73,7 @@ def started() -> Iterator[Callable[..., tuple[RealTimeAgent, Thinker]]]:
         thinker = Thinker(*plans)
         agents.append((RealTimeAgent(thinker, -HIGH, HIGH, **options), thinker))  # type: ignore[arg-type]
         agents[-1][0].reset(torch.zeros(1, 1, 1, 3))
+        agents[-1][0].prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
         return agents[-1]
 
     yield build
@@ -161,7 +163,7 @@ def test_looks_in_a_row_are_kept_for_worlds_that_see_several(started) -> None:
     thinker.may_go_on.set()
     until(lambda: len(thinker.asked) == 3)
     idle(agent)
-    assert thinker.looks == [0.0, 1.0, 3.0, 4.0]
+    assert thinker.looks[-2:] == [3.0, 4.0]
 
 
 def test_plans_can_be_made_every_few_slots_only(started) -> None:
@@ -186,10 +188,67 @@ def test_a_reset_waits_for_the_plan_at_hand_and_forgets_it(started) -> None:
     agent, thinker = started([0.01] * 9, [0.02] * 9, [0.03] * 9)
     act(agent)
     act(agent)
+    until(lambda: len(thinker.asked) == 2)
     agent.reset(torch.ones(1, 1, 1, 3), seed=4)
     assert (thinker.seed, agent.slots.total) == (4, 0)
-    assert act(agent) in (0.02, 0.03)  # whether or not the plan asked for before was still begun
+    agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
+    assert act(agent) == 0.03
     assert thinker.asked[-1] == (0, None)
+
+
+def test_after_an_error_it_can_be_reset_and_after_closing_it_says_so(started) -> None:
+    agent, _ = started([0.01] * 9, FloatingPointError("no candidate"), [0.02] * 9)
+    act(agent)
+    act(agent)
+    until(lambda: agent._error)
+    agent.reset(torch.zeros(1, 1, 1, 3))
+    agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
+    assert act(agent) == 0.02
+    agent.close()
+    with pytest.raises(RuntimeError, match="is closed"):
+        act(agent)
+
+
+def test_a_plan_that_was_not_searched_for_does_not_replace_one_that_was(started) -> None:
+    agent, thinker = started([0.01] * 9, [0.0] * 9)
+    thinker.searched = 0
+    assert act(agent) == 0.01
+    for _ in range(3):
+        assert act(agent) == 0.01
+        idle(agent)
+    assert (agent.slots.missed, agent.slots.held) == (2, 0)
+
+
+def test_without_a_first_plan_the_arm_holds_rather_than_wait() -> None:
+    thinker = Thinker([0.01] * 9)
+    thinker.may_go_on.clear()
+    with RealTimeAgent(thinker, -HIGH, HIGH) as agent:  # type: ignore[arg-type]
+        agent.reset(torch.zeros(1, 1, 1, 3))
+        assert [act(agent), act(agent)] == [0.0, 0.0]
+        assert (agent.slots.missed, agent.slots.held) == (2, 2)
+        thinker.may_go_on.set()
+
+
+def test_plans_too_short_to_act_on_until_the_next_are_refused() -> None:
+    with RealTimeAgent(Thinker([0.01] * 2), -HIGH, HIGH, every=2) as agent:  # type: ignore[arg-type]
+        agent.reset(torch.zeros(1, 1, 1, 3))
+        with pytest.raises(ValueError, match=r"plans of at least 3 steps, .* got 2; raise"):
+            agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
+
+
+def test_the_time_to_plan_begins_with_the_slot_and_not_with_the_thought(point) -> None:
+    looked: list[float | None] = []
+
+    class Noting(Thinker):
+        def look(self, frames: Tensor, states: Tensor, at: float | None = None) -> None:
+            looked.append(at)
+
+    before = time.perf_counter()
+    with RealTimeAgent(Noting([0.01] * 9), -HIGH, HIGH) as agent:  # type: ignore[arg-type]
+        agent.reset(torch.zeros(1, 1, 1, 3))
+        agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
+    assert looked[0] is not None
+    assert before <= looked[0] <= time.perf_counter()
 
 
 def test_it_reaches_what_an_agent_reaches(point) -> None:
@@ -207,10 +266,11 @@ def test_it_reaches_what_an_agent_reaches(point) -> None:
     def objective(latents: Tensor) -> Objective:
         return Objective(TotalEnergy(LatentDistance(latents, "l2")))
 
-    agent = Agent(CameraWorld(), CEM(config, low, high), objective)
-    with RealTimeAgent(agent, low, high) as driver:
+    inner = Agent(CameraWorld(), CEM(config, low, high), objective)
+    with RealTimeAgent(inner, low, high) as driver:
         driver.reset(image(goals))
         positions = torch.zeros(2, 3)
+        driver.prepare(image(positions), positions)
         for _ in range(14):
             positions = positions + driver.act(image(positions), positions)
             idle(driver)
@@ -241,13 +301,23 @@ def kind_free_problem(point) -> tuple[Any, Any, Any]:
     return world, problem, CEM(config, *point.bounds())
 
 
-def test_a_pulse_waits_for_its_ticks_and_tells_which_had_passed() -> None:
-    begin = time.perf_counter()
-    ticks = Pulse(200).ticks(4)
-    assert next(ticks) is False
-    time.sleep(0.012)  # past the ticks at 5 and 10 ms
-    assert [next(ticks), next(ticks), next(ticks)] == [True, True, False]
-    assert time.perf_counter() - begin >= 0.015
+def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(monkeypatch) -> None:
+    now, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 6))
+        now[0] += seconds
+
+    monkeypatch.setattr("planners.realtime.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("planners.realtime.time.sleep", sleep)
+    late, at = [], []
+    for tick, behind in enumerate(Pulse(10).ticks(5)):
+        late.append(behind)
+        at.append(round(now[0] - 100, 6))
+        now[0] += 0.25 if tick == 1 else 0.02
+    assert late == [False, False, True, False, False]
+    assert at == [0.0, 0.1, 0.35, 0.45, 0.55]
+    assert slept == [0.08, 0.08, 0.08]
 
 
 def test_a_pulse_needs_a_rate() -> None:

@@ -122,9 +122,17 @@ def test_no_plan_leaves_anything_to_the_next(point):
     assert torch.equal(*plans)
 
 
-def test_a_deadline_ends_the_search_after_one_round_at_the_earliest(point):
-    goal = torch.tensor([[0.05] * 7])
-    assert plan(point, goal, deadline=0.0).trace.shape == (1, 1)
+def test_after_the_deadline_nothing_is_searched_and_the_arm_rests(point):
+    late = plan(point, torch.tensor([[0.05] * 7]), deadline=0.0)
+    assert late.trace.shape == (1, 0)
+    assert (late.actions == 0).all()
+    assert late.energy.isinf().all()
+
+
+def test_bounds_that_are_reversed_or_no_numbers_are_refused():
+    for low, high in ((torch.zeros(7), -WIDE), (-WIDE, WIDE * torch.nan)):
+        with pytest.raises(ValueError, match="finite bounds low <= high"):
+            VJEPA2AC(SMALL, low, high)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ def evaluate(
             policy.reset(pursued, seed=search_seed)
             policy.act(*_observed(runs))
         policy.reset(pursued, seed=search_seed)
+        if isinstance(policy, RealTimeAgent):
+            policy.prepare(*_observed(runs))
         late = 0
         for behind in _ticks(pulse, task.budget_steps):
             late += behind

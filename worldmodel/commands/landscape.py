@@ -141,7 +141,7 @@ class LandscapeConfig:
             )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def run(cfg: LandscapeConfig) -> None:
     """Evaluate the energies, search, and draw.
 

@@ -28,6 +28,7 @@ from worldmodel.commands.evaluation import (
     success_summary,
 )
 from worldmodel.commands.image_files import read_image
+from worldmodel.commands.levels import fast_search
 from worldmodel.commands.oracle import OracleConfig
 from worldmodel.commands.policies import CameraWorld, Policy, planning_agent, real_time
 from worldmodel.commands.report import (
@@ -231,7 +232,7 @@ def _acting(cfg: PlanConfig, world: CameraWorld) -> Iterator[Policy]:
         yield planning_agent(world, cfg.task, cfg.planner, budget_s)
         return
     agent = planning_agent(world, cfg.task, cfg.planner, budget_s or _SHARE_OF_SLOT / cfg.hz)
-    with real_time(agent, cfg.task.execute) as policy:
+    with real_time(agent, fast_search(cfg.planner).execute) as policy:
         yield policy
 
 
