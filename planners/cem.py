@@ -18,7 +18,7 @@ from torch import Tensor
 from planners.noise import autoregressive
 from planners.search import Population, Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than
+from planners.settings import at_least_one, no_more_than, not_negative, positive, within
 
 __all__ = ["CEM", "CEMConfig"]
 
@@ -58,21 +58,16 @@ class CEMConfig:
     def __post_init__(self) -> None:
         at_least_one(self, "samples", "iterations", "horizon", "elites", "execute")
         no_more_than(self, elites="samples", proposals="samples", execute="horizon")
-        if self.std <= 0 or self.min_std < 0:
-            raise ValueError(
-                f"Expected std > 0 and min_std >= 0, got std={self.std}, min_std={self.min_std}"
-            )
-        if not 0 <= self.momentum < 1 or not 0 <= self.correlation < 1:
-            raise ValueError(
-                "Expected momentum and correlation in [0, 1), got "
-                f"momentum={self.momentum}, correlation={self.correlation}"
-            )
+        positive(self, "std")
+        not_negative(self, "min_std")
+        within(self, 0, 0.99, "momentum", "correlation")
 
 
 class CEM(SequencePlanner[CEMConfig]):
     """The planner.
 
     Example:
+        >>> import torch
         >>> low = torch.tensor([-0.05, -0.05, -0.05])
         >>> cem = CEM(CEMConfig(horizon=4), low, -low)
         >>> cem.init(batch=2).actions.shape

@@ -17,7 +17,7 @@ from planners.cem import CEM, CEMConfig
 from planners.gradient import descend
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than
+from planners.settings import at_least_one, no_more_than, positive
 
 __all__ = ["CEMGradient", "CEMGradientConfig"]
 
@@ -42,8 +42,7 @@ class CEMGradientConfig(CEMConfig):
         super().__post_init__()
         at_least_one(self, "refined", "steps")
         no_more_than(self, refined="elites")
-        if self.learning_rate <= 0:
-            raise ValueError(f"Expected learning_rate > 0, got {self.learning_rate}")
+        positive(self, "learning_rate")
 
 
 class CEMGradient(SequencePlanner[CEMGradientConfig]):

@@ -19,7 +19,7 @@ from planners.box import ActionBox
 from planners.noise import autoregressive
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, within
+from planners.settings import at_least_one, no_more_than, not_negative, positive, within
 
 __all__ = ["Gradient", "GradientConfig", "descend", "improve"]
 
@@ -56,11 +56,8 @@ class GradientConfig:
         at_least_one(self, "samples", "iterations", "horizon", "execute")
         no_more_than(self, proposals="samples", execute="horizon")
         within(self, 0, 0.99, "correlation")
-        if self.std < 0 or self.learning_rate <= 0:
-            raise ValueError(
-                f"Expected std >= 0 and learning_rate > 0, got std={self.std}, "
-                f"learning_rate={self.learning_rate}"
-            )
+        positive(self, "learning_rate")
+        not_negative(self, "std")
 
 
 class Gradient(SequencePlanner[GradientConfig]):

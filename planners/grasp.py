@@ -24,7 +24,7 @@ from planners.noise import autoregressive
 from planners.problem import Problem
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, within
+from planners.settings import at_least_one, no_more_than, not_negative, positive, within
 
 __all__ = ["GRASP", "GRASPConfig"]
 
@@ -70,12 +70,8 @@ class GRASPConfig:
         at_least_one(self, "samples", "iterations", "horizon", "execute")
         no_more_than(self, proposals="samples", execute="horizon")
         within(self, 0, 0.99, "correlation")
-        for name in ("relaxed", "residual", "noise", "std"):
-            if (value := getattr(self, name)) < 0:
-                raise ValueError(f"Expected {name} of at least 0, got {value}")
-        for name in ("learning_rate", "latent_rate"):
-            if (value := getattr(self, name)) <= 0:
-                raise ValueError(f"Expected {name} > 0, got {value}")
+        not_negative(self, "relaxed", "residual", "noise", "std")
+        positive(self, "learning_rate", "latent_rate")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from planners.noise import power_law
 from planners.search import Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, within
+from planners.settings import at_least_one, no_more_than, not_negative, positive, within
 
 __all__ = ["ICEM", "ICEMConfig"]
 
@@ -63,11 +63,8 @@ class ICEMConfig:
         at_least_one(self, "samples", "iterations", "horizon", "elites", "execute", "decay")
         no_more_than(self, elites="samples", proposals="samples", execute="horizon")
         within(self, 0, 1, "keep", "momentum")
-        if self.std <= 0 or self.min_std < 0 or self.exponent < 0:
-            raise ValueError(
-                "Expected std > 0, min_std >= 0 and exponent >= 0, got "
-                f"std={self.std}, min_std={self.min_std}, exponent={self.exponent}"
-            )
+        positive(self, "std")
+        not_negative(self, "min_std", "exponent")
 
 
 class ICEM(SequencePlanner[ICEMConfig]):

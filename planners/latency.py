@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from planners.problem import Objective, Planner, Problem
-from planners.protocols import World
+from planners.protocols import Trajectory, World
 from planners.timing import synchronize
 
 __all__ = ["Latency", "Workload", "matmul_ceiling", "measure"]
@@ -61,6 +61,7 @@ class Latency:
         plan_ms: Wall time of each plan after warm-up, milliseconds.
         first_ms: Of the very first.
         split_ms: Mean per part, from separate profiled plans.
+        steps: Control steps that one plan imagined in the workload's world, over all candidates.
         flops: Floating-point operations of matrix products and attention in one plan.
         peak_mb: Most memory held: on an accelerator what its tensors took, else the whole process.
     """
@@ -68,6 +69,7 @@ class Latency:
     plan_ms: Tensor
     first_ms: float
     split_ms: dict[str, float]
+    steps: int
     flops: int
     peak_mb: float
 
@@ -101,18 +103,16 @@ def measure(
     split: dict[str, float] = {}
 
     @torch.no_grad()
-    def once(profile: bool = False) -> float:
+    def once(world: World = workload.world, profile: bool = False) -> float:
         nonlocal state
         synchronize(device)
         started = time.perf_counter()
-        latents = workload.world.encode(workload.frames)
-        latents = workload.world.compare(latents, workload.look)
+        latents = world.encode(workload.frames)
+        latents = world.compare(latents, workload.look)
         if profile:
             synchronize(device)
             split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started
-        problem = Problem(
-            workload.world, latents, workload.states, *workload.objective, workload.goals
-        )
+        problem = Problem(world, latents, workload.states, *workload.objective, workload.goals)
         plan, state = planner.plan(problem, state, generator=generator, profile=profile)
         plan.actions.cpu()
         elapsed = time.perf_counter() - started
@@ -131,14 +131,27 @@ def measure(
     for _ in range(profiled):
         once(profile=True)
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        once()
+        once(counting := _Counting(workload.world))
     return Latency(
         plan_ms,
         first_ms,
         {part: 1e3 * seconds / profiled for part, seconds in split.items()},
+        counting.steps,
         counter.get_total_flops(),
         peak_mb,
     )
+
+
+class _Counting:
+    """The world itself, and how many control steps it was asked to imagine."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self.steps = world, 0
+        self.stride, self.encode, self.compare = world.stride, world.encode, world.compare
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
+        self.steps += actions.shape[:3].numel()
+        return self._world.rollout(latents, states, actions)
 
 
 def matmul_ceiling(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:

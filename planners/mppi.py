@@ -19,7 +19,7 @@ from torch import Tensor
 from planners.noise import autoregressive
 from planners.search import Population, Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, within
+from planners.settings import at_least_one, no_more_than, not_negative, positive, within
 
 __all__ = ["MPPI", "MPPIConfig"]
 
@@ -59,11 +59,8 @@ class MPPIConfig:
         at_least_one(self, "samples", "iterations", "horizon", "execute")
         no_more_than(self, proposals="samples", execute="horizon")
         within(self, 0, 0.99, "correlation")
-        if self.std <= 0 or self.min_std < 0 or self.temperature <= 0:
-            raise ValueError(
-                "Expected std > 0, min_std >= 0 and temperature > 0, got "
-                f"std={self.std}, min_std={self.min_std}, temperature={self.temperature}"
-            )
+        positive(self, "std", "temperature")
+        not_negative(self, "min_std")
 
 
 class MPPI(SequencePlanner[MPPIConfig]):

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-__all__ = ["at_least_one", "no_more_than", "within"]
+import math
+
+__all__ = ["at_least_one", "no_more_than", "not_negative", "positive", "within"]
 
 
 def at_least_one(settings: object, *names: str) -> None:
     """Raise a ValueError where one of these settings is below 1."""
     for name in names:
-        if (value := getattr(settings, name)) < 1:
+        if not (value := getattr(settings, name)) >= 1:  # so that NaN is refused as well
             raise ValueError(f"Expected {name} of at least 1, got {value}")
+
+
+def positive(settings: object, *names: str) -> None:
+    """Raise a ValueError where one of these settings is not above 0, or not finite."""
+    for name in names:
+        if not 0 < (value := getattr(settings, name)) < math.inf:
+            raise ValueError(f"Expected {name} above 0, got {value}")
+
+
+def not_negative(settings: object, *names: str) -> None:
+    """Raise a ValueError where one of these settings is below 0, or not finite."""
+    for name in names:
+        if not 0 <= (value := getattr(settings, name)) < math.inf:
+            raise ValueError(f"Expected {name} of at least 0, got {value}")
 
 
 def no_more_than(settings: object, **most: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-__all__ = ["has_bfloat16", "keep_weights_in", "usual"]
+__all__ = ["has_bfloat16", "keep_weights_in"]
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -17,12 +17,6 @@ def has_bfloat16(device: torch.device) -> bool:
     if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
         return False
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-
-
-def usual(device: torch.device) -> torch.dtype:
-    """What to imagine in unless told otherwise: bfloat16 on a GPU that has it, else float32."""
-    half = device.type == "cuda" and has_bfloat16(device)
-    return torch.bfloat16 if half else torch.float32
 
 
 def keep_weights_in(dtype: torch.dtype, networks: Iterable[nn.Module]) -> None:

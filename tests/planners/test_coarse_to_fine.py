@@ -84,3 +84,18 @@ def test_a_search_with_it_finds_the_same_optimum(point) -> None:
 def test_its_best_must_be_some() -> None:
     with pytest.raises(ValueError, match="at least 1 candidate, got 0"):
         CoarseToFine(TotalEnergy(Asked(lambda x: x)), Asked(lambda x: x), 0)
+
+
+def test_where_the_best_cannot_be_judged_the_coarse_order_is_left(ends) -> None:
+    fine, coarse = Asked(lambda x: x * torch.nan), Asked(lambda x: x)
+    energy, _ = CoarseToFine(TotalEnergy(fine), coarse, 2)(ends([3.0, 1.0, 2.0, 4.0]))
+    assert energy[0, [1, 2]].isnan().all()
+    assert energy[0, 0] < energy[0, 3] < torch.inf
+
+
+def test_ties_go_to_those_that_were_judged(ends) -> None:
+    same = Asked(lambda x: 0 * x - 5.0)
+    energy, terms = CoarseToFine(TotalEnergy(same), same, 2)(ends([3.0, 1.0, 2.0, 4.0]))
+    judged = terms["goal"][0].isfinite()
+    assert judged.sum() == 2
+    assert energy[0, judged].max() < energy[0, ~judged].min()

@@ -138,3 +138,11 @@ def test_total_adds_up_and_shows_its_terms(along):
 def test_unknown_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         LatentDistance(**{"goal": torch.zeros(1, 2, 3), **arguments})
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 6), (1, 4, 6), (2, 4, 1), (3, 4, 6)])
+def test_goal_latents_of_another_shape_are_refused(point, shape):
+    latents = torch.zeros(2, 5, 3, 4, 6)
+    imagined = point.Imagined(latents, latents[..., 0])
+    with pytest.raises(ValueError, match=r"\[B,N,D\] = \[2, 4, 6\], .* got"):
+        LatentDistance(torch.zeros(shape))(imagined)

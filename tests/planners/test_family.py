@@ -16,6 +16,8 @@ from planners.gradient import Gradient, GradientConfig
 from planners.grasp import GRASP, GRASPConfig
 from planners.icem import ICEM, ICEMConfig
 from planners.mppi import MPPI, MPPIConfig
+from planners.noise import power_law
+from planners.search import Population
 from planners.shooting import RandomShooting, RandomShootingConfig
 
 GOAL = torch.tensor([[0.11, -0.07, 0.02], [-0.15, 0.0, 0.08]])
@@ -195,3 +197,132 @@ def test_settings_that_make_no_search_are_refused(
 def test_bounds_that_are_reversed_or_infinite_are_refused(kind: Kind, limit: float) -> None:
     with pytest.raises(ValueError, match="finite bounds low <= high"):
         kind.make(limit=limit)
+
+
+@pytest.mark.parametrize("name", ["cem", "icem", "mppi", "shooting"])
+def test_no_iteration_waits_for_the_device(name: str, point: Any, count_waits: Any) -> None:
+    waits = []
+    for iterations in (1, 5):
+        planner = KINDS[name].make(iterations=iterations, samples=64)
+        with count_waits() as counter:
+            plan(planner, point.problem(GOAL))
+        waits.append(counter.count)
+    assert waits[0] == waits[1] > 0
+
+
+def test_every_plan_begins_with_what_is_done_in_the_meantime(kind: Kind, point: Any) -> None:
+    world, begun = point.World(), torch.tensor([[[0.05, 0.0, -0.05]], [[-0.04, 0.02, 0.0]]])
+    found = plan(kind.make(), replace(point.problem(GOAL, world), begun=begun))
+    torch.testing.assert_close(found.actions[:, :1], begun)
+    whole = [tried for tried in world.candidates if tried.shape[2] == 4]
+    assert all(
+        torch.equal(tried[:, :, :1], begun[:, None].expand_as(tried[:, :, :1])) for tried in whole
+    )
+    torch.testing.assert_close(found.actions.sum(1), GOAL, atol=2 * kind.precision, rtol=0)
+
+
+def test_a_world_of_networks_can_be_searched(kind: Kind, point: Any) -> None:
+    """What a command hands over: weights that need no gradient, goals made without any."""
+    torch.manual_seed(0)
+
+    class Network(point.World):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = torch.nn.Linear(3, 3).requires_grad_(False)
+            self.net.weight.data = torch.eye(3)
+
+        def rollout(self, latents: Any, states: Any, actions: Any) -> Any:
+            return super().rollout(latents, states, self.net(actions) - self.net.bias)
+
+    with torch.no_grad():
+        found = plan(kind.make(), point.problem(GOAL, Network()))
+    torch.testing.assert_close(found.actions.sum(1), GOAL, atol=kind.precision, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gradient", "cem_gradient", "grasp"])
+def test_gradient_searches_refuse_a_world_without_gradients(name: str, point: Any) -> None:
+    class Opaque(point.World):
+        def rollout(self, latents: Any, states: Any, actions: Any) -> Any:
+            with torch.no_grad():
+                return super().rollout(latents, states, actions)
+
+    with pytest.raises(ValueError, match="a world that gradients pass through"):
+        plan(KINDS[name].make(), point.problem(GOAL, Opaque()))
+
+
+# What makes each of them itself
+
+
+def test_icem_evaluates_fewer_candidates_from_round_to_round_but_twice_its_elites(
+    point: Any,
+) -> None:
+    world = point.World()
+    config = ICEMConfig(samples=64, iterations=5, elites=8, decay=1.5, horizon=4)
+    plan(make_search(config, *point.bounds()), point.problem(GOAL, world))
+    assert [tried.shape[1] for tried in world.candidates] == [64, 43, 28, 19, 16]
+
+
+def test_icem_evaluates_its_best_elites_again_and_its_mean_in_the_end(point: Any) -> None:
+    world = point.World()
+    config = ICEMConfig(samples=40, iterations=3, elites=10, keep=0.3, momentum=0.0, horizon=4)
+    problem = point.problem(GOAL[:1], world)
+    plan(make_search(config, *point.bounds()), problem)
+    first, second, last = world.candidates
+    energy, _ = problem.energy(world.rollout(problem.latents, problem.states, first))
+    elites = first[0, energy[0].argsort()[:10]]
+    torch.testing.assert_close(second[0, :3], elites[:3])
+    energy, _ = problem.energy(world.rollout(problem.latents, problem.states, second))
+    mean = second[0, energy[0].argsort()[:10]].mean(0)
+    torch.testing.assert_close(last[0, 3], mean)
+
+
+def test_coloured_noise_has_a_power_law_spectrum_and_unit_variance() -> None:
+    like = torch.zeros(1, dtype=torch.float64)
+    for exponent in (0.0, 1.0, 2.0):
+        colour = power_law(32, exponent, like)
+        torch.testing.assert_close(colour.square().sum(1), torch.ones(32, dtype=torch.float64))
+        power = torch.fft.rfft(colour, dim=0).abs().square().sum(1)[1:16]
+        falls = torch.log(power[3] / power[7]) / torch.log(torch.tensor(2.0))
+        assert falls == pytest.approx(exponent, abs=1e-6)
+    assert torch.equal(power_law(1, 2.0, like), torch.ones(1, 1, dtype=torch.float64))
+
+
+def test_mppi_weighs_by_energy_the_more_sharply_the_colder_it_is() -> None:
+    energy = torch.tensor([[0.0, 1.0, 2.0, 4.0, 1e9, torch.inf]])
+    actions = torch.zeros(1, 6, 4, 3)
+    cold, warm = (
+        MPPI(MPPIConfig(temperature=t, **SMALL), -torch.ones(3), torch.ones(3))._weights(
+            Population(actions, energy, {})
+        )[0]
+        for t in (0.1, 1.0)
+    )
+    # The median of the finite ones is 2: one outlier, however far off, changes no weight.
+    torch.testing.assert_close(warm[1] / warm[0], torch.exp(torch.tensor(-0.5)))
+    assert cold[0] > 0.99 > warm[0]
+    assert warm[4] == warm[5] == 0
+
+
+def test_grasp_improves_actions_between_rollouts_by_each_steps_own_residual(point: Any) -> None:
+    def energies(**changes: Any) -> list[float]:
+        config = GRASPConfig(
+            iterations=2, samples=1, proposals=0, std=0.0, noise=0.0, **SMALL | changes
+        )
+        found = plan(make_search(config, *point.bounds()), point.problem(GOAL[:1]))
+        return found.trace[0].tolist()
+
+    without, once, often = (energies(relaxed=steps)[-1] for steps in (0, 1, 8))
+    assert often < once < without
+
+
+def test_grasp_lets_no_gradient_through_the_latents_that_a_step_starts_from(point: Any) -> None:
+    seen: list[bool] = []
+
+    class Watching(point.World):
+        def rollout(self, latents: Any, states: Any, actions: Any) -> Any:
+            if actions.shape[2] == 1:
+                seen.append(latents.requires_grad or states.requires_grad)
+            return super().rollout(latents, states, actions)
+
+    plan(KINDS["grasp"].make(), point.problem(GOAL, Watching()))
+    assert seen
+    assert not any(seen)

@@ -7,7 +7,7 @@ and ``plain-tokens`` are the same pair on patch tokens, where there is a cache t
 with ``planner=vjepa2_ac`` the published search in place of ``cem``, with its energy.
 
 Other questions have a ``study`` of their own, each with a picture: ``frontier``, ``scaling`` and
-``anytime``.
+``anytime``. They heed ``checkpoint``, ``device``, ``dtype`` and ``threads``, and keys of their own.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Grid:
 
 def _sized(search: SearchConfig, samples: int, horizon: int, iterations: int) -> SearchConfig:
     sizes: dict[str, Any] = {"samples": samples, "horizon": horizon, "iterations": iterations}
-    most = {"elites": samples, "proposals": samples, "execute": horizon}
+    most = {"elites": samples, "proposals": samples, "refined": samples, "execute": horizon}
     sizes |= {k: min(getattr(search, k), size) for k, size in most.items() if hasattr(search, k)}
     return replace(search, **sizes)
 
@@ -92,7 +92,9 @@ def _sized(search: SearchConfig, samples: int, horizon: int, iterations: int) ->
 def _plain(search: SearchConfig) -> CEMConfig:
     """Settings of a textbook CEM of the same size."""
     names = ("samples", "horizon", "iterations", "elites", "std", "execute", "active_dims")
-    return CEMConfig(proposals=0, **{k: getattr(search, k) for k in names if hasattr(search, k)})
+    own: dict[str, Any] = {"elites": min(CEMConfig.elites, search.samples)}
+    own |= {k: getattr(search, k) for k in names if hasattr(search, k)}
+    return CEMConfig(proposals=0, **own)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class BenchConfig(Grid):
         warmup: Plans before them.
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
-        dtype: To imagine in: ``float32``, ``bfloat16``, ``float16``, or ``auto`` as in ``plan``.
+        dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
         seed: Of frames, states and search.
     """
 
@@ -154,7 +156,7 @@ class BenchConfig(Grid):
     warmup: int = 10
     device: str = "cpu"
     threads: int | None = None
-    dtype: str = "auto"
+    dtype: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -179,23 +181,29 @@ def run(cfg: BenchConfig) -> None:
 
 
 def _frontier(cfg: BenchConfig, out: Path) -> None:
-    report = bench_frontier.frontier(cfg.frontier, out, cfg.checkpoint, cfg.threads or 1)
+    report = bench_frontier.frontier(cfg.frontier, out, _machine(cfg))
     bench_frontier.write(report, out)
     print(bench_frontier.table(report))
+
+
+def _machine(cfg: BenchConfig) -> list[str]:
+    """The keys of ``plan`` that are not a study's own."""
+    given = {"checkpoint": cfg.checkpoint, "device": cfg.device, "dtype": cfg.dtype}
+    return [f"{key}={value}" for key, value in given.items()] + [f"threads={cfg.threads or 1}"]
 
 
 def _scaling(cfg: BenchConfig, out: Path) -> None:
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    dtype = precision(cfg.dtype, device)
-    report = bench_scaling.scaling(cfg.scaling, cfg.checkpoint, device, dtype)
+    world = load_compact_world(cfg.checkpoint).to(device)
+    report = bench_scaling.scaling(cfg.scaling, world, device, precision(cfg.dtype, world))
     bench_scaling.write(report, out)
     print(bench_scaling.table(report))
 
 
 def _anytime(cfg: BenchConfig, out: Path) -> None:
-    report = bench_anytime.anytime(cfg.anytime, out, cfg.checkpoint, cfg.threads or 1)
+    report = bench_anytime.anytime(cfg.anytime, out, _machine(cfg))
     bench_anytime.write(report, out)
     print(bench_anytime.table(report))
 
@@ -205,8 +213,9 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    dtype = precision(cfg.dtype, device)
-    world = load_compact_world(cfg.checkpoint).to(device).imagine_in(dtype)
+    world = load_compact_world(cfg.checkpoint).to(device)
+    dtype = precision(cfg.dtype, world)
+    world = world.imagine_in(dtype)
     learned = not isinstance(cfg.planner, VJEPA2ACConfig)
     benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, "")]
     if cfg.tokens.checkpoint is not None:
@@ -274,7 +283,6 @@ class _Bench:
 
 def _row(name: str, search: SearchConfig, episodes: int, latency: Latency) -> Row:
     p50_ms = latency.percentile(50)
-    rollouts = search.samples * search.iterations * episodes
     return {
         "planner": name,
         "samples": search.samples,
@@ -286,7 +294,7 @@ def _row(name: str, search: SearchConfig, episodes: int, latency: Latency) -> Ro
         "p99_ms": latency.percentile(99),
         "max_ms": latency.percentile(100),
         "first_ms": latency.first_ms,
-        "rollouts_per_s": 1e3 * rollouts / p50_ms,
+        "rollouts_per_s": 1e3 * latency.steps / search.horizon / p50_ms,
         "achieved_gflops": latency.flops / p50_ms / 1e6,
         "peak_mb": latency.peak_mb,
         "split": latency.split_ms,

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from planners import PlanRecord
 from worldmodel.commands.configuration import composed, load, typed
-from worldmodel.commands.devices import device_name, precision
+from worldmodel.commands.devices import device_name, precision, usable_device
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.policies import planning_agent
-from worldmodel.commands.stages import stage
+from worldmodel.commands.stages import digest, stage
 from worldmodel.data.atomic import replacing, write_json
 from worldmodel.weights.world import load_world
 
@@ -56,61 +57,64 @@ class AnytimeConfig:
             )
 
 
-def anytime(config: AnytimeConfig, out: Path, checkpoint: str, threads: int) -> dict[str, Any]:
+def anytime(config: AnytimeConfig, out: Path, machine: Sequence[str]) -> dict[str, Any]:
     """Plan under every deadline.
 
     Args:
         config: The deadlines.
         out: Folder of the reports.
-        checkpoint: World checkpoint.
-        threads: Of the CPU.
+        machine: Keys of ``plan`` that say where to run, and which checkpoint.
 
     Raises:
         UserError: ``plan`` holds no keys of that command.
     """
     load("plan")
-    words = [*shlex.split(config.plan), f"checkpoint={checkpoint}", f"threads={threads}"]
+    words = [*machine, *shlex.split(config.plan)]
     plan = typed(composed("plan", [*words, f"out={out}"]))
-    torch.set_num_threads(threads)
-    energies = _energies(config, plan)
-    rows: list[dict[str, Any]] = []
-    for budget, (energy, iterations) in zip(config.budgets_ms, energies, strict=True):
-        row: dict[str, Any] = {"budget_ms": budget, "energy": energy, "iterations": iterations}
+    torch.set_num_threads(plan.threads)
+    rows = _first_plans(config, plan)
+    for row in rows:
         if config.episodes:
-            folder = out / f"plan-{budget:g}ms"
-            keys = [f"budget_ms={budget}", f"episodes={config.episodes}", f"seed={config.seed}"]
-            stage("plan", folder, [*words, *keys, "videos=0"])
+            keys = [f"budget_ms={row['budget_ms']}", f"episodes={config.episodes}"]
+            timed = [*words, *keys, f"seed={config.seed}", "videos=0"]
+            folder = out / f"plan-{digest(timed, plan.checkpoint)}"
+            stage("plan", folder, timed)
             report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
             row |= {"n": report["n"], **report["success"]["final"], "plan_ms": report["plan_ms"]}
-        rows.append(row)
-    return {"device": device_name(torch.device("cpu")), "plan": config.plan, "rows": rows}
+    device = device_name(usable_device(plan.device))
+    return {"device": device, "plan": config.plan, "rows": rows}
 
 
-def _energies(config: AnytimeConfig, plan: Any) -> list[tuple[float | None, float]]:
-    """Mean energy of the first plans, None if one was not searched for, and mean iterations."""
-    device = torch.device("cpu")
-    world = load_world(plan.checkpoint).imagine_in(precision(plan.dtype, device))
+def _first_plans(config: AnytimeConfig, plan: Any) -> list[dict[str, Any]]:
+    """Of the first plans of some episodes, under each deadline: means, and the share that was late.
+
+    The energy is None if one of them had no time to search.
+    """
+    world = load_world(plan.checkpoint).to(usable_device(plan.device))
+    world = world.imagine_in(precision(plan.dtype, world))
     seeds = range(config.seed, config.seed + config.problems)
-    seen: list[dict[str, Any]] = []
     with environments(plan.task.name, 1, world.image_size, plan.scenery, plan.pool) as (env,):
-        for seed in seeds:
-            seen.append(env.reset(seed=SEED_OFFSET + seed)[0])
-    found: list[tuple[float | None, float]] = []
+        seen = [env.reset(seed=SEED_OFFSET + seed)[0] for seed in seeds]
+    rows: list[dict[str, Any]] = []
     for budget in config.budgets_ms:
         agent = planning_agent(world, plan.task, plan.planner, budget / 1e3)
-        energies: list[float] = []
-        iterations: list[int] = []
+        records: list[PlanRecord] = []
         for observation in [seen[0], *seen]:  # the first plan of a process is not what plans cost
             goal, frame = (torch.from_numpy(observation[k])[None] for k in ("goal", "image"))
             agent.reset(goal)
             agent.act(frame, torch.from_numpy(observation["state"])[None])
-            record = agent.records[-1].plan
-            energies.append(float(record.energy))
-            iterations.append(record.trace.shape[1])
-        searched = all(iterations[1:])
-        mean = statistics.fmean(energies[1:]) if searched else None
-        found.append((mean, statistics.fmean(iterations[1:])))
-    return found
+            records.append(agent.records[-1])
+        iterations = [record.plan.trace.shape[1] for record in records[1:]]
+        energies = [float(record.plan.energy) for record in records[1:]]
+        rows.append(
+            {
+                "budget_ms": budget,
+                "energy": statistics.fmean(energies) if all(iterations) else None,
+                "iterations": statistics.fmean(iterations),
+                "late": statistics.fmean(record.total_ms > budget for record in records[1:]),
+            }
+        )
+    return rows
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -119,6 +123,7 @@ def table(report: Mapping[str, Any]) -> str:
     for row in report["rows"]:
         energy = "not searched" if row["energy"] is None else f"energy {row['energy']:.3f}"
         line = f"{row['budget_ms']:6.0f} ms  {row['iterations']:4.1f} iterations  {energy}"
+        line += f"  {row['late']:.0%} of first plans late"
         if "rate" in row:
             low, high = row["ci95"]
             line += f"  success {row['rate']:.0%} [{low:.0%}, {high:.0%}]  n = {row['n']}"

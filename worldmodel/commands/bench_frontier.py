@@ -6,7 +6,6 @@ report can be opened and its command run again. Points that are there are not ru
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ import torch
 from matplotlib.figure import Figure
 
 from worldmodel.commands.configuration import composed, load, typed
-from worldmodel.commands.devices import device_name
-from worldmodel.commands.stages import stage
+from worldmodel.commands.devices import device_name, usable_device
+from worldmodel.commands.stages import digest, stage
 from worldmodel.data.atomic import replacing, write_json
 
 __all__ = ["POINTS", "FrontierConfig", "equals", "frontier", "table", "write"]
@@ -62,7 +61,7 @@ class FrontierConfig:
         seed: Of the first.
         plan: Keys of ``worldmodel plan`` for all points.
         points: ``NAME: keys of worldmodel plan`` each; those of a name are joined in the picture.
-            () for all planners at several budgets (`POINTS`).
+            () for those of `POINTS`, most planners at several budgets.
     """
 
     episodes: int = 200
@@ -77,23 +76,21 @@ class FrontierConfig:
             raise ValueError(f"Expected frontier.points as 'NAME: keys of plan', got '{wrong[0]}'")
 
 
-def frontier(config: FrontierConfig, out: Path, checkpoint: str, threads: int) -> dict[str, Any]:
+def frontier(config: FrontierConfig, out: Path, machine: Sequence[str]) -> dict[str, Any]:
     """Plan what is missing of every point, and gather them.
 
     Args:
         config: The points.
         out: Folder of their reports.
-        checkpoint: World checkpoint.
-        threads: Of the CPU.
+        machine: Keys of ``plan`` that say where to run, and which checkpoint.
 
     Raises:
         UserError: A point's keys are not those of ``plan``; nothing has run by then.
     """
     load("plan")
     common = [
+        *machine,
         *shlex.split(config.plan),
-        f"checkpoint={checkpoint}",
-        f"threads={threads}",
         f"episodes={config.episodes}",
         f"seed={config.seed}",
         "videos=0",
@@ -101,17 +98,15 @@ def frontier(config: FrontierConfig, out: Path, checkpoint: str, threads: int) -
     points = [
         (*point.split(": ", 1), [*common, *_keys(point)]) for point in config.points or POINTS
     ]
-    for _, _, words in points:
-        typed(composed("plan", [*words, f"out={out}"]))
+    plans = [typed(composed("plan", [*words, f"out={out}"])) for _, _, words in points]
     found: list[dict[str, Any]] = []
-    for name, keys, words in points:
-        digest = hashlib.sha256(shlex.join(words).encode()).hexdigest()[:8]
-        folder = out / f"plan-{digest}"
+    for (name, keys, words), plan in zip(points, plans, strict=True):
+        folder = out / f"plan-{digest(words, plan.checkpoint)}"
         stage("plan", folder, words)
         found.append({"name": name, "keys": keys, **_figures(folder)})
-    torch.set_num_threads(threads)
+    torch.set_num_threads(plans[0].threads)
     return {
-        "device": device_name(torch.device("cpu")),
+        "device": device_name(usable_device(plans[0].device)),
         "plan": config.plan,
         "seed": config.seed,
         "points": found,
@@ -137,14 +132,12 @@ def _figures(folder: Path) -> dict[str, Any]:
 
 
 def equals(points: Sequence[Mapping[str, Any]], name: str = "plain") -> Mapping[str, Any] | None:
-    """The fastest point whose interval reaches that of the best of a name; None without a name."""
+    """The fastest other point whose interval overlaps that of the best of a name, if both exist."""
     own = [point for point in points if point["name"] == name]
     if not own:
         return None
     best = max(own, key=lambda point: (point["rate"], -point["p50_ms"]))
-    others = [
-        p for p in points if p["name"] != name and p["rate"] >= best["ci95"][0] <= p["ci95"][1]
-    ]
+    others = [p for p in points if p["name"] != name and p["ci95"][1] >= best["ci95"][0]]
     fastest = min(others, key=lambda point: float(point["p50_ms"]), default=None)
     return fastest and {**fastest, "of": best, "times": best["p50_ms"] / fastest["p50_ms"]}
 

@@ -26,9 +26,9 @@ from worldmodel.commands.devices import device_name
 from worldmodel.data.atomic import replacing, write_json
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
-from worldmodel.weights.world import load_compact_world
 
 __all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
 
@@ -69,18 +69,17 @@ class ScalingConfig:
 
 
 def scaling(
-    config: ScalingConfig, checkpoint: str, device: torch.device, dtype: torch.dtype
+    config: ScalingConfig, world: CompactWorld, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
     """Measure every size.
 
     Args:
         config: The sizes.
-        checkpoint: Compact world.
+        world: On the device; it is converted.
         device: Where.
         dtype: To imagine in.
     """
-    world = load_compact_world(checkpoint).to(device).imagine_in(dtype)
-    compact = compact_subject(world)
+    compact = compact_subject(world.imagine_in(dtype))
     timed = _Timed(config.plans, device)
     base = CEMConfig(samples=96, horizon=12, iterations=3)
     few = CEMConfig(samples=64, horizon=2, iterations=1)

@@ -6,9 +6,11 @@ import platform
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from worldmodel.errors import UserError
-from worldmodel.precision import usual
+from worldmodel.precision import has_bfloat16
+from worldmodel.predictors.token_world import TokenWorld
 
 __all__ = ["PRECISIONS", "device_name", "known_precision", "precision", "usable_device"]
 
@@ -38,10 +40,17 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def precision(name: str, device: torch.device) -> torch.dtype:
-    """What to imagine in: a name of `PRECISIONS`; ``auto`` leaves it to the device."""
-    known = PRECISIONS[name]
-    return usual(device) if known is None else known
+def precision(name: str, world: nn.Module) -> torch.dtype:
+    """What to imagine in: a name of `PRECISIONS`.
+
+    ``auto`` is bfloat16 for a world of patch tokens on a GPU that has it: compact worlds are too
+    small to gain by it there, and what a CPU finds is the same on every CPU.
+    """
+    if (known := PRECISIONS[name]) is not None:
+        return known
+    device = next(world.parameters()).device
+    half = device.type == "cuda" and has_bfloat16(device) and isinstance(world, TokenWorld)
+    return torch.bfloat16 if half else torch.float32
 
 
 def known_precision(name: str) -> None:

@@ -161,7 +161,7 @@ def run(cfg: LandscapeConfig) -> None:
     if cfg.plane == "positions":
         _save(out, _positions(cfg, world))
         return
-    landscape = _actions(cfg, world.imagine_in(precision("auto", device)), device)
+    landscape = _actions(cfg, world.imagine_in(precision("auto", world)), device)
     _save(out, draw(landscape), page(landscape))
 
 

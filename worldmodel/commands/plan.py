@@ -67,8 +67,8 @@ class PlanConfig:
         episodes: How many.
         seed: Of the first episode, and of the search.
         device: Such as ``cpu`` or ``cuda``.
-        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto`` for the latter on a GPU that
-            has it. Images are read in float32 on every CPU.
+        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto``, which is the latter for worlds
+            of patch tokens on a GPU that has it. Images are read in float32 on every CPU.
         threads: CPU threads of the model; small models gain nothing from a second one.
         budget_ms: Milliseconds that a plan may take, from images in to actions out; null: no limit,
             or what ``hz`` leaves.
@@ -191,7 +191,7 @@ def run(cfg: PlanConfig) -> None:
             "pool": cfg.pool if cfg.scenery == "rich" else None,
             "batch": cfg.batch,
             "threads": cfg.threads,
-            "dtype": str(_precision(cfg)).removeprefix("torch."),
+            "dtype": str(precision(cfg.dtype, world)).removeprefix("torch."),
             "plan_ms": "from images in to actions out, per plan; the process' first is left out",
         },
         "episodes": [episode_record(episode) for episode in episodes],
@@ -217,11 +217,8 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
 
 
 def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
-    return load_world(name).to(usable_device(cfg.device)).imagine_in(_precision(cfg))
-
-
-def _precision(cfg: PlanConfig) -> torch.dtype:
-    return precision(cfg.dtype, usable_device(cfg.device))
+    world = load_world(name).to(usable_device(cfg.device))
+    return world.imagine_in(precision(cfg.dtype, world))
 
 
 @contextmanager

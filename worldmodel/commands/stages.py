@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import time
@@ -12,8 +13,16 @@ import torch
 
 from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.data.atomic import write_json
+from worldmodel.weights.checkpoint import checkpoint_sha256
+from worldmodel.weights.world import checkpoint_folder
 
-__all__ = ["stage"]
+__all__ = ["digest", "stage"]
+
+
+def digest(words: Sequence[str], checkpoint: str) -> str:
+    """A name for what a command makes of ``key=value`` and a checkpoint, whose weights count."""
+    weights = checkpoint_sha256(checkpoint_folder(checkpoint))
+    return hashlib.sha256(shlex.join([*words, weights]).encode()).hexdigest()[:8]
 
 
 def stage(command: str, out: Path, words: Sequence[str]) -> float | None:

@@ -65,7 +65,7 @@ def test_a_point_with_a_wrong_key_is_found_before_any_work(
 def test_equal_success_is_that_whose_interval_reaches_the_best_of_plain() -> None:
     plain = [point("plain", 0.7, 50.0), point("plain", 0.9, 400.0)]
     found = equals(
-        [*plain, point("icem", 0.8, 5.0), point("icem", 0.88, 20.0), point("cem", 1, 30)]
+        [*plain, point("icem", 0.7, 5.0), point("icem", 0.88, 20.0), point("cem", 1, 30)]
     )
     assert found is not None
     assert (found["name"], found["p50_ms"], found["times"]) == ("icem", 20.0, 20.0)
