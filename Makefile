@@ -19,7 +19,7 @@ test: .venv/.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 # Written last, so that an interrupted set-up starts again.
 .venv/.stamp: pyproject.toml constraints.txt

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,17 +15,10 @@ from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "vjepa2_ac.py"
 
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("benchmark_of_vjepa2_ac", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:  # as dataclasses look their own module up
-        patch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-        yield module
+@pytest.fixture
+def script(script_named):
+    return script_named("vjepa2_ac")
 
 
 @pytest.fixture
