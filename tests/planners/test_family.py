@@ -172,6 +172,23 @@ def test_what_is_left_of_a_plan_is_where_the_next_begins(kind: Kind, point: Any)
     assert (apart < 1e-6).all()
 
 
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "shooting"])
+def test_the_spread_is_that_of_the_first_candidates(name: str, point: Any) -> None:
+    spreads = []
+    for std in (0.1, 0.4):
+        world = point.World()
+        plan(KINDS[name].make(std=std, samples=200), point.problem(GOAL[:1], world))
+        spreads.append(world.candidates[0].std())
+    assert spreads[1] / spreads[0] == pytest.approx(4, rel=0.1)
+
+
+def test_no_state_survives_in_the_planner(kind: Kind, point: Any) -> None:
+    planner = kind.make()
+    first = plan(planner, point.problem(GOAL))
+    plan(planner, point.problem(-GOAL[:1]), seed=3)
+    assert torch.equal(plan(planner, point.problem(GOAL)).actions, first.actions)
+
+
 def test_a_state_of_another_batch_is_refused(kind: Kind, point: Any) -> None:
     planner = kind.make()
     with pytest.raises(ValueError, match="a planner state for 2 episodes, got one for 3"):
