@@ -178,7 +178,7 @@ def test_the_spread_is_that_of_the_first_candidates(name: str, point: Any) -> No
     for std in (0.1, 0.4):
         world = point.World()
         plan(KINDS[name].make(std=std, samples=200), point.problem(GOAL[:1], world))
-        spreads.append(world.candidates[0].std())
+        spreads.append(world.candidates[0].detach().std().item())
     assert spreads[1] / spreads[0] == pytest.approx(4, rel=0.1)
 
 
