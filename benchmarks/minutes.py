@@ -83,8 +83,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         found = [row["success"][scenery] for row in timed]
         rates = [100 * one["rate"] for one in found]
         bars = [
-            [rate - 100 * one["ci95"][0] for rate, one in zip(rates, found, strict=True)],
-            [100 * one["ci95"][1] - rate for rate, one in zip(rates, found, strict=True)],
+            [abs(rate - 100 * one["ci95"][side]) for rate, one in zip(rates, found, strict=True)]
+            for side in (0, 1)  # by rounding, an interval can end a little before its rate
         ]
         minutes = [row["minutes"] for row in timed]
         axes.errorbar(minutes, rates, yerr=bars, marker="o", capsize=3, label=scenery)

@@ -21,7 +21,7 @@ class Start(NamedTuple):
         actions: A sequence ``[B, H, A]``.
         warm: Whether it is the rest of a plan, rather than rest.
         kept: More sequences to try, ``[B, n, H, A]``; n may be 0.
-        seconds: What an iteration takes at the least, as far as deadlines made it worth knowing.
+        seconds: What the first iteration takes, as far as deadlines made it worth knowing.
     """
 
     actions: Tensor

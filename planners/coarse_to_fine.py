@@ -23,8 +23,9 @@ class CoarseToFine:
     """An energy that is only known of the candidates that a cheap one puts first.
 
     The others follow behind the worst of these, in the order of the cheap energy; their terms are
-    NaN. Where the costly energy is finite for none of the best, that order is all there is. What is
-    asked about no more candidates than ``best`` is asked the costly energy alone.
+    NaN. Where the costly energy is finite for none of the best, so is that of the others: nothing is
+    known of them. What is asked about no more candidates than ``best`` is asked the costly energy
+    alone.
 
     Args:
         fine: What is minimised.
@@ -47,7 +48,7 @@ class CoarseToFine:
         least, index = coarse.topk(self._best, largest=False)
         fine, terms = self._fine(_Some(trajectory, index))
         worst = fine.masked_fill(~torch.isfinite(fine), -torch.inf).amax(1, keepdim=True)
-        worst = worst.masked_fill(worst == -torch.inf, 0.0)
+        worst = worst.masked_fill(worst == -torch.inf, torch.inf)
         # Strictly behind, also where both energies are the same for all.
         behind = torch.nextafter(worst + coarse - least[:, -1:], worst.new_tensor(torch.inf))
         unknown = torch.full_like(coarse, torch.nan)

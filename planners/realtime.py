@@ -57,6 +57,7 @@ class _Path(NamedTuple):
 
     slot: int
     displacements: Tensor
+    searched: bool
 
 
 class RealTimeAgent:
@@ -77,6 +78,8 @@ class RealTimeAgent:
     def __init__(
         self, agent: Agent[Any], low: Tensor, high: Tensor, *, every: int = 1, context: int = 1
     ) -> None:
+        if every < 1 or context < 1:
+            raise ValueError(f"Expected every and context of at least 1, got {every} and {context}")
         self._agent, self._every = agent, every
         self._low, self._high = low.cpu(), high.cpu()
         self._changed = Condition()
@@ -129,11 +132,11 @@ class RealTimeAgent:
         """The action of the slot that begins, ``float32 [B, A]`` within the bounds, on the CPU.
 
         Args:
-            frames: What the camera shows, ``uint8 [B, h, w, 3]``.
+            frames: What the camera shows, ``uint8 [B, h, w, 3]``; not to be written to afterwards.
             states: Proprioception ``[B, P]``, physical units.
 
         Raises:
-            Exception: Whatever stopped the planning.
+            Exception: Whatever has stopped the planning since the last reset.
         """
         with self._changed:
             self._see(frames, states)
@@ -191,6 +194,7 @@ class RealTimeAgent:
         with self._changed:
             looks = list(self._looks)
             self._looks.clear()
+            self._wanted = False  # by now maybe again, for the look that is taken here
             slot = looks[-1].slot
             begun = torch.stack(self._done[slot:], 1) if self._done[slot:] else None
         for look in looks:
@@ -202,11 +206,12 @@ class RealTimeAgent:
                 f"slots after the one they are made in, got {plan.actions.shape[1]}; raise the "
                 "horizon"
             )
-        if plan.trace.shape[1] == 0 and self._path is not None:
-            return  # not searched for: the older one knew more
+        searched = plan.trace.shape[1] > 0
+        if self._path is not None and self._path.searched and not searched:
+            return  # the older one knew more
         actions = plan.actions.float().cpu()
         start = torch.zeros_like(actions[:, :1])
-        self._path = _Path(slot, torch.cat([start, actions], 1).cumsum(1))
+        self._path = _Path(slot, torch.cat([start, actions], 1).cumsum(1), searched)
 
     def _check_open(self) -> None:
         if self._error is not None:
@@ -218,7 +223,7 @@ class RealTimeAgent:
 class Pulse:
     """A clock that ticks at a fixed rate, and goes on from where it is when it was held up.
 
-    So no two ticks are nearer to each other than a period, whatever one of them led to.
+    So no two ticks are due nearer to each other than a period, whatever one of them led to.
 
     Args:
         hz: Ticks per second.

@@ -183,11 +183,11 @@ class Search:
 
     @property
     def seconds(self) -> float:
-        """What an iteration takes at the least; known only where there are deadlines.
+        """What the first iteration takes; known only where there are deadlines.
 
         Where there was time for none it is put lower, lest one hiccup end all searching.
         """
-        return self._countdown.quickest / (2 if self._best is None else 1)
+        return self._countdown.first / (2 if self._best is None else 1)
 
     def plan(self) -> Plan:
         """The best that was evaluated. Its count of failures is the only wait for the device.

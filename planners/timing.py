@@ -48,13 +48,13 @@ class Countdown:
         expected: What the first iteration will take, s; None to let it run in any case.
 
     Attributes:
-        quickest: What the quickest iteration took, s; ``expected`` or 0 before there was one.
+        first: What the first iteration took, s; ``expected`` or 0 before there was one.
     """
 
     def __init__(
         self, device: torch.device, deadline: float | None, expected: float | None = None
     ) -> None:
-        self.quickest = expected or 0.0
+        self.first = expected or 0.0
         self._device, self._deadline, self._expected = device, deadline, expected
         self._last: float | None = None
         self._slowest = 0.0
@@ -74,6 +74,6 @@ class Countdown:
             return self._expected is None or now + self._expected <= self._deadline
         if last is None:
             return now + self._slowest <= self._deadline
-        self.quickest = now - last if self._slowest == 0 else min(self.quickest, now - last)
+        self.first = now - last if self._slowest == 0 else self.first
         self._slowest = max(self._slowest, now - last)
         return now + self._slowest <= self._deadline

@@ -89,7 +89,7 @@ def act(agent: RealTimeAgent, at: float = 0.0) -> float:
 
 
 def idle(agent: RealTimeAgent) -> None:
-    until(lambda: not agent._busy and not agent._wanted)
+    until(lambda: not agent._wanted and not agent._busy)  # in this order: wanted, then busy
 
 
 def test_the_first_action_waits_for_the_first_plan(started) -> None:
@@ -227,6 +227,17 @@ def test_without_a_first_plan_the_arm_holds_rather_than_wait() -> None:
         assert [act(agent), act(agent)] == [0.0, 0.0]
         assert (agent.slots.missed, agent.slots.held) == (2, 2)
         thinker.may_go_on.set()
+
+
+def test_without_time_to_search_the_newest_guess_is_followed() -> None:
+    thinker = Thinker([0.01] * 9, [0.02] * 9)
+    thinker.searched = 0
+    with RealTimeAgent(thinker, -HIGH, HIGH) as agent:  # type: ignore[arg-type]
+        agent.reset(torch.zeros(1, 1, 1, 3))
+        agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
+        assert [act(agent), act(agent)] == [0.01, 0.01]
+        idle(agent)
+        assert act(agent) == 0.02
 
 
 def test_plans_too_short_to_act_on_until_the_next_are_refused() -> None:

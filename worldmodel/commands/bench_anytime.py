@@ -145,8 +145,8 @@ def write(report: Mapping[str, Any], out: Path) -> None:
     if judged:
         rates = [100 * row["rate"] for row in judged]
         bars = [
-            [r - 100 * row["ci95"][0] for r, row in zip(rates, judged, strict=True)],
-            [100 * row["ci95"][1] - r for r, row in zip(rates, judged, strict=True)],
+            [abs(r - 100 * row["ci95"][side]) for r, row in zip(rates, judged, strict=True)]
+            for side in (0, 1)  # by rounding, an interval can end a little before its rate
         ]
         budgets = [row["budget_ms"] for row in judged]
         panels[1].errorbar(budgets, rates, yerr=bars, marker="o", capsize=2)

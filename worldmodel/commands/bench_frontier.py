@@ -169,8 +169,8 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
         points.sort(key=lambda point: float(point["p50_ms"]))
         rates = [100 * point["rate"] for point in points]
         bars = [
-            [rate - 100 * p["ci95"][0] for rate, p in zip(rates, points, strict=True)],
-            [100 * p["ci95"][1] - rate for rate, p in zip(rates, points, strict=True)],
+            [abs(rate - 100 * p["ci95"][side]) for rate, p in zip(rates, points, strict=True)]
+            for side in (0, 1)  # by rounding, an interval can end a little before its rate
         ]
         axes.errorbar(
             [point["p50_ms"] for point in points],

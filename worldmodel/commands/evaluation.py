@@ -130,7 +130,8 @@ def evaluate(
         if first == 0:
             # A process' first plan allocates and compiles; it is not what a plan costs.
             policy.reset(pursued, seed=search_seed)
-            policy.act(*_observed(runs))
+            first_plan = policy.prepare if isinstance(policy, RealTimeAgent) else policy.act
+            first_plan(*_observed(runs))
         policy.reset(pursued, seed=search_seed)
         if isinstance(policy, RealTimeAgent):
             policy.prepare(*_observed(runs))

@@ -110,9 +110,9 @@ class PlanConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         known_precision(self.dtype)
-        if self.budget_ms is not None and self.budget_ms <= 0:
+        if self.budget_ms is not None and not self.budget_ms > 0:
             raise ValueError(f"Expected budget_ms above 0, got {self.budget_ms:g}")
-        if self.hz is not None and (self.hz <= 0 or self.batch != 1):
+        if self.hz is not None and (not self.hz > 0 or self.batch != 1):
             raise ValueError(
                 "Expected hz above 0 and batch=1 with it, for an arm has a clock of its own; got "
                 f"hz={self.hz:g} and batch={self.batch}"

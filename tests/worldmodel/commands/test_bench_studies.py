@@ -9,9 +9,10 @@ import pytest
 
 from worldmodel.cli import main
 from worldmodel.commands.bench_anytime import AnytimeConfig
-from worldmodel.commands.bench_frontier import POINTS, FrontierConfig, equals
+from worldmodel.commands.bench_frontier import POINTS, FrontierConfig, equals, write
 from worldmodel.commands.bench_scaling import ScalingConfig, fit
 from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.commands.evaluation import wilson
 
 SMALL = (
     "task.budget_steps=4 planner.samples=8 planner.elites=3 planner.proposals=2 "
@@ -70,6 +71,13 @@ def test_equal_success_is_that_whose_interval_reaches_the_best_of_plain() -> Non
     assert found is not None
     assert (found["name"], found["p50_ms"], found["times"]) == ("icem", 20.0, 20.0)
     assert equals([point("icem", 0.8, 5.0)]) is None
+
+
+@pytest.mark.parametrize("solved", [0, 200])
+def test_rates_at_the_ends_of_the_scale_can_be_drawn(tmp_path: Path, solved: int) -> None:
+    ends = point("icem", solved / 200, 5.0) | {"ci95": list(wilson(solved, 200)), "p99_ms": 9.0}
+    write({"device": "a", "plan": "b", "points": [ends]}, tmp_path)
+    assert (tmp_path / "frontier.png").stat().st_size > 0
 
 
 def test_deadlines_cut_the_search_and_success_is_that_under_them(
