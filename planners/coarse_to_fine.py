@@ -23,9 +23,8 @@ class CoarseToFine:
     """An energy that is only known of the candidates that a cheap one puts first.
 
     The others follow behind the worst of these, in the order of the cheap energy; their terms are
-    NaN. Where the costly energy is finite for none of the best, so is that of the others: nothing is
-    known of them. What is asked about no more candidates than ``best`` is asked the costly energy
-    alone.
+    NaN. Where the costly energy is finite for none of the best, nothing is known of the others
+    either: theirs is infinite. Of no more candidates than ``best``, only the costly energy is asked.
 
     Args:
         fine: What is minimised.
