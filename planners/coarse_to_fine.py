@@ -24,7 +24,7 @@ class CoarseToFine:
 
     The others follow behind the worst of these, in the order of the cheap energy; their terms are
     NaN. Where the costly energy is finite for none of the best, nothing is known of the others
-    either: theirs is infinite. Of no more candidates than ``best``, only the costly energy is asked.
+    either: theirs is infinite. Of no more candidates than ``best`` it alone is asked.
 
     Args:
         fine: What is minimised.
