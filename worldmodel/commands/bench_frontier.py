@@ -1,7 +1,8 @@
 """``worldmodel bench study=frontier``: success against plan time, planner by planner.
 
 Every point is ``worldmodel plan`` with a few keys of its own, over the same episodes, so that its
-report can be opened and its command run again. Points that are there are not run again.
+reports can be opened and its commands run again: once for success, many episodes at a time, and
+once for times, one episode at a time. What is there is not run again.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class FrontierConfig:
     """What to plan, and with what.
 
     Attributes:
-        episodes: Of every point, the same for all.
+        episodes: Planned for the success of every point, the same for all.
+        batch: Of these at a time; a batch decides as its episodes would alone.
+        timed: The first of them, planned again one at a time, when all is planned, for the times
+            of plans. Leave the machine alone meanwhile.
         seed: Of the first.
         plan: Keys of ``worldmodel plan`` for all points.
         points: ``NAME: keys of worldmodel plan`` each; those of a name are joined in the picture.
@@ -65,13 +69,18 @@ class FrontierConfig:
     """
 
     episodes: int = 200
+    batch: int = 20
+    timed: int = 10
     seed: int = 0
     plan: str = "task=push"
     points: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ValueError(f"Expected frontier.episodes of at least 1, got {self.episodes}")
+        for name in ("episodes", "batch", "timed"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"Expected frontier.{name} of at least 1, got {getattr(self, name)}"
+                )
         if wrong := [point for point in self.points if ": " not in point]:
             raise ValueError(f"Expected frontier.points as 'NAME: keys of plan', got '{wrong[0]}'")
 
@@ -88,28 +97,30 @@ def frontier(config: FrontierConfig, out: Path, machine: Sequence[str]) -> dict[
         UserError: A point's keys are not those of ``plan``; nothing has run by then.
     """
     load("plan")
-    common = [
-        *machine,
-        *shlex.split(config.plan),
-        f"episodes={config.episodes}",
-        f"seed={config.seed}",
-        "videos=0",
-    ]
+    common = [*machine, *shlex.split(config.plan), f"seed={config.seed}", "videos=0"]
     points = [
         (*point.split(": ", 1), [*common, *_keys(point)]) for point in config.points or POINTS
     ]
     plans = [typed(composed("plan", [*words, f"out={out}"])) for _, _, words in points]
-    found: list[dict[str, Any]] = []
-    for (name, keys, words), plan in zip(points, plans, strict=True):
-        folder = out / f"plan-{digest(words, plan.checkpoint)}"
-        stage("plan", folder, words)
-        found.append({"name": name, "keys": keys, **_figures(folder)})
+    reports: dict[str, list[dict[str, Any]]] = {}
+    for purpose, size in (
+        ("success", [f"episodes={config.episodes}", f"batch={config.batch}"]),
+        ("times", [f"episodes={config.timed}", "batch=1"]),
+    ):
+        reports[purpose] = [
+            _report(out, purpose, [*words, *size], plan.checkpoint)
+            for (_, _, words), plan in zip(points, plans, strict=True)
+        ]
     torch.set_num_threads(plans[0].threads)
+    found = zip(points, reports["success"], reports["times"], strict=True)
     return {
         "device": device_name(usable_device(plans[0].device)),
         "plan": config.plan,
         "seed": config.seed,
-        "points": found,
+        "points": [
+            {"name": name, "keys": keys, **_figures(planned, timed)}
+            for (name, keys, _), planned, timed in found
+        ],
     }
 
 
@@ -117,17 +128,23 @@ def _keys(point: str) -> list[str]:
     return shlex.split(point.split(": ", 1)[1])
 
 
-def _figures(folder: Path) -> dict[str, Any]:
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    final, times = report["success"]["final"], report["plan_ms"]
-    outcomes = [episode["success"] for episode in report["episodes"]]
+def _report(out: Path, purpose: str, words: Sequence[str], checkpoint: str) -> dict[str, Any]:
+    folder = out / f"{purpose}-{digest(words, checkpoint)}"
+    stage("plan", folder, words)
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return report
+
+
+def _figures(planned: Mapping[str, Any], timed: Mapping[str, Any]) -> dict[str, Any]:
+    final, times = planned["success"]["final"], timed["plan_ms"]
     return {
-        "n": report["n"],
+        "n": planned["n"],
         "rate": final["rate"],
         "ci95": final["ci95"],
         "p50_ms": times["p50"],
         "p99_ms": times["p99"],
-        "outcomes": outcomes,
+        "timed": timed["n"],
+        "outcomes": [episode["success"] for episode in planned["episodes"]],
     }
 
 

@@ -46,7 +46,8 @@ class StudyConfig:
 
     Attributes:
         data: Folder of a LeRobotDataset v3.0, as `collect` makes it.
-        out: Folder of study.json and of all that the arms leave. A killed study continues there.
+        out: Folder of study.json and of all that the arms leave. A killed study continues there;
+            several processes may share it, each with arms or seeds of its own.
         arms: Which encoders.
         seeds: Of initialisation and training; each plans other tasks, the same for all arms.
         episodes: Train worlds also on this many episodes each, beside one on all. Encoders see all.
@@ -114,15 +115,20 @@ class _Study:
             "data": Dataset.open(config.data).fingerprint(),
             **{name: getattr(config, name) for name in ("trials", "pretrain", "train", "plan")},
         }
-        self.records: list[dict[str, Any]] = []
-        if self._path.exists():
-            stored = json.loads(self._path.read_text())
-            self.records = stored["records"]
-            if changed := [k for k, v in self._settings.items() if stored["settings"][k] != v]:
-                raise UserError(
-                    f"{self._path} is of a study with other settings ({', '.join(changed)}). "
-                    "Give another out, or delete that folder to start afresh."
-                )
+        self.records = self._stored()
+
+    def _stored(self) -> list[dict[str, Any]]:
+        """What is recorded, by whichever process."""
+        if not self._path.exists():
+            return []
+        stored = json.loads(self._path.read_text())
+        if changed := [k for k, v in self._settings.items() if stored["settings"][k] != v]:
+            raise UserError(
+                f"{self._path} is of a study with other settings ({', '.join(changed)}). "
+                "Give another out, or delete that folder to start afresh."
+            )
+        records: list[dict[str, Any]] = stored["records"]
+        return records
 
     def complete(self, arm: str, seed: int) -> None:
         """Pretrain, train, plan and record what is missing of an arm and seed."""
@@ -173,7 +179,7 @@ class _Study:
 
     def _record(self, record: dict[str, Any]) -> None:
         key = ("arm", "seed", "episodes")
-        others = [r for r in self.records if any(r[k] != record[k] for k in key)]
+        others = [r for r in self._stored() if any(r[k] != record[k] for k in key)]
         self.records = [*others, record]
         write_json(
             self._path,

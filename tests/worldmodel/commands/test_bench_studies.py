@@ -39,19 +39,21 @@ def test_a_frontier_is_gathered_from_reports_and_goes_on_where_it_was(
         "study=frontier",
         f"out={tmp_path}",
         f"checkpoint={tiny_checkpoint}",
-        "frontier.episodes=2",
+        "frontier.episodes=3",
+        "frontier.timed=1",
         "frontier.plan='task=push task.budget_steps=4 planner.proposals=2 planner.horizon=4'",
         "frontier.points=['one: planner=cem planner.samples=8 planner.elites=3',"
         "'two: planner=shooting planner.samples=4']",
     ]
     assert main(words) == 0, capfd.readouterr().err
     report = json.loads((tmp_path / "frontier.json").read_text())
-    assert [(p["name"], p["n"]) for p in report["points"]] == [("one", 2), ("two", 2)]
+    assert [(p["name"], p["n"]) for p in report["points"]] == [("one", 3), ("two", 3)]
+    assert [p["timed"] for p in report["points"]] == [1, 1]
     assert (tmp_path / "frontier.png").stat().st_size > 0
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("plan-*/report.json")}
-    assert len(kept) == 2
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*/report.json")}
+    assert len(kept) == 4
     assert main(words) == 0
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("plan-*/report.json")} == kept
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*-*/report.json")} == kept
 
 
 def test_a_point_with_a_wrong_key_is_found_before_any_work(
@@ -60,7 +62,7 @@ def test_a_point_with_a_wrong_key_is_found_before_any_work(
     words = ["bench", "study=frontier", f"out={tmp_path}"]
     assert main([*words, "frontier.points=['one: planner=cem','two: planner.smaples=4']"]) == 1
     assert "planner.smaples" in capfd.readouterr().err
-    assert not list(tmp_path.glob("plan-*"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_equal_success_is_that_whose_interval_reaches_the_best_of_plain() -> None:
@@ -126,6 +128,7 @@ def test_time_in_proportion_to_operations_has_slope_one_and_a_constant_lowers_it
     [
         (lambda: FrontierConfig(points=("planner=cem",)), "'NAME: keys of plan'"),
         (lambda: FrontierConfig(episodes=0), "frontier.episodes of at least 1"),
+        (lambda: FrontierConfig(timed=0), "frontier.timed of at least 1"),
         (lambda: AnytimeConfig(budgets_ms=(0.0,)), "budgets_ms above 0"),
         (lambda: AnytimeConfig(problems=0), "problems of at least 1"),
         (lambda: ScalingConfig(samples=(8,)), "two sizes or more in scaling.samples"),

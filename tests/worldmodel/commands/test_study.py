@@ -174,6 +174,18 @@ def test_an_arm_that_fails_does_not_stop_the_others_and_is_tried_again(
     assert cells(tmp_path) == [("vjepa", 0, None), ("random", 0, None)]
 
 
+def test_a_process_keeps_what_another_has_recorded_meanwhile(
+    played: Played, tmp_path: Path
+) -> None:
+    def meanwhile(command: str, config: Any) -> None:
+        played.before = lambda command, config: None
+        assert run(tmp_path, "arms=[vjepa]", "seeds=[0]") == 0
+
+    played.before = meanwhile
+    assert run(tmp_path, "arms=[random]", "seeds=[0]") == 0
+    assert cells(tmp_path) == [("vjepa", 0, None), ("random", 0, None)]
+
+
 def test_latents_of_an_arm_are_removed_when_it_is_done(played: Played, tmp_path: Path) -> None:
     assert run(tmp_path, "seeds=[0]") == 0
     caches = {Path(c.cache) for command, c in played.ran if command == "train"}
