@@ -46,6 +46,8 @@ class StudyConfig:
 
     Attributes:
         data: Folder of a LeRobotDataset v3.0, as `collect` makes it.
+        video: Folder of another, for encoders to be pretrained on; null for the same. Nothing but
+            its images is used, so it can hold more than anybody has actions for.
         out: Folder of study.json and of all that the arms leave. A killed study continues there;
             several processes may share it, each with arms or seeds of its own.
         arms: Which encoders.
@@ -60,6 +62,7 @@ class StudyConfig:
     """
 
     data: str = MISSING
+    video: str | None = None
     out: str = MISSING
     arms: tuple[str, ...] = tuple(ARMS)
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -113,6 +116,7 @@ class _Study:
         self._config, self._out = config, Path(config.out)
         self._settings = {
             "data": Dataset.open(config.data).fingerprint(),
+            "video": config.video and Dataset.open(config.video).fingerprint(),
             **{name: getattr(config, name) for name in ("trials", "pretrain", "train", "plan")},
         }
         self.records = self._stored()
@@ -122,7 +126,7 @@ class _Study:
         if not self._path.exists():
             return []
         stored = json.loads(self._path.read_text())
-        if changed := [k for k, v in self._settings.items() if stored["settings"][k] != v]:
+        if changed := [k for k, v in self._settings.items() if stored["settings"].get(k) != v]:
             raise UserError(
                 f"{self._path} is of a study with other settings ({', '.join(changed)}). "
                 "Give another out, or delete that folder to start afresh."
@@ -139,7 +143,8 @@ class _Study:
         encoder, latents = folder / "encoder", folder / "latents"
         data = f"data={config.data}"
         keys = [f"training.seed={seed}", f"cache={config.cache}", "training.min_rank=0"]
-        words = [data, *shlex.split(config.pretrain), *ARMS[arm], *keys]
+        words = [f"data={config.video or config.data}", *shlex.split(config.pretrain)]
+        words += [*ARMS[arm], *keys]
         spent = {"pretrain": stage("pretrain", encoder, words)}
         for episodes in missing:
             name = "all" if episodes is None else str(episodes)

@@ -125,6 +125,14 @@ def test_an_arms_keys_and_seed_reach_the_commands_and_outweigh_the_users(
     assert plans[-1] == (2, "rich", "reach", 2), "seeds plan tasks of their own"
 
 
+def test_encoders_can_be_pretrained_on_more_video_than_there_are_actions_for(
+    played: Played, tmp_path: Path
+) -> None:
+    assert run(tmp_path, "arms=[vjepa]", "seeds=[0]", "video=v") == 0
+    data = [(command, config.data) for command, config in played.ran if command != "plan"]
+    assert data == [("pretrain", "v"), ("train", "d")]
+
+
 def test_fewer_episodes_train_more_worlds_on_one_encoder(played: Played, tmp_path: Path) -> None:
     assert run(tmp_path, "arms=[random]", "seeds=[0]", "episodes=[5,9]", "sceneries=[rich]") == 0
     assert played.commands() == ["pretrain", *3 * ["train", "plan"]]
