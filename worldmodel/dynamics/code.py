@@ -37,6 +37,7 @@ class CodeTraining:
         each_other: Share of frames read beside the other one of their pair; the rest are read
             beside any of the episode.
         learning_rate: At its highest.
+        parts: Into which a batch is cut, to be gone through one by one; they divide it.
         bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
@@ -47,7 +48,15 @@ class CodeTraining:
     goal_rate: float = 0.07
     each_other: float = 0.5
     learning_rate: float = 1e-3
+    parts: int = 8
     bf16: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.parts < 1 or self.batch % self.parts:
+            raise ValueError(
+                f"Expected a batch that divides into code.parts={self.parts} parts, "
+                f"got {self.batch}."
+            )
 
 
 def train_code(bench: Workbench, config: CodeTraining) -> None:
@@ -67,7 +76,7 @@ def train_code(bench: Workbench, config: CodeTraining) -> None:
         return torch.where(chosen, partners, first[frames] + anywhere.long())
 
     def losses() -> dict[str, Tensor]:
-        start = bench.draw(rows, config.batch)
+        start = bench.draw(rows, config.batch // config.parts)
         goal = torch.minimum(start + bench.ahead(config.goal_rate, len(start)), last[start])
         frames, beside = torch.cat([start, goal]), torch.cat([goal, start])
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -85,4 +94,5 @@ def train_code(bench: Workbench, config: CodeTraining) -> None:
         }
 
     parameters = [*head.code.parameters(), *guide.parameters()]
-    bench.optimise("code", parameters, config.steps, config.learning_rate, losses)
+    steps, parts = config.steps, config.parts
+    bench.optimise("code", parameters, steps, config.learning_rate, losses, parts)

@@ -163,10 +163,20 @@ class Workbench:
         steps: int,
         learning_rate: float,
         losses: Callable[[], dict[str, Tensor]],
+        parts: int = 1,
     ) -> None:
         """Minimise the sum of the losses: AdamW with warm-up, cosine decay and clipped gradients.
 
-        With no steps nothing happens, and the part stays as it was.
+        With no steps nothing happens, and what would be trained stays as it was.
+
+        Args:
+            stage: Its name, for the log.
+            parameters: What is trained.
+            steps: Iterations.
+            learning_rate: At its highest.
+            losses: Draws one part of an iteration's batch, and says what it costs.
+            parts: How often it is asked. Where activations are large, those of a part stay in the
+                cache, and those of the whole do not.
         """
         if steps == 0:
             return
@@ -176,9 +186,10 @@ class Workbench:
             optimizer, lambda step: min(1.0, (step + 1) / 100) * 0.5 * (1 + cos(pi * step / steps))
         )
         for step in range(1, steps + 1):
-            terms = losses()
             optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(terms.values())).sum().backward()
+            for _ in range(parts):
+                terms = losses()
+                (torch.stack(list(terms.values())).sum() / parts).backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
