@@ -1,10 +1,10 @@
-"""Success against minutes of training: worlds trained by shares of the recipe's steps, on pushes.
+"""Success against minutes of training: worlds trained by shares of the default steps, on pushes.
 
-Usage: python benchmarks/minutes.py data=data/tabletop encoder_checkpoint=runs/encoder
+Usage: python benchmarks/minutes.py data=data/push encoder_checkpoint=runs/encoder
 
-Training is that of docs/recipe.md, in its two steps. What is done is not done again, so that after
-a kill the same command goes on. Minutes are of ``worldmodel train`` with the data embedded before;
-pretraining the encoder and embedding come on top, and are the same for all.
+Arguments are keys of ``worldmodel train``. What is done is not done again, so that after a kill the
+same command goes on. Minutes are of training alone: the data are embedded before the first share,
+and pretraining the encoder comes on top; both are the same for all.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from worldmodel.commands.stages import stage
 from worldmodel.data.atomic import replacing, write_json
 from worldmodel.dynamics.compact import CompactTraining
 
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
+SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 SCENERIES = ("plain", "rich")
-READING = ("code", "arm")  # stages that learn from all of the data; the others from its plain part
 FOLDER = Path("runs/minutes")
 RESULTS = Path(__file__).parent / "results" / "minutes.json"
 PICTURE = Path(__file__).parents[1] / "docs/images/minutes.png"
@@ -35,43 +34,36 @@ def main(keys: Sequence[str]) -> None:
     """Measure every share, and write figures and picture anew after each of them."""
     for command in ("train", "plan"):
         load(command)
+    stage("train", FOLDER / "embedded", [*keys, *steps(0)])
     rows: list[dict[str, Any]] = []
     for share in SHARES:
         rows.append(measure(share, keys))
         print(json.dumps(rows[-1]))
-        write_json(RESULTS, {"recipe": list(keys), "rows": rows})
+        write_json(RESULTS, {"train": list(keys), "rows": rows})
         draw(rows, PICTURE)
 
 
 def measure(share: float, keys: Sequence[str]) -> dict[str, Any]:
     """Train by a share of the steps, and plan."""
     folder = FOLDER / f"{share:.4f}"
-    own = [key for key in keys if not key.startswith("encoder_checkpoint=")]
-    own += [f"init={folder / 'sight'}", "tasks=[push,grasp,pick_and_place]"]
-    minutes = [
-        stage("train", folder / "sight", [*keys, *steps(share, reading=True)]),
-        stage("train", folder / "world", [*own, *steps(share, reading=False)]),
-    ]
+    minutes = stage("train", folder / "world", [*keys, *steps(share)])  # None after a kill
     success: dict[str, Any] = {}
     for scenery in SCENERIES:
-        words = ["task=push", "planner=hierarchical", f"scenery={scenery}", "episodes=100"]
+        words = ["task=push", "planner=cem", f"scenery={scenery}", "episodes=100", "batch=20"]
         stage("plan", folder / scenery, [*words, "videos=0", f"checkpoint={folder / 'world'}"])
         report = json.loads((folder / scenery / "report.json").read_text(encoding="utf-8"))
         success[scenery] = {"n": report["n"], **report["success"]["final"]}
-    known = [spent for spent in minutes if spent is not None]
-    total = sum(known) if len(known) == len(minutes) else None  # a kill hides what a stage took
-    return {"share": share, "minutes": total, "success": success}
+    return {"share": share, "minutes": minutes, "success": success}
 
 
-def steps(share: float, *, reading: bool) -> list[str]:
-    """Keys that give stages their share of the steps, and none to those of the other half."""
+def steps(share: float) -> list[str]:
+    """Keys that give every stage its share of the steps."""
     training = CompactTraining()
     stages = {f.name: getattr(training, f.name) for f in fields(training) if f.name != "seed"}
-    counts = {
-        name: round(share * one.steps) if (name in READING) == reading else 0
+    return [
+        f"predictor.training.{name}.steps={round(share * one.steps)}"
         for name, one in stages.items()
-    }
-    return [f"predictor.training.{name}.steps={count}" for name, count in counts.items()]
+    ]
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
