@@ -23,7 +23,7 @@ from worldmodel.commands.stages import stage
 from worldmodel.data.atomic import replacing, write_json
 from worldmodel.dynamics.compact import CompactTraining
 
-SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 SCENERIES = ("plain", "rich")
 FOLDER = Path("runs/minutes")
 RESULTS = Path(__file__).parent / "results" / "minutes.json"

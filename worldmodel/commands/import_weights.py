@@ -10,6 +10,7 @@ from omegaconf import MISSING
 from torch import nn
 
 from worldmodel.errors import UserError, nearest
+from worldmodel.weights.checkpoint import checkpoint_kind
 from worldmodel.weights.encoder import save_encoder
 from worldmodel.weights.masked_predictor import save_masked_predictor
 from worldmodel.weights.token_world import save_token_world
@@ -62,8 +63,7 @@ def run(config: ImportConfig) -> None:
     """
     if config.model not in _MODELS:
         raise UserError(f"unknown model '{config.model}'; {nearest(config.model, _MODELS)}")
-    if Path(config.out).resolve() == Path(config.source).resolve():
-        raise UserError(f"Expected out={config.out} to be another folder than the source.")
+    _check_out(config)
     if config.model == "auto":
         config = replace(config, model="ac" if holds_vjepa2_ac(config.source) else "encoder")
     record = {"source": config.source, "weights": config.weights}
@@ -73,6 +73,21 @@ def run(config: ImportConfig) -> None:
         f"{config.out}: {config.model}, {parameters / 1e6:.1f} M parameters, "
         f"weights '{config.weights}' of {config.source}"
     )
+
+
+def _check_out(config: ImportConfig) -> None:
+    """Raise a UserError where something else than a checkpoint of ours would be overwritten."""
+    out = Path(config.out)
+    if not config.out or out.resolve() == Path(config.source).resolve():
+        raise UserError(f"Expected out='{config.out}' to be another folder than the source.")
+    if (out / "config.json").exists():
+        try:
+            checkpoint_kind(out)
+        except UserError as error:
+            raise UserError(
+                f"Expected out={out} to be new or a checkpoint of this toolkit, got a folder with "
+                "another config.json; choose another."
+            ) from error
 
 
 def _imported(config: ImportConfig, record: dict[str, Any]) -> nn.Module:

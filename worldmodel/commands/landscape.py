@@ -36,13 +36,14 @@ from worldmodel.commands.landscape_scene import Scene, of_episode, of_files
 from worldmodel.commands.policies import (
     CameraWorld,
     compared,
+    require_arm,
     search,
     task_energy,
     task_objective,
     world_energy,
 )
 from worldmodel.commands.positions import Plane, draw_plane, energy_panels, true_steps
-from worldmodel.commands.recorder import RecordedEnergy, Recorder
+from worldmodel.commands.recorder import RecordedEnergy
 from worldmodel.commands.task import ENERGIES
 from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
@@ -62,7 +63,7 @@ class LandscapeConfig:
     Attributes:
         out: Folder of landscape.png, and of landscape.html where actions are drawn.
         task: Task and energies (group).
-        planner: Search settings (group), ``cem`` or ``vjepa2_ac``.
+        planner: Search settings (group), of any planner without sub-goals.
         checkpoint: Folder of a world checkpoint, or ``default``.
         seed: Of the episode, whose start is drawn, and of the search; as in ``worldmodel plan``.
         start: Image file to plan from, in place of an episode.
@@ -204,8 +205,8 @@ def _actions(
     seen, aim = compared(camera, *images)
     states = torch.from_numpy(scene.state)[None, None].to(device)
     energy, proposal = task_objective(camera, cfg.task)(aim[:, 0])
-    world, recorded = Recorder(camera), RecordedEnergy(energy)
-    problem = Problem(world, seen, states, recorded, proposal)
+    recorded = RecordedEnergy(energy)
+    problem = Problem(camera, seen, states, recorded, proposal)
     high = torch.from_numpy(scene.bounds).to(device)
     planner = search(camera, cfg.task, cfg.planner, high)
     generator = torch.Generator(device).manual_seed(cfg.seed)
@@ -219,13 +220,13 @@ def _actions(
         actions = torch.cat([actions, torch.from_numpy(scene.true_actions)[None]])
     doubts = {f"E_world: {name}": world_energy(camera, [name]) for name in cfg.task.world_energy}
     terms = _Terms(energy, {k: doubt for k, doubt in doubts.items() if doubt}, cfg.task.goal_weight)
-    energies = evaluate(replace(problem, world=camera), terms, actions.to(device))
+    energies = evaluate(problem, terms, actions.to(device))
     _tell(scene, actions, next(iter(energies.values())), plan)
     return Landscape(
         scene,
         axis.numpy(),
         panels({name: values[:count] for name, values in energies.items()}, cfg.points, third),
-        _populations(world, recorded, iterations=plan.trace.shape[1]),
+        _populations(recorded, iterations=plan.trace.shape[1]),
         plan.actions[0, :, :3].cpu().numpy(),
     )
 
@@ -233,8 +234,8 @@ def _actions(
 def _scene(cfg: LandscapeConfig, world: CompactWorld | TokenWorld) -> Scene:
     if world.action_width != len(ACTION_HIGH):
         raise UserError(
-            f"Expected a checkpoint with actions of {len(ACTION_HIGH)} numbers, whose first three "
-            f"are displacements, got one with {world.action_width}; train on such actions"
+            f"{cfg.checkpoint}: expected action_width of {len(ACTION_HIGH)}, the first three of "
+            f"them displacements, got {world.action_width}; train on such actions"
         )
     horizon = cfg.planner.horizon
     if cfg.start is not None and cfg.goal is not None:
@@ -249,6 +250,7 @@ def _scene(cfg: LandscapeConfig, world: CompactWorld | TokenWorld) -> Scene:
             goal_state=cfg.goal_state,
             limit=cfg.limit,
         )
+    require_arm(world, cfg.checkpoint)
     with environments(cfg.task.name, 1, world.image_size) as (env,):
         staged = bool(cfg.task.stage_steps)
         return of_episode(env, cfg.seed, horizon, limit=cfg.limit, staged=staged)
@@ -271,12 +273,11 @@ class _Terms:
         return {f"E_total = E_world + {weight}E_goal": total, "E_goal": parts["goal"], **named}
 
 
-def _populations(world: Recorder, energy: RecordedEnergy, iterations: int) -> list[Population]:
+def _populations(energy: RecordedEnergy, iterations: int) -> list[Population]:
     """The samples of each iteration; what was evaluated after the last is the plan itself."""
-    tried = zip(world.populations[:iterations], energy.totals[:iterations], strict=True)
     return [
         Population(actions[0, :, :, :3].mean(1).cpu().numpy(), total[0].float().cpu().numpy())
-        for actions, total in tried
+        for actions, total in energy.judged[:iterations]
     ]
 
 

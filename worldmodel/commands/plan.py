@@ -30,7 +30,13 @@ from worldmodel.commands.evaluation import (
 from worldmodel.commands.image_files import read_image
 from worldmodel.commands.levels import fast_search
 from worldmodel.commands.oracle import OracleConfig
-from worldmodel.commands.policies import CameraWorld, Policy, planning_agent, real_time
+from worldmodel.commands.policies import (
+    CameraWorld,
+    Policy,
+    planning_agent,
+    real_time,
+    require_arm,
+)
 from worldmodel.commands.report import (
     closing_table,
     episode_record,
@@ -218,6 +224,7 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
 
 def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
     world = load_world(name).to(usable_device(cfg.device))
+    require_arm(world, name)
     return world.imagine_in(precision(cfg.dtype, world))
 
 

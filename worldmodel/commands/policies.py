@@ -39,6 +39,7 @@ from planners import (
 from worldmodel.commands.levels import PlannerConfig, Pursuit, fast_search, two_levels
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
+from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.imagination import KnownDoubt
 from worldmodel.predictors.token_world import TokenWorld
 
@@ -57,6 +58,7 @@ __all__ = [
     "planning_agent",
     "prior_agent",
     "real_time",
+    "require_arm",
     "search",
     "search_agent",
     "task_energy",
@@ -176,6 +178,17 @@ def real_time(agent: Agent[Any], execute: int) -> RealTimeAgent:
     """
     high = torch.from_numpy(ACTION_HIGH)
     return RealTimeAgent(agent, -high, high, every=execute)
+
+
+def require_arm(world: CompactWorld | TokenWorld, checkpoint: str) -> None:
+    """Raise a UserError if a checkpoint's world takes other actions or states than the arm's."""
+    sizes, expected = world.predictor.config, len(ACTION_HIGH)  # a pose has as many numbers
+    for name in ("action_width", "state_width"):
+        if (width := getattr(sizes, name)) != expected:
+            raise UserError(
+                f"{checkpoint}: expected {name} of {expected}, as the built-in arm has it, got "
+                f"{width}; train on data of this arm, or plan from Python with one of your own"
+            )
 
 
 def search(

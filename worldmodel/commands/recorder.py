@@ -1,4 +1,4 @@
-"""What a search tried, written down as it goes: candidates by a world, energies by an energy."""
+"""What a search tried, written down as it goes, by the world or by the energy it asked."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ class Recorder:
 
 
 class RecordedEnergy:
-    """The energy itself, beside it the totals ``[B, S]`` it came to, in turn."""
+    """The energy itself, beside it the populations it judged, in turn.
+
+    Each is the candidates ``[B, S, H, A]`` and their totals ``[B, S]``.
+    """
 
     def __init__(self, energy: Total) -> None:
         self._energy = energy
-        self.totals: list[Tensor] = []
+        self.judged: list[tuple[Tensor, Tensor]] = []
 
     def to_go(self, futures: Futures) -> Tensor:
         """``E_goal`` of paths, which is not recorded."""
@@ -49,5 +52,5 @@ class RecordedEnergy:
     def __call__(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
         """The energy's total and terms."""
         total, terms = self._energy(trajectory)
-        self.totals.append(total)
+        self.judged.append((trajectory.actions.detach(), total.detach()))
         return total, terms

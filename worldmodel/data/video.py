@@ -130,6 +130,10 @@ def video_shape(path: Path) -> tuple[int, int, int]:
         UserError: The file is missing or is no video.
     """
     with _decoding(path) as (container, stream):
+        # Where the index comes first, it tells of frames that a truncated file has no more.
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+        if end > path.stat().st_size:
+            raise _unreadable(path, f"it is {path.stat().st_size} bytes long instead of {end}")
         frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
         return frames, stream.height, stream.width
 

@@ -53,7 +53,7 @@ def save_checkpoint(
     """
     folder = Path(folder)
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     try:
         with replacing(folder / _TENSORS) as partial:
             _write(partial, plain)
@@ -64,6 +64,16 @@ def save_checkpoint(
         raise UserError(
             f"Cannot write a checkpoint to {folder} ({error}). Make room there, or choose another."
         ) from error
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, none of them in another's memory, which safetensors would not write."""
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.data_ptr()
+        tensors[name] = tensor.clone() if place in taken else tensor
+        taken.add(place)
+    return tensors
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:

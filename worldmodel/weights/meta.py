@@ -46,10 +46,16 @@ def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
     weights = content[part]
     if not isinstance(weights, Mapping) or not weights:
         raise UserError(f"{path}: expected tensors by name in '{part}', got {_kind(weights)}.")
+    found: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             raise UserError(f"{path}: expected floating-point numbers, got {_kind(tensor)}: {name}")
-    return {_bare(str(name)): tensor for name, tensor in weights.items()}
+        if tensor.layout != torch.strided:
+            raise UserError(f"{path}: expected dense tensors, got {tensor.layout}: {name}")
+        if (bare := _bare(str(name))) in found:
+            raise UserError(f"{path}: expected one tensor for '{bare}', got another: {name}")
+        found[bare] = tensor
+    return found
 
 
 def holds(path: str | os.PathLike[str], part: str, key: str) -> bool:
@@ -95,5 +101,6 @@ def _kind(value: object) -> str:
 def _reason(error: Exception) -> str:
     """The first sentence: what follows in PyTorch's messages advises to trust the file."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if line.startswith("WeightsUnpickler error")), "")
+    named = ("WeightsUnpickler error", "Trying to load unsupported GLOBAL")
+    told = next((line for line in lines if line.startswith(named)), "")
     return (told or next(iter(lines), type(error).__name__)).split(". ")[0].rstrip(".")

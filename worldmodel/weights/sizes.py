@@ -135,7 +135,9 @@ def _depth(tensors: Mapping[str, Tensor], blocks: str, source: str) -> int:
     found = {int(m[1]) for name in tensors if (m := re.match(rf"{blocks}\.(\d+)\.", name))}
     if not found:
         raise UserError(f"{source}: expected transformer blocks, found no {blocks}.0.")
-    return max(found) + 1
+    if (depth := max(found) + 1) > len(tensors):  # or it would take long to list what is missing
+        raise UserError(f"{source}: expected block after block, found {blocks}.{depth - 1}.")
+    return depth
 
 
 def _mlp_ratio(tensors: Mapping[str, Tensor], blocks: str, width: int, source: str) -> float:

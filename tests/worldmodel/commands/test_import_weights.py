@@ -53,6 +53,41 @@ def test_an_encoder_comes_back_from_its_folder(tmp_path: Path) -> None:
         load_vjepa2(out)
 
 
+def test_a_folder_of_something_else_is_not_overwritten(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"model_type": "vjepa2"}')
+    assert main(["import", str(TINY), f"out={tmp_path}"]) == 1
+    assert "got a folder with another config.json" in capfd.readouterr().err
+    assert config.read_text() == '{"model_type": "vjepa2"}'
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_tensors_in_one_anothers_memory_are_written_apart(tmp_path: Path) -> None:
+    content = torch.load(TINY, weights_only=True)
+    weights = content["target_encoder"]
+    weights["module.backbone.norm.bias"] = weights["module.backbone.norm.weight"]
+    torch.save(content, tmp_path / "shared.pt")
+    assert main(["import", str(tmp_path / "shared.pt"), f"out={tmp_path / 'out'}"]) == 0
+    norm = load_vjepa2(tmp_path / "out").norm
+    assert torch.equal(norm.bias, norm.weight)
+
+
+@pytest.mark.parametrize("kind", ["action", "state"])
+def test_a_world_of_another_arm_is_refused_by_name(
+    tmp_path: Path, ac_pt: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    content = torch.load(ac_pt, weights_only=True)
+    content["predictor"][f"module.{kind}_encoder.weight"] = torch.zeros(128, 6)
+    torch.save(content, ac_pt)
+    world, out = tmp_path / "world", tmp_path / "out"
+    assert main(["import", str(ac_pt), f"out={world}", "image_size=64"]) == 0
+    for words in (f"plan planner=vjepa2_ac out={out}", f"landscape planner=vjepa2_ac out={out}"):
+        assert main([*words.split(), "task=reach", f"checkpoint={world}"]) == 1
+        assert f"{world}: expected {kind}_width of 7" in capfd.readouterr().err
+
+
 def test_a_world_comes_back_ready_to_plan_in(tmp_path: Path, ac_pt: Path) -> None:
     out = tmp_path / "world"
     assert main(["import", str(ac_pt), f"out={out}", "image_size=64"]) == 0

@@ -241,6 +241,16 @@ def test_an_unknown_plane_or_energy_is_named(tmp_path, capfd):
         assert message in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["planner=grasp planner.relaxed=2", "planner=cem_gradient planner.elites=3 planner.refined=2"],
+)
+def test_samples_are_those_that_an_iteration_judged(tiny_checkpoint, tmp_path, words):
+    sizes = "planner.samples=4 planner.proposals=2 planner.iterations=2 planner.horizon=4"
+    given = f"task=push {words} {sizes} checkpoint={tiny_checkpoint}"
+    assert "samples, iteration 2" in run(tmp_path, given.split())[1]
+
+
 def test_a_planner_with_levels_is_refused(tiny_checkpoint, tmp_path, capfd):
     words = f"landscape planner=hierarchical checkpoint={tiny_checkpoint} out={tmp_path}"
     assert main(words.split()) == 1

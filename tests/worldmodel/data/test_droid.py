@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import av
 import h5py
 import numpy as np
 import pytest
@@ -140,6 +141,23 @@ def shortened(root, frames, write_droid):
     write_droid(root / FIRST, frames=frames)
 
 
+def cut_behind_its_index(path):
+    """A video whose index, which comes first, tells of frames that were not copied."""
+    whole = path.with_name("whole.mp4")
+    with (
+        av.open(str(path)) as source,
+        av.open(str(whole), "w", options={"movflags": "faststart"}) as copy,
+    ):
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    content = whole.read_bytes()
+    whole.unlink()
+    path.write_bytes(content[: 2 * len(content) // 3])
+
+
 def truncated(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -151,6 +169,10 @@ def truncated(path):
         (lambda r, w: truncated(r / FIRST / "recordings/MP4/11111111.mp4"), r"11111111\.mp4"),
         (lambda r, w: shortened(r, 28, w), r"30 frames in .*11111111\.mp4.*h5.*got 28"),
         (lambda r, w: shortened(r, 31, w), r"30 frames in .*11111111\.mp4.*got 31"),
+        (
+            lambda r, w: cut_behind_its_index(r / FIRST / "recordings/MP4/11111111.mp4"),
+            r"11111111\.mp4.*bytes long instead of",
+        ),
         (lambda r, w: truncated(r / FIRST / "trajectory.h5"), r"Cannot read .*trajectory\.h5"),
         (
             lambda r, w: edit(r, lambda f: f.pop("observation/camera_extrinsics/11111111_left")),

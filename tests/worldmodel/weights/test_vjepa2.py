@@ -216,6 +216,27 @@ def test_what_is_no_tensor_is_refused(vjepa2_pt: Path, edited: Edit) -> None:
     refused(edited(vjepa2_pt, change), "got str", "norm.weight")
 
 
+def test_two_names_of_one_tensor_are_refused(vjepa2_pt: Path, edited: Edit) -> None:
+    def change(content: dict) -> None:
+        content["target_encoder"]["norm.weight"] = torch.ones(128)
+
+    refused(edited(vjepa2_pt, change), "one tensor for 'norm.weight'", ": norm.weight")
+
+
+def test_sparse_tensors_are_refused(vjepa2_pt: Path, edited: Edit) -> None:
+    def change(content: dict) -> None:
+        content["target_encoder"]["module.backbone.norm.weight"] = torch.ones(128).to_sparse()
+
+    refused(edited(vjepa2_pt, change), "dense tensors", "norm.weight")
+
+
+def test_a_block_far_beyond_the_others_is_refused_at_once(vjepa2_pt: Path, edited: Edit) -> None:
+    def change(content: dict) -> None:
+        content["target_encoder"]["module.backbone.blocks.99999999.norm1.bias"] = torch.ones(128)
+
+    refused(edited(vjepa2_pt, change), "found blocks.99999999")
+
+
 class Planted:
     def __reduce__(self) -> tuple:
         return print, ("executed",)
@@ -225,7 +246,7 @@ def test_code_in_a_file_is_refused_and_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"target_encoder": Planted()}, tmp_path / "planted.pt")
-    refused(tmp_path / "planted.pt", "more than tensors and plain values")
+    refused(tmp_path / "planted.pt", "more than tensors and plain values", "print")
     (tmp_path / "planted.pkl").write_bytes(pickle.dumps(Planted()))
     refused(tmp_path / "planted.pkl")
     assert "executed" not in capsys.readouterr().out
