@@ -141,6 +141,10 @@ class JepaObjective(Objective):
         """The target or the online encoder, as configured."""
         return self.target if self._config.keep_target else self.encoder
 
+    def masked_predictor(self) -> MaskedPredictor:
+        """The predictor of hidden latents."""
+        return self.predictor
+
     def follow(self, progress: float) -> None:
         """Move the target towards the encoder by the momentum of this moment."""
         first, last = self._config.momentum

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.pretraining.clips import Clips, ClipSampler
+from worldmodel.pretraining.masked_predictor import MaskedPredictor
 
 __all__ = ["Objective", "PretrainingConfig"]
 
@@ -31,6 +32,10 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def kept(self) -> VideoTransformer:
         """The encoder that a run leaves behind."""
+
+    def masked_predictor(self) -> MaskedPredictor | None:
+        """What was trained beside the encoder to predict its latents, for those who want it too."""
+        return None
 
     def follow(self, progress: float) -> None:
         """Called after every optimiser step with the share of the run that is done."""

@@ -18,12 +18,14 @@ from worldmodel.errors import UserError
 from worldmodel.nn.decay import decay_groups
 from worldmodel.precision import has_bfloat16
 from worldmodel.pretraining.clips import ClipSampler
+from worldmodel.pretraining.masked_predictor import MaskedPredictor
 from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
 from worldmodel.schedule import cosine_with_warmup
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 from worldmodel.weights.encoder import save_encoder
+from worldmodel.weights.masked_predictor import save_masked_predictor
 
 __all__ = ["pretrain"]
 
@@ -48,7 +50,8 @@ def pretrain(
         clips: What it sees.
         probe: Judges it.
         source: Settings that clips and probe were made with; a killed run goes on under the same.
-        out: Folder of the checkpoint, the log and the training state.
+        out: Folder of the checkpoint, the log and the training state; a masked predictor that was
+            trained goes into ``masked_predictor`` in it.
         device: Where it is trained.
 
     Returns:
@@ -83,6 +86,8 @@ def pretrain(
                 log.write(done, report.metrics())
                 _alarm(report, done, config)
                 run.save(done)
+    if config.steps and (predictor := run.masked_predictor()) is not None:
+        save_masked_predictor(out / "masked_predictor", predictor, {})
     save_encoder(out, run.kept().model)
     return report
 
@@ -111,6 +116,9 @@ class _Run:
     def kept(self) -> FrozenEncoder:
         """A copy of the encoder that the run would leave behind now."""
         return FrozenEncoder(copy.deepcopy(self._objective.kept()))
+
+    def masked_predictor(self) -> MaskedPredictor | None:
+        return self._objective.masked_predictor()
 
     def step(self, step: int, clips: ClipSampler) -> dict[str, Tensor | float]:
         config, objective = self._config, self._objective

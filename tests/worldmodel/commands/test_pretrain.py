@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from worldmodel import cli
 from worldmodel.commands.study import ARMS
 from worldmodel.data.writer import finish_dataset, write_shard
+from worldmodel.weights import export_vjepa2, load_vjepa2, load_vjepa2_masked_predictor
 from worldmodel.weights.encoder import load_encoder
 
 SIZE, LENGTH, EPISODES = 24, 12, 4
@@ -100,6 +102,22 @@ def test_a_finished_run_gives_the_same_encoder_again(tmp_path: Path, dataset: Pa
         assert not _pretrain(tmp_path, dataset, "training.steps=2")
         fingerprints.append(load_encoder(tmp_path / "encoder").fingerprint())
     assert fingerprints[0] == fingerprints[1]
+
+
+def test_what_was_pretrained_here_opens_in_transformers(tmp_path: Path, dataset: Path) -> None:
+    words = ["encoder.tiled_rope=true", "training.predictor_width=24", "training.predictor_heads=2"]
+    assert not _pretrain(tmp_path, dataset, "training.steps=2", *words)
+    encoder = load_vjepa2(tmp_path / "encoder")
+    predictor = load_vjepa2_masked_predictor(tmp_path / "encoder" / "masked_predictor")
+    export_vjepa2(tmp_path / "out", encoder, predictor, frames=4)
+    model, loading = transformers.VJEPA2Model.from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys"))
+    clip = torch.rand(1, 3, 4, SIZE, SIZE)
+    with torch.no_grad():
+        theirs = model.eval()(clip.transpose(1, 2), skip_predictor=True).last_hidden_state
+    torch.testing.assert_close(encoder(clip), theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_a_run_goes_on_only_with_its_own_data(
