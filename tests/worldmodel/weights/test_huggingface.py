@@ -84,12 +84,14 @@ def test_the_encoder_agrees(
     assert_equal(load_vjepa2(folder)(video), theirs)
 
 
+@pytest.mark.parametrize("frames", [1, 4])
 @pytest.mark.parametrize("size", [(64, 64), (64, 96)])
 def test_the_masked_predictor_agrees(
-    model: transformers.VJEPA2Model, folder: Path, size: tuple[int, int]
+    model: transformers.VJEPA2Model, folder: Path, frames: int, size: tuple[int, int]
 ) -> None:
-    video = clip(4, *size)
-    order = torch.randperm(2 * size[0] * size[1] // 256, generator=torch.Generator().manual_seed(2))
+    video = clip(frames, *size)
+    tokens = (frames + 1) // 2 * size[0] * size[1] // 256
+    order = torch.randperm(tokens, generator=torch.Generator().manual_seed(2))
     context, target = order[:12].sort().values, order[12:25].sort().values
     both = context.expand(2, -1), target.expand(2, -1)
     theirs = model(
