@@ -18,7 +18,7 @@ from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.latents import latent_cache
 from worldmodel.data.reader import open_dataset
 from worldmodel.data.sampling import sampled
-from worldmodel.data.windows import episode_split
+from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.dynamics.compact import CompactTraining, train_compact
 from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.recognition import recognition
@@ -138,6 +138,8 @@ def run(config: TrainConfig) -> None:
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
         dataset.require(extrinsics=sizes.extrinsics)
         dataset = _of_size(dataset, encoder.image_size)
+        train, _ = episode_split(dataset.num_episodes, config.holdout)
+        window_starts(dataset, train, recipe.training.window(sizes.context_frames))  # or it raises
     data = load_recordings(
         dataset,
         encoder.to(device),

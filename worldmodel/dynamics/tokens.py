@@ -90,6 +90,10 @@ class TokenTraining:
                 f"{self.rollout_context or 1}, got frames={self.frames}."
             )
 
+    def window(self, context_frames: int) -> int:
+        """Frames of a window for a model that looks back on so many."""
+        return self.frames or (self.rollout_context or context_frames) + self.rollout
+
 
 def unroll(
     model: TokenPredictor,
@@ -163,8 +167,7 @@ def train_tokens(
     """
     device, generator = _device(model), torch.Generator().manual_seed(config.seed)
     camera = _camera(model, data)
-    context = config.rollout_context or model.config.context_frames
-    frames = config.frames or context + config.rollout
+    frames = config.window(model.config.context_frames)
     firsts = data.rows(data.train, frames)
     optimizer = torch.optim.AdamW(
         decay_groups(model.parameters(), config.weight_decay), config.learning_rate

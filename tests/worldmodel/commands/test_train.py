@@ -144,6 +144,15 @@ def test_a_token_world_goes_on_with_its_weights_and_scaling(
     assert "cannot change to 3" in capsys.readouterr().err
 
 
+def test_episodes_too_short_for_a_window_are_refused_before_any_is_embedded(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TOKENS, "predictor.training.frames=15", f"encoder_checkpoint={encoder}"]
+    assert _train(tmp_path, dataset, *words)
+    assert "Expected episodes of at least 15 frames" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*latents*"))
+
+
 def test_an_encoder_or_a_world_to_go_on_from_is_asked_for(
     tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
