@@ -198,6 +198,8 @@ class CompactPrior:
             scaled = scaled + self._noise * noise
             actions = model.scale_actions.inverse(scaled.unflatten(-1, (stride, width)))
             chosen.append(actions)
+            if len(chosen) * stride == horizon:
+                break  # nobody asks where the last one leads
             state = imagined_states(state, actions, model.state_features)[:, :, -1]
             rows = codes.flatten(0, 1).expand(members, -1, -1)
             following = model.dynamics(rows, features.flatten(0, 1), scaled.flatten(0, 1))
