@@ -42,6 +42,7 @@ from worldmodel.commands.report import (
     episode_record,
     plan_times,
     real_time_summary,
+    unsearched,
     video_name,
     write_html,
 )
@@ -183,6 +184,7 @@ def run(cfg: PlanConfig) -> None:
         "success": success_summary(episodes),
         "baselines": baselines,
         "plan_ms": plan_times(episodes),
+        "unsearched": unsearched(episodes),
         "real_time": real_time_summary(episodes, cfg.hz),
         "planner": asdict(cfg.planner),
         "checkpoint": {

@@ -24,6 +24,7 @@ __all__ = [
     "headline",
     "plan_times",
     "real_time_summary",
+    "unsearched",
     "video_name",
     "write_html",
 ]
@@ -40,26 +41,29 @@ def plan_times(episodes: Sequence[Episode]) -> dict[str, float] | None:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": max(times)}
 
 
+def unsearched(episodes: Sequence[Episode]) -> float:
+    """Share of plans that had no time for a single iteration, and kept what was planned before."""
+    plans = [energy for episode in episodes for energy in episode.energy]
+    return sum(not math.isfinite(energy) for energy in plans) / max(1, len(plans))
+
+
 def real_time_summary(episodes: Sequence[Episode], hz: float | None) -> dict[str, Any] | None:
     """How often plans were not ready in time; None if the simulator waited for them.
 
     Shares of all slots: ``missed``, those whose plan was not ready, so that an older one had to do;
     ``held``, those of which no plan knew, so that the arm held still; ``late``, those that began
-    late for what the simulator took. ``unsearched`` is the share of plans that had no time for a
-    single iteration and kept what was planned before.
+    late for what the simulator took.
     """
     slots = [episode.slots for episode in episodes if episode.slots is not None]
     if not slots:
         return None
     total = sum(slot.total for slot in slots)
-    plans = [energy for episode in episodes for energy in episode.energy]
     return {
         "hz": hz,
         "slots": total,
         "missed": sum(slot.missed for slot in slots) / total,
         "held": sum(slot.held for slot in slots) / total,
         "late": sum(episode.late for episode in episodes) / total,
-        "unsearched": sum(not math.isfinite(energy) for energy in plans) / len(plans),
     }
 
 
@@ -107,6 +111,8 @@ def headline(report: Mapping[str, Any]) -> str:
         parts.append(f"success {_rate(report['success']['final'])}")
     if report["plan_ms"] is not None:
         parts.append("plan p50 {p50:.0f} ms, p99 {p99:.0f} ms".format(**report["plan_ms"]))
+    if report["unsearched"]:
+        parts.append(f"no time to search in {report['unsearched']:.0%} of plans")
     if report["real_time"] is not None:
         told = "{hz:g} Hz: plan late in {missed:.2%} of slots, arm held in {held:.2%}"
         parts.append(told.format(**report["real_time"]))

@@ -115,14 +115,21 @@ def test_the_same_command_plans_the_same(planned, tmp_path):
     assert energies[0] == energies[1]
 
 
+def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path):
+    code, printed = planned("task=push episodes=1 videos=0 budget_ms=0.001")
+    assert code == 0, printed.err
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["unsearched"] == 1
+    assert "no time to search in 100% of plans" in printed.out
+
+
 def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(planned, tmp_path):
     code, printed = planned("task=push episodes=2 videos=0 hz=10")
     assert code == 0, printed.err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     real_time = report["real_time"]
     assert (real_time["hz"], real_time["slots"]) == (10, 2 * 4)
-    assert set(real_time) == {"hz", "slots", "missed", "held", "late", "unsearched"}
-    assert (real_time["held"], real_time["unsearched"]) == (0, 0)  # a plan takes some 10 ms
+    assert set(real_time) == {"hz", "slots", "missed", "held", "late"}
+    assert (real_time["held"], report["unsearched"]) == (0, 0)  # a plan takes some 10 ms
     assert "10 Hz: plan late in" in printed.out
     code, printed = planned("task=push episodes=2 batch=2 hz=100")
     assert code == 1

@@ -16,6 +16,7 @@ from worldmodel.commands.report import (
     headline,
     plan_times,
     real_time_summary,
+    unsearched,
     write_html,
 )
 
@@ -68,6 +69,7 @@ def report_of(episodes, **entries):
         "success": success_summary(episodes),
         "baselines": {},
         "plan_ms": plan_times(episodes),
+        "unsearched": unsearched(episodes),
         "real_time": real_time_summary(episodes, 10.0),
         "planner": {"samples": 8},
         "checkpoint": {"name": "<default>"},
@@ -146,10 +148,10 @@ def test_slots_without_a_fresh_plan_are_reported_as_shares_of_all() -> None:
         "missed": 0.075,
         "held": 0.025,
         "late": 0.05,
-        "unsearched": 0.25,
     }
     told = headline(report_of([one, other]))
     assert "10 Hz: plan late in 7.50% of slots, arm held in 2.50%" in told
+    assert "no time to search in 25% of plans" in told
     assert real_time_summary([SOLVED], None) is None
 
 
