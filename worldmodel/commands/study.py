@@ -46,8 +46,8 @@ class StudyConfig:
 
     Attributes:
         data: Folder of a LeRobotDataset v3.0, as `collect` makes it.
-        video: Folder of another, for encoders to be pretrained on; null for the same. Nothing but
-            its images is used, so it can hold more than anybody has actions for.
+        video: Folder of another, for encoders to be pretrained on; null for the same. Of all arms
+            but ``lewm`` they see its images only.
         out: Folder of study.json and of all that the arms leave. A killed study continues there;
             several processes may share it, each with arms or seeds of its own.
         arms: Which encoders.
