@@ -36,6 +36,7 @@ from worldmodel.commands.landscape_scene import Scene, of_episode, of_files
 from worldmodel.commands.policies import (
     CameraWorld,
     compared,
+    place_camera,
     require_arm,
     search,
     task_energy,
@@ -71,6 +72,7 @@ class LandscapeConfig:
         state: Proprioception at ``start``: x, y, z (m), Euler angles (rad), gripper closedness.
         action: True action between the two images, to be drawn, if it is known.
         goal_state: State at ``goal``, of which the true action follows; instead of ``action``.
+        camera_pose: As in ``worldmodel plan``.
         limit: Largest displacement per axis and step that is drawn and searched, m; null for the
             built-in arm's, or 0.075 between image files.
         points: Actions or places along either axis of a plane.
@@ -94,6 +96,7 @@ class LandscapeConfig:
     state: tuple[float, ...] = ()
     action: tuple[float, ...] = ()
     goal_state: tuple[float, ...] = ()
+    camera_pose: tuple[float, ...] = ()
     limit: float | None = None
     points: int = 41
     third: int = 5
@@ -158,6 +161,7 @@ def run(cfg: LandscapeConfig) -> None:
     torch.set_num_threads(cfg.threads)
     device = usable_device(cfg.device)
     world = load_world(cfg.checkpoint).to(device)
+    place_camera(world, cfg.camera_pose)
     out = Path(cfg.out)
     if cfg.plane == "positions":
         _save(out, _positions(cfg, world))

@@ -33,6 +33,7 @@ from worldmodel.commands.oracle import OracleConfig
 from worldmodel.commands.policies import (
     CameraWorld,
     Policy,
+    place_camera,
     planning_agent,
     real_time,
     require_arm,
@@ -83,6 +84,8 @@ class PlanConfig:
             of its own plans (docs/planners.md); null: the simulator waits for every plan.
         batch: Episodes planned at once; with more than 1, plan times are those of a whole batch.
         videos: Episodes, from the first on, to write an mp4 of; None for all.
+        camera_pose: Where the camera stands, xyz (m) and Euler angles (rad); for worlds trained
+            with ``predictor.model.extrinsics=true``.
         goal: Path of an image to pursue in place of the task's goal, or a list of them, sub-goals
             first, with ``task.stage_steps``; success is then unknown.
         baselines: Names of baselines to run on the same episodes, or ``[all]``.
@@ -106,6 +109,7 @@ class PlanConfig:
     hz: float | None = None
     batch: int = 1
     videos: int | None = None
+    camera_pose: tuple[float, ...] = ()
     goal: Any = None
     baselines: tuple[str, ...] = ()
     baseline_batch: int = 10
@@ -227,6 +231,7 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
 def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
     world = load_world(name).to(usable_device(cfg.device))
     require_arm(world, name)
+    place_camera(world, cfg.camera_pose)
     return world.imagine_in(precision(cfg.dtype, world))
 
 

@@ -55,6 +55,7 @@ __all__ = [
     "ToGoalPose",
     "compared",
     "device_of",
+    "place_camera",
     "planning_agent",
     "prior_agent",
     "real_time",
@@ -191,6 +192,28 @@ def require_arm(world: CompactWorld | TokenWorld, checkpoint: str) -> None:
             )
 
 
+def place_camera(world: CompactWorld | TokenWorld, pose: Sequence[float]) -> None:
+    """Tell a world where its camera stands, if anything is told.
+
+    Args:
+        world: Trained with ``predictor.model.extrinsics=true``.
+        pose: xyz (m) and Euler angles (rad) in the robot's frame; () for a world of any camera.
+
+    Raises:
+        UserError: That is no pose, or the world has no use for it.
+    """
+    if not pose:
+        return
+    if len(pose) != 6:
+        raise UserError(f"Expected camera_pose=[x,y,z,a,b,c], got {len(pose)} numbers")
+    if not isinstance(world, TokenWorld) or not world.predictor.config.extrinsics:
+        raise UserError(
+            "Expected no camera_pose, for the checkpoint was not trained with "
+            "predictor.model.extrinsics=true; leave it out"
+        )
+    world.camera = torch.tensor([list(pose)])
+
+
 def search(
     world: CameraWorld,
     task: TaskConfig,
@@ -211,7 +234,8 @@ def search(
     if isinstance(world, TokenWorld) and world.predictor.config.extrinsics and world.camera is None:
         raise UserError(
             "Expected a checkpoint that plans without the camera's pose, got one trained with "
-            "predictor.model.extrinsics=true; set `world.camera` from Python"
+            "predictor.model.extrinsics=true; `plan` and `landscape` take it as "
+            "camera_pose=[x,y,z,a,b,c], from Python it is `world.camera`"
         )
     high = (torch.from_numpy(ACTION_HIGH) if high is None else high).to(device_of(world))
     fast = make_search(fast_search(planner), -high, high)

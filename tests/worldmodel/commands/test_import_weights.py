@@ -53,6 +53,27 @@ def test_an_encoder_comes_back_from_its_folder(tmp_path: Path) -> None:
         load_vjepa2(out)
 
 
+def test_a_world_that_is_told_of_the_camera_plans_and_is_drawn(
+    tmp_path: Path, ac_pt: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seeing, blind = tmp_path / "seeing", tmp_path / "blind"
+    for world, uses in ((seeing, "true"), (blind, "false")):
+        words = [f"out={world}", "image_size=64", f"use_extrinsics={uses}"]
+        assert main(["import", str(ac_pt), *words]) == 0
+    small = "planner=vjepa2_ac planner.samples=4 planner.elites=2 planner.iterations=1 task=reach"
+    plan = f"plan episodes=1 videos=0 task.budget_steps=1 {small} out={tmp_path / 'plan'}"
+    landscape = f"landscape points=2 third=3 {small} out={tmp_path / 'landscape'}"
+    pose = "camera_pose=[0.1,0.2,0.3,0,0,1.5]"
+    for words in (plan, landscape):
+        assert main([*words.split(), f"checkpoint={seeing}"]) == 1
+        assert "camera_pose=[x,y,z,a,b,c]" in capfd.readouterr().err
+        assert main([*words.split(), f"checkpoint={seeing}", "camera_pose=[1,2]"]) == 1
+        assert "got 2 numbers" in capfd.readouterr().err
+        assert main([*words.split(), f"checkpoint={seeing}", pose]) == 0
+        assert main([*words.split(), f"checkpoint={blind}", pose]) == 1
+        assert "Expected no camera_pose" in capfd.readouterr().err
+
+
 def test_a_folder_of_something_else_is_not_overwritten(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
