@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from worldmodel.commands.configuration import load
 from worldmodel.commands.stages import stage
@@ -71,6 +72,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     timed = [row for row in rows if row["minutes"] is not None]
     figure = Figure((6, 3.6), layout="constrained")
     axes = figure.subplots()
+    minutes = [row["minutes"] for row in timed]
     for scenery in SCENERIES:
         found = [row["success"][scenery] for row in timed]
         rates = [100 * one["rate"] for one in found]
@@ -78,9 +80,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             [abs(rate - 100 * one["ci95"][side]) for rate, one in zip(rates, found, strict=True)]
             for side in (0, 1)  # by rounding, an interval can end a little before its rate
         ]
-        minutes = [row["minutes"] for row in timed]
         axes.errorbar(minutes, rates, yerr=bars, marker="o", capsize=3, label=scenery)
     axes.set(xscale="log", ylim=(0, 100), xlabel="minutes of training")
+    axes.set_xticks(minutes, [f"{value:.3g}" for value in minutes])
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("success on push, % (n = 100, Wilson 95 %)")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
