@@ -167,7 +167,7 @@ class RealTimeAgent:
         path = self._path
         still = self._low.new_zeros(len(self._looks[-1].states), len(self._low))
         due = max(slot - 1, 0) // self._every * self._every
-        self.slots.missed += path is None or path.slot < due
+        self.slots.missed += path is None or path.slot < due or not path.searched
         if path is None or slot + 1 - path.slot >= path.displacements.shape[1]:
             self.slots.held += 1
             return still

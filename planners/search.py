@@ -220,15 +220,14 @@ class Search:
         problem = self.problem
         if problem.proposal is None or samples == 0:
             return None
-        return self._box.clamp(
-            problem.proposal(
-                problem.latents,
-                problem.states,
-                samples=samples,
-                horizon=horizon,
-                generator=self._generator,
-            )
+        proposals = problem.proposal(
+            problem.latents,
+            problem.states,
+            samples=samples,
+            horizon=horizon,
+            generator=self._generator,
         )
+        return self._box.clamp(proposals.nan_to_num(0.0))  # a search may end before it judges them
 
 
 def moments(population: Population, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

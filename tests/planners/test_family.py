@@ -153,6 +153,15 @@ def test_nothing_but_nan_is_an_error(kind: Kind, black_box: Callable[..., Any]) 
         plan(kind.make(2, active_dims=(0, 1)), problem)
 
 
+def test_a_prior_that_proposes_nan_leaves_rest_and_not_nan(kind: Kind, point: Any) -> None:
+    def nan(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
+        return torch.full((2, samples, horizon, 3), torch.nan)
+
+    problem = replace(point.problem(GOAL), proposal=nan)
+    for deadline in (None, time.perf_counter() - 1):
+        assert plan(kind.make(), problem, deadline=deadline).actions.isfinite().all()
+
+
 def test_after_the_deadline_nothing_is_searched(kind: Kind, point: Any) -> None:
     world = point.World()
     late = plan(kind.make(), point.problem(GOAL, world), deadline=time.perf_counter() - 1)

@@ -238,6 +238,7 @@ def test_without_time_to_search_the_newest_guess_is_followed() -> None:
         assert [act(agent), act(agent)] == [0.01, 0.01]
         idle(agent)
         assert act(agent) == 0.02
+        assert (agent.slots.missed, agent.slots.held) == (3, 0)
 
 
 def test_plans_too_short_to_act_on_until_the_next_are_refused() -> None:

@@ -140,7 +140,8 @@ class ValueEnergy:
         goals = self._goals[:, None, None].expand(*latents.shape[:-1], -1)
         values = model.values(model.codes(latents), model.arm(latents), goals, self._critics)
         costs = _later_more(-values)
-        apart = (costs - costs.mean(-1, keepdim=True)).std(0, correction=0)
+        usual = costs.where(costs.isfinite(), torch.nan).nanmean(-1, keepdim=True)
+        apart = (costs - usual).std(0, correction=0)
         return costs.mean(0) + self._pessimism * apart
 
 

@@ -176,6 +176,13 @@ def test_critics_that_are_wrong_alike_agree(world: CompactWorld) -> None:
     torch.testing.assert_close(after, before - offsets.mean())
 
 
+def test_a_candidate_that_is_not_finite_is_alone_in_that(world: CompactWorld) -> None:
+    latents = torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5))
+    latents[0, 1] = torch.nan
+    energy = world.goal_energy(torch.zeros(B, 1, Z))(_Still(latents))
+    assert energy.isfinite().logical_not().nonzero().tolist() == [[0, 1]]
+
+
 def test_steps_to_go_of_later_moments_weigh_more(world: CompactWorld) -> None:
     goal = torch.randn(B, 1, Z, generator=torch.Generator().manual_seed(3))
     paths = torch.randn(B, S, 3, 1, Z, generator=torch.Generator().manual_seed(4))
