@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -90,6 +91,8 @@ class Agent(Generic[StateT]):
     ) -> None:
         if context < 1:
             raise ValueError(f"Expected a context of at least 1 frame, got {context}")
+        if budget_s is not None and not 0 <= budget_s < math.inf:
+            raise ValueError(f"Expected a finite budget of at least 0 s, or None, got {budget_s}")
         self._world = world
         self._planner = planner
         self._objective = objective

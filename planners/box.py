@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from planners.timing import Pace
+
 __all__ = ["ActionBox", "Start"]
 
 
@@ -21,13 +23,13 @@ class Start(NamedTuple):
         actions: A sequence ``[B, H, A]``.
         warm: Whether it is the rest of a plan, rather than rest.
         kept: More sequences to try, ``[B, n, H, A]``; n may be 0.
-        seconds: What the first iteration takes, as far as deadlines made it worth knowing.
+        pace: How long searches take, as far as deadlines made it worth knowing.
     """
 
     actions: Tensor
     warm: bool
     kept: Tensor
-    seconds: float = 0.0
+    pace: Pace = Pace()
 
 
 class ActionBox:
@@ -39,16 +41,18 @@ class ActionBox:
         active_dims: Dimensions to search over; the others stay zero. None for all.
 
     Raises:
-        ValueError: The bounds are reversed or not finite, or there is no such dimension.
+        ValueError: The bounds are reversed or not finite, there is no such dimension, or rest is
+            not within the bounds of a dimension that is held there.
     """
 
     def __init__(self, low: Tensor, high: Tensor, active_dims: Sequence[int] | None = None) -> None:
-        width = low.shape[-1]
-        fits = low.shape == high.shape == (width,)
+        fits = low.ndim == 1 and low.shape == high.shape and low.is_floating_point()
         if not fits or not bool((low.isfinite() & high.isfinite() & (low <= high)).all()):
             raise ValueError(
-                f"Expected finite bounds low <= high of shape [A], got {low} and {high}"
+                f"Expected finite bounds low <= high, floating-point of shape [A], got {low} and "
+                f"{high}"
             )
+        width = len(low)
         dims = range(width) if active_dims is None else active_dims
         if not all(0 <= dim < width for dim in dims):
             raise ValueError(
@@ -57,6 +61,12 @@ class ActionBox:
             )
         active = torch.zeros_like(low)
         active[list(dims)] = 1.0
+        held = (active == 0) & ((low > 0) | (high < 0))
+        if bool(held.any()):
+            raise ValueError(
+                f"Expected bounds around 0 where an action stays zero, got {low} and {high} with "
+                f"active_dims={tuple(dims)}; search over the others as well"
+            )
         # Bounds of zero keep every candidate, proposals included, at rest in inactive dimensions.
         self.low, self.high = low * active, high * active
         self.half_range = (self.high - self.low) / 2
@@ -85,7 +95,7 @@ class ActionBox:
         """Without the steps that were executed, and at rest in the end; cold if nothing is left."""
         batch, horizon = start.actions.shape[:2]
         if steps >= horizon:
-            return self.cold(batch, horizon)._replace(seconds=start.seconds)
+            return self.cold(batch, horizon)._replace(pace=start.pace)
         return start._replace(
             actions=self._later(start.actions, steps), kept=self._later(start.kept, steps)
         )

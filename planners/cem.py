@@ -18,7 +18,7 @@ from torch import Tensor
 from planners.noise import autoregressive
 from planners.search import Population, Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, not_negative, positive, within
+from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
 
 __all__ = ["CEM", "CEMConfig"]
 
@@ -57,9 +57,10 @@ class CEMConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "samples", "iterations", "horizon", "elites", "execute")
+        distinct(self, "active_dims")
         no_more_than(self, elites="samples", proposals="samples", execute="horizon")
         positive(self, "std")
-        not_negative(self, "min_std")
+        not_negative(self, "proposals", "min_std")
         within(self, 0, 0.99, "momentum", "correlation")
 
 

@@ -19,7 +19,7 @@ from planners.box import ActionBox
 from planners.noise import autoregressive
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, not_negative, positive, within
+from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
 
 __all__ = ["Gradient", "GradientConfig", "descend", "improve"]
 
@@ -54,10 +54,11 @@ class GradientConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "samples", "iterations", "horizon", "execute")
+        distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
         within(self, 0, 0.99, "correlation")
         positive(self, "learning_rate")
-        not_negative(self, "std")
+        not_negative(self, "proposals", "std")
 
 
 class Gradient(SequencePlanner[GradientConfig]):

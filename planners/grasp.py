@@ -24,7 +24,7 @@ from planners.noise import autoregressive
 from planners.problem import Problem
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, not_negative, positive, within
+from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
 
 __all__ = ["GRASP", "GRASPConfig"]
 
@@ -68,9 +68,10 @@ class GRASPConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "samples", "iterations", "horizon", "execute")
+        distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
         within(self, 0, 0.99, "correlation")
-        not_negative(self, "relaxed", "residual", "noise", "std")
+        not_negative(self, "proposals", "relaxed", "residual", "noise", "std")
         positive(self, "learning_rate", "latent_rate")
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from planners.noise import power_law
 from planners.search import Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, not_negative, positive, within
+from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
 
 __all__ = ["ICEM", "ICEMConfig"]
 
@@ -61,10 +61,11 @@ class ICEMConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "samples", "iterations", "horizon", "elites", "execute", "decay")
+        distinct(self, "active_dims")
         no_more_than(self, elites="samples", proposals="samples", execute="horizon")
         within(self, 0, 1, "keep", "momentum")
         positive(self, "std")
-        not_negative(self, "min_std", "exponent")
+        not_negative(self, "proposals", "min_std", "exponent")
 
 
 class ICEM(SequencePlanner[ICEMConfig]):
@@ -88,7 +89,7 @@ class ICEM(SequencePlanner[ICEMConfig]):
         for iteration in search.rounds(config.iterations):
             size = self._sizes[iteration]
             drawn = mean[:, None] + std[:, None] * search.noise(size, self._colour)
-            known += [mean[:, None]] if iteration == last else []
+            known = [mean[:, None], *known] if iteration == last else known
             candidates = torch.cat([*known, drawn], 1)[:, :size]
             elites = search.evaluate(candidates).lowest(config.elites)
             known = [elites.actions[:, : self._kept]]

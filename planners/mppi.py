@@ -19,7 +19,7 @@ from torch import Tensor
 from planners.noise import autoregressive
 from planners.search import Population, Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, not_negative, positive, within
+from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
 
 __all__ = ["MPPI", "MPPIConfig"]
 
@@ -57,10 +57,11 @@ class MPPIConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "samples", "iterations", "horizon", "execute")
+        distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
         within(self, 0, 0.99, "correlation")
         positive(self, "std", "temperature")
-        not_negative(self, "min_std")
+        not_negative(self, "proposals", "min_std")
 
 
 class MPPI(SequencePlanner[MPPIConfig]):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from planners.box import ActionBox
 from planners.cem import CEMConfig
 from planners.problem import Plan, Problem
 from planners.protocols import Trajectory
@@ -41,10 +42,9 @@ class PlainCEM:
     """
 
     def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
-        active = torch.zeros_like(low)
-        active[list(config.active_dims)] = 1.0
+        box = ActionBox(low, high, config.active_dims)
         self.config = config
-        self._low, self._high = low * active, high * active
+        self._low, self._high = box.low, box.high
 
     @property
     def execute(self) -> int:

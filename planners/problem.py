@@ -60,6 +60,17 @@ class Problem:
                 "Expected latents and states of the same episodes and frames, got "
                 f"{list(self.latents.shape)} and {list(self.states.shape)}"
             )
+        frame = (self.latents.shape[0], *self.latents.shape[2:])
+        if self.goals is not None and self.goals.shape != frame:
+            raise ValueError(
+                f"Expected goal latents [B,N,D] = {list(frame)}, as those of a context frame, got "
+                f"{list(self.goals.shape)}; encode goals with the world that plans"
+            )
+        if self.begun is not None and (self.begun.ndim != 3 or len(self.begun) != frame[0]):
+            raise ValueError(
+                f"Expected what is begun as [B,d,A] of {frame[0]} episodes, got "
+                f"{list(self.begun.shape)}"
+            )
 
     def begin(self, candidates: Tensor) -> Tensor:
         """Candidates ``[B, S, H, A]`` that begin with what is done in the meantime."""

@@ -12,6 +12,7 @@ Shapes: B episodes, H control steps, A action, P state.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from planners.agent import Agent, PlanRecord
+from planners.box import ActionBox
 
 __all__ = ["Pulse", "RealTimeAgent", "Slots"]
 
@@ -69,10 +71,13 @@ class RealTimeAgent:
 
     Args:
         agent: Looks and plans, in the other thread; its budget should be that of a slot.
-        low: Lower action bounds ``[A]``, physical units.
+        low: Lower action bounds ``[A]``, physical units; to hold still, 0, is within them.
         high: Upper action bounds ``[A]``.
         every: Slots from the beginning of one plan to that of the next.
         context: Looks that `agent` needs in a row.
+
+    Raises:
+        ValueError: One of these is not as it has to be.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class RealTimeAgent:
         if every < 1 or context < 1:
             raise ValueError(f"Expected every and context of at least 1, got {every} and {context}")
         self._agent, self._every = agent, every
+        ActionBox(low, high, ())  # that all of them may rest
         self._low, self._high = low.cpu(), high.cpu()
         self._changed = Condition()
         self._looks: deque[_Look] = deque(maxlen=context)
@@ -230,8 +236,8 @@ class Pulse:
     """
 
     def __init__(self, hz: float) -> None:
-        if not hz > 0:
-            raise ValueError(f"Expected a rate above 0 Hz, got {hz}")
+        if not 0 < hz < math.inf:
+            raise ValueError(f"Expected a finite rate above 0 Hz, got {hz}")
         self.period = 1 / hz
 
     def ticks(self, count: int) -> Iterator[bool]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from planners.box import ActionBox, Start
 from planners.problem import Plan, Problem, count_nonfinite
 from planners.protocols import Trajectory
-from planners.timing import Countdown, Stopwatch
+from planners.timing import Countdown, Pace, Stopwatch
 
 __all__ = ["Population", "Search", "moments"]
 
@@ -97,7 +97,8 @@ class Search:
             )
         device = problem.latents.device
         self.problem, self._box, self._generator = problem, box, generator
-        self._countdown = Countdown(device, deadline, expected=start.seconds)
+        self._countdown = Countdown(device, deadline, start.pace)
+        self._worthwhile = self._countdown.allows_search()
         self.watch = Stopwatch(device, profile)
         self._start = start
         self._best: Population | None = None
@@ -118,7 +119,7 @@ class Search:
     def rounds(self, iterations: int) -> Iterator[int]:
         """Numbers of the iterations that there is time for; maybe of none."""
         self._countdown.begin()
-        for iteration in range(iterations):
+        for iteration in range(iterations if self._worthwhile else 0):
             if not self._countdown.allows_another():
                 return
             yield iteration
@@ -151,21 +152,21 @@ class Search:
             proposals: Put those of the policy prior first, if there are any.
         """
         candidates = centre[:, None] + std.expand_as(centre)[:, None] * noise
-        candidates[:, -1] = centre
         if proposals and self.proposals is not None:
             candidates[:, : self.proposals.shape[1]] = self.proposals
+        candidates[:, -1] = centre  # also where proposals fill the population
         return candidates
 
     def evaluate(self, candidates: Tensor, *, required: bool = True) -> Population:
         """The energies of one iteration's candidates; the best of all iterations is kept.
 
         Args:
-            candidates: ``[B, S, H, A]``; what leaves the box is put back to its sides, and what the
-                problem has begun they begin with.
+            candidates: ``[B, S, H, A]``; what the problem has begun they begin with, and what
+                leaves the box is put back to its sides.
             required: Whether it is an error if none of an episode's is finite.
         """
         problem = self.problem
-        candidates = problem.begin(self._box.clamp(candidates))
+        candidates = self._box.clamp(problem.begin(candidates))
         self.watch.lap("update")
         self.trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
         self.watch.lap("rollout")
@@ -182,25 +183,23 @@ class Search:
         return fresh
 
     @property
-    def seconds(self) -> float:
-        """What the first iteration takes; known only where there are deadlines.
-
-        Where there was time for none it is put lower, lest one hiccup end all searching.
-        """
-        return self._countdown.first / (2 if self._best is None else 1)
+    def pace(self) -> Pace:
+        """What the next search is to know of the time that this one took."""
+        return self._countdown.pace
 
     def plan(self) -> Plan:
         """The best that was evaluated. Its count of failures is the only wait for the device.
 
         Without time for a single iteration it is the rest of the last plan, or without one where
-        the search was to start. The plan says so: it has no trace, and infinite energy.
+        the search was to start: at rest, unless the prior was asked. The plan says so: it has no
+        trace, and infinite energy.
 
         Raises:
             FloatingPointError: In some iteration no candidate of an episode had a finite energy.
         """
         if self._best is None:
             rest = self._start.actions if self._start.warm else self.first
-            rest = self.problem.begin(self._box.clamp(rest)[:, None])[:, 0]
+            rest = self._box.clamp(self.problem.begin(rest[:, None])[:, 0])
             unknown = rest.new_full((len(rest),), torch.inf)
             return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0)
         finite = torch.stack(self._finite, 1)
@@ -218,7 +217,7 @@ class Search:
 
     def _propose(self, samples: int, horizon: int) -> Tensor | None:
         problem = self.problem
-        if problem.proposal is None or samples == 0:
+        if problem.proposal is None or samples == 0 or not self._worthwhile:
             return None
         proposals = problem.proposal(
             problem.latents,

@@ -112,7 +112,7 @@ class SequencePlanner(ABC, Generic[SettingsT]):
             plan = search.plan()
         kept = plan.actions[:, None][:, :0] if kept is None else kept
         warm = state.warm or plan.trace.shape[1] > 0
-        return plan, Start(plan.actions, warm, kept, search.seconds)
+        return plan, Start(plan.actions, warm, kept, search.pace)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["at_least_one", "no_more_than", "not_negative", "positive", "within"]
+__all__ = ["at_least_one", "distinct", "no_more_than", "not_negative", "positive", "within"]
 
 
 def at_least_one(settings: object, *names: str) -> None:
@@ -26,6 +26,14 @@ def not_negative(settings: object, *names: str) -> None:
     for name in names:
         if not 0 <= (value := getattr(settings, name)) < math.inf:
             raise ValueError(f"Expected {name} of at least 0, got {value}")
+
+
+def distinct(settings: object, *names: str) -> None:
+    """Raise a ValueError where one of these lists is empty, or has an entry twice."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value or len(set(value)) < len(value):
+            raise ValueError(f"Expected one or more {name}, each once, got {list(value)}")
 
 
 def no_more_than(settings: object, **most: str) -> None:

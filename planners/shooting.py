@@ -11,7 +11,7 @@ import torch
 
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than
+from planners.settings import at_least_one, distinct, no_more_than, not_negative
 
 __all__ = ["RandomShooting", "RandomShootingConfig"]
 
@@ -40,7 +40,9 @@ class RandomShootingConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "samples", "iterations", "horizon", "execute")
+        distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
+        not_negative(self, "proposals")
 
 
 class RandomShooting(SequencePlanner[RandomShootingConfig]):

@@ -6,10 +6,11 @@ Without profiling and without a deadline, nothing here waits for the device.
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import torch
 
-__all__ = ["Countdown", "Stopwatch", "synchronize"]
+__all__ = ["Countdown", "Pace", "Stopwatch", "synchronize"]
 
 
 def synchronize(device: torch.device) -> None:
@@ -39,41 +40,69 @@ class Stopwatch:
         return time.perf_counter()
 
 
+class Pace(NamedTuple):
+    """What searches with deadlines learn of their own time, handed on from plan to plan.
+
+    Attributes:
+        seconds: From the beginning of the last search to the end of its first iteration; 0 where
+            that is not known.
+        overruns: Searches in a row whose first iteration ended behind the deadline.
+        idle: Plans since the last search.
+    """
+
+    seconds: float = 0.0
+    overruns: int = 0
+    idle: int = 0
+
+
 class Countdown:
-    """Whether one more iteration fits before a deadline, if it is as slow as the slowest so far.
+    """Whether there is time for a search, and for one more iteration of it.
+
+    A search begins if its first iteration fits, taking as long as last time. Lest one hiccup end
+    all searching, it is tried again in any case after some plans; their number doubles with each
+    try that overruns, so that a deadline that no iteration fits is overrun ever more seldom.
+    Another iteration begins if it fits, should it be as slow as the slowest so far.
 
     Args:
         device: That computes.
         deadline: A ``time.perf_counter()`` reading, or None to read no clock.
-        expected: What the first iteration will take, s; None to let it run in any case.
+        pace: What the plans before have learned; None for nothing.
 
     Attributes:
-        first: What the first iteration took, s; ``expected`` or 0 before there was one.
+        pace: What this one adds.
     """
 
     def __init__(
-        self, device: torch.device, deadline: float | None, expected: float | None = None
+        self, device: torch.device, deadline: float | None, pace: Pace | None = None
     ) -> None:
-        self.first = expected or 0.0
-        self._device, self._deadline, self._expected = device, deadline, expected
+        pace = Pace() if pace is None else pace
+        self._device, self._deadline, self._before = device, deadline, pace
+        self._started = 0.0 if deadline is None else time.perf_counter()
         self._last: float | None = None
         self._slowest = 0.0
+        self.pace = pace if deadline is None else pace._replace(idle=pace.idle + 1)
+
+    def allows_search(self) -> bool:
+        """Ask before anything is computed."""
+        if self._deadline is None:
+            return True
+        left, before = self._deadline - self._started, self._before
+        return before.seconds <= left or (left > 0 and before.idle >= 2 ** (before.overruns - 1))
 
     def begin(self) -> None:
         """Let the time until now count for no iteration: others follow."""
         self._last = None
 
     def allows_another(self) -> bool:
-        """Ask once before each iteration."""
+        """Ask once before each iteration, and after the last."""
         if self._deadline is None:
             return True
         synchronize(self._device)
         now = time.perf_counter()
-        last, self._last = self._last, now
-        if last is None and self._slowest == 0:
-            return self._expected is None or now + self._expected <= self._deadline
-        if last is None:
-            return now + self._slowest <= self._deadline
-        self.first = now - last if self._slowest == 0 else self.first
-        self._slowest = max(self._slowest, now - last)
+        if self._last is not None:
+            if self._slowest == 0:  # the first one has ended
+                overruns = self._before.overruns + 1 if now > self._deadline else 0
+                self.pace = Pace(now - self._started, overruns)
+            self._slowest = max(self._slowest, now - self._last)
+        self._last = now
         return now + self._slowest <= self._deadline

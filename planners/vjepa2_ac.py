@@ -16,13 +16,15 @@ Shapes: see ``planners.protocols``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from planners.box import ActionBox
 from planners.problem import Plan, Problem, count_nonfinite
-from planners.timing import Countdown, Stopwatch
+from planners.settings import at_least_one, no_more_than, positive, within
+from planners.timing import Countdown, Pace, Stopwatch
 
 __all__ = ["VJEPA2AC", "VJEPA2ACConfig"]
 
@@ -69,26 +71,32 @@ class VJEPA2ACConfig:
         return _SEARCHED
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "horizon", "execute"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
+        at_least_one(self, "iterations", "horizon", "execute")
         if not 2 <= self.elites <= self.samples:
             raise ValueError(
                 f"Expected elites from 2, as a deviation needs, to samples ({self.samples}), got "
                 f"{self.elites}"
             )
-        if self.execute > self.horizon:
-            raise ValueError(
-                f"Expected execute of at most horizon ({self.horizon}), got {self.execute}"
-            )
-        if self.box <= 0 or self.gripper_box <= 0:
-            raise ValueError(
-                f"Expected boxes above 0, got box={self.box}, gripper_box={self.gripper_box}"
-            )
+        no_more_than(self, execute="horizon")
+        positive(self, "box", "gripper_box")
+        within(self, 0, 1, "momentum_mean", "momentum_std")
+        within(self, 0, 1, "gripper_momentum_mean", "gripper_momentum_std", "gripper_threshold")
+
+
+class VJEPA2ACState(NamedTuple):
+    """All that a plan leaves to the next: of what it found, nothing.
+
+    Attributes:
+        batch: Episodes.
+        pace: How long searches take.
+    """
+
+    batch: int
+    pace: Pace = Pace()
 
 
 class VJEPA2AC:
-    """The planner; its state is the number of episodes, since no plan leaves anything to the next.
+    """The planner.
 
     Args:
         config: Settings.
@@ -118,11 +126,11 @@ class VJEPA2AC:
         """Steps of a plan to carry out before planning again."""
         return self.config.execute
 
-    def init(self, batch: int) -> int:
+    def init(self, batch: int) -> VJEPA2ACState:
         """The number of episodes."""
-        return batch
+        return VJEPA2ACState(batch)
 
-    def shift(self, state: int, steps: int) -> int:
+    def shift(self, state: VJEPA2ACState, steps: int) -> VJEPA2ACState:
         """The same: nothing is carried over."""
         return state
 
@@ -130,21 +138,27 @@ class VJEPA2AC:
     def plan(
         self,
         problem: Problem,
-        state: int,
+        state: VJEPA2ACState,
         *,
         generator: torch.Generator,
         deadline: float | None = None,
         profile: bool = False,
-    ) -> tuple[Plan, int]:
-        """Search; see ``planners.problem.Planner.plan``. The plan is the mean, not the best."""
+    ) -> tuple[Plan, VJEPA2ACState]:
+        """Search; see ``planners.problem.Planner.plan``. The plan is the mean, not the best.
+
+        That mean is what no deadline leaves out: one more rollout, of a single candidate.
+
+        Raises:
+            FloatingPointError: Also where the mean's own energy is not finite.
+        """
         problem.check_horizon(self.config.horizon)
         config, device = self.config, problem.latents.device
-        countdown, watch = Countdown(device, deadline, expected=0.0), Stopwatch(device, profile)
+        countdown, watch = Countdown(device, deadline, state.pace), Stopwatch(device, profile)
         mean = self._low.new_zeros(len(problem.latents), config.horizon, len(_SEARCHED))
         std = self._std.expand_as(mean)
         lowest: list[Tensor] = []
         finite: list[Tensor] = []
-        for _ in range(config.iterations):
+        for _ in range(config.iterations if countdown.allows_search() else 0):
             if not countdown.allows_another():
                 break
             candidates = mean[:, None] + std[:, None] * self._noise(generator)
@@ -164,7 +178,9 @@ class VJEPA2AC:
             lowest.append(best[:, 0])
             finite.append(valid.sum(1))
             watch.lap("update")
-
+        else:
+            countdown.allows_another()  # notes what the last one took
+        state = state._replace(pace=countdown.pace)
         if not finite:
             unknown = mean.new_full((len(mean),), torch.inf)
             rest = problem.begin(_whole(mean)[:, None])[:, 0]
@@ -175,13 +191,15 @@ class VJEPA2AC:
         actions = problem.begin(_whole(mean)[:, None])
         own = problem.world.rollout(problem.latents, problem.states, actions)
         energy, terms = problem.energy(own)
+        evaluated = (config.samples * len(finite) + 1) * len(mean)
+        finite.append(torch.isfinite(energy).sum(1))
         watch.lap("rollout")
         plan = Plan(
             actions[:, 0],
             energy[:, 0],
             {name: term[:, 0] for name, term in terms.items()},
             torch.stack(lowest, 1).cummin(1).values,
-            count_nonfinite(torch.stack(finite, 1), config.samples * len(finite) * len(mean)),
+            count_nonfinite(torch.stack(finite, 1), evaluated),
             watch.seconds,
         )
         return plan, state

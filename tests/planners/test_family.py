@@ -210,10 +210,13 @@ def test_a_state_of_another_batch_is_refused(kind: Kind, point: Any) -> None:
         ({"horizon": 0}, "horizon of at least 1, got 0"),
         ({"samples": 0}, "samples of at least 1, got 0"),
         ({"execute": 9}, "execute of at most horizon"),
+        ({"proposals": -1}, "proposals of at least 0, got -1"),
+        ({"active_dims": ()}, "one or more active_dims"),
+        ({"active_dims": (0, 1, 1)}, "active_dims, each once"),
     ],
 )
 def test_settings_that_make_no_search_are_refused(
-    kind: Kind, changes: dict[str, int], said: str
+    kind: Kind, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
         kind.make(**changes)
@@ -223,6 +226,74 @@ def test_settings_that_make_no_search_are_refused(
 def test_bounds_that_are_reversed_or_infinite_are_refused(kind: Kind, limit: float) -> None:
     with pytest.raises(ValueError, match="finite bounds low <= high"):
         kind.make(limit=limit)
+
+
+def test_bounds_without_rest_are_refused_where_an_action_stays_zero() -> None:
+    low, high = torch.tensor([-0.1, 0.01]), torch.tensor([0.1, 0.05])
+    with pytest.raises(ValueError, match="bounds around 0 where an action stays zero"):
+        make_search(CEMConfig(active_dims=(0,)), low, high)
+    assert make_search(CEMConfig(active_dims=(0, 1)), low, high).init(1).actions[0, 0, 1] == 0.01
+
+
+@pytest.mark.parametrize("high", [torch.tensor(0.05), torch.tensor([1, 1, 1])])
+def test_bounds_that_are_no_vector_of_real_numbers_are_refused(high: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="floating-point of shape"):
+        make_search(CEMConfig(), -high, high)
+
+
+def test_a_warm_start_is_tried_also_where_proposals_fill_the_population(
+    kind: Kind, point: Any
+) -> None:
+    planner = kind.make(
+        samples=16, proposals=16, **({"elites": 4} if hasattr(kind.config, "elites") else {})
+    )
+    generator = torch.Generator().manual_seed(0)
+    first, state = planner.plan(point.problem(GOAL), planner.init(2), generator=generator)
+    world = point.World()
+
+    def still(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
+        return torch.zeros(2, samples, horizon, 3)
+
+    problem = replace(point.problem(GOAL, world), proposal=still)
+    planner.plan(problem, planner.shift(state, 1), generator=generator)
+    rest = torch.cat([first.actions[:, 1:], torch.zeros(2, 1, 3)], 1)
+    apart = (world.candidates[0] - rest[:, None]).abs().amax((2, 3)).amin(1)
+    assert (apart < 1e-6).all()
+
+
+def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(
+    kind: Kind, point: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
+
+    class Slow(point.World):
+        def rollout(self, *context: Any) -> Any:
+            now[0] += 0.03
+            return super().rollout(*context)
+
+    def slow_prior(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
+        now[0] += 0.03
+        return torch.zeros(1, samples, horizon, 3)
+
+    planner = kind.make()
+    problem = replace(point.problem(GOAL[:1], Slow()), proposal=slow_prior)
+    state, tried = planner.init(1), []
+    for number in range(16):
+        before = now[0]
+        _, state = planner.plan(problem, state, generator=torch.Generator(), deadline=before + 0.04)
+        state = planner.shift(state, 1)
+        if now[0] > before:
+            tried.append(number)
+    assert tried == [0, 2, 5, 10]
+
+
+def test_goals_of_another_shape_are_refused(point: Any) -> None:
+    problem = point.problem(GOAL)
+    with pytest.raises(ValueError, match=r"Expected goal latents \[B,N,D\] = \[2, 1, 3\]"):
+        replace(problem, goals=torch.zeros(1, 1, 3))
+    with pytest.raises(ValueError, match=r"begun as \[B,d,A\] of 2 episodes"):
+        replace(problem, begun=torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("name", ["cem", "icem", "mppi", "shooting"])
@@ -299,7 +370,7 @@ def test_icem_evaluates_its_best_elites_again_and_its_mean_in_the_end(point: Any
     torch.testing.assert_close(second[0, :3], elites[:3])
     energy, _ = problem.energy(world.rollout(problem.latents, problem.states, second))
     mean = second[0, energy[0].argsort()[:10]].mean(0)
-    torch.testing.assert_close(last[0, 3], mean)
+    torch.testing.assert_close(last[0, 0], mean)
 
 
 def test_coloured_noise_has_a_power_law_spectrum_and_unit_variance() -> None:

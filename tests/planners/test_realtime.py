@@ -335,3 +335,10 @@ def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(monkeypatch) -> Non
 def test_a_pulse_needs_a_rate() -> None:
     with pytest.raises(ValueError, match="above 0 Hz, got 0"):
         Pulse(0)
+
+
+def test_an_arm_that_cannot_hold_still_is_refused() -> None:
+    with pytest.raises(ValueError, match="bounds around 0"):
+        RealTimeAgent(Thinker([]), HIGH / 2, HIGH)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="finite bounds"):
+        RealTimeAgent(Thinker([]), HIGH, -HIGH)  # type: ignore[arg-type]

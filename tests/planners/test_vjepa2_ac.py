@@ -101,13 +101,28 @@ def test_nan_is_never_elite_and_counted(point):
     goal = torch.tensor([[0.07, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     problem = point.problem(goal, Broken(), metric="l1")
     planner = VJEPA2AC(SMALL, -WIDE, WIDE)
-    found, _ = planner.plan(problem, 1, generator=torch.Generator().manual_seed(0))
+    found, _ = planner.plan(problem, planner.init(1), generator=torch.Generator().manual_seed(0))
     assert found.nonfinite > 0
     assert found.actions[0, 0, 0] <= 0
     nowhere = TotalEnergy(LatentDistance(torch.full((1, 1, 7), math.nan)))
     hopeless = replace(problem, energy=nowhere)
     with pytest.raises(FloatingPointError, match=r"episodes \[0\]"):
-        planner.plan(hopeless, 1, generator=torch.Generator().manual_seed(0))
+        planner.plan(hopeless, planner.init(1), generator=torch.Generator().manual_seed(0))
+
+
+def test_a_mean_that_leads_to_nan_is_no_plan(point):
+    class Holed(point.World):
+        def rollout(self, latents, states, actions):
+            imagined = super().rollout(latents, states, actions)
+            middle = actions[:, :, -1, 0].abs() < 0.02
+            imagined.latents[middle] = math.nan
+            return imagined
+
+    # Candidates on both sides are as good; their mean is in the hole between them.
+    problem = point.problem(torch.zeros(1, 7), Holed(), metric="l1")
+    planner = VJEPA2AC(VJEPA2ACConfig(samples=64, iterations=1, elites=64), -WIDE, WIDE)
+    with pytest.raises(FloatingPointError, match=r"episodes \[0\]"):
+        planner.plan(problem, planner.init(1), generator=torch.Generator().manual_seed(0))
 
 
 def test_no_plan_leaves_anything_to_the_next(point):
@@ -141,7 +156,10 @@ def test_bounds_that_are_reversed_or_no_numbers_are_refused():
         ({"elites": 1}, "elites from 2"),
         ({"elites": 65}, "elites from 2"),
         ({"execute": 2}, "execute of at most horizon"),
-        ({"box": 0.0}, "boxes above 0"),
+        ({"box": 0.0}, "box above 0"),
+        ({"gripper_box": math.inf}, "gripper_box above 0"),
+        ({"momentum_mean": 7.0}, "momentum_mean from 0 to 1"),
+        ({"gripper_threshold": math.nan}, "gripper_threshold from 0 to 1"),
         ({"iterations": 0}, "iterations of at least 1"),
     ],
 )

@@ -64,6 +64,10 @@ class ScalingConfig:
             sizes = getattr(self, name)
             if len(sizes) < 2 or min(sizes) < 1:
                 raise ValueError(f"Expected two sizes or more in scaling.{name}, got {list(sizes)}")
+        if uneven := [count for count in self.tokens if isqrt(count) ** 2 != count]:
+            raise ValueError(
+                f"Expected square numbers in scaling.tokens, as images are square, got {uneven[0]}"
+            )
         if self.plans < 1:
             raise ValueError(f"Expected scaling.plans of at least 1, got {self.plans}")
 

@@ -7,12 +7,22 @@ solve within the budget, were the world model and the goal energy perfect.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
-from planners import CEM, CEMConfig, Futures, Plan, PlanRecord, Problem, Start, TotalEnergy
+from planners import (
+    CEMConfig,
+    Futures,
+    Plan,
+    PlanRecord,
+    Problem,
+    SearchConfig,
+    TotalEnergy,
+    make_search,
+)
 from worldmodel.commands.simulator import Simulated, true_futures
 
 __all__ = ["OracleConfig", "OraclePolicy", "SimulatorWorld", "cost_to_come"]
@@ -88,10 +98,10 @@ def _energy(trajectory: Futures) -> Tensor:
 class OraclePolicy:
     """Plans one episode on its own simulator."""
 
-    def __init__(self, environment: TabletopEnv, planner: CEMConfig) -> None:
+    def __init__(self, environment: TabletopEnv, planner: SearchConfig) -> None:
         high = torch.from_numpy(ACTION_HIGH)
         self.records: list[PlanRecord] = []
-        self._cem = CEM(planner, -high, high)
+        self._planner = make_search(planner, -high, high)
         self._problem = Problem(
             SimulatorWorld(environment),
             torch.zeros(1, 1, 1, 1),
@@ -99,23 +109,23 @@ class OraclePolicy:
             TotalEnergy(_energy),
         )
         self._generator = torch.Generator()
-        self._state: Start = self._cem.init(1)
+        self._state: Any = self._planner.init(1)
         self._plan: Plan | None = None
         self._step = 0
 
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
         """Forget the last episode; the goal is the simulator's."""
         self._generator.manual_seed(seed)
-        self._state, self._step = self._cem.init(1), 0
+        self._state, self._step = self._planner.init(1), 0
 
     def act(self, frames: Tensor, states: Tensor) -> Tensor:
         """The next action, ``[1, A]``."""
-        turn = self._step % self._cem.execute
+        turn = self._step % self._planner.execute
         if turn == 0:
-            self._plan, state = self._cem.plan(
+            self._plan, state = self._planner.plan(
                 self._problem, self._state, generator=self._generator
             )
-            self._state = self._cem.shift(state, self._cem.execute)
+            self._state = self._planner.shift(state, self._planner.execute)
         self._step += 1
         assert self._plan is not None
         return self._plan.actions[:, turn]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -41,6 +42,7 @@ from worldmodel.commands.policies import (
 from worldmodel.commands.report import (
     closing_table,
     episode_record,
+    over_budget,
     plan_times,
     real_time_summary,
     unsearched,
@@ -121,9 +123,9 @@ class PlanConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         known_precision(self.dtype)
-        if self.budget_ms is not None and not self.budget_ms > 0:
+        if self.budget_ms is not None and not 0 < self.budget_ms < math.inf:
             raise ValueError(f"Expected budget_ms above 0, got {self.budget_ms:g}")
-        if self.hz is not None and (not self.hz > 0 or self.batch != 1):
+        if self.hz is not None and (not 0 < self.hz < math.inf or self.batch != 1):
             raise ValueError(
                 "Expected hz above 0 and batch=1 with it, for an arm has a clock of its own; got "
                 f"hz={self.hz:g} and batch={self.batch}"
@@ -188,6 +190,7 @@ def run(cfg: PlanConfig) -> None:
         "success": success_summary(episodes),
         "baselines": baselines,
         "plan_ms": plan_times(episodes),
+        "over_budget": over_budget(episodes, cfg.budget_ms),
         "unsearched": unsearched(episodes),
         "real_time": real_time_summary(episodes, cfg.hz),
         "planner": asdict(cfg.planner),
@@ -202,6 +205,7 @@ def run(cfg: PlanConfig) -> None:
             "scenery": cfg.scenery,
             "pool": cfg.pool if cfg.scenery == "rich" else None,
             "batch": cfg.batch,
+            "budget_ms": cfg.budget_ms,
             "threads": cfg.threads,
             "dtype": str(precision(cfg.dtype, world)).removeprefix("torch."),
             "plan_ms": "from images in to actions out, per plan; the process' first is left out",

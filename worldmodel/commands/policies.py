@@ -237,6 +237,12 @@ def search(
             "predictor.model.extrinsics=true; `plan` and `landscape` take it as "
             "camera_pose=[x,y,z,a,b,c], from Python it is `world.camera`"
         )
+    elites = getattr(fast_search(planner), "elites", 1)
+    if 0 < task.rescore < elites:
+        raise UserError(
+            f"Expected task.rescore of at least the planner's {elites} elites, which are to be "
+            f"among those that all terms judge, got {task.rescore}; raise it, or lower elites"
+        )
     high = (torch.from_numpy(ACTION_HIGH) if high is None else high).to(device_of(world))
     fast = make_search(fast_search(planner), -high, high)
     if not isinstance(planner, HierarchicalConfig | RetrievalConfig):

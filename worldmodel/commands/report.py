@@ -22,6 +22,7 @@ __all__ = [
     "closing_table",
     "episode_record",
     "headline",
+    "over_budget",
     "plan_times",
     "real_time_summary",
     "unsearched",
@@ -45,6 +46,14 @@ def unsearched(episodes: Sequence[Episode]) -> float:
     """Share of plans that had no time for a single iteration, and kept what was planned before."""
     plans = [energy for episode in episodes for energy in episode.energy]
     return sum(not math.isfinite(energy) for energy in plans) / max(1, len(plans))
+
+
+def over_budget(episodes: Sequence[Episode], budget_ms: float | None) -> float | None:
+    """Share of plans that took longer than they were to; None where there was no limit."""
+    if budget_ms is None:
+        return None
+    times = [ms for episode in episodes for ms in episode.plan_ms]
+    return sum(ms > budget_ms for ms in times) / max(1, len(times))
 
 
 def real_time_summary(episodes: Sequence[Episode], hz: float | None) -> dict[str, Any] | None:
@@ -111,6 +120,8 @@ def headline(report: Mapping[str, Any]) -> str:
         parts.append(f"success {_rate(report['success']['final'])}")
     if report["plan_ms"] is not None:
         parts.append("plan p50 {p50:.0f} ms, p99 {p99:.0f} ms".format(**report["plan_ms"]))
+    if report["over_budget"]:
+        parts.append(f"{report['over_budget']:.1%} of plans over their budget")
     if report["unsearched"]:
         parts.append(f"no time to search in {report['unsearched']:.0%} of plans")
     if report["real_time"] is not None:

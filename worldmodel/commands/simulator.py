@@ -61,7 +61,7 @@ def true_futures(
     Raises:
         ValueError: The candidates are of several episodes.
     """
-    candidates = of_one_episode(actions).double().numpy()
+    candidates = of_one_episode(actions).detach().double().numpy()
     seen: list[SeenT] = []
     start = environment.snapshot()
     for candidate in candidates:

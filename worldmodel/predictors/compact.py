@@ -147,15 +147,15 @@ class CompactPredictor(nn.Module):
             config.leap,
             config.head_width,
         )
-        latent = config.code_width + features
+        self.latent_width = config.code_width + features
         self.macros = Macros(
-            latent,
+            self.latent_width,
             config.macro_steps * config.action_width,
             config.macro_width,
             width=config.width,
             depth=config.depth,
         )
-        self.memory = Memory(config.memory, latent)
+        self.memory = Memory(config.memory, self.latent_width)
 
     def imagine_in(self, dtype: torch.dtype) -> None:
         """Keep what imagines, judges and proposes in another precision; images are read in theirs.

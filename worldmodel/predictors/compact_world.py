@@ -101,22 +101,33 @@ class CompactWorld(nn.Module):
             pessimism: Of what critics do not agree on.
             critics: How many to ask, by default all: one ranks candidates nearly as all do.
         """
-        goals = self.predictor.goals(goal_latents[:, 0], with_arm)
-        return ValueEnergy(self.predictor, goals, pessimism, critics)
+        return ValueEnergy(self.predictor, self._goals(goal_latents, with_arm), pessimism, critics)
 
     def reachability_energy(
         self, goal_latents: Tensor, with_arm: Tensor | bool = False
     ) -> ReachabilityEnergy:
         """The learned temporal distance to the same goals."""
-        goals = self.predictor.goals(goal_latents[:, 0], with_arm)
-        return ReachabilityEnergy(self.predictor, goals)
+        return ReachabilityEnergy(self.predictor, self._goals(goal_latents, with_arm))
 
     def prior(
         self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, noise: float = 0.4
     ) -> CompactPrior:
         """The policy prior towards the same goals, perturbed by ``noise`` in scaled actions."""
-        goals = self.predictor.goals(goal_latents[:, 0], with_arm)
-        return CompactPrior(self.predictor, goals, noise)
+        return CompactPrior(self.predictor, self._goals(goal_latents, with_arm), noise)
+
+    def _goals(self, goal_latents: Tensor, with_arm: Tensor | bool) -> Tensor:
+        """What is learned of goals is asked with.
+
+        Raises:
+            ValueError: They are no planning latents.
+        """
+        width = self.predictor.latent_width
+        if goal_latents.ndim != 3 or goal_latents.shape[1:] != (1, width):
+            raise ValueError(
+                f"Expected goal latents [B,1,{width}], got {list(goal_latents.shape)}; take them "
+                "from `world.compare(world.encode(goal), first_look)[:, 0]`"
+            )
+        return self.predictor.goals(goal_latents[:, 0], with_arm)
 
 
 class ValueEnergy:
@@ -137,7 +148,8 @@ class ValueEnergy:
         """Energies ``[B, S]``, in imagined steps to the goal."""
         model = self._model
         latents = trajectory.latents[..., 0, :]
-        goals = self._goals[:, None, None].expand(*latents.shape[:-1], -1)
+        goals = _of_episodes(self._goals, len(latents))[:, None, None]
+        goals = goals.expand(*latents.shape[:-1], -1)
         values = model.values(model.codes(latents), model.arm(latents), goals, self._critics)
         costs = _later_more(-values)
         usual = costs.where(costs.isfinite(), torch.nan).nanmean(-1, keepdim=True)
@@ -154,7 +166,15 @@ class ReachabilityEnergy:
     def __call__(self, trajectory: _Futures) -> Tensor:
         """Energies ``[B, S]``, in imagined steps to the goal."""
         latents = trajectory.latents[..., 0, :]
-        return _later_more(self._model.steps(latents, self._goals[:, None, None]))
+        goals = _of_episodes(self._goals, len(latents))[:, None, None]
+        return _later_more(self._model.steps(latents, goals))
+
+
+def _of_episodes(goals: Tensor, batch: int) -> Tensor:
+    """The goals; a ValueError where they are not of as many episodes."""
+    if len(goals) != batch:
+        raise ValueError(f"Expected goals of {batch} episode(s), got {len(goals)}")
+    return goals
 
 
 def _later_more(costs: Tensor) -> Tensor:
@@ -184,7 +204,7 @@ class CompactPrior:
         """Candidates ``[B, samples, horizon, A]``; see ``planners.protocols.Proposal``."""
         model, stride = self._model, self._model.config.stride
         width, members = model.config.action_width, model.config.members
-        goals = self._goals[:, None].expand(-1, samples, -1)
+        goals = _of_episodes(self._goals, len(latents))[:, None].expand(-1, samples, -1)
         state = states[:, -1, None].expand(-1, samples, -1)
         codes = model.codes(latents[:, -1]).expand(-1, samples, -1)
         chosen: list[Tensor] = []

@@ -10,7 +10,13 @@ import pytest
 import torch
 
 import envs
-from planners import CEMConfig
+from planners import (
+    CEMConfig,
+    GradientConfig,
+    ICEMConfig,
+    MPPIConfig,
+    RandomShootingConfig,
+)
 from worldmodel.commands.apart import evaluate_apart
 from worldmodel.commands.oracle import OracleConfig, OraclePolicy, SimulatorWorld
 from worldmodel.commands.task import TaskConfig
@@ -41,6 +47,25 @@ def test_it_gets_nearer_to_the_goal_in_a_process_per_episode():
     assert [episode.seed for episode in episodes] == [1_000_000, 1_000_001]
     for episode in episodes:
         assert episode.distance_final < episode.distance_start - 0.05
+
+
+@pytest.mark.parametrize("config", [CEMConfig, ICEMConfig, MPPIConfig, RandomShootingConfig])
+def test_every_planner_that_samples_can_search_in_it(config):
+    task = TaskConfig(name="reach", budget_steps=8, hold_steps=0)
+    settings = {"samples": 16, "iterations": 2, "horizon": 4, "execute": 4, "proposals": 0}
+    policy_on = partial(OraclePolicy, planner=config(**settings))
+    (episode,) = evaluate_apart(policy_on, range(1), task, 64, workers=1)
+    assert episode.distance_final < episode.distance_start - 0.05
+
+
+def test_a_planner_that_follows_gradients_says_that_it_has_none():
+    env = envs.make("reach", 64)
+    env.reset(seed=0)
+    search = GradientConfig(samples=2, iterations=2, horizon=4, proposals=0)
+    policy = OraclePolicy(env, search)
+    with pytest.raises(ValueError, match="world that gradients pass through"):
+        policy.act(torch.zeros(1, 64, 64, 3), torch.zeros(1, 7))
+    env.close()
 
 
 def test_it_tells_the_futures_of_one_episode_only():

@@ -118,8 +118,26 @@ def test_the_same_command_plans_the_same(planned, tmp_path):
 def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path):
     code, printed = planned("task=push episodes=1 videos=0 budget_ms=0.001")
     assert code == 0, printed.err
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["unsearched"] == 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["unsearched"], report["over_budget"]) == (1, 1)
+    assert "100.0% of plans over their budget" in printed.out
     assert "no time to search in 100% of plans" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("task=push hz=inf", "hz above 0"),
+        ("task=push budget_ms=nan", "budget_ms above 0"),
+        ("task=push task.rescore=4 planner.samples=16 planner.elites=6", "planner's 6 elites"),
+        ("task=push planner.active_dims=[] task.active_dims=[]", "one or more active_dims"),
+    ],
+)
+def test_settings_that_no_plan_could_keep_are_refused(planned, keys, said):
+    code, printed = planned(keys)
+    assert code == 1
+    assert said in printed.err
+    assert "Traceback" not in printed.err
 
 
 def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(planned, tmp_path):

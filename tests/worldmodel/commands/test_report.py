@@ -70,6 +70,7 @@ def report_of(episodes, **entries):
         "baselines": {},
         "plan_ms": plan_times(episodes),
         "unsearched": unsearched(episodes),
+        "over_budget": None,
         "real_time": real_time_summary(episodes, 10.0),
         "planner": {"samples": 8},
         "checkpoint": {"name": "<default>"},

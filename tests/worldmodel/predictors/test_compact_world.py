@@ -61,6 +61,23 @@ def test_shapes_are_those_of_the_protocol(
     assert world.reachability_energy(latents[:, 0])(imagined).shape == (B, S)
 
 
+def test_goals_of_another_shape_are_refused(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    latents, states = context
+    goal = latents[:, 0]
+    for of_goals in (world.goal_energy, world.reachability_energy, world.prior):
+        for wrong in (goal[..., :-1], goal[:, 0], goal.expand(-1, 4, -1)):
+            with pytest.raises(ValueError, match=rf"goal latents \[B,1,{Z}\], got"):
+                of_goals(wrong)
+    imagined = world.rollout(latents, states, _actions())
+    for energy in (world.goal_energy(goal[:1]), world.reachability_energy(goal[:1])):
+        with pytest.raises(ValueError, match=r"goals of 2 episode\(s\), got 1"):
+            energy(imagined)
+    with pytest.raises(ValueError, match=r"goals of 2 episode\(s\), got 1"):
+        world.prior(goal[:1])(latents, states, samples=3, horizon=H, generator=torch.Generator())
+
+
 def test_grounded_latents_have_the_form_of_imagined_ones(
     world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
