@@ -74,6 +74,7 @@ class Agent(Generic[StateT]):
         stage_steps: With sub-goals, how many control steps each but the last is pursued.
         budget_s: Seconds from frames in to actions out; the search stops in time. None: no limit.
         profile: Split the search time further.
+        compiled: Plan with what ``torch.compile`` makes of world and energy.
         device: Where frames and states are moved.
     """
 
@@ -87,6 +88,7 @@ class Agent(Generic[StateT]):
         stage_steps: Sequence[int] = (),
         budget_s: float | None = None,
         profile: bool = False,
+        compiled: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         if context < 1:
@@ -99,7 +101,7 @@ class Agent(Generic[StateT]):
         self._context = context
         self._stage_ends = list(accumulate(stage_steps))
         self._budget_s = budget_s
-        self._profile = profile
+        self._profile, self._compiled = profile, compiled
         self._device = torch.device(device)
         self._episode: _Episode[StateT] | None = None
 
@@ -203,6 +205,7 @@ class Agent(Generic[StateT]):
             episode.objective.proposal,
             episode.goals[:, stage],
             None if begun is None else begun.to(self._device),
+            self._compiled,
         )
         if episode.records:
             passed = step - episode.planned

@@ -43,6 +43,7 @@ class Workload:
         states: Context states, ``[B, T, P]``.
         look: What encoded frames are compared with, ``[B, N, D]``: the goal, encoded.
         goals: Goal latents, ``[B, N, D]``, for planners that look for a way there.
+        compiled: Plan with what ``torch.compile`` made of world and energy.
     """
 
     world: World
@@ -51,6 +52,7 @@ class Workload:
     states: Tensor
     look: Tensor
     goals: Tensor | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,14 @@ def measure(
         if profile:
             synchronize(device)
             split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started
-        problem = Problem(world, latents, workload.states, *workload.objective, workload.goals)
+        problem = Problem(
+            world,
+            latents,
+            workload.states,
+            *workload.objective,
+            workload.goals,
+            compiled=workload.compiled,
+        )
         plan, state = planner.plan(problem, state, generator=generator, profile=profile)
         plan.actions.cpu()
         elapsed = time.perf_counter() - started

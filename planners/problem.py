@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from planners.protocols import Proposal, Total, World
+from planners.compiled import compiled_judge, compiled_rollout
+from planners.protocols import Proposal, Total, Trajectory, World
 
 __all__ = ["Objective", "Plan", "Planner", "Problem", "Way", "count_nonfinite"]
 
@@ -38,6 +39,7 @@ class Problem:
             where they are known by their energy alone.
         begun: What is done while the plan is made, ``[B, d, A]``: every candidate begins with it.
             None where the world waits.
+        compiled: Imagine and judge with what ``torch.compile`` made of world and energy.
     """
 
     world: World
@@ -47,6 +49,7 @@ class Problem:
     proposal: Proposal | None = None
     goals: Tensor | None = None
     begun: Tensor | None = None
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.latents.ndim != 4 or self.states.ndim != 3:
@@ -71,6 +74,19 @@ class Problem:
                 f"Expected what is begun as [B,d,A] of {frame[0]} episodes, got "
                 f"{list(self.begun.shape)}"
             )
+
+    def imagine(self, candidates: Tensor) -> Trajectory:
+        """What candidates ``[B, S, H, A]`` lead to."""
+        context = (self.latents, self.states, candidates)
+        if self.compiled:
+            return compiled_rollout()(self.world, *context)
+        return self.world.rollout(*context)
+
+    def judge(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
+        """Its energies ``[B, S]``, and their terms by name, alike."""
+        return (
+            compiled_judge()(self.energy, trajectory) if self.compiled else self.energy(trajectory)
+        )
 
     def begin(self, candidates: Tensor) -> Tensor:
         """Candidates ``[B, S, H, A]`` that begin with what is done in the meantime."""

@@ -168,9 +168,9 @@ class Search:
         problem = self.problem
         candidates = self._box.clamp(problem.begin(candidates))
         self.watch.lap("update")
-        self.trajectory = problem.world.rollout(problem.latents, problem.states, candidates)
+        self.trajectory = problem.imagine(candidates)
         self.watch.lap("rollout")
-        energy, terms = problem.energy(self.trajectory)
+        energy, terms = problem.judge(self.trajectory)
         self.watch.lap("energy")
         valid = torch.isfinite(energy)
         fresh = Population(candidates, energy.masked_fill(~valid, torch.inf), terms)

@@ -37,7 +37,13 @@ from worldmodel.commands.bench_subjects import (
     token_subject,
     token_world,
 )
-from worldmodel.commands.devices import device_name, known_precision, precision, usable_device
+from worldmodel.commands.devices import (
+    device_name,
+    known_precision,
+    precision,
+    require_compiler,
+    usable_device,
+)
 from worldmodel.commands.levels import PlannerConfig, fast_search
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
@@ -140,6 +146,7 @@ class BenchConfig(Grid):
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
         dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
+        compile: Plan with what ``torch.compile`` makes of world and energy; plain rows do not.
         seed: Of frames, states and search.
     """
 
@@ -157,6 +164,7 @@ class BenchConfig(Grid):
     device: str = "cpu"
     threads: int | None = None
     dtype: str = "float32"
+    compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -210,6 +218,8 @@ def _anytime(cfg: BenchConfig, out: Path) -> None:
 
 def _latency(cfg: BenchConfig, out: Path) -> None:
     path = out / "latency.json"
+    if cfg.compile:
+        require_compiler()
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -226,6 +236,7 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
     report: dict[str, Any] = {
         "device": device_name(device),
         "dtype": str(dtype).removeprefix("torch."),
+        "compile": cfg.compile,
         "ceiling_gflops": matmul_ceiling(device, dtype),
         "rows": [],
     }
@@ -261,6 +272,7 @@ class _Bench:
         high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
         for episodes in self.grid.episodes:
             workload = subject.workload(episodes, device, self.cfg.seed)
+            workload = replace(workload, compiled=self.cfg.compile)
             for search in self.grid.searches(self.cfg.planner):
                 name, planner = subject.planner(self.cfg.planner, search, high)
                 latency = self._measure(workload, planner)

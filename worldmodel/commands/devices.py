@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 from pathlib import Path
 
 import torch
@@ -12,7 +14,14 @@ from worldmodel.errors import UserError
 from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.token_world import TokenWorld
 
-__all__ = ["PRECISIONS", "device_name", "known_precision", "precision", "usable_device"]
+__all__ = [
+    "PRECISIONS",
+    "device_name",
+    "known_precision",
+    "precision",
+    "require_compiler",
+    "usable_device",
+]
 
 PRECISIONS = {
     "auto": None,
@@ -51,6 +60,16 @@ def precision(name: str, world: nn.Module) -> torch.dtype:
     device = next(world.parameters()).device
     half = device.type == "cuda" and has_bfloat16(device) and isinstance(world, TokenWorld)
     return torch.bfloat16 if half else torch.float32
+
+
+def require_compiler() -> None:
+    """Raise a UserError where ``torch.compile`` finds no C++ compiler."""
+    named = os.environ.get("CXX")
+    if not any(map(shutil.which, [named] if named else ["g++", "clang++", "c++", "cl"])):
+        raise UserError(
+            f"compile=true needs a C++ compiler, and found {named or 'none'}; install g++, or plan "
+            "without"
+        )
 
 
 def known_precision(name: str) -> None:

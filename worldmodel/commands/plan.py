@@ -18,7 +18,12 @@ from envs import CONTROL_HZ, TabletopEnv, check_scenery
 from planners import Pulse
 from worldmodel.commands.apart import evaluate_apart
 from worldmodel.commands.baselines import BASELINES, SIMULATED, NotApplicableError, Setting, chosen
-from worldmodel.commands.devices import known_precision, precision, usable_device
+from worldmodel.commands.devices import (
+    known_precision,
+    precision,
+    require_compiler,
+    usable_device,
+)
 from worldmodel.commands.evaluation import (
     SEED_OFFSET,
     Episode,
@@ -79,6 +84,8 @@ class PlanConfig:
         device: Such as ``cpu`` or ``cuda``.
         dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto``, which is the latter for worlds
             of patch tokens on a GPU that has it. Images are read in float32 on every CPU.
+        compile: Plan with what ``torch.compile`` makes of world and energies: the first plan of a
+            size then takes up to a minute. It needs a C++ compiler.
         threads: CPU threads of the model; small models gain nothing from a second one.
         budget_ms: Milliseconds that a plan may take, from images in to actions out; null: no limit,
             or what ``hz`` leaves.
@@ -106,6 +113,7 @@ class PlanConfig:
     seed: int = 0
     device: str = "cpu"
     dtype: str = "auto"
+    compile: bool = False
     threads: int = 1
     budget_ms: float | None = None
     hz: float | None = None
@@ -156,6 +164,8 @@ def run(cfg: PlanConfig) -> None:
         UserError: The checkpoint, the goal image or the output folder cannot be used.
     """
     out = _writable(Path(cfg.out))
+    if cfg.compile:
+        require_compiler()
     torch.set_num_threads(cfg.threads)
     world = _world(cfg, cfg.checkpoint)
     goals = read_goals(cfg.goals, cfg.task.stage_steps, world.image_size) if cfg.goals else None
@@ -207,6 +217,7 @@ def run(cfg: PlanConfig) -> None:
             "batch": cfg.batch,
             "budget_ms": cfg.budget_ms,
             "threads": cfg.threads,
+            "compile": cfg.compile,
             "dtype": str(precision(cfg.dtype, world)).removeprefix("torch."),
             "plan_ms": "from images in to actions out, per plan; the process' first is left out",
         },
@@ -244,9 +255,10 @@ def _acting(cfg: PlanConfig, world: CameraWorld) -> Iterator[Policy]:
     """The planner, in a thread of its own if the arm does not wait for it."""
     budget_s = None if cfg.budget_ms is None else cfg.budget_ms / 1e3
     if cfg.hz is None:
-        yield planning_agent(world, cfg.task, cfg.planner, budget_s)
+        yield planning_agent(world, cfg.task, cfg.planner, budget_s, cfg.compile)
         return
-    agent = planning_agent(world, cfg.task, cfg.planner, budget_s or _SHARE_OF_SLOT / cfg.hz)
+    limit = budget_s or _SHARE_OF_SLOT / cfg.hz
+    agent = planning_agent(world, cfg.task, cfg.planner, limit, cfg.compile)
     with real_time(agent, fast_search(cfg.planner).execute) as policy:
         yield policy
 

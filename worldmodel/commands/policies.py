@@ -156,7 +156,11 @@ class Grounded(Protocol):
 
 
 def planning_agent(
-    world: CameraWorld, task: TaskConfig, planner: PlannerConfig, budget_s: float | None = None
+    world: CameraWorld,
+    task: TaskConfig,
+    planner: PlannerConfig,
+    budget_s: float | None = None,
+    compiled: bool = False,
 ) -> Agent[Any]:
     """The planner: what the task says, minimised in the world's imagination, on its device.
 
@@ -165,9 +169,10 @@ def planning_agent(
         task: What to minimise.
         planner: Settings of the search.
         budget_s: Seconds that a plan may take, from images in to actions out; None: no limit.
+        compiled: Plan with what ``torch.compile`` makes of world and energy.
     """
     objective = task_objective(world, task)
-    return search_agent(world, objective, task, search(world, task, planner), budget_s)
+    return search_agent(world, objective, task, search(world, task, planner), budget_s, compiled)
 
 
 def real_time(agent: Agent[Any], execute: int) -> RealTimeAgent:
@@ -257,6 +262,7 @@ def search_agent(
     task: TaskConfig,
     planner: Planner[Any],
     budget_s: float | None = None,
+    compiled: bool = False,
 ) -> Agent[Any]:
     """A search through a world's imagination, again after every few steps."""
     return Agent(
@@ -265,6 +271,7 @@ def search_agent(
         objective,
         stage_steps=task.stage_steps,
         budget_s=budget_s,
+        compiled=compiled,
         device=device_of(world),
     )
 

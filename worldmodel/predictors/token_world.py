@@ -18,10 +18,6 @@ from worldmodel.predictors.tokens import Caches, TokenPredictor
 
 __all__ = ["TokenWorld"]
 
-_CACHE = 4 * 2**20
-"""Bytes of hidden activations at once on a CPU; larger blocks of rows have to fetch them from
-memory, smaller ones make poor matrix products (benchmarks/README.md)."""
-
 
 class TokenWorld(nn.Module):
     """A frozen encoder and a token predictor; fulfils ``planners.protocols.World``.
@@ -33,8 +29,10 @@ class TokenWorld(nn.Module):
         encoder: Of the camera's frames.
         predictor: Of the latents that follow.
         memory: Bytes within which candidates are imagined at once, by estimate; the others follow
-            in turn. What is imagined, ``[B, S, H, N, D]``, comes on top. On a CPU fewer still are
-            imagined at once, so that what one layer leaves to the next is found in the cache.
+            in turn. What is imagined, ``[B, S, H, N, D]``, comes on top.
+        cache: Bytes of hidden activations at once on a CPU: what one layer leaves to the next is
+            then found in the cache. Smaller blocks make poor matrix products
+            (``benchmarks/steps.py``).
 
     Attributes:
         camera: Pose of a camera that stands still, ``[1, 6]`` or ``[B, 6]``, for planning with a
@@ -42,12 +40,16 @@ class TokenWorld(nn.Module):
     """
 
     def __init__(
-        self, encoder: FrozenEncoder, predictor: TokenPredictor, memory: int = 2 * 2**30
+        self,
+        encoder: FrozenEncoder,
+        predictor: TokenPredictor,
+        memory: int = 2 * 2**30,
+        cache: int = 4 * 2**20,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.predictor = predictor.eval().requires_grad_(False)
-        self.memory = memory
+        self.memory, self.cache = memory, cache
         self.camera: Tensor | None = None
 
     @property
@@ -117,7 +119,7 @@ class TokenWorld(nn.Module):
         rows = self.memory // self.predictor.bytes_per_row(frames)
         if device.type != "cpu":
             return rows
-        return min(rows, _CACHE // self.predictor.hidden_bytes_per_row)
+        return min(rows, self.cache // self.predictor.hidden_bytes_per_row)
 
     def _imagine(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from planners import CEM, CalibratedDoubt, CEMConfig, Plan, Problem, TotalEnergy
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
@@ -272,3 +273,27 @@ def test_one_critic_is_asked_alone(
 def _frames() -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     return torch.randint(0, 256, (B, 1, 24, 24, 3), generator=generator, dtype=torch.uint8)
+
+
+def test_compiled_it_plans_alike_and_another_goal_compiles_nothing(
+    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    latents, states = context
+    high = torch.full((A,), 0.05)
+    cem = CEM(CEMConfig(samples=8, iterations=2, elites=3, horizon=4, proposals=2), -high, high)
+
+    def planned(goal: torch.Tensor, compiled: bool) -> Plan:
+        energy = TotalEnergy(
+            world.goal_energy(goal), CalibratedDoubt(*world.doubts["disagreement"])
+        )
+        problem = Problem(world, latents, states, energy, world.prior(goal), compiled=compiled)
+        return cem.plan(problem, cem.init(B), generator=torch.Generator().manual_seed(0))[0]
+
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    for goal in (latents[:, 0], latents[:, 0].flip(0)):
+        fast, eager = planned(goal, True), planned(goal, False)
+        torch.testing.assert_close(fast.actions, eager.actions, atol=1e-5, rtol=0)
+        torch.testing.assert_close(fast.energy, eager.energy, atol=1e-4, rtol=1e-4)
+        assert counters["stats"]["unique_graphs"] == 2, "a rollout and an energy"
+    assert not counters["graph_break"]

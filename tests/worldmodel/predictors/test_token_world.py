@@ -5,7 +5,6 @@ import torch
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.predictors import token_world
 from worldmodel.predictors.pose import compose
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
@@ -125,7 +124,7 @@ def test_imagining_few_at_a_time_to_save_memory_changes_nothing(world, monkeypat
 def test_on_a_cpu_no_more_are_imagined_at_once_than_its_cache_holds(world, monkeypatch) -> None:
     (latents, states), actions = context(world, 2), candidates(6, 2)
     whole = world.rollout(latents, states, actions)
-    monkeypatch.setattr(token_world, "_CACHE", 4 * world.predictor.hidden_bytes_per_row)
+    monkeypatch.setattr(world, "cache", 4 * world.predictor.hidden_bytes_per_row)
     rows: list[int] = []
     imagine = world._imagine
     monkeypatch.setattr(

@@ -1,0 +1,190 @@
+"""What each step towards faster plans was to bring, and what it brings.
+
+Usage: python benchmarks/steps.py [--threads 1] [--rounds 3] [--plans 5] [--compile]
+
+A step is a pair of plans, one without and one with it, timed in turn, several times each. What was
+*predicted* is the ratio of their operations; for half precision, of the rates that the machine
+multiplies matrices at. Where a step changes no operations that is 1, and what comes is memory
+traffic, dispatch, and cores that wait. What *came* is the ratio of the medians of their times.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from planners import (
+    CEM,
+    ICEM,
+    CalibratedDoubt,
+    CEMConfig,
+    CoarseToFine,
+    ICEMConfig,
+    Objective,
+    Planner,
+    TotalEnergy,
+)
+from planners.latency import Workload, matmul_ceiling, measure
+from planners.plain import PlainCEM
+from worldmodel.commands.bench_subjects import compact_subject, token_subject
+from worldmodel.commands.devices import device_name
+from worldmodel.data.atomic import write_json
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.weights.world import load_compact_world
+
+RESULTS = Path(__file__).parent / "results" / "steps.json"
+CPU = torch.device("cpu")
+HIGH = torch.full((7,), 0.05)
+
+
+class Plans(NamedTuple):
+    """What is planned for, and by what."""
+
+    workload: Workload
+    planner: Planner[Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A pair of plans.
+
+    Attributes:
+        name: Of what sets them apart.
+        without: Plans as they were.
+        with_it: Plans as they are.
+        predicted: Ratio of times; None for that of operations.
+    """
+
+    name: str
+    without: Plans
+    with_it: Plans
+    predicted: float | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all steps, print and keep them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--plans", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="the compiler as well: minutes")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    steps = [*token_steps(), *compact_steps(), *([compiled()] if given.compile else [])]
+    rows = []
+    for step in steps:
+        rows.append(compare(step, given.rounds, given.plans))
+        print("{name:<66} predicted {predicted:5.2f} x   came {came:5.2f} x".format(**rows[-1]))
+        write_json(RESULTS, {"device": device_name(CPU), "rows": rows})
+
+
+def compare(step: Step, rounds: int, plans: int) -> dict[str, Any]:
+    """The ratios of operations and of times."""
+    times: tuple[list[float], list[float]] = ([], [])
+    flops = [0, 0]
+    for _ in range(rounds):  # in turn, as a machine's pace changes
+        for side, (workload, planner) in enumerate((step.without, step.with_it)):
+            found = measure(workload, planner, plans=plans, warmup=2, profiled=1)
+            times[side].extend(found.plan_ms.tolist())
+            flops[side] = found.flops // len(workload.frames)
+    before, after = (float(torch.tensor(side).median()) for side in times)
+    episodes = len(step.with_it.workload.frames) / len(step.without.workload.frames)
+    predicted = flops[0] / flops[1] if step.predicted is None else step.predicted
+    return {
+        "name": step.name,
+        "predicted": predicted,
+        "came": before / after * episodes,
+        "ms": [before, after],
+    }
+
+
+def tokens(cache: int = 4 * 2**20) -> TokenWorld:
+    """An untrained predictor of 64 patch tokens, 256 wide and 6 blocks deep."""
+    torch.manual_seed(0)
+    encoder = EncoderConfig(image_size=64, patch_size=8, width=128, depth=1)
+    sizes = TokenPredictorConfig(tokens=64, token_width=128, width=256, depth=6, context_frames=1)
+    frozen = FrozenEncoder(VideoTransformer(encoder))
+    return TokenWorld(frozen, TokenPredictor(sizes), cache=cache)
+
+
+def token_steps() -> list[Step]:
+    """Of a predictor of patch tokens, 64 candidates in one round, 5 steps ahead."""
+    search = CEMConfig(samples=64, iterations=1, horizon=5, proposals=0)
+    subject = token_subject(tokens())
+    work = subject.workload(1, CPU, seed=0)
+    afresh = Plans(replace(work, world=subject.plain_world), PlainCEM(search, -HIGH, HIGH))
+    whole = Plans(
+        token_subject(tokens(cache=2**40)).workload(1, CPU, seed=0), CEM(search, -HIGH, HIGH)
+    )
+    kept = Plans(work, CEM(search, -HIGH, HIGH))
+    half = token_subject(tokens().imagine_in(torch.bfloat16)).workload(1, CPU, seed=0)
+    return [
+        Step("patch tokens: keys and values kept", afresh, whole),
+        Step("patch tokens: candidates in blocks that fit the cache", whole, kept),
+        Step("patch tokens: bfloat16", kept, Plans(half, kept.planner), _rates()),
+    ]
+
+
+def cem() -> CEM:
+    """The default search, at the horizon of pushing."""
+    return CEM(CEMConfig(samples=96, iterations=3, horizon=12), -HIGH, HIGH)
+
+
+def compact_steps() -> list[Step]:
+    """Of the included world, on pushes."""
+    base = Plans(_work(load_compact_world("default")), cem())
+    half = _work(load_compact_world("default").imagine_in(torch.bfloat16))
+    fewer = ICEM(ICEMConfig(horizon=12), -HIGH, HIGH)
+    many = compact_subject(load_compact_world("default")).workload(16, CPU, seed=0)
+    return [
+        Step(
+            "compact world: all critics for the best 24 of 96 only", base, Plans(_rescored(), cem())
+        ),
+        Step("compact world: bfloat16", base, Plans(half, cem()), _rates()),
+        Step(
+            "compact world: iCEM, 48 + 34 + 24 candidates, for CEM, 3 x 96",
+            base,
+            Plans(base.workload, fewer),
+        ),
+        Step("compact world: 16 episodes in one batch, per episode", base, Plans(many, cem())),
+    ]
+
+
+def compiled() -> Step:
+    """``torch.compile`` on the included world."""
+    world = load_compact_world("default")
+    eager = _work(world)
+    fast = replace(eager, compiled=True)
+    return Step("compact world: torch.compile", Plans(eager, cem()), Plans(fast, cem()))
+
+
+def _work(world: CompactWorld) -> Workload:
+    return compact_subject(world).workload(1, CPU, seed=0)
+
+
+def _rescored() -> Workload:
+    world = load_compact_world("default")
+    work = _work(world)
+    goals = work.goals
+    assert goals is not None
+    rough: Callable[..., Any] = world.goal_energy(goals, critics=1)
+    fine = TotalEnergy(world.goal_energy(goals), CalibratedDoubt(*world.doubts["disagreement"]))
+    return replace(work, objective=Objective(CoarseToFine(fine, rough, 24), world.prior(goals)))
+
+
+def _rates() -> float:
+    """How much faster matrices are multiplied in half precision."""
+    return matmul_ceiling(CPU, torch.bfloat16) / matmul_ceiling(CPU, torch.float32)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The script that tells what each speed-up brings compares what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def script(script_named: Callable[[str], ModuleType]) -> ModuleType:
+    return script_named("steps")
+
+
+def test_what_is_predicted_is_the_ratio_of_operations(script: ModuleType) -> None:
+    rescored, half, fewer, batch = script.compact_steps()
+    assert script.compare(rescored, 1, 1)["predicted"] > 1.2
+    found = script.compare(fewer, 1, 1)
+    assert found["predicted"] == pytest.approx(3 * 96 / (48 + 34 + 24), rel=0.2)
+    assert found["came"] == pytest.approx(found["ms"][0] / found["ms"][1])
+    assert len(batch.with_it.workload.frames) == 16
+    assert half.predicted > 0
+
+
+def test_the_rows_are_printed_and_kept(
+    script: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(script, "RESULTS", tmp_path / "steps.json")
+    monkeypatch.setattr(script, "token_steps", list)
+    monkeypatch.setattr(script, "compact_steps", lambda: [script.Step("same", work, work)])
+    work = script.Plans(script._work(script.load_compact_world("default")), script.cem())
+    script.main(["--rounds", "1", "--plans", "1"])
+    (row,) = json.loads((tmp_path / "steps.json").read_text())["rows"]
+    assert (row["name"], row["predicted"]) == ("same", 1.0)
+    assert "same" in capsys.readouterr().out
