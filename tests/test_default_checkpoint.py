@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
+
+import envs
+from planners import Problem, TotalEnergy
 from worldmodel import cli
+from worldmodel.commands.policies import compared
 from worldmodel.predictors.doubts import TERMS
 from worldmodel.weights.world import checkpoint_folder, load_compact_world
 
@@ -28,6 +33,31 @@ def test_its_doubts_are_calibrated() -> None:
     doubts = load_compact_world().doubts
     assert set(doubts) == set(TERMS)
     assert all(bool((known.q99 > known.q90).all()) for known in doubts.values())
+
+
+def test_half_precision_finds_the_same_elites() -> None:
+    worlds = (load_compact_world(), load_compact_world().imagine_in(torch.bfloat16))
+    shared = []
+    for seed in range(4):
+        env = envs.make("push", worlds[0].image_size)
+        seen, _ = env.reset(seed=seed)
+        frame, goal, state = (
+            torch.from_numpy(seen[k])[None, None] for k in ("image", "goal", "state")
+        )
+        env.close()
+        elites = []
+        for world in worlds:
+            here, there = compared(world, frame, goal)
+            energy = TotalEnergy(world.goal_energy(there[:, 0]))
+            problem = Problem(world, here, state, energy, world.prior(there[:, 0]))
+            noise = torch.Generator().manual_seed(seed)
+            candidates = worlds[0].prior(there[:, 0])(
+                here, state, samples=96, horizon=12, generator=noise
+            )
+            total, _ = problem.judge(problem.imagine(candidates))
+            elites.append(set(total[0].topk(12, largest=False).indices.tolist()))
+        shared.append(len(elites[0] & elites[1]))
+    assert sum(shared) >= 0.85 * 4 * 12, shared
 
 
 def test_it_plans_a_reach_and_a_push(tmp_path: Path) -> None:
