@@ -24,6 +24,7 @@ from worldmodel.data.atomic import replacing, write_json
 
 __all__ = ["POINTS", "FrontierConfig", "equals", "frontier", "table", "write"]
 
+# What a textbook would do: no prior, no warm start, white noise.
 _PLAIN = "planner=cem task.prior=false task.warm_start=false planner.correlation=0 dtype=float32"
 POINTS = (
     f"plain: {_PLAIN} task.search_std=0.35 planner.samples=96 planner.iterations=3",
@@ -31,19 +32,15 @@ POINTS = (
     "cem: planner=cem planner.samples=24 planner.elites=4 planner.iterations=1",
     "cem: planner=cem planner.samples=48 planner.elites=6 planner.iterations=2",
     "cem: planner=cem planner.samples=96 planner.iterations=3",
-    "cem: planner=cem planner.samples=192 planner.elites=24 planner.iterations=4",
     "cem, re-scored: planner=cem task.rescore=12 planner.samples=48 planner.elites=6",
     "cem, re-scored: planner=cem task.rescore=24 planner.samples=96 planner.iterations=3",
     "icem: planner=icem planner.samples=16 planner.elites=4 planner.iterations=1",
     "icem: planner=icem planner.samples=24 planner.elites=4 planner.iterations=2",
     "icem: planner=icem planner.samples=48 planner.iterations=3",
-    "mppi: planner=mppi planner.samples=24 planner.iterations=1",
+    "icem, re-scored: planner=icem task.rescore=12 planner.samples=48 planner.iterations=3",
     "mppi: planner=mppi planner.samples=48 planner.iterations=2",
-    "mppi: planner=mppi planner.samples=96 planner.iterations=3",
-    "shooting: planner=shooting planner.samples=24",
-    "shooting: planner=shooting planner.samples=96",
+    "shooting: planner=shooting planner.samples=48 planner.iterations=2",
     "gradient: planner=gradient planner.samples=6 planner.iterations=4 planner.proposals=6",
-    "gradient: planner=gradient planner.samples=12 planner.iterations=12",
     "cem_gradient: planner=cem_gradient",
     "grasp: planner=grasp",
     "hierarchical: planner=hierarchical",
