@@ -74,7 +74,8 @@ class Agent(Generic[StateT]):
         stage_steps: With sub-goals, how many control steps each but the last is pursued.
         budget_s: Seconds from frames in to actions out; the search stops in time. None: no limit.
         profile: Split the search time further.
-        compiled: Plan with what ``torch.compile`` makes of world and energy.
+        compiled: Plan with what ``torch.compile`` makes of world and energy. The first plan then
+            has no limit, for it compiles.
         device: Where frames and states are moved.
     """
 
@@ -101,7 +102,7 @@ class Agent(Generic[StateT]):
         self._context = context
         self._stage_ends = list(accumulate(stage_steps))
         self._budget_s = budget_s
-        self._profile, self._compiled = profile, compiled
+        self._profile, self._compiled, self._compiling = profile, compiled, compiled
         self._device = torch.device(device)
         self._episode: _Episode[StateT] | None = None
 
@@ -207,6 +208,7 @@ class Agent(Generic[StateT]):
             None if begun is None else begun.to(self._device),
             self._compiled,
         )
+        unlimited = self._budget_s is None or self._compiling
         if episode.records:
             passed = step - episode.planned
             episode.planner_state = self._planner.shift(episode.planner_state, passed)
@@ -214,9 +216,10 @@ class Agent(Generic[StateT]):
             problem,
             episode.planner_state,
             generator=episode.generator,
-            deadline=None if self._budget_s is None else episode.looked + self._budget_s,
+            deadline=None if unlimited else episode.looked + (self._budget_s or 0.0),
             profile=self._profile,
         )
+        self._compiling = False
         episode.planned = step
         synchronize(self._device)
         done = time.perf_counter()

@@ -8,8 +8,7 @@ Shapes: see ``planners.protocols``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,7 +44,7 @@ class CoarseToFine:
         coarse = self._coarse(trajectory)
         coarse = coarse.masked_fill(~torch.isfinite(coarse), torch.inf)
         least, index = coarse.topk(self._best, largest=False)
-        fine, terms = self._fine(_Some(trajectory, index))
+        fine, terms = self._fine(_some(trajectory, index))
         worst = fine.masked_fill(~torch.isfinite(fine), -torch.inf).amax(1, keepdim=True)
         worst = worst.masked_fill(worst == -torch.inf, torch.inf)
         # Strictly behind, also where both energies are the same for all.
@@ -65,44 +64,29 @@ class CoarseToFine:
         return self._fine.goal_alone()
 
 
-@dataclass(frozen=True)
-class _Some:
-    """Some candidates of a trajectory, of which only what is asked for is gathered.
+class _Some(NamedTuple):
+    """Some candidates of a trajectory; see ``planners.protocols.Trajectory``."""
 
-    Attributes:
-        whole: Of all S.
-        index: Which, ``[B, best]``.
-    """
+    latents: Tensor
+    states: Tensor
+    actions: Tensor
+    start_latents: Tensor
+    start_states: Tensor
+    members: Tensor | None
 
-    whole: Trajectory
-    index: Tensor
 
-    @cached_property
-    def latents(self) -> Tensor:
-        return self._of(self.whole.latents, 1)
+def _some(whole: Trajectory, index: Tensor) -> _Some:
+    """Those of an index ``[B, best]``."""
 
-    @cached_property
-    def states(self) -> Tensor:
-        return self._of(self.whole.states, 1)
+    def of(values: Tensor, axis: int = 1) -> Tensor:
+        shape = [1] * (axis - 1) + list(index.shape) + [1] * (values.ndim - axis - 1)
+        return values.take_along_dim(index.view(shape), axis)
 
-    @cached_property
-    def actions(self) -> Tensor:
-        return self._of(self.whole.actions, 1)
-
-    @cached_property
-    def members(self) -> Tensor | None:
-        return None if self.whole.members is None else self._of(self.whole.members, 2)
-
-    @property
-    def start_latents(self) -> Tensor:
-        return self.whole.start_latents
-
-    @property
-    def start_states(self) -> Tensor:
-        return self.whole.start_states
-
-    def _of(self, values: Tensor, axis: int) -> Tensor:
-        index = self.index.view(
-            *[1] * (axis - 1), *self.index.shape, *[1] * (values.ndim - axis - 1)
-        )
-        return values.take_along_dim(index, axis)
+    return _Some(
+        of(whole.latents),
+        of(whole.states),
+        of(whole.actions),
+        whole.start_latents,
+        whole.start_states,
+        None if whole.members is None else of(whole.members, 2),
+    )

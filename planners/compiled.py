@@ -1,14 +1,15 @@
 """``torch.compile`` for rollouts and energies: opt-in, for those who plan for long.
 
-The first plan of a size takes up to a minute; later ones spend less on dispatch and on what one
-operation leaves to the next. On a GPU the graphs are replayed as CUDA graphs: what a rollout hands
-out is overwritten by the next one, as a search can bear.
+The first plan takes up to a minute, as does the first with populations of another size; later ones
+spend less on dispatch, and on what one operation leaves to the next. CUDA graphs are left out: what
+they hand out is overwritten by the next call, and searches keep some of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,17 +18,30 @@ from planners.protocols import Total, Trajectory, World
 
 __all__ = ["compiled_judge", "compiled_rollout"]
 
+ArgumentsT = ParamSpec("ArgumentsT")
+ResultT = TypeVar("ResultT")
+
+_SIZES = 64  # of populations, horizons and batches that one process may go through
+
 
 @cache
 def compiled_rollout() -> Callable[[World, Tensor, Tensor, Tensor], Trajectory]:
-    """``world.rollout(latents, states, actions)``, compiled once per world and size."""
-    return torch.compile(_rollout, mode=_mode())
+    """``world.rollout(latents, states, actions)``, compiled once per kind of world and size."""
+    return _compiled(_rollout)
 
 
 @cache
 def compiled_judge() -> Callable[[Total, Trajectory], tuple[Tensor, dict[str, Tensor]]]:
     """``energy(trajectory)``, compiled once per kind of energy and size: goals may change."""
-    return torch.compile(_judge, mode=_mode())
+    return _compiled(_judge)
+
+
+def _compiled(function: Callable[ArgumentsT, ResultT]) -> Callable[ArgumentsT, ResultT]:
+    from torch._dynamo import config as limits  # takes a second, and most never compile
+
+    limits.recompile_limit = max(limits.recompile_limit, _SIZES)
+    compiled: Callable[ArgumentsT, ResultT] = torch.compile(function)
+    return compiled
 
 
 def _rollout(world: World, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
@@ -36,7 +50,3 @@ def _rollout(world: World, latents: Tensor, states: Tensor, actions: Tensor) -> 
 
 def _judge(energy: Total, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
     return energy(trajectory)
-
-
-def _mode() -> str | None:
-    return "reduce-overhead" if torch.cuda.is_available() else None

@@ -25,7 +25,7 @@ __all__ = ["ICEM", "ICEMConfig"]
 
 @dataclass(frozen=True)
 class ICEMConfig:
-    """Settings of the search; with its defaults a plan takes 48 + 32 + 24 rollouts.
+    """Settings of the search; with its defaults a plan takes 48 + 34 + 24 rollouts.
 
     Attributes:
         samples: Candidates of the first iteration.

@@ -105,7 +105,9 @@ def measure(
     split: dict[str, float] = {}
 
     @torch.no_grad()
-    def once(world: World = workload.world, profile: bool = False) -> float:
+    def once(
+        world: World = workload.world, profile: bool = False, compiled: bool = workload.compiled
+    ) -> float:
         nonlocal state
         synchronize(device)
         started = time.perf_counter()
@@ -120,7 +122,7 @@ def measure(
             workload.states,
             *workload.objective,
             workload.goals,
-            compiled=workload.compiled,
+            compiled=compiled,
         )
         plan, state = planner.plan(problem, state, generator=generator, profile=profile)
         plan.actions.cpu()
@@ -140,7 +142,8 @@ def measure(
     for _ in range(profiled):
         once(profile=True)
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        once(counting := _Counting(workload.world))
+        # Uncompiled: what is compiled runs eagerly for ever once such a mode has looked on.
+        once(counting := _Counting(workload.world), compiled=False)
     return Latency(
         plan_ms,
         first_ms,

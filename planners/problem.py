@@ -37,8 +37,8 @@ class Problem:
         proposal: A policy prior whose candidates join the first population, or None.
         goals: Latents of the goals, ``[B, N, D]``, for planners that look for a way there; None
             where they are known by their energy alone.
-        begun: What is done while the plan is made, ``[B, d, A]``: every candidate begins with it.
-            None where the world waits.
+        begun: What is done while the plan is made, ``[B, d, A]``: every candidate begins with it,
+            as it is. None where the world waits.
         compiled: Imagine and judge with what ``torch.compile`` made of world and energy.
     """
 
@@ -146,7 +146,7 @@ class Plan:
     """The best action sequence that was evaluated, for each episode.
 
     Attributes:
-        actions: ``[B, H, A]``, physical units, within the action bounds.
+        actions: ``[B, H, A]``, physical units, within the action bounds but for what was begun.
         energy: Its total energy, ``[B]``.
         breakdown: Its energy per term, ``[B]`` each.
         trace: Lowest energy known after each iteration, ``[B, I]``; it never rises. Without an

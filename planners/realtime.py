@@ -77,7 +77,7 @@ class RealTimeAgent:
         context: Looks that `agent` needs in a row.
 
     Raises:
-        ValueError: One of these is not as it has to be.
+        ValueError: ``every`` or ``context`` is below 1, or 0 is out of the bounds.
     """
 
     def __init__(

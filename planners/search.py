@@ -118,8 +118,10 @@ class Search:
 
     def rounds(self, iterations: int) -> Iterator[int]:
         """Numbers of the iterations that there is time for; maybe of none."""
+        if not self._worthwhile:
+            return
         self._countdown.begin()
-        for iteration in range(iterations if self._worthwhile else 0):
+        for iteration in range(iterations):
             if not self._countdown.allows_another():
                 return
             yield iteration
@@ -161,12 +163,12 @@ class Search:
         """The energies of one iteration's candidates; the best of all iterations is kept.
 
         Args:
-            candidates: ``[B, S, H, A]``; what the problem has begun they begin with, and what
-                leaves the box is put back to its sides.
+            candidates: ``[B, S, H, A]``; what leaves the box is put back to its sides, and what the
+                problem has begun they begin with.
             required: Whether it is an error if none of an episode's is finite.
         """
         problem = self.problem
-        candidates = self._box.clamp(problem.begin(candidates))
+        candidates = problem.begin(self._box.clamp(candidates))
         self.watch.lap("update")
         self.trajectory = problem.imagine(candidates)
         self.watch.lap("rollout")
@@ -199,7 +201,7 @@ class Search:
         """
         if self._best is None:
             rest = self._start.actions if self._start.warm else self.first
-            rest = self._box.clamp(self.problem.begin(rest[:, None])[:, 0])
+            rest = self.problem.begin(self._box.clamp(rest)[:, None])[:, 0]
             unknown = rest.new_full((len(rest),), torch.inf)
             return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0)
         finite = torch.stack(self._finite, 1)

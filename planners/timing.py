@@ -66,16 +66,13 @@ class Countdown:
     Args:
         device: That computes.
         deadline: A ``time.perf_counter()`` reading, or None to read no clock.
-        pace: What the plans before have learned; None for nothing.
+        pace: What the plans before have learned.
 
     Attributes:
         pace: What this one adds.
     """
 
-    def __init__(
-        self, device: torch.device, deadline: float | None, pace: Pace | None = None
-    ) -> None:
-        pace = Pace() if pace is None else pace
+    def __init__(self, device: torch.device, deadline: float | None, pace: Pace) -> None:
         self._device, self._deadline, self._before = device, deadline, pace
         self._started = 0.0 if deadline is None else time.perf_counter()
         self._last: float | None = None
@@ -99,10 +96,11 @@ class Countdown:
             return True
         synchronize(self._device)
         now = time.perf_counter()
+        late = now > self._deadline
+        if self._slowest == 0 and (late or self._last is not None):
+            # The first one has ended, or comes too late by what had to be done before it.
+            self.pace = Pace(now - self._started, self._before.overruns + 1 if late else 0)
         if self._last is not None:
-            if self._slowest == 0:  # the first one has ended
-                overruns = self._before.overruns + 1 if now > self._deadline else 0
-                self.pace = Pace(now - self._started, overruns)
             self._slowest = max(self._slowest, now - self._last)
         self._last = now
         return now + self._slowest <= self._deadline

@@ -26,7 +26,7 @@ from planners.problem import Plan, Problem, count_nonfinite
 from planners.settings import at_least_one, no_more_than, positive, within
 from planners.timing import Countdown, Pace, Stopwatch
 
-__all__ = ["VJEPA2AC", "VJEPA2ACConfig"]
+__all__ = ["VJEPA2AC", "VJEPA2ACConfig", "VJEPA2ACState"]
 
 _WIDTH = 7  # xyz, Euler angles, gripper
 _SEARCHED = (0, 1, 2, 6)
@@ -105,12 +105,12 @@ class VJEPA2AC:
     """
 
     def __init__(self, config: VJEPA2ACConfig, low: Tensor, high: Tensor) -> None:
-        if low.shape != (_WIDTH,) or high.shape != (_WIDTH,) or not bool((low <= 0).all()):
+        if low.shape != (_WIDTH,) or high.shape != (_WIDTH,):
             raise ValueError(
-                f"Expected bounds of {_WIDTH} actions around 0 (xyz, Euler angles, gripper), got "
-                f"{low} and {high}; plan with planner=cem in other action spaces"
+                f"Expected bounds of {_WIDTH} actions (xyz, Euler angles, gripper), got {low} and "
+                f"{high}; plan with planner=cem in other action spaces"
             )
-        ActionBox(low, high)  # that they are finite and the right way round
+        ActionBox(low, high, ())  # that they are bounds, around the rest that rotations stay at
         self.config = config
         box = low.new_tensor([config.box] * 3 + [config.gripper_box])
         searched = list(_SEARCHED)
@@ -158,8 +158,9 @@ class VJEPA2AC:
         std = self._std.expand_as(mean)
         lowest: list[Tensor] = []
         finite: list[Tensor] = []
-        for _ in range(config.iterations if countdown.allows_search() else 0):
-            if not countdown.allows_another():
+        worthwhile = countdown.allows_search()
+        for _ in range(config.iterations):
+            if not worthwhile or not countdown.allows_another():
                 break
             candidates = mean[:, None] + std[:, None] * self._noise(generator)
             candidates = candidates.clamp(self._low, self._high)
@@ -191,15 +192,21 @@ class VJEPA2AC:
         actions = problem.begin(_whole(mean)[:, None])
         own = problem.imagine(actions)
         energy, terms = problem.judge(own)
-        evaluated = (config.samples * len(finite) + 1) * len(mean)
-        finite.append(torch.isfinite(energy).sum(1))
         watch.lap("rollout")
+        nonfinite = count_nonfinite(
+            torch.stack(finite, 1), config.samples * len(finite) * len(mean)
+        )
+        if lost := (~torch.isfinite(energy[:, 0])).nonzero().flatten().tolist():
+            raise FloatingPointError(
+                f"The mean of the elites, which is the plan, has no finite energy in episodes "
+                f"{lost}; plan with planner=cem, whose plan is the best that was evaluated"
+            )
         plan = Plan(
             actions[:, 0],
             energy[:, 0],
             {name: term[:, 0] for name, term in terms.items()},
             torch.stack(lowest, 1).cummin(1).values,
-            count_nonfinite(torch.stack(finite, 1), evaluated),
+            nonfinite,
             watch.seconds,
         )
         return plan, state

@@ -45,7 +45,7 @@ def test_half_precision_finds_the_same_elites() -> None:
             torch.from_numpy(seen[k])[None, None] for k in ("image", "goal", "state")
         )
         env.close()
-        elites = []
+        elites, totals = [], []
         for world in worlds:
             here, there = compared(world, frame, goal)
             energy = TotalEnergy(world.goal_energy(there[:, 0]))
@@ -55,7 +55,9 @@ def test_half_precision_finds_the_same_elites() -> None:
                 here, state, samples=96, horizon=12, generator=noise
             )
             total, _ = problem.judge(problem.imagine(candidates))
+            totals.append(total)
             elites.append(set(total[0].topk(12, largest=False).indices.tolist()))
+        assert not torch.equal(*totals)
         shared.append(len(elites[0] & elites[1]))
     assert sum(shared) >= 0.85 * 4 * 12, shared
 

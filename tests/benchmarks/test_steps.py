@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -15,14 +16,20 @@ def script(script_named: Callable[[str], ModuleType]) -> ModuleType:
     return script_named("steps")
 
 
-def test_what_is_predicted_is_the_ratio_of_operations(script: ModuleType) -> None:
+def test_what_is_predicted_is_the_ratio_of_operations_or_of_rates(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {torch.float32: 100.0, torch.bfloat16: 350.0}
+    monkeypatch.setattr(script, "matmul_ceiling", lambda _, dtype: rates[dtype])
     rescored, half, fewer, batch = script.compact_steps()
     assert script.compare(rescored, 1, 1)["predicted"] > 1.2
     found = script.compare(fewer, 1, 1)
     assert found["predicted"] == pytest.approx(3 * 96 / (48 + 34 + 24), rel=0.2)
     assert found["came"] == pytest.approx(found["ms"][0] / found["ms"][1])
-    assert len(batch.with_it.workload.frames) == 16
-    assert half.predicted > 0
+    assert half.predicted == 3.5
+    found = script.compare(batch, 1, 1)
+    assert found["predicted"] == pytest.approx(1, rel=0.1)
+    assert found["came"] == pytest.approx(16 * found["ms"][0] / found["ms"][1])
 
 
 def test_the_rows_are_printed_and_kept(

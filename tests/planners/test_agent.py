@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from planners import CEM, Agent, CEMConfig, LatentDistance, Objective, TotalEnergy
+from planners import CEM, Agent, CEMConfig, LatentDistance, Objective, TotalEnergy, compiled
 
 CONFIG = CEMConfig(samples=48, iterations=3, horizon=4, elites=6, execute=2, correlation=0.0)
 GOALS = torch.tensor([[0.2, -0.1, 0.1], [-0.15, 0.2, 0.0]])
@@ -170,6 +170,15 @@ def test_the_budget_becomes_a_deadline(camera_world, point):
     agent = make_agent(camera_world(), point, config=config, budget_s=0.0)
     drive(agent, GOALS, 1)
     assert agent.records[0].plan.trace.shape == (2, 0)
+
+
+def test_a_plan_that_compiles_has_no_limit(camera_world, point, monkeypatch):
+    monkeypatch.setattr("planners.problem.compiled_rollout", lambda: compiled._rollout)
+    monkeypatch.setattr("planners.problem.compiled_judge", lambda: compiled._judge)
+    agent = make_agent(camera_world(), point, compiled=True, budget_s=0.0)
+    for rounds in ([CONFIG.iterations, 0], [0, 0]):  # the second episode finds all compiled
+        drive(agent, GOALS, 2 * CONFIG.execute)
+        assert [record.plan.trace.shape[1] for record in agent.records] == rounds
 
 
 def test_actions_are_float32_on_the_cpu_and_within_bounds(camera_world, point):

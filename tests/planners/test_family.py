@@ -261,8 +261,9 @@ def test_a_warm_start_is_tried_also_where_proposals_fill_the_population(
     assert (apart < 1e-6).all()
 
 
+@pytest.mark.parametrize("prior", [0.03, 0.05])
 def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(
-    kind: Kind, point: Any, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, prior: float, point: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
@@ -273,7 +274,7 @@ def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(
             return super().rollout(*context)
 
     def slow_prior(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
-        now[0] += 0.03
+        now[0] += prior
         return torch.zeros(1, samples, horizon, 3)
 
     planner = kind.make()

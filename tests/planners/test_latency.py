@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from planners import CEM, CEMConfig, LatentDistance, Objective, TotalEnergy
+from planners import CEM, CEMConfig, LatentDistance, Objective, TotalEnergy, compiled
 from planners.latency import Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 
@@ -43,6 +45,30 @@ def test_counts_the_operations_of_encoding_and_of_every_rollout(workload, point)
     rows = 2 * CONFIG.iterations * CONFIG.samples * CONFIG.horizon
     plain = timed(workload, PlainCEM(CONFIG, *point.bounds()))
     assert plain.flops == 2 * 16 * 16 * (10 + rows)
+
+
+def test_what_is_compiled_stays_so_once_its_operations_are_counted(workload, point, monkeypatch):
+    calls = []
+
+    class Silent(type(workload.world)):  # remembers nothing that would make it compile again
+        def rollout(self, latents, states, actions):
+            path = latents[:, None, -1:, 0] + actions.cumsum(2)
+            return point.Imagined(path[..., None, :], path, actions, latents[:, -1], states[:, -1])
+
+    def counting(graph, inputs):
+        return lambda *given: (calls.append(len(given)), graph(*given))[1]
+
+    torch._dynamo.reset()
+    rollout = torch.compile(compiled._rollout, backend=counting)
+    monkeypatch.setattr("planners.problem.compiled_rollout", lambda: rollout)
+    monkeypatch.setattr("planners.problem.compiled_judge", lambda: compiled._judge)
+    fast = replace(workload, world=Silent(), compiled=True)
+    counts = []
+    for _ in range(2):
+        calls.clear()
+        timed(fast, CEM(CONFIG, *point.bounds()))
+        counts.append(len(calls))
+    assert counts[0] == counts[1] >= 10 * CONFIG.iterations
 
 
 def test_attention_counts_on_a_cpu(workload, point):

@@ -121,7 +121,7 @@ def test_a_mean_that_leads_to_nan_is_no_plan(point):
     # Candidates on both sides are as good; their mean is in the hole between them.
     problem = point.problem(torch.zeros(1, 7), Holed(), metric="l1")
     planner = VJEPA2AC(VJEPA2ACConfig(samples=64, iterations=1, elites=64), -WIDE, WIDE)
-    with pytest.raises(FloatingPointError, match=r"episodes \[0\]"):
+    with pytest.raises(FloatingPointError, match=r"mean of the elites.*episodes \[0\]"):
         planner.plan(problem, planner.init(1), generator=torch.Generator().manual_seed(0))
 
 
@@ -142,6 +142,31 @@ def test_after_the_deadline_nothing_is_searched_and_the_arm_rests(point):
     assert late.trace.shape == (1, 0)
     assert (late.actions == 0).all()
     assert late.energy.isinf().all()
+
+
+def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(point, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
+
+    class Slow(point.World):
+        def rollout(self, *context):
+            now[0] += 0.05
+            return super().rollout(*context)
+
+    planner = VJEPA2AC(SMALL, -WIDE, WIDE)
+    problem, state = point.problem(torch.zeros(1, 7), Slow(), metric="l1"), planner.init(1)
+    tried = []
+    for number in range(12):
+        begun = now[0]
+        _, state = planner.plan(problem, state, generator=torch.Generator(), deadline=begun + 0.04)
+        state = planner.shift(state, 1)
+        tried += [number] * (now[0] > begun)
+    assert tried == [0, 2, 5, 10]
+
+
+def test_rotations_rest_within_their_bounds():
+    with pytest.raises(ValueError, match="bounds around 0"):
+        VJEPA2AC(SMALL, torch.full((7,), -0.05), torch.full((7,), -0.025))
 
 
 def test_bounds_that_are_reversed_or_no_numbers_are_refused():

@@ -146,7 +146,8 @@ class BenchConfig(Grid):
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
         dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
-        compile: Plan with what ``torch.compile`` makes of world and energy; plain rows do not.
+        compile: Plan with what ``torch.compile`` makes of world and energy in the compact world's
+            rows, but the plain ones; of the study ``latency`` only.
         seed: Of frames, states and search.
     """
 
@@ -171,6 +172,11 @@ class BenchConfig(Grid):
         super().__post_init__()
         if self.study not in STUDIES:
             raise ValueError(f"Expected study among {', '.join(STUDIES)}, got '{self.study}'")
+        if self.compile and self.study != "latency":
+            raise ValueError(
+                f"Expected compile=true with study=latency only, got study={self.study}; in points "
+                "of the frontier it is a key of their own"
+            )
         known_precision(self.dtype)
         for name in ("plans", "warmup"):
             if getattr(self, name) < 1:
@@ -272,7 +278,7 @@ class _Bench:
         high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
         for episodes in self.grid.episodes:
             workload = subject.workload(episodes, device, self.cfg.seed)
-            workload = replace(workload, compiled=self.cfg.compile)
+            workload = replace(workload, compiled=self.cfg.compile and not self.suffix)
             for search in self.grid.searches(self.cfg.planner):
                 name, planner = subject.planner(self.cfg.planner, search, high)
                 latency = self._measure(workload, planner)

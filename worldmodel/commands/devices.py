@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 from pathlib import Path
 
 import torch
@@ -64,12 +62,15 @@ def precision(name: str, world: nn.Module) -> torch.dtype:
 
 def require_compiler() -> None:
     """Raise a UserError where ``torch.compile`` finds no C++ compiler."""
-    named = os.environ.get("CXX")
-    if not any(map(shutil.which, [named] if named else ["g++", "clang++", "c++", "cl"])):
+    from torch._inductor.cpp_builder import get_cpp_compiler  # takes a second
+
+    try:
+        get_cpp_compiler()
+    except Exception as error:
         raise UserError(
-            f"compile=true needs a C++ compiler, and found {named or 'none'}; install g++, or plan "
-            "without"
-        )
+            "compile=true needs a C++ compiler, and torch found none; install g++, name another in "
+            "CXX, or plan without"
+        ) from error
 
 
 def known_precision(name: str) -> None:

@@ -84,8 +84,8 @@ class PlanConfig:
         device: Such as ``cpu`` or ``cuda``.
         dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto``, which is the latter for worlds
             of patch tokens on a GPU that has it. Images are read in float32 on every CPU.
-        compile: Plan with what ``torch.compile`` makes of world and energies: the first plan of a
-            size then takes up to a minute. It needs a C++ compiler.
+        compile: Plan with what ``torch.compile`` makes of world and energies: the first plan then
+            takes up to a minute. It needs a C++ compiler.
         threads: CPU threads of the model; small models gain nothing from a second one.
         budget_ms: Milliseconds that a plan may take, from images in to actions out; null: no limit,
             or what ``hz`` leaves.
@@ -132,11 +132,11 @@ class PlanConfig:
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         known_precision(self.dtype)
         if self.budget_ms is not None and not 0 < self.budget_ms < math.inf:
-            raise ValueError(f"Expected budget_ms above 0, got {self.budget_ms:g}")
+            raise ValueError(f"Expected a finite budget_ms above 0, got {self.budget_ms:g}")
         if self.hz is not None and (not 0 < self.hz < math.inf or self.batch != 1):
             raise ValueError(
-                "Expected hz above 0 and batch=1 with it, for an arm has a clock of its own; got "
-                f"hz={self.hz:g} and batch={self.batch}"
+                "Expected a finite hz above 0 and batch=1 with it, for an arm has a clock of its "
+                f"own; got hz={self.hz:g} and batch={self.batch}"
             )
         check_scenery(self.scenery, self.pool)
         chosen(self.baselines)
@@ -148,6 +148,13 @@ class PlanConfig:
                 "Expected no baselines beside goal=…: they are compared by success, and nobody "
                 "knows whether a user's goal image is reached"
             )
+
+    @property
+    def limit_ms(self) -> float | None:
+        """Milliseconds that a plan may take; None for any."""
+        if self.budget_ms is None and self.hz is not None:
+            return _SHARE_OF_SLOT * 1e3 / self.hz
+        return self.budget_ms
 
     @property
     def goals(self) -> tuple[str, ...]:
@@ -200,7 +207,7 @@ def run(cfg: PlanConfig) -> None:
         "success": success_summary(episodes),
         "baselines": baselines,
         "plan_ms": plan_times(episodes),
-        "over_budget": over_budget(episodes, cfg.budget_ms),
+        "over_budget": over_budget(episodes, cfg.limit_ms),
         "unsearched": unsearched(episodes),
         "real_time": real_time_summary(episodes, cfg.hz),
         "planner": asdict(cfg.planner),
@@ -215,7 +222,7 @@ def run(cfg: PlanConfig) -> None:
             "scenery": cfg.scenery,
             "pool": cfg.pool if cfg.scenery == "rich" else None,
             "batch": cfg.batch,
-            "budget_ms": cfg.budget_ms,
+            "budget_ms": cfg.limit_ms,
             "threads": cfg.threads,
             "compile": cfg.compile,
             "dtype": str(precision(cfg.dtype, world)).removeprefix("torch."),
@@ -246,6 +253,11 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
 def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
     world = load_world(name).to(usable_device(cfg.device))
     require_arm(world, name)
+    if cfg.compile and isinstance(world, TokenWorld):
+        raise UserError(
+            f"Expected compile=false for {name}: its rollouts of patch tokens take many minutes to "
+            "compile"
+        )
     place_camera(world, cfg.camera_pose)
     return world.imagine_in(precision(cfg.dtype, world))
 
@@ -253,12 +265,11 @@ def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
 @contextmanager
 def _acting(cfg: PlanConfig, world: CameraWorld) -> Iterator[Policy]:
     """The planner, in a thread of its own if the arm does not wait for it."""
-    budget_s = None if cfg.budget_ms is None else cfg.budget_ms / 1e3
+    budget_s = None if cfg.limit_ms is None else cfg.limit_ms / 1e3
+    agent = planning_agent(world, cfg.task, cfg.planner, budget_s, cfg.compile)
     if cfg.hz is None:
-        yield planning_agent(world, cfg.task, cfg.planner, budget_s, cfg.compile)
+        yield agent
         return
-    limit = budget_s or _SHARE_OF_SLOT / cfg.hz
-    agent = planning_agent(world, cfg.task, cfg.planner, limit, cfg.compile)
     with real_time(agent, fast_search(cfg.planner).execute) as policy:
         yield policy
 

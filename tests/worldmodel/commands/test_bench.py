@@ -73,7 +73,7 @@ def report(config):
 def test_writes_the_schema_for_every_size_and_both_planners(config, capsys):
     run(config)
     written = report(config)
-    assert set(written) == {"device", "dtype", "ceiling_gflops", "rows"}
+    assert set(written) == {"device", "dtype", "compile", "ceiling_gflops", "rows"}
     assert written["dtype"] == "float32"
     assert written["ceiling_gflops"] > 0
     sizes = [(row["samples"], row["iterations"], row["planner"]) for row in written["rows"]]

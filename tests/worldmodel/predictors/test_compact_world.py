@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from planners import CEM, CalibratedDoubt, CEMConfig, Plan, Problem, TotalEnergy
+from planners import (
+    CEM,
+    CalibratedDoubt,
+    CEMConfig,
+    CoarseToFine,
+    Plan,
+    Problem,
+    TotalEnergy,
+)
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
@@ -283,12 +291,12 @@ def test_compiled_it_plans_alike_and_another_goal_compiles_nothing(
     cem = CEM(CEMConfig(samples=8, iterations=2, elites=3, horizon=4, proposals=2), -high, high)
 
     def planned(goal: torch.Tensor, compiled: bool) -> Plan:
-        energy = TotalEnergy(
-            world.goal_energy(goal), CalibratedDoubt(*world.doubts["disagreement"])
-        )
+        fine = TotalEnergy(world.goal_energy(goal), CalibratedDoubt(*world.doubts["disagreement"]))
+        energy = CoarseToFine(fine, world.goal_energy(goal, critics=1), best=5)
         problem = Problem(world, latents, states, energy, world.prior(goal), compiled=compiled)
         return cem.plan(problem, cem.init(B), generator=torch.Generator().manual_seed(0))[0]
 
+    torch._dynamo.reset()
     counters = torch._dynamo.utils.counters
     counters.clear()
     for goal in (latents[:, 0], latents[:, 0].flip(0)):
