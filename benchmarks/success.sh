@@ -1,6 +1,6 @@
 #!/bin/sh
 # Success of the default checkpoint on unseen tasks, kept in benchmarks/results/; see docs/recipe.md.
-#   benchmarks/success.sh    about two hours on two cores
+#   benchmarks/success.sh    about three hours on two cores
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -16,8 +16,16 @@ measure push_hierarchical task=push planner=hierarchical episodes=200 \
 measure push_rich_hierarchical task=push planner=hierarchical scenery=rich episodes=200 \
   'baselines=[prior]'
 measure push_oracle task=push episodes=20 oracle.episodes=20 'baselines=[oracle,true_cost]'
+measure push_rich_halves task=push scenery=rich episodes=20 planner.samples=32 planner.iterations=2 \
+  planner.elites=6 oracle.workers=1 'baselines=[true_dynamics,true_cost]'
+measure push_energies task=push episodes=100 batch=20 baseline_batch=20 \
+  'baselines=[latent_distance,latent_distance_alone,no_prior,reachability]'
 measure grasp task=grasp episodes=200 'baselines=[prior]'
 measure pick_and_place task=pick_and_place episodes=100 'baselines=[prior]'
+for task in grasp pick_and_place; do
+  measure ${task}_controls task=$task episodes=100 batch=20 baseline_batch=20 \
+    'baselines=[random,ignore_object]'
+done
 for task in reach reach_with_object; do
   measure $task task=$task episodes=100 'baselines=[random,ignore_object]'
 done

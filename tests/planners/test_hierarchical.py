@@ -12,15 +12,19 @@ from planners import (
     CEM,
     Agent,
     CEMConfig,
+    GradientConfig,
     Hierarchical,
     HierarchicalConfig,
+    ICEMConfig,
     LatentDistance,
     MacroSearch,
+    MPPIConfig,
     Objective,
     Problem,
     Retrieval,
     RetrievalConfig,
     TotalEnergy,
+    make_search,
 )
 from planners.hierarchical import Moments
 from planners.retrieval import shortest_ways
@@ -146,6 +150,14 @@ def test_a_flat_search_stops_at_the_wall():
 def test_sub_goals_lead_round_the_wall(slow):
     place, _ = drive(hierarchy(slow(), near=0.02))
     torch.testing.assert_close(place, GOAL, atol=LIMIT, rtol=0)
+
+
+@pytest.mark.parametrize("config", [ICEMConfig, MPPIConfig, GradientConfig])
+def test_any_fast_planner_follows_them(config):
+    high = torch.full((2,), LIMIT)
+    fast = make_search(config(horizon=8, execute=2, active_dims=(0, 1)), -high, high)
+    place, _ = drive(hierarchy(fast=fast, near=0.02))
+    torch.testing.assert_close(place, GOAL, atol=2 * LIMIT, rtol=0)
 
 
 def test_sub_goals_are_where_the_slow_plan_leads_and_come_with_what_is_left_to_go():
