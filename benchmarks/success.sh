@@ -22,6 +22,8 @@ measure push_energies task=push episodes=100 batch=20 baseline_batch=20 \
   'baselines=[latent_distance,latent_distance_alone,no_prior,reachability]'
 measure grasp task=grasp episodes=200 'baselines=[prior]'
 measure pick_and_place task=pick_and_place episodes=100 'baselines=[prior]'
+worldmodel diagnose task=push episodes=20 seed=5000 out=runs/results/diagnosis
+cp runs/results/diagnosis/diagnosis.json benchmarks/results/
 for task in grasp pick_and_place; do
   measure ${task}_controls task=$task episodes=100 batch=20 baseline_batch=20 \
     'baselines=[random,ignore_object]'
