@@ -324,6 +324,7 @@ def _baselines(
                 "success": success_summary(episodes),
                 "paired": paired_summary(planned, episodes),
                 "plan_ms": plan_times(episodes),
+                "outcomes": [episode.success for episode in episodes],
                 **facts,
             }
     return entries
