@@ -79,11 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--compile", action="store_true", help="the compiler as well: minutes")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    steps = [*token_steps(), *compact_steps(), *([compiled()] if given.compile else [])]
+    steps = [*compact_steps(), *([compiled()] if given.compile else []), *token_steps()]
     rows = []
     for step in steps:
         rows.append(compare(step, given.rounds, given.plans))
-        print("{name:<66} predicted {predicted:5.2f} x   came {came:5.2f} x".format(**rows[-1]))
+        print(
+            "{name:<66} predicted {predicted:5.2f} x   came {came:5.2f} x".format(**rows[-1]),
+            flush=True,
+        )
         write_json(RESULTS, {"device": device_name(CPU), "rows": rows})
 
 
@@ -93,7 +96,7 @@ def compare(step: Step, rounds: int, plans: int) -> dict[str, Any]:
     flops = [0, 0]
     for _ in range(rounds):  # in turn, as a machine's pace changes
         for side, (workload, planner) in enumerate((step.without, step.with_it)):
-            found = measure(workload, planner, plans=plans, warmup=2, profiled=1)
+            found = measure(workload, planner, plans=plans, warmup=1, profiled=0)
             times[side].extend(found.plan_ms.tolist())
             flops[side] = found.flops // len(workload.frames)
     before, after = (float(torch.tensor(side).median()) for side in times)
