@@ -26,6 +26,7 @@ from worldmodel.dynamics.compact import CompactTraining
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 SCENERIES = ("plain", "rich")
+PLANS = "task=push planner=cem dtype=float32 episodes=100 batch=20 videos=0".split()
 FOLDER = Path("runs/minutes")
 RESULTS = Path(__file__).parent / "results" / "minutes.json"
 PICTURE = Path(__file__).parents[1] / "docs/images/minutes.png"
@@ -50,8 +51,8 @@ def measure(share: float, keys: Sequence[str]) -> dict[str, Any]:
     minutes = stage("train", folder / "world", [*keys, *steps(share)])  # None after a kill
     success: dict[str, Any] = {}
     for scenery in SCENERIES:
-        words = ["task=push", "planner=cem", f"scenery={scenery}", "episodes=100", "batch=20"]
-        stage("plan", folder / scenery, [*words, "videos=0", f"checkpoint={folder / 'world'}"])
+        words = [*PLANS, f"scenery={scenery}", f"checkpoint={folder / 'world'}"]
+        stage("plan", folder / scenery, words)
         report = json.loads((folder / scenery / "report.json").read_text(encoding="utf-8"))
         success[scenery] = {"n": report["n"], **report["success"]["final"]}
     return {"share": share, "minutes": minutes, "success": success}

@@ -145,7 +145,7 @@ class BenchConfig(Grid):
         warmup: Plans before them.
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
-        dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
+        dtype: To imagine in: ``float32``, ``bfloat16``, ``float16``, or ``auto`` as for `plan`.
         compile: Plan with what ``torch.compile`` makes of world and energy in the compact world's
             rows, but the plain ones; of the study ``latency`` only.
         seed: Of frames, states and search.
@@ -164,7 +164,7 @@ class BenchConfig(Grid):
     warmup: int = 10
     device: str = "cpu"
     threads: int | None = None
-    dtype: str = "float32"
+    dtype: str = "auto"
     compile: bool = False
     seed: int = 0
 

@@ -32,11 +32,13 @@ POINTS = (
     "cem: planner=cem planner.samples=24 planner.elites=4 planner.iterations=1",
     "cem: planner=cem planner.samples=48 planner.elites=6 planner.iterations=2",
     "cem: planner=cem planner.samples=96 planner.iterations=3",
+    "cem, float32: planner=cem planner.samples=96 planner.iterations=3 dtype=float32",
     "cem, re-scored: planner=cem task.rescore=12 planner.samples=48 planner.elites=6",
     "cem, re-scored: planner=cem task.rescore=24 planner.samples=96 planner.iterations=3",
     "icem: planner=icem planner.samples=16 planner.elites=4 planner.iterations=1",
     "icem: planner=icem planner.samples=24 planner.elites=4 planner.iterations=2",
     "icem: planner=icem planner.samples=48 planner.iterations=3",
+    "icem, float32: planner=icem planner.samples=48 planner.iterations=3 dtype=float32",
     "icem, re-scored: planner=icem task.rescore=12 planner.samples=48 planner.iterations=3",
     "mppi: planner=mppi planner.samples=48 planner.iterations=2",
     "shooting: planner=shooting planner.samples=48 planner.iterations=2",
@@ -46,6 +48,7 @@ POINTS = (
     "hierarchical: planner=hierarchical",
     "hierarchical: planner=hierarchical planner.fast.samples=48 planner.fast.elites=6 "
     "planner.fast.iterations=2 planner.slow.samples=48 planner.slow.elites=6",
+    "retrieval: planner=retrieval",
 )
 """``NAME: keys of plan``; points of a name are joined."""
 

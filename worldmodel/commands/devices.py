@@ -50,14 +50,14 @@ def usable_device(name: str) -> torch.device:
 def precision(name: str, world: nn.Module) -> torch.dtype:
     """What to imagine in: a name of `PRECISIONS`.
 
-    ``auto`` is bfloat16 for a world of patch tokens on a GPU that has it: compact worlds are too
-    small to gain by it there, and what a CPU finds is the same on every CPU.
+    ``auto`` is bfloat16 where the device is faster in it, but for compact worlds on a GPU, which
+    are too small to gain by it there.
     """
     if (known := PRECISIONS[name]) is not None:
         return known
     device = next(world.parameters()).device
-    half = device.type == "cuda" and has_bfloat16(device) and isinstance(world, TokenWorld)
-    return torch.bfloat16 if half else torch.float32
+    gains = device.type == "cpu" or isinstance(world, TokenWorld)
+    return torch.bfloat16 if gains and has_bfloat16(device) else torch.float32
 
 
 def require_compiler() -> None:

@@ -28,7 +28,9 @@ def point(name: str, rate: float, p50: float) -> dict[str, object]:
 @pytest.mark.parametrize("words", POINTS)
 def test_every_point_of_the_frontier_can_be_planned(words: str) -> None:
     load("plan")
-    typed(composed("plan", ["task=push", "out=x", *words.split(": ", 1)[1].split()]))
+    keys = words.split(": ", 1)[1].split()
+    plan = typed(composed("plan", ["task=push", "out=x", *keys]))
+    assert plan.dtype == ("float32" if "dtype=float32" in keys else "auto")
 
 
 def test_a_frontier_is_gathered_from_reports_and_goes_on_where_it_was(
