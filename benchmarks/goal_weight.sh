@@ -1,5 +1,6 @@
 #!/bin/sh
-# Success against λ, the weight of E_goal beside E_world; the last row leaves E_world out.
+# Success against λ, the weight of E_goal beside E_world; the last row leaves E_world out. Kept in
+# benchmarks/results/goal_weight_TASK.json.
 #   benchmarks/goal_weight.sh push '[disagreement]'   any further key=value goes to `worldmodel plan`
 set -eu
 usage="usage: benchmarks/goal_weight.sh TASK TERMS [key=value ...]"
@@ -12,21 +13,26 @@ out=runs/goal_weight/$task
 measure() {
   name=$1
   shift
-  worldmodel plan task="$task" episodes=100 videos=0 out="$out/$name" "$@"
+  worldmodel plan task="$task" episodes=200 batch=20 videos=0 out="$out/$name" "$@"
 }
 for weight in 0.02 0.05 0.2 1; do
   measure "$weight" task.goal_weight=$weight "task.world_energy=$terms" "$@"
 done
 measure none 'task.world_energy=[]' "$@"
-python - "$out" <<'TABLE'
+python - "$out" "benchmarks/results/goal_weight_$task.json" "$terms" "$@" <<'TABLE'
 import json
 import sys
 from pathlib import Path
 
+out, kept, terms, *keys = sys.argv[1:]
+rows = []
 print("lambda    n  success  95% interval")
-for path in sorted(Path(sys.argv[1]).glob("*/report.json")):
+for path in sorted(Path(out).glob("*/report.json")):
     report = json.loads(path.read_text())
     final = report["success"]["final"]
     low, high = final["ci95"]
+    outcomes = [episode["success"] for episode in report["episodes"]]
+    rows.append({"lambda": path.parent.name, "n": report["n"], **final, "outcomes": outcomes})
     print(f"{path.parent.name:<6} {report['n']:4d}  {final['rate']:7.0%}  [{low:.0%}, {high:.0%}]")
+Path(kept).write_text(json.dumps({"terms": terms, "keys": keys, "rows": rows}, indent=1) + "\n")
 TABLE

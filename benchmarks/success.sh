@@ -13,17 +13,20 @@ measure() {
 solve() {
   name=$1
   shift
-  measure "$name" episodes=200 batch=20 baseline_batch=20 videos=0 "$@"
+  measure "$name" batch=20 baseline_batch=20 videos=0 "$@"
 }
-controls='random,ignore_object'
-solve push task=push "baselines=[$controls,prior,no_world_energy]"
-solve push_rich task=push scenery=rich 'baselines=[prior]'
-solve push_hierarchical task=push planner=hierarchical 'baselines=[prior]'
-solve push_rich_hierarchical task=push scenery=rich planner=hierarchical 'baselines=[prior]'
-solve grasp task=grasp "baselines=[$controls,prior]"
-solve pick_and_place task=pick_and_place "baselines=[$controls,prior]"
+controls='baselines=[random,ignore_object]'
+solve push task=push episodes=200 'baselines=[random,ignore_object,prior,no_world_energy]'
+solve push_rich task=push scenery=rich episodes=200 'baselines=[prior]'
+solve push_hierarchical task=push planner=hierarchical episodes=200 'baselines=[prior]'
+solve push_rich_hierarchical task=push scenery=rich planner=hierarchical episodes=200 \
+  'baselines=[prior]'
+for task in grasp pick_and_place; do
+  solve $task task=$task episodes=200 'baselines=[prior]'
+  solve ${task}_controls task=$task episodes=100 "$controls"
+done
 for task in reach reach_with_object; do
-  solve $task task=$task "baselines=[$controls]"
+  solve $task task=$task episodes=100 "$controls"
 done
 
 # What a failure comes from, and what the energies know.
@@ -31,7 +34,7 @@ cem='task=push planner=cem dtype=float32'
 measure push_oracle $cem episodes=20 oracle.episodes=20 'baselines=[oracle,true_cost]'
 measure push_rich_halves $cem scenery=rich episodes=20 planner.samples=32 planner.iterations=2 \
   planner.elites=6 oracle.workers=1 'baselines=[true_dynamics,true_cost]'
-measure push_energies $cem episodes=100 batch=20 baseline_batch=20 videos=0 \
+solve push_energies $cem episodes=100 \
   'baselines=[latent_distance,latent_distance_alone,no_prior,reachability]'
 worldmodel diagnose task=push episodes=20 seed=5000 out=runs/results/diagnosis
 cp runs/results/diagnosis/diagnosis.json benchmarks/results/
