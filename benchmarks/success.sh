@@ -30,7 +30,7 @@ for task in reach reach_with_object; do
 done
 
 # What a failure comes from, and what the energies know.
-cem='task=push planner=cem dtype=float32'
+cem='task=push planner=cem'
 measure push_oracle $cem episodes=20 oracle.episodes=20 'baselines=[oracle,true_cost]'
 measure push_rich_halves $cem scenery=rich episodes=20 planner.samples=32 planner.iterations=2 \
   planner.elites=6 oracle.workers=1 'baselines=[true_dynamics,true_cost]'

@@ -13,7 +13,7 @@
 - ``random_encoder``: the planner on the checkpoint of an untrained encoder of the same shape.
 - ``true_dynamics``: the planner with true dynamics; see ``worldmodel.commands.crossed``.
 - ``true_cost``: the planner with a true goal energy, likewise.
-- ``oracle``: the same search on the true simulator and state; see ``worldmodel.commands.oracle``.
+- ``oracle``: a search on the true simulator and state; see ``worldmodel.commands.oracle``.
 
 ``ignore_object`` and the last three are privileged: they read the simulator's state.
 """

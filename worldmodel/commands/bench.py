@@ -145,7 +145,7 @@ class BenchConfig(Grid):
         warmup: Plans before them.
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
-        dtype: To imagine in: ``float32``, ``bfloat16``, ``float16``, or ``auto`` as for `plan`.
+        dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
         compile: Plan with what ``torch.compile`` makes of world and energy in the compact world's
             rows, but the plain ones; of the study ``latency`` only.
         seed: Of frames, states and search.
@@ -164,7 +164,7 @@ class BenchConfig(Grid):
     warmup: int = 10
     device: str = "cpu"
     threads: int | None = None
-    dtype: str = "auto"
+    dtype: str = "float32"
     compile: bool = False
     seed: int = 0
 
@@ -323,7 +323,7 @@ def table(report: dict[str, Any]) -> str:
     """The report as text, milliseconds unless said otherwise."""
     head = (
         "planner         S   H   I   B     p50     p90     p99     max   first  plans/s  rollouts/s"
-        "  GFLOP/s  of peak     MB  speed-up   encode / rollout / energy / update"
+        "  GFLOP/s  of peak     MB  speed-up   encode / propose / rollout / energy / update"
     )
     ceiling = report["ceiling_gflops"]
     plain = {_size(row): row["p50_ms"] for row in report["rows"] if "plain" in row["planner"]}
@@ -335,7 +335,7 @@ def table(report: dict[str, Any]) -> str:
         )
         split = " / ".join(
             f"{row['split'].get(part, 0.0):.1f}"
-            for part in ("encode", "rollout", "energy", "update")
+            for part in ("encode", "proposal", "rollout", "energy", "update")
         )
         lines.append(
             f"{row['planner']:<12}{row['samples']:5}{row['horizon']:4}{row['iterations']:4}"

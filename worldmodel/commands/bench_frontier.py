@@ -32,7 +32,6 @@ POINTS = (
     "cem: planner=cem planner.samples=24 planner.elites=4 planner.iterations=1",
     "cem: planner=cem planner.samples=48 planner.elites=6 planner.iterations=2",
     "cem: planner=cem planner.samples=96 planner.iterations=3",
-    "cem, float32: planner=cem planner.samples=96 planner.iterations=3 dtype=float32",
     "cem, re-scored: planner=cem task.rescore=12 planner.samples=48 planner.elites=6",
     "cem, re-scored: planner=cem task.rescore=24 planner.samples=96 planner.iterations=3",
     "icem: planner=icem planner.samples=16 planner.elites=4 planner.iterations=1",
@@ -46,8 +45,6 @@ POINTS = (
     "cem_gradient: planner=cem_gradient",
     "grasp: planner=grasp",
     "hierarchical: planner=hierarchical",
-    "hierarchical: planner=hierarchical planner.fast.samples=48 planner.fast.elites=6 "
-    "planner.fast.iterations=2 planner.slow.samples=48 planner.slow.elites=6",
     "retrieval: planner=retrieval",
 )
 """``NAME: keys of plan``; points of a name are joined."""

@@ -50,14 +50,15 @@ def usable_device(name: str) -> torch.device:
 def precision(name: str, world: nn.Module) -> torch.dtype:
     """What to imagine in: a name of `PRECISIONS`.
 
-    ``auto`` is bfloat16 where the device is faster in it, but for compact worlds on a GPU, which
-    are too small to gain by it there.
+    ``auto`` is bfloat16 for a world of patch tokens on a GPU that has it. Compact worlds are too
+    small to gain by it there; on a CPU they do, and may solve fewer tasks for it, which is for the
+    user to choose (docs/planners.md).
     """
     if (known := PRECISIONS[name]) is not None:
         return known
     device = next(world.parameters()).device
-    gains = device.type == "cpu" or isinstance(world, TokenWorld)
-    return torch.bfloat16 if gains and has_bfloat16(device) else torch.float32
+    half = device.type == "cuda" and has_bfloat16(device) and isinstance(world, TokenWorld)
+    return torch.bfloat16 if half else torch.float32
 
 
 def require_compiler() -> None:

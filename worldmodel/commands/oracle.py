@@ -1,4 +1,4 @@
-"""The upper bound: the same search with the true simulator as the world and its state as the goal.
+"""The upper bound: a search on the true simulator, with its state as the goal.
 
 Privileged, and slow: every candidate is simulated. It says how much of a task the search itself can
 solve within the budget, were the world model and the goal energy perfect.

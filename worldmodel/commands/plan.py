@@ -82,8 +82,8 @@ class PlanConfig:
         episodes: How many.
         seed: Of the first episode, and of the search.
         device: Such as ``cpu`` or ``cuda``.
-        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto``, which is the latter where the
-            device is faster in it (compact worlds on a GPU are not). A CPU reads images in float32.
+        dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto``, which is the latter for worlds
+            of patch tokens on a GPU that has it. Images are read in float32 on every CPU.
         compile: Plan with what ``torch.compile`` makes of world and energies: the first plan then
             takes up to a minute. It needs a C++ compiler.
         threads: CPU threads of the model; small models gain nothing from a second one.
