@@ -26,7 +26,7 @@ from worldmodel.dynamics.compact import CompactTraining
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 SCENERIES = ("plain", "rich")
-PLANS = "task=push planner=cem episodes=100 batch=20 videos=0".split()
+PLANS = ["task=push", "planner=cem", "episodes=100", "batch=20", "videos=0"]
 FOLDER = Path("runs/minutes")
 RESULTS = Path(__file__).parent / "results" / "minutes.json"
 PICTURE = Path(__file__).parents[1] / "docs/images/minutes.png"

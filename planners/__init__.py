@@ -30,7 +30,7 @@ from planners.energies import (
     MeanEnergy,
     TotalEnergy,
 )
-from planners.family import SearchConfig, make_search, search_name
+from planners.family import SearchConfig, follows_gradients, make_search, search_name
 from planners.gradient import Gradient, GradientConfig
 from planners.grasp import GRASP, GRASPConfig
 from planners.hierarchical import (
@@ -112,6 +112,7 @@ __all__ = [
     "VJEPA2ACConfig",
     "Way",
     "World",
+    "follows_gradients",
     "make_search",
     "search_name",
 ]

@@ -48,7 +48,7 @@ class CoarseToFine:
         worst = fine.masked_fill(~torch.isfinite(fine), -torch.inf).amax(1, keepdim=True)
         worst = worst.masked_fill(worst == -torch.inf, torch.inf)
         # Strictly behind, also where both energies are the same for all.
-        behind = torch.nextafter(worst + coarse - least[:, -1:], worst.new_tensor(torch.inf))
+        behind = torch.nextafter(worst + coarse - least[:, -1:], torch.full_like(worst, torch.inf))
         unknown = torch.full_like(coarse, torch.nan)
         return (
             behind.scatter(1, index, fine),

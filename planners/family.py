@@ -16,7 +16,7 @@ from planners.problem import Planner
 from planners.shooting import RandomShooting, RandomShootingConfig
 from planners.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
 
-__all__ = ["SearchConfig", "make_search", "search_name"]
+__all__ = ["SearchConfig", "follows_gradients", "make_search", "search_name"]
 
 SearchConfig = (
     CEMConfig
@@ -50,3 +50,8 @@ def make_search(config: SearchConfig, low: Tensor, high: Tensor) -> Planner[Any]
 def search_name(config: SearchConfig) -> str:
     """What the planner that settings are of is called, as in ``planner=…``."""
     return _SEARCHES[type(config)][0]
+
+
+def follows_gradients(config: SearchConfig) -> bool:
+    """Whether the planner that settings are of needs a world that gradients pass through."""
+    return bool(getattr(_SEARCHES[type(config)][1], "gradients", False))

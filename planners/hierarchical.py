@@ -62,7 +62,10 @@ class Guide(Protocol[GuideT]):
         generator: torch.Generator,
         deadline: float | None = None,
     ) -> tuple[Tensor, int, GuideT]:
-        """Sub-goals ``[B, G, N, D]`` in order, how many candidates were not finite, the state."""
+        """Sub-goals ``[B, G, N, D]`` in order, how many candidates were not finite, the state.
+
+        Without time to look for any, G is 0.
+        """
         ...
 
     def shift(self, state: GuideT, steps: int) -> GuideT:
@@ -133,7 +136,8 @@ class Hierarchical(Generic[GuideT, FastT]):
     """A guide above a fast planner; itself a ``planners.problem.Planner``.
 
     The goal itself is pursued where it is ``near`` by the problem's goal energy, and where no
-    sub-goal of the way is nearer to it than the present, so that the guide knows no better.
+    sub-goal of the way is nearer to it than the present, so that the guide knows no better. Where
+    the guide has no time, the way to this goal stays what it was, or is the goal itself.
 
     Args:
         guide: Names sub-goals on the way to the problem's goals.
@@ -218,9 +222,14 @@ class Hierarchical(Generic[GuideT, FastT]):
         subgoals, nonfinite, slow = self._guide.look_ahead(
             problem, state.slow, generator=generator, deadline=deadline
         )
-        left, here = _to_go(problem, subgoals), _to_go(problem, problem.latents[:, -1:])
+        found = subgoals.shape[1] > 0
+        if not found and state.problem is problem.energy:
+            return state._replace(slow=slow, plans=0), nonfinite
+        here = _to_go(problem, problem.latents[:, -1:])
+        left = _to_go(problem, subgoals) if found else here[:, :0]
         direct = (here[:, 0] <= self._near) | ~(left < here).any(1)
-        pursued = torch.where(direct[:, None, None], problem.goals, subgoals[:, 0])
+        first = subgoals[:, 0] if found else problem.goals
+        pursued = torch.where(direct[:, None, None], problem.goals, first)
         state = state._replace(
             slow=slow,
             way=Way(subgoals, left, direct),
@@ -304,4 +313,6 @@ class MacroSearch(Generic[StateT]):
             slow, state.planner, generator=generator, deadline=deadline
         )
         ahead = self._world.rollout(problem.latents, problem.states, plan.actions[:, None])
-        return ahead.latents[:, 0], plan.nonfinite, state._replace(planner=planner)
+        searched = plan.trace.shape[1] > 0
+        subgoals = ahead.latents[:, 0] if searched else ahead.latents[:, 0, :0]
+        return subgoals, plan.nonfinite, state._replace(planner=planner)

@@ -228,7 +228,9 @@ class Search:
             horizon=horizon,
             generator=self._generator,
         )
-        return self._box.clamp(proposals.nan_to_num(0.0))  # a search may end before it judges them
+        return self._box.clamp(
+            proposals.nan_to_num(0.0, 0.0, 0.0)
+        )  # a search may end before it judges them
 
 
 def moments(population: Population, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -189,6 +189,7 @@ class VJEPA2AC:
 
         small = mean[..., _GRIPPER].abs() < config.gripper_threshold
         mean[..., _GRIPPER] = mean[..., _GRIPPER].masked_fill(small, 0.0)
+        mean = mean.clamp(self._low, self._high)  # a mean can round out of them
         actions = problem.begin(_whole(mean)[:, None])
         own = problem.imagine(actions)
         energy, terms = problem.judge(own)

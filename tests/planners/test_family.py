@@ -73,7 +73,8 @@ def test_a_quadratic_is_solved(kind: Kind, point: Any) -> None:
 def test_a_goal_out_of_reach_is_approached_along_the_bounds(kind: Kind, point: Any) -> None:
     found = plan(kind.make(), point.problem(torch.tensor([[9.0, -9.0, 0.0]])))
     assert found.actions.abs().max() <= 0.05
-    assert (found.actions[0, :, :2] * torch.tensor([1.0, -1.0])).mean() > 0.02
+    reached = 0.02 if kind.planner is RandomShooting else 0.04
+    assert (found.actions[0, :, :2] * torch.tensor([1.0, -1.0])).mean() > reached
     assert found.energy < 0.99 * 2 * 81 / 3
 
 
@@ -153,13 +154,18 @@ def test_nothing_but_nan_is_an_error(kind: Kind, black_box: Callable[..., Any]) 
         plan(kind.make(2, active_dims=(0, 1)), problem)
 
 
-def test_a_prior_that_proposes_nan_leaves_rest_and_not_nan(kind: Kind, point: Any) -> None:
-    def nan(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
-        return torch.full((2, samples, horizon, 3), torch.nan)
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+def test_a_prior_that_proposes_no_numbers_proposes_rest(
+    number: float, kind: Kind, point: Any
+) -> None:
+    def proposal(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
+        return torch.full((2, samples, horizon, 3), number)
 
-    problem = replace(point.problem(GOAL), proposal=nan)
+    world = point.World()
+    problem = replace(point.problem(GOAL, world), proposal=proposal)
     for deadline in (None, time.perf_counter() - 1):
         assert plan(kind.make(), problem, deadline=deadline).actions.isfinite().all()
+    assert any((tried == 0).all((2, 3)).any() for tried in world.candidates)
 
 
 def test_after_the_deadline_nothing_is_searched(kind: Kind, point: Any) -> None:
@@ -222,6 +228,22 @@ def test_settings_that_make_no_search_are_refused(
         kind.make(**changes)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("cem", {"elites": 129}, "elites of at most samples"),
+        ("icem", {"elites": 129}, "elites of at most samples"),
+        ("cem_gradient", {"elites": 129}, "elites of at most samples"),
+        ("cem_gradient", {"refined": 99}, "refined of at most elites"),
+    ],
+)
+def test_more_elites_than_there_are_to_choose_from_are_refused(
+    name: str, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        KINDS[name].make(**changes)
+
+
 @pytest.mark.parametrize("limit", [-0.05, torch.inf, torch.nan])
 def test_bounds_that_are_reversed_or_infinite_are_refused(kind: Kind, limit: float) -> None:
     with pytest.raises(ValueError, match="finite bounds low <= high"):
@@ -259,6 +281,27 @@ def test_a_warm_start_is_tried_also_where_proposals_fill_the_population(
     rest = torch.cat([first.actions[:, 1:], torch.zeros(2, 1, 3)], 1)
     apart = (world.candidates[0] - rest[:, None]).abs().amax((2, 3)).amin(1)
     assert (apart < 1e-6).all()
+
+
+def test_cut_by_a_deadline_a_search_gives_the_best_so_far_in_time(
+    kind: Kind, point: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, deadline = [0.0], 9.5
+    monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
+
+    class Slow(point.World):
+        def rollout(self, *context: Any) -> Any:
+            now[0] += 1.0
+            return super().rollout(*context)
+
+    world = Slow()
+    found = plan(kind.make(iterations=50), point.problem(GOAL[:1], world), deadline=deadline)
+    assert now[0] <= deadline
+    assert 0 < found.trace.shape[1] < 10
+    whole = [tried for tried in world.candidates if tried.shape[2] == 4]
+    ends = torch.cat(whole, 1).sum(2)
+    best = (ends - GOAL[0]).square().mean(-1).min()
+    torch.testing.assert_close(found.energy[0], best, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("prior", [0.03, 0.05])

@@ -280,6 +280,26 @@ def test_both_levels_keep_a_deadline_and_the_slow_one_leaves_time():
     assert worlds[1].asked > 3
 
 
+def test_without_time_to_look_ahead_the_way_stays_or_is_the_goal_itself():
+    told = []
+
+    def recording(latents, direct):
+        told.append(latents)
+        return towards(latents, direct)
+
+    planner, posed = hierarchy(to=recording, hold=1), problem()
+    late = {"deadline": time.perf_counter() - 1.0}
+    first, state = planner.plan(posed, planner.init(2), generator=generator(), **late)
+    assert first.way.latents.shape[1] == 0
+    assert bool(first.way.direct.all())
+    assert torch.equal(told[-1], posed.goals)
+    found, state = planner.plan(posed, state, generator=generator())
+    assert found.way.latents.shape[1] > 0
+    kept, _ = planner.plan(posed, state, generator=generator(), **late)
+    assert kept.way is found.way
+    assert len(told) == 2
+
+
 @pytest.mark.parametrize("level", ["slow", "fast"])
 def test_nan_is_counted_and_never_chosen(level):
     class Broken(Walled):

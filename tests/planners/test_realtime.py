@@ -332,6 +332,17 @@ def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(monkeypatch) -> Non
     assert slept == [0.08, 0.08, 0.08]
 
 
+def test_a_tick_that_the_system_oversleeps_is_late(monkeypatch) -> None:
+    now, over = [0.0], iter([0.001, 0.02, 0.001])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds + next(over)
+
+    monkeypatch.setattr("planners.realtime.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("planners.realtime.time.sleep", sleep)
+    assert list(Pulse(10).ticks(4)) == [False, False, True, False]
+
+
 def test_a_pulse_needs_a_rate() -> None:
     with pytest.raises(ValueError, match="above 0 Hz, got 0"):
         Pulse(0)

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from envs import TabletopEnv
+from planners import follows_gradients
 from worldmodel.commands.apart import PolicyOn
 from worldmodel.commands.crossed import object_probe, true_cost, true_dynamics
 from worldmodel.commands.levels import PlannerConfig, fast_search
@@ -147,6 +148,8 @@ class OnSimulator(NamedTuple):
 
 def _true_dynamics(setting: Setting) -> OnSimulator:
     world, task, planner = setting.world, setting.task, setting.planner
+    if follows_gradients(fast_search(planner)):
+        raise NotApplicableError("no gradient passes through the simulator")
     return OnSimulator(partial(true_dynamics, world=world, task=task, planner=planner), {})
 
 

@@ -216,7 +216,7 @@ def place_camera(world: CompactWorld | TokenWorld, pose: Sequence[float]) -> Non
             "Expected no camera_pose, for the checkpoint was not trained with "
             "predictor.model.extrinsics=true; leave it out"
         )
-    world.camera = torch.tensor([list(pose)])
+    world.camera = torch.tensor([list(pose)], device=device_of(world))
 
 
 def search(
@@ -417,6 +417,11 @@ class PriorPlanner:
             horizon=problem.world.stride,
             generator=generator,
         )
+        if not proposals.isfinite().all():
+            raise FloatingPointError(
+                "The policy prior proposes actions that are not finite; look for NaN in the frames "
+                "or states"
+            )
         actions = proposals[:, 0].clamp(-self._high, self._high)
         unknown = torch.full((len(actions),), torch.nan)
         return Plan(actions, unknown, {}, unknown[:, None], 0), None

@@ -192,8 +192,11 @@ class CompactPredictor(nn.Module):
             latents: Planning latents of the goals, ``[..., Z]``.
             with_arm: Whether the arm's place counts, or only the scene; may be ``[...]``.
         """
-        counts = torch.as_tensor(with_arm, device=latents.device).to(latents)
-        counts = counts.expand(latents.shape[:-1])[..., None]
+        if isinstance(with_arm, bool):  # made where it is needed, without a wait for the device
+            counts = latents.new_full(latents.shape[:-1], float(with_arm))
+        else:
+            counts = with_arm.to(latents).expand(latents.shape[:-1])
+        counts = counts[..., None]
         return torch.cat([latents, counts], -1)
 
     def values(

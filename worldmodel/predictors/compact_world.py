@@ -136,6 +136,7 @@ class ValueEnergy:
     A search asks how much better a candidate is than the others, so that is what has to be certain:
     the energy is the mean over critics, plus ``pessimism`` times their standard deviation once each
     has lost its mean over the candidates. What all of them are wrong about alike, it does not see.
+    For gradients that mean is a constant: a candidate descends as it would among any others.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class ValueEnergy:
         values = model.values(model.codes(latents), model.arm(latents), goals, self._critics)
         costs = _later_more(-values)
         usual = costs.where(costs.isfinite(), torch.nan).nanmean(-1, keepdim=True)
-        apart = (costs - usual).std(0, correction=0)
+        apart = (costs - usual.detach()).std(0, correction=0)
         return costs.mean(0) + self._pessimism * apart
 
 

@@ -114,8 +114,11 @@ class Doubts(nn.Module):
         firsts = [max(0, last - self.longest) for last in range(1, steps + 1)]
         taken = F.pad(path.actions, (0, 1), value=1.0)  # marks steps apart from padding
         legs = [self._padded(taken[..., first : k + 1, :]) for k, first in enumerate(firsts)]
-        starts = path.codes[..., firsts, :]
-        told = [starts, path.features[..., firsts, :], torch.stack(legs, -2)]
+        starts, features = (
+            torch.stack([told[..., first, :] for first in firsts], -2)
+            for told in (path.codes, path.features)
+        )
+        told = [starts, features, torch.stack(legs, -2)]
         landed = starts + self.jump(torch.cat(told, -1))
         return (path.codes[..., 1:, :] - landed).square().mean(-1)
 

@@ -22,7 +22,7 @@ __all__ = ["TokenWorld"]
 class TokenWorld(nn.Module):
     """A frozen encoder and a token predictor; fulfils ``planners.protocols.World``.
 
-    Keys and values of the context are computed once per episode and shared by its candidates; those
+    Keys and values of the context are computed once per rollout and shared by its candidates; those
     of imagined frames once per candidate. A single member, so it has no doubts to report.
 
     Args:

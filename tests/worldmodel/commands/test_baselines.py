@@ -6,9 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from planners import CEMConfig
+from planners import CEMConfig, GradientConfig
 from worldmodel.commands import baselines
-from worldmodel.commands.baselines import BASELINES, NotApplicableError, Setting, chosen
+from worldmodel.commands.baselines import (
+    BASELINES,
+    SIMULATED,
+    NotApplicableError,
+    Setting,
+    chosen,
+)
 from worldmodel.commands.task import TaskConfig
 from worldmodel.errors import UserError
 
@@ -62,6 +68,13 @@ def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, monkeypat
 def test_a_baseline_that_does_not_apply_says_why(setting, name, task, reason):
     with pytest.raises(NotApplicableError, match=reason):
         BASELINES[name](replace(setting, task=task))
+
+
+def test_gradients_do_not_pass_through_the_simulator(setting):
+    follows = replace(setting, planner=GradientConfig())
+    with pytest.raises(NotApplicableError, match="no gradient passes through the simulator"):
+        SIMULATED["true_dynamics"](follows)
+    assert SIMULATED["true_dynamics"](setting).facts == {}
 
 
 def test_the_value_is_a_baseline_where_the_planner_minimises_something_else(setting, monkeypatch):

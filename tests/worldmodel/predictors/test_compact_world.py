@@ -209,6 +209,16 @@ def test_a_candidate_that_is_not_finite_is_alone_in_that(world: CompactWorld) ->
     assert energy.isfinite().logical_not().nonzero().tolist() == [[0, 1]]
 
 
+def test_a_candidate_that_is_not_finite_spoils_no_gradient_but_its_own(world: CompactWorld) -> None:
+    latents = torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5))
+    latents[:, 1] = torch.nan
+    latents.requires_grad_()
+    energy = world.goal_energy(torch.zeros(B, 1, Z))(_Still(latents))
+    (gradient,) = torch.autograd.grad(energy[:, 0].sum(), latents)
+    assert gradient[:, 0].isfinite().all()
+    assert gradient[:, 0].abs().sum() > 0
+
+
 def test_steps_to_go_of_later_moments_weigh_more(world: CompactWorld) -> None:
     goal = torch.randn(B, 1, Z, generator=torch.Generator().manual_seed(3))
     paths = torch.randn(B, S, 3, 1, Z, generator=torch.Generator().manual_seed(4))
