@@ -10,7 +10,9 @@ cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 case $device in
 cpu)
-  worldmodel bench out=benchmarks/results/cpu 'horizon=[8,12]' "$@"
+  worldmodel bench out=benchmarks/results/cpu-default 'samples=[48]' 'horizon=[12]' \
+    'episodes=[1,16]' tokens.checkpoint=null "$@"
+  worldmodel bench out=benchmarks/results/cpu planner=cem 'horizon=[8,12]' "$@"
   worldmodel bench out=benchmarks/results/cpu-hierarchical planner=hierarchical \
     'samples=[96]' 'horizon=[8,12]' tokens.checkpoint=null "$@"
   ;;

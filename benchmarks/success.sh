@@ -18,7 +18,8 @@ solve() {
 controls='baselines=[random,ignore_object]'
 solve push task=push episodes=200 'baselines=[random,ignore_object,prior,no_world_energy]'
 solve push_rich task=push scenery=rich episodes=200 'baselines=[prior]'
-solve push_hierarchical task=push planner=hierarchical episodes=200 'baselines=[prior]'
+solve push_hierarchical task=push planner=hierarchical episodes=200 \
+  'baselines=[random,ignore_object,prior]'
 solve push_rich_hierarchical task=push scenery=rich planner=hierarchical episodes=200 \
   'baselines=[prior]'
 for task in grasp pick_and_place; do

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from planners import LatentDistance
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.pose import compose
@@ -132,6 +133,19 @@ def test_on_a_cpu_no_more_are_imagined_at_once_than_its_cache_holds(world, monke
     )
     torch.testing.assert_close(world.rollout(latents, states, actions).latents, whole.latents)
     assert rows == [2, 2, 2]  # 2 episodes each
+
+
+def test_half_precision_finds_the_same_elites(world) -> None:
+    (latents, states), actions = context(world, 2), candidates(64, 2)
+    goal = torch.randn(latents[:, -1].shape, generator=torch.Generator().manual_seed(7))
+    energy = LatentDistance(goal)
+    elites = []
+    for _ in range(2):
+        distance = energy(world.rollout(latents, states, actions))
+        elites.append(distance.topk(8, largest=False).indices)
+        world.imagine_in(torch.bfloat16)
+    shared = (elites[0][:, :, None] == elites[1][:, None]).any(2).float().mean()
+    assert shared >= 0.75
 
 
 def test_half_weights_and_autocast_imagine_the_same_to_their_precision(world) -> None:
