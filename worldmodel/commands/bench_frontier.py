@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.commands.devices import device_name, usable_device
@@ -191,6 +193,7 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
             rates,
             yerr=bars,
             marker="os^Dv"[index % 5],
+            color=colormaps["tab20"](index % 20),
             markersize=5,
             capsize=2,
             linewidth=1,
@@ -198,6 +201,9 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
             label=name,
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("p50 of a plan, ms")
     axes.set_ylabel(f"success, % (n = {report['points'][0]['n']}, Wilson 95 %)")
     axes.set_title(f"{report['plan']}; {report['device']}", fontsize=9)
