@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from planners import CEMConfig
+from planners import ICEMConfig
 from worldmodel.cli import main
 from worldmodel.commands import configuration, plan
 from worldmodel.commands.registry import COMMANDS, SCHEMAS
@@ -39,7 +39,7 @@ def test_overrides_reach_the_command_as_its_typed_config(ran):
     assert isinstance(config, plan.PlanConfig)
     assert (config.episodes, config.task.name, config.planner.samples) == (7, "reach", 33)
     assert config.baselines == ("random",)
-    assert isinstance(config.planner, CEMConfig)
+    assert isinstance(config.planner, ICEMConfig)
 
 
 def test_a_task_decides_what_planners_search_over_unless_told_otherwise(ran):

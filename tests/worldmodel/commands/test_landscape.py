@@ -95,7 +95,7 @@ def test_the_plan_drawn_is_the_first_of_the_episode_that_plan_runs(
     drawn, tiny_checkpoint, tmp_path
 ):
     _, _, printed = drawn("task=push seed=3")
-    words = f"plan {SMALL} task=push seed=3 episodes=1 videos=0 task.budget_steps=1"
+    words = f"plan {SMALL} planner=cem task=push seed=3 episodes=1 videos=0 task.budget_steps=1"
     assert main([*words.split(), f"checkpoint={tiny_checkpoint}", f"out={tmp_path}"]) == 0
     (episode,) = json.loads((tmp_path / "report.json").read_text())["episodes"]
     line = next(line for line in printed.splitlines() if line.startswith("mean of the plan"))
