@@ -17,6 +17,7 @@ solve() {
 }
 controls='baselines=[random,ignore_object]'
 solve push task=push episodes=200 'baselines=[random,ignore_object,prior,no_world_energy]'
+solve push_fresh task=push seed=1000 episodes=200 'baselines=[prior]' # nothing was chosen on these
 solve push_rich task=push scenery=rich episodes=200 'baselines=[prior]'
 solve push_hierarchical task=push planner=hierarchical episodes=200 \
   'baselines=[random,ignore_object,prior]'

@@ -228,9 +228,8 @@ class Search:
             horizon=horizon,
             generator=self._generator,
         )
-        return self._box.clamp(
-            proposals.nan_to_num(0.0, 0.0, 0.0)
-        )  # a search may end before it judges them
+        known = proposals.nan_to_num(0.0, 0.0, 0.0)  # a search may end before it judges them
+        return self._box.clamp(known)
 
 
 def moments(population: Population, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
