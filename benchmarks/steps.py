@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from planners import (
     CEM,
@@ -28,11 +29,14 @@ from planners import (
     Objective,
     Planner,
     TotalEnergy,
+    Trajectory,
+    World,
 )
 from planners.latency import Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 from worldmodel.commands.bench_subjects import compact_subject, token_subject
 from worldmodel.commands.devices import device_name
+from worldmodel.commands.uncached import UncachedTokenWorld
 from worldmodel.data.atomic import write_json
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -119,21 +123,41 @@ def tokens(cache: int = 4 * 2**20) -> TokenWorld:
     return TokenWorld(frozen, TokenPredictor(sizes), cache=cache)
 
 
+class CopyingWorld:
+    """A token world whose keys and values are copied at every step, as with gradients."""
+
+    stride = 1
+
+    def __init__(self, world: TokenWorld) -> None:
+        self.encode, self.compare, self._rollout = world.encode, world.compare, world.rollout
+
+    @torch.enable_grad()
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
+        """As the world's own."""
+        return self._rollout(latents, states, actions)
+
+
 def token_steps() -> list[Step]:
     """Of a predictor of patch tokens, 64 candidates in one round, 5 steps ahead."""
     search = CEMConfig(samples=64, iterations=1, horizon=5, proposals=0)
-    subject = token_subject(tokens())
-    work = subject.workload(1, CPU, seed=0)
-    afresh = Plans(replace(work, world=subject.plain_world), PlainCEM(search, -HIGH, HIGH))
-    whole = Plans(
-        token_subject(tokens(cache=2**40)).workload(1, CPU, seed=0), CEM(search, -HIGH, HIGH)
-    )
-    kept = Plans(work, CEM(search, -HIGH, HIGH))
-    half = token_subject(tokens().imagine_in(torch.bfloat16)).workload(1, CPU, seed=0)
+    plain, fast = PlainCEM(search, -HIGH, HIGH), CEM(search, -HIGH, HIGH)
+
+    def work(world: World) -> Workload:
+        return replace(token_subject(patches).workload(1, CPU, seed=0), world=world)
+
+    patches, whole = tokens(), tokens(cache=2**40)
+    textbook = Plans(work(UncachedTokenWorld(patches)), plain)
+    tabled = Plans(work(UncachedTokenWorld(patches, textbook=False)), plain)
+    copied = Plans(work(CopyingWorld(whole)), fast)
+    kept, blocks = Plans(work(whole), fast), Plans(work(patches), fast)
+    half = Plans(work(tokens().imagine_in(torch.bfloat16)), fast)
     return [
-        Step("patch tokens: keys and values kept", afresh, whole),
-        Step("patch tokens: candidates in blocks that fit the cache", whole, kept),
-        Step("patch tokens: bfloat16", kept, Plans(half, kept.planner), _rates()),
+        Step("patch tokens: mask and rotary angles worked out once", textbook, tabled),
+        Step("patch tokens: keys and values kept, so that no mask is needed", tabled, copied),
+        Step("patch tokens: ... and written in place, not copied", copied, kept),
+        Step("patch tokens: candidates in blocks that fit the cache", kept, blocks),
+        Step("patch tokens: all of this", textbook, blocks),
+        Step("patch tokens: bfloat16", blocks, half, _rates()),
     ]
 
 

@@ -27,11 +27,9 @@ from planners import (
 )
 from planners.latency import Workload
 from worldmodel.commands.levels import PlannerConfig, Pursuit, two_levels
+from worldmodel.commands.uncached import UncachedTokenWorld
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.predictors.imagination import Imagined
-from worldmodel.predictors.pose import difference
-from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.weights.token_world import load_token_world
@@ -39,7 +37,6 @@ from worldmodel.weights.token_world import load_token_world
 __all__ = [
     "RANDOM",
     "Subject",
-    "UncachedTokenWorld",
     "compact_subject",
     "token_subject",
     "token_world",
@@ -172,26 +169,3 @@ def token_subject(world: TokenWorld) -> Subject:
 def _distance(goal_latents: Tensor) -> Objective:
     """What V-JEPA 2-AC minimises: the L1 distance of the last latents to the goal's."""
     return Objective(TotalEnergy(LatentDistance(goal_latents)))
-
-
-class UncachedTokenWorld:
-    """A token world that runs every frame it is given through the predictor for every next one.
-
-    Args:
-        world: Whose predictions it makes, up to rounding.
-    """
-
-    stride = 1
-
-    def __init__(self, world: TokenWorld) -> None:
-        self.encode, self.compare = world.encode, world.compare
-        self._model = world.predictor
-
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
-        """Imagine one step of one candidate per context, which is all that it is asked for."""
-        path = imagined_states(states[:, -1:], actions, self._model.state_features)
-        taken = torch.cat([difference(states[:, :-1], states[:, 1:]), actions.squeeze(1)], 1)
-        following = self._model.teacher_forced(latents, taken, states)[:, -1:]
-        return Imagined(
-            following.unsqueeze(1), path[:, :, 1:], actions, latents[:, -1], states[:, -1]
-        )

@@ -14,27 +14,45 @@ __all__ = ["Attention", "KeyValueCache"]
 class KeyValueCache:
     """Keys and values of the tokens one attention layer has already seen.
 
-    Keys are stored rotated, so that a cached rollout never touches past tokens again.
+    Keys are stored rotated, so that a cached rollout never touches past tokens again. What is new
+    is written behind what is kept, unless gradients are recorded, which need the past as it was.
+
+    Args:
+        room: Tokens to take memory for at first; those beyond it cost a copy of all.
     """
 
-    def __init__(self) -> None:
-        self._keys: Tensor | None = None
-        self._values: Tensor | None = None
+    def __init__(self, room: int = 0) -> None:
+        self._room, self._tokens = room, 0
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append ``[B, heads, n, head_dim]`` and return everything seen so far."""
-        if self._keys is not None and self._values is not None:
-            keys = torch.cat((self._keys, keys), dim=2)
-            values = torch.cat((self._values, values), dim=2)
-        self._keys, self._values = keys, values
-        return keys, values
+        past, self._tokens = self._tokens, self._tokens + keys.shape[2]
+        if torch.is_grad_enabled():
+            if self._kept is not None:
+                before = (kept[:, :, :past] for kept in self._kept)
+                keys, values = (torch.cat(p, 2) for p in zip(before, (keys, values), strict=True))
+            self._kept = (keys, values)
+            return self._kept
+        if self._kept is None or self._kept[0].shape[2] < self._tokens:
+            self._kept = (self._moved(0, keys, past), self._moved(1, values, past))
+        for kept, new in zip(self._kept, (keys, values), strict=True):
+            kept[:, :, past : self._tokens] = new
+        return self._kept[0][:, :, : self._tokens], self._kept[1][:, :, : self._tokens]
 
-    def repeated(self, times: int) -> KeyValueCache:
+    def _moved(self, which: int, like: Tensor, past: int) -> Tensor:
+        batch, heads, _, width = like.shape
+        kept = like.new_empty(batch, heads, max(self._tokens, self._room), width)
+        if self._kept is not None:
+            kept[:, :, :past] = self._kept[which][:, :, :past]
+        return kept
+
+    def repeated(self, times: int, room: int = 0) -> KeyValueCache:
         """A copy in which every batch row occurs ``times`` times in a row: one per candidate."""
-        copy = KeyValueCache()
-        if self._keys is not None and self._values is not None:
-            copy._keys = self._keys.repeat_interleave(times, dim=0)
-            copy._values = self._values.repeat_interleave(times, dim=0)
+        copy = KeyValueCache(room)
+        if self._kept is not None:
+            keys, values = (k[:, :, : self._tokens].repeat_interleave(times, 0) for k in self._kept)
+            copy._kept, copy._tokens = (keys, values), self._tokens
         return copy
 
 

@@ -132,7 +132,8 @@ class TokenWorld(nn.Module):
     ) -> Tensor:
         """Latents ``[B, S, H, N, D]`` that follow ``latents`` ``[B, N, D]``, after a known past."""
         samples = actions.shape[1]
-        caches = [cache.repeated(samples) for cache in known]
+        room = (past + actions.shape[2]) * self.predictor.tokens_per_frame
+        caches = [cache.repeated(samples, room) for cache in known]
         camera = None if extrinsics is None else extrinsics.repeat_interleave(samples, dim=0)
         hidden = latents.repeat_interleave(samples, dim=0)
         flat_actions, flat_path = actions.flatten(0, 1), path.flatten(0, 1)

@@ -52,6 +52,27 @@ def test_the_baseline_imagines_the_same_future(subject):
     torch.testing.assert_close(afresh.latents, expected.latents, atol=1e-4, rtol=1e-4)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("tiled", [False, True])
+def test_at_the_size_of_the_benchmark_energies_are_those_of_the_textbook(tiled):
+    torch.manual_seed(0)
+    images = EncoderConfig(image_size=64, patch_size=8, width=128, depth=1)
+    frames = FrozenEncoder(VideoTransformer(images))
+    sizes = TokenPredictorConfig(
+        tokens=64, token_width=128, width=256, depth=6, context_frames=1, tiled_rope=tiled
+    )
+    predictor = TokenPredictor(sizes)
+    for layer in (predictor.action_encoder, predictor.predictor_proj):
+        layer.weight.data.normal_(std=0.5)  # or actions would hardly matter yet
+    subject = token_subject(TokenWorld(frames, predictor))
+    fast, plain = (problem(subject, w, 1) for w in (subject.world, subject.plain_world))
+    candidates = 0.05 * torch.randn(1, 6, 5, subject.action_width)
+    energy, _ = fast.energy(subject.world.rollout(fast.latents, fast.states, candidates))
+    expected, _ = plain.energy(imagine_afresh(plain, candidates))
+    torch.testing.assert_close(energy, expected, atol=1e-4, rtol=0)
+    assert energy.std() > 1e-4
+
+
 def test_a_plan_can_be_made(subject):
     high = torch.full((subject.action_width,), 0.05)
     cem = CEM(CEMConfig(samples=4, iterations=2, horizon=4, elites=2, proposals=2), -high, high)

@@ -10,14 +10,36 @@ def table(tokens: int, start: int = 0) -> Rotation:
     return rotation_table(torch.stack((times, times * 0, times * 0), -1), 8)
 
 
-def test_cached_attention_equals_causal_attention() -> None:
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("room", [0, 3, 5])
+def test_cached_attention_equals_causal_attention(room: int, gradients: bool) -> None:
     torch.manual_seed(0)
     attention, x = Attention(16, 2), torch.randn(3, 5, 16)
     causal = torch.ones(5, 5, dtype=torch.bool).tril()
     whole = attention(x, table(5), causal)
-    cache = KeyValueCache()
-    parts = [attention(x[:, t : t + 1], table(1, t), cache=cache) for t in range(5)]
+    cache = KeyValueCache(room)
+    with torch.set_grad_enabled(gradients):
+        parts = [attention(x[:, t : t + 1], table(1, t), cache=cache) for t in range(5)]
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-6, rtol=1e-5)
+
+
+def test_gradients_pass_through_a_cache() -> None:
+    torch.manual_seed(0)
+    attention, x = Attention(16, 2), torch.randn(3, 4, 16, requires_grad=True)
+    causal = torch.ones(4, 4, dtype=torch.bool).tril()
+    (expected,) = torch.autograd.grad(attention(x, table(4), causal).square().sum(), x)
+    cache = KeyValueCache(4)
+    parts = [attention(x[:, t : t + 1], table(1, t), cache=cache) for t in range(4)]
+    (found,) = torch.autograd.grad(torch.cat(parts, 1).square().sum(), x)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_cache_with_room_takes_memory_once() -> None:
+    cache, new = KeyValueCache(5), torch.ones(1, 2, 1, 8)
+    with torch.no_grad():
+        seen = [cache.extend(new, new)[0] for _ in range(6)]
+    assert len({keys.data_ptr() for keys in seen[:5]}) == 1
+    assert seen[5].data_ptr() != seen[0].data_ptr()
 
 
 def test_a_repeated_cache_serves_every_candidate_and_leaves_the_original_alone() -> None:
