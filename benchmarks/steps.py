@@ -152,7 +152,7 @@ def token_steps() -> list[Step]:
     kept, blocks = Plans(work(whole), fast), Plans(work(patches), fast)
     half = Plans(work(tokens().imagine_in(torch.bfloat16)), fast)
     return [
-        Step("patch tokens: mask and rotary angles worked out once", textbook, tabled),
+        Step("patch tokens: rotary angles worked out once", textbook, tabled),
         Step("patch tokens: keys and values kept, so that no mask is needed", tabled, copied),
         Step("patch tokens: ... and written in place, not copied", copied, kept),
         Step("patch tokens: candidates in blocks that fit the cache", kept, blocks),

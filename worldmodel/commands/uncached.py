@@ -1,8 +1,9 @@
 """A predictor of patch tokens as first written: the yardstick for what makes a rollout fast.
 
 For every imagined step the whole context runs through the model again, under a causal mask, and
-every block works out its rotary angles anew, axis by axis. So do the released planner and predictor
-of V-JEPA 2-AC.
+every block works out its rotary angles anew, axis by axis, as ``ACRoPEAttention`` in V-JEPA 2's
+released ``src/models/utils/modules.py`` does. That one projects actions and states apart from the
+patches as well, which is left out here.
 
 Shapes: B rows, T frames, N patches of width D, A action, P state.
 """
@@ -31,7 +32,7 @@ class UncachedTokenWorld:
 
     Args:
         world: Whose predictions it makes, up to rounding.
-        textbook: Work out mask and angles anew as well; or use the predictor's tables.
+        textbook: Work out angles in every block as well; or use the predictor's table.
     """
 
     stride = 1
@@ -56,7 +57,7 @@ class UncachedTokenWorld:
 def textbook_prediction(
     model: TokenPredictor, latents: Tensor, actions: Tensor, states: Tensor
 ) -> Tensor:
-    """``model.teacher_forced`` without extrinsics, written down as the paper has it.
+    """``model.teacher_forced`` without extrinsics, angles worked out in every block.
 
     Args:
         model: Whose weights to use.
@@ -68,6 +69,9 @@ def textbook_prediction(
         ``[B, T, N, D]``.
     """
     config, dtype = model.config, model.predictor_embed.weight.dtype
+    frames, per_frame = latents.shape[1], model.tokens_per_frame
+    time = torch.arange(frames, device=latents.device).repeat_interleave(per_frame)
+    causal = time.unsqueeze(1) >= time
     if not config.raw_inputs:
         states = model.state_features(states)
     action = model.action_encoder(model.scale_actions(actions).to(dtype)).unsqueeze(2)
@@ -75,15 +79,15 @@ def textbook_prediction(
     x = torch.cat([action, state, model.predictor_embed(latents.to(dtype))], 2).flatten(1, 2)
     for block in model.predictor_blocks:
         assert isinstance(block, Block)
-        x = x + _attention(block.attn, block.norm1(x), latents.shape[1], config.tiled_rope)
+        x = x + _attention(block.attn, block.norm1(x), frames, causal, config.tiled_rope)
         x = x + block.mlp(block.norm2(x))
-    x = x.unflatten(1, (latents.shape[1], -1))[:, :, 2:]
+    x = x.unflatten(1, (frames, -1))[:, :, 2:]
     change = model.predictor_proj(model.predictor_norm(x)).to(latents.dtype)
     return normalise(latents + change if config.residual else change)
 
 
-def _attention(layer: Attention, x: Tensor, frames: int, tiled: bool) -> Tensor:
-    """Of tokens ``[B, T * (2 + N), width]``, each to its own frame and to earlier ones."""
+def _attention(layer: Attention, x: Tensor, frames: int, mask: Tensor, tiled: bool) -> Tensor:
+    """Of tokens ``[B, T * (2 + N), width]``, under a mask."""
     per_frame = x.shape[1] // frames
     token = torch.arange(x.shape[1], device=x.device)
     time, place = token // per_frame, (token % per_frame - 2).clamp(min=0)
@@ -93,8 +97,7 @@ def _attention(layer: Attention, x: Tensor, frames: int, tiled: bool) -> Tensor:
     )
     axes = (time, place // side, place % side)
     queries, keys = _rotated(queries, axes, tiled), _rotated(keys, axes, tiled)
-    causal = time.unsqueeze(1) >= time
-    out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=causal)
+    out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     return layer.proj(out.transpose(1, 2).flatten(2))
 
 

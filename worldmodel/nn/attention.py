@@ -48,11 +48,16 @@ class KeyValueCache:
         return kept
 
     def repeated(self, times: int, room: int = 0) -> KeyValueCache:
-        """A copy in which every batch row occurs ``times`` times in a row: one per candidate."""
+        """A copy in which every batch row occurs ``times`` times in a row: one per candidate.
+
+        Args:
+            times: Candidates of a row.
+            room: Of the copy; see the class.
+        """
         copy = KeyValueCache(room)
         if self._kept is not None:
-            keys, values = (k[:, :, : self._tokens].repeat_interleave(times, 0) for k in self._kept)
-            copy._kept, copy._tokens = (keys, values), self._tokens
+            seen = (kept[:, :, : self._tokens] for kept in self._kept)
+            copy.extend(*(part.repeat_interleave(times, dim=0) for part in seen))
         return copy
 
 
