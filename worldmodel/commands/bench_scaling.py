@@ -52,7 +52,7 @@ class ScalingConfig:
 
     samples: tuple[int, ...] = (48, 96, 192, 384)
     horizon: tuple[int, ...] = (4, 8, 12, 16)
-    token_horizon: tuple[int, ...] = (1, 2, 4, 6, 8)
+    token_horizon: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     tokens: tuple[int, ...] = (16, 36, 64, 100)
     episodes: tuple[int, ...] = (1, 4, 16)
     plans: int = 5
