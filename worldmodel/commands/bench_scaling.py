@@ -8,7 +8,8 @@ Shapes: S samples, H control steps, N tokens, B episodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
@@ -45,7 +46,8 @@ class ScalingConfig:
         token_horizon: For a predictor of patch tokens.
         tokens: Patch tokens of a frame: square numbers.
         episodes: Planned at once.
-        plans: Timed at every size.
+        plans: Timed at every size in every round.
+        rounds: Through the sizes of a series, one after the other.
         width: Of the predictor of patch tokens.
         depth: Its blocks.
     """
@@ -56,6 +58,7 @@ class ScalingConfig:
     tokens: tuple[int, ...] = (16, 36, 64, 100)
     episodes: tuple[int, ...] = (1, 4, 16)
     plans: int = 5
+    rounds: int = 3
     width: int = 256
     depth: int = 6
 
@@ -68,8 +71,11 @@ class ScalingConfig:
             raise ValueError(
                 f"Expected square numbers in scaling.tokens, as images are square, got {uneven[0]}"
             )
-        if self.plans < 1:
-            raise ValueError(f"Expected scaling.plans of at least 1, got {self.plans}")
+        for name in ("plans", "rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"Expected scaling.{name} of at least 1, got {getattr(self, name)}"
+                )
 
 
 def scaling(
@@ -84,7 +90,6 @@ def scaling(
         dtype: To imagine in.
     """
     compact = compact_subject(world.imagine_in(dtype))
-    timed = _Timed(config.plans, device, dtype)
     base = CEMConfig(samples=96, horizon=12, iterations=3)
     few = CEMConfig(samples=64, horizon=2, iterations=1)
 
@@ -101,27 +106,23 @@ def scaling(
         return token_subject(patches.to(device).imagine_in(dtype))
 
     square = tokens(64)
-    rows = {
+    series = {
         "compact world, samples": [
-            timed(compact, replace(base, samples=samples), size=samples)
-            for samples in config.samples
+            _Size(n, compact, replace(base, samples=n)) for n in config.samples
         ],
         "compact world, horizon": [
-            timed(compact, replace(base, horizon=horizon), size=horizon)
-            for horizon in config.horizon
+            _Size(n, compact, replace(base, horizon=n)) for n in config.horizon
         ],
-        "compact world, episodes": [
-            timed(compact, base, size=episodes, episodes=episodes) for episodes in config.episodes
-        ],
+        "compact world, episodes": [_Size(n, compact, base, episodes=n) for n in config.episodes],
         "patch tokens, samples": [
-            timed(square, replace(few, samples=samples), size=samples) for samples in config.samples
+            _Size(n, square, replace(few, samples=n)) for n in config.samples
         ],
         "patch tokens, horizon": [
-            timed(square, replace(few, horizon=horizon, execute=1), size=horizon)
-            for horizon in config.token_horizon
+            _Size(n, square, replace(few, horizon=n)) for n in config.token_horizon
         ],
-        "patch tokens, tokens": [timed(tokens(count), few, size=count) for count in config.tokens],
+        "patch tokens, tokens": [_Size(n, tokens(n), few) for n in config.tokens],
     }
+    rows = {name: _timed(sizes, config, device, dtype) for name, sizes in series.items()}
     return {
         "device": device_name(device),
         "dtype": str(dtype).removeprefix("torch."),
@@ -132,26 +133,43 @@ def scaling(
 
 
 @dataclass(frozen=True)
-class _Timed:
-    plans: int
-    device: torch.device
-    dtype: torch.dtype
+class _Size:
+    """Of what varies, and what is planned with it."""
 
-    def __call__(
-        self, subject: Subject, search: CEMConfig, size: int, episodes: int = 1
-    ) -> dict[str, float]:
-        sized = replace(search, execute=min(search.execute, search.horizon))
-        high = torch.full((subject.action_width,), _LIMIT, device=self.device)
-        ceiling = matmul_ceiling(self.device, self.dtype)  # beside every row: paces change
-        latency: Latency = measure(
-            subject.workload(episodes, self.device, seed=0),
-            CEM(sized, -high, high),
-            plans=self.plans,
-            warmup=2,
-            profiled=1,
-        )
-        ms, gflop = latency.percentile(50), latency.flops / 1e9
-        return {"size": size, "ms": ms, "gflop": gflop, "ceiling_gflops": ceiling}
+    size: int
+    subject: Subject
+    search: CEMConfig
+    episodes: int = 1
+
+    def measured(self, plans: int, device: torch.device) -> Latency:
+        search = replace(self.search, execute=min(self.search.execute, self.search.horizon))
+        high = torch.full((self.subject.action_width,), _LIMIT, device=device)
+        workload = self.subject.workload(self.episodes, device, seed=0)
+        return measure(workload, CEM(search, -high, high), plans=plans, warmup=1, profiled=0)
+
+
+def _timed(
+    sizes: Sequence[_Size], config: ScalingConfig, device: torch.device, dtype: torch.dtype
+) -> list[dict[str, float]]:
+    """Medians over rounds in which sizes take turns and the ceiling is measured beside each.
+
+    The pace of a machine changes within minutes, and would bend a line through sizes that were
+    measured one after the other.
+    """
+    found: list[list[tuple[Latency, float]]] = [[] for _ in sizes]
+    for _ in range(config.rounds):
+        for size, latencies in zip(sizes, found, strict=True):
+            ceiling = matmul_ceiling(device, dtype)
+            latencies.append((size.measured(config.plans, device), ceiling))
+    return [
+        {
+            "size": size.size,
+            "ms": statistics.median(ms for one, _ in latencies for ms in one.plan_ms.tolist()),
+            "gflop": latencies[0][0].flops / 1e9,
+            "ceiling_gflops": statistics.median(ceiling for _, ceiling in latencies),
+        }
+        for size, latencies in zip(sizes, found, strict=True)
+    ]
 
 
 def fit(rows: list[dict[str, float]]) -> dict[str, float]:

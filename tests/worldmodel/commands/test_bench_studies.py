@@ -105,8 +105,8 @@ def test_every_size_is_measured_and_a_line_fitted(
     words = ["bench", "study=scaling", f"out={tmp_path}", f"checkpoint={tiny_checkpoint}"]
     sizes = (
         "scaling.samples=[24,32] scaling.horizon=[4,8] scaling.token_horizon=[1,2] "
-        "scaling.tokens=[4,9] scaling.episodes=[1,2] scaling.plans=1 scaling.width=24 "
-        "scaling.depth=1"
+        "scaling.tokens=[4,9] scaling.episodes=[1,2] scaling.plans=1 scaling.rounds=2 "
+        "scaling.width=24 scaling.depth=1"
     )
     assert main([*words, *sizes.split()]) == 0, capfd.readouterr().err
     report = json.loads((tmp_path / "scaling.json").read_text())
@@ -135,6 +135,7 @@ def test_time_in_proportion_to_operations_has_slope_one_and_a_constant_lowers_it
         (lambda: AnytimeConfig(problems=0), "problems of at least 1"),
         (lambda: ScalingConfig(samples=(8,)), "two sizes or more in scaling.samples"),
         (lambda: ScalingConfig(plans=0), "plans of at least 1"),
+        (lambda: ScalingConfig(rounds=0), "rounds of at least 1"),
     ],
 )
 def test_impossible_settings_are_refused(made, said) -> None:
