@@ -90,8 +90,8 @@ def scaling(
         dtype: To imagine in.
     """
     compact = compact_subject(world.imagine_in(dtype))
-    base = CEMConfig(samples=96, horizon=12, iterations=3)
-    few = CEMConfig(samples=64, horizon=2, iterations=1)
+    base = CEMConfig(samples=96, horizon=12, iterations=3, execute=1)
+    few = CEMConfig(samples=64, horizon=2, iterations=1, execute=1)
 
     def tokens(count: int) -> Subject:
         encoder = EncoderConfig(image_size=8 * isqrt(count), patch_size=8, width=128, depth=1)
@@ -142,10 +142,9 @@ class _Size:
     episodes: int = 1
 
     def measured(self, plans: int, device: torch.device) -> Latency:
-        search = replace(self.search, execute=min(self.search.execute, self.search.horizon))
         high = torch.full((self.subject.action_width,), _LIMIT, device=device)
         workload = self.subject.workload(self.episodes, device, seed=0)
-        return measure(workload, CEM(search, -high, high), plans=plans, warmup=1, profiled=0)
+        return measure(workload, CEM(self.search, -high, high), plans=plans, warmup=1, profiled=0)
 
 
 def _timed(
