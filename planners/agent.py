@@ -113,7 +113,7 @@ class Agent(Generic[StateT]):
 
     @torch.no_grad()
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
-        """Forget everything and take up new goals.
+        """Forget everything but how long plans take, and take up new goals.
 
         Args:
             goal_frames: ``uint8 [B, h, w, 3]``, or sub-goals in order ``[B, G, h, w, 3]``.
@@ -126,10 +126,13 @@ class Agent(Generic[StateT]):
                 f"[B,h,w,3] or [B,G,h,w,3], got {list(goal_frames.shape)}; "
                 "give a number of steps in stage_steps for each sub-goal but the last"
             )
+        last, alike = self._episode, None
+        if last is not None and len(last.images) == len(frames):
+            alike = last.planner_state
         self._episode = _Episode(
             images=self._world.encode(frames.to(self._device)),
             generator=torch.Generator(self._device).manual_seed(seed),
-            planner_state=self._planner.init(len(frames)),
+            planner_state=self._planner.init(len(frames), alike),
         )
 
     @torch.no_grad()

@@ -23,7 +23,7 @@ class Start(NamedTuple):
         actions: A sequence ``[B, H, A]``.
         warm: Whether it is the rest of a plan, rather than rest.
         kept: More sequences to try, ``[B, n, H, A]``; n may be 0.
-        pace: How long searches take, as far as deadlines made it worth knowing.
+        pace: How long plans take, as far as deadlines made it worth knowing.
     """
 
     actions: Tensor

@@ -50,8 +50,8 @@ class SlowWorld(World, Protocol):
 class Guide(Protocol[GuideT]):
     """The slow level: whatever names sub-goals."""
 
-    def init(self, batch: int) -> GuideT:
-        """The state before the first plan of ``batch`` episodes."""
+    def init(self, batch: int, after: GuideT | None = None) -> GuideT:
+        """The state before the first plan of ``batch`` episodes; see ``Planner.init``."""
         ...
 
     def look_ahead(
@@ -167,9 +167,12 @@ class Hierarchical(Generic[GuideT, FastT]):
         """Steps of a plan to carry out before planning again."""
         return self._fast.execute
 
-    def init(self, batch: int) -> HierarchicalState[GuideT, FastT]:
+    def init(
+        self, batch: int, after: HierarchicalState[GuideT, FastT] | None = None
+    ) -> HierarchicalState[GuideT, FastT]:
         """Both levels before their first plan."""
-        return HierarchicalState(self._guide.init(batch), self._fast.init(batch))
+        slow, fast = (None, None) if after is None else (after.slow, after.fast)
+        return HierarchicalState(self._guide.init(batch, slow), self._fast.init(batch, fast))
 
     def shift(
         self, state: HierarchicalState[GuideT, FastT], steps: int
@@ -280,9 +283,9 @@ class MacroSearch(Generic[StateT]):
     ) -> None:
         self._planner, self._world, self._prior = planner, world, prior
 
-    def init(self, batch: int) -> MacroState[StateT]:
+    def init(self, batch: int, after: MacroState[StateT] | None = None) -> MacroState[StateT]:
         """The planner before its first plan."""
-        return MacroState(self._planner.init(batch))
+        return MacroState(self._planner.init(batch, None if after is None else after.planner))
 
     def shift(self, state: MacroState[StateT], steps: int) -> MacroState[StateT]:
         """Drop the macros whose control steps have all been carried out."""

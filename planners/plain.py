@@ -51,7 +51,7 @@ class PlainCEM:
         """Steps of a plan to carry out before planning again."""
         return self.config.execute
 
-    def init(self, batch: int) -> None:
+    def init(self, batch: int, after: None = None) -> None:
         """No state."""
 
     def shift(self, state: None, steps: int) -> None:

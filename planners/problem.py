@@ -176,8 +176,14 @@ class Planner(Protocol[StateT]):
         """Steps of a plan to carry out before planning again."""
         ...
 
-    def init(self, batch: int) -> StateT:
-        """The state before the first plan of ``batch`` episodes."""
+    def init(self, batch: int, after: StateT | None = None) -> StateT:
+        """The state before the first plan of ``batch`` episodes.
+
+        Args:
+            batch: How many.
+            after: A state of as many other episodes, of which one thing is kept: how long plans
+                take, which only deadlines ask.
+        """
         ...
 
     def plan(
@@ -196,7 +202,8 @@ class Planner(Protocol[StateT]):
             state: From ``init``, or the last plan's after ``shift``.
             generator: Source of all randomness, on the device of the latents.
             deadline: A ``time.perf_counter()`` reading to return before. Where not even one
-                iteration fits, as far as is known, the plan is the rest of the last one.
+                iteration fits, as far as is known, the plan is where a search would have started:
+                the rest of the last one, or what the policy prior would do.
             profile: Fill ``Plan.timings``; on an accelerator this adds a synchronisation per part.
 
         Raises:

@@ -61,6 +61,11 @@ class _Path(NamedTuple):
     displacements: Tensor
     searched: bool
 
+    @property
+    def end(self) -> int:
+        """The first slot of which it says nothing."""
+        return self.slot + self.displacements.shape[1] - 1
+
 
 class RealTimeAgent:
     """Drives B episodes towards goal images at a fixed rate, planning in a thread of its own.
@@ -174,7 +179,7 @@ class RealTimeAgent:
         still = self._low.new_zeros(len(self._looks[-1].states), len(self._low))
         due = max(slot - 1, 0) // self._every * self._every
         self.slots.missed += path is None or path.slot < due or not path.searched
-        if path is None or slot + 1 - path.slot >= path.displacements.shape[1]:
+        if path is None or slot >= path.end:
             self.slots.held += 1
             return still
         since = sum(self._done[path.slot :], still)
@@ -212,8 +217,10 @@ class RealTimeAgent:
                 f"slots after the one they are made in, got {plan.actions.shape[1]}; raise the "
                 "horizon"
             )
-        searched = plan.trace.shape[1] > 0
-        if self._path is not None and self._path.searched and not searched:
+        searched, older = plan.trace.shape[1] > 0, self._path
+        # The next plan is begun in ``every`` slots, and may take as many.
+        soon = slot + 2 * self._every
+        if older is not None and older.searched and older.end >= soon and not searched:
             return  # the older one knew more
         actions = plan.actions.float().cpu()
         start = torch.zeros_like(actions[:, :1])

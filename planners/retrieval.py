@@ -86,7 +86,7 @@ class Retrieval:
         self._config, self._memory, self._distance = config, memory, distance
         self._neighbours, self._lengths = self._linked(memory.latents, among_themselves=True)
 
-    def init(self, batch: int) -> _Found | None:
+    def init(self, batch: int, after: _Found | None = None) -> _Found | None:
         """Nothing is known of the goals yet."""
         return None
 

@@ -60,7 +60,8 @@ class Search:
         box: Where actions may lie.
         start: What the last plan left, where there was one.
         follow: Begin from the rest of the last plan, not from what the policy prior would do now.
-        proposals: Candidates to ask of the policy prior, if there is one.
+        proposals: Candidates to ask of the policy prior, if there is one; without time for a search
+            one, if it decides what is done.
         generator: Of all noise.
         deadline: A ``time.perf_counter()`` reading to return before.
         profile: Time the parts.
@@ -107,8 +108,14 @@ class Search:
         self._required: list[bool] = []
         self._evaluated = 0
         self.kept = start.kept if follow else start.kept[:, :0]
-        self.proposals = self._propose(proposals, start.actions.shape[1])
-        if start.warm and follow:
+        following = start.warm and follow
+        if self._worthwhile:
+            self.proposals = self._propose(proposals)
+        elif not following and self._countdown.allows_asking():
+            self.proposals = self._propose(min(proposals, 1))
+        else:
+            self.proposals = None
+        if following:
             self.first = start.actions
         elif self.proposals is not None:
             self.first = self.proposals[:, 0]
@@ -192,15 +199,16 @@ class Search:
     def plan(self) -> Plan:
         """The best that was evaluated. Its count of failures is the only wait for the device.
 
-        Without time for a single iteration it is the rest of the last plan, or without one where
-        the search was to start: at rest, unless the prior was asked. The plan says so: it has no
-        trace, and infinite energy.
+        Without time for a single iteration it is where the search was to start: the rest of the
+        last plan or what the prior would do, as settings have it; the rest of the last plan, too,
+        where there was no time to ask the prior. The plan says so: it has no trace, and infinite
+        energy.
 
         Raises:
             FloatingPointError: In some iteration no candidate of an episode had a finite energy.
         """
         if self._best is None:
-            rest = self._start.actions if self._start.warm else self.first
+            rest = self._start.actions if self.proposals is None else self.first
             rest = self.problem.begin(self._box.clamp(rest)[:, None])[:, 0]
             unknown = rest.new_full((len(rest),), torch.inf)
             return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0)
@@ -217,17 +225,18 @@ class Search:
             self.watch.seconds,
         )
 
-    def _propose(self, samples: int, horizon: int) -> Tensor | None:
+    def _propose(self, samples: int) -> Tensor | None:
         problem = self.problem
-        if problem.proposal is None or samples == 0 or not self._worthwhile:
+        if problem.proposal is None or samples == 0:
             return None
         proposals = problem.proposal(
             problem.latents,
             problem.states,
             samples=samples,
-            horizon=horizon,
+            horizon=self._start.actions.shape[1],
             generator=self._generator,
         )
+        self._countdown.asked()
         known = proposals.nan_to_num(0.0, 0.0, 0.0)  # a search may end before it judges them
         return self._box.clamp(known)
 

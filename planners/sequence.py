@@ -78,9 +78,10 @@ class SequencePlanner(ABC, Generic[SettingsT]):
         """Steps of a plan to carry out before planning again."""
         return self.config.execute
 
-    def init(self, batch: int) -> Start:
+    def init(self, batch: int, after: Start | None = None) -> Start:
         """A cold start: at rest."""
-        return self.box.cold(batch, self.config.horizon)
+        cold = self.box.cold(batch, self.config.horizon)
+        return cold if after is None else cold._replace(pace=after.pace)
 
     @torch.no_grad()
     def shift(self, state: Start, steps: int) -> Start:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Countdown", "Pace", "Stopwatch", "synchronize"]
+__all__ = ["Countdown", "Lead", "Pace", "Stopwatch", "synchronize"]
 
 
 def synchronize(device: torch.device) -> None:
@@ -40,27 +40,48 @@ class Stopwatch:
         return time.perf_counter()
 
 
-class Pace(NamedTuple):
-    """What searches with deadlines learn of their own time, handed on from plan to plan.
+class Lead(NamedTuple):
+    """How long something takes that is done before a deadline or not at all.
+
+    It is done if it fits, taking as long as last time. Lest one hiccup end it for ever, it is tried
+    again in any case after some plans; their number doubles with each try that overruns, so that a
+    deadline that it does not fit is overrun ever more seldom.
 
     Attributes:
-        seconds: From the beginning of the last search to the end of its first iteration; 0 where
-            that is not known.
-        overruns: Searches in a row whose first iteration ended behind the deadline.
-        idle: Plans since the last search.
+        seconds: From the beginning of a plan to its end, when it was done last; 0 where that is not
+            known.
+        overruns: Times in a row that it ended behind the deadline.
+        idle: Plans since it was done.
     """
 
     seconds: float = 0.0
     overruns: int = 0
     idle: int = 0
 
+    def fits(self, left: float) -> bool:
+        """Whether to do it in the seconds that are left."""
+        return self.seconds <= left or (left > 0 and self.idle >= 2 ** (self.overruns - 1))
+
+    def done(self, seconds: float, late: bool) -> Lead:
+        """Once it was."""
+        return Lead(seconds, self.overruns + 1 if late else 0)
+
+
+class Pace(NamedTuple):
+    """What plans with deadlines learn of their own time, each from the one before.
+
+    Attributes:
+        asking: The policy prior, until it has proposed.
+        searching: Until the first iteration has ended.
+    """
+
+    asking: Lead = Lead()
+    searching: Lead = Lead()
+
 
 class Countdown:
-    """Whether there is time for a search, and for one more iteration of it.
+    """Whether there is time to ask the prior, to search, and for one more iteration of a search.
 
-    A search begins if its first iteration fits, taking as long as last time. Lest one hiccup end
-    all searching, it is tried again in any case after some plans; their number doubles with each
-    try that overruns, so that a deadline that no iteration fits is overrun ever more seldom.
     Another iteration begins if it fits, should it be as slow as the slowest so far.
 
     Args:
@@ -77,14 +98,22 @@ class Countdown:
         self._started = 0.0 if deadline is None else time.perf_counter()
         self._last: float | None = None
         self._slowest = 0.0
-        self.pace = pace if deadline is None else pace._replace(idle=pace.idle + 1)
+        self.pace = pace if deadline is None else Pace(*(p._replace(idle=p.idle + 1) for p in pace))
 
     def allows_search(self) -> bool:
         """Ask before anything is computed."""
-        if self._deadline is None:
-            return True
-        left, before = self._deadline - self._started, self._before
-        return before.seconds <= left or (left > 0 and before.idle >= 2 ** (before.overruns - 1))
+        return self._deadline is None or self._before.searching.fits(self._deadline - self._started)
+
+    def allows_asking(self) -> bool:
+        """Whether the prior can be asked, be it without a search."""
+        return self._deadline is None or self._before.asking.fits(self._deadline - self._started)
+
+    def asked(self) -> None:
+        """Tell it that the prior was."""
+        if self._deadline is not None:
+            now = self._now()
+            took, late = now - self._started, now > self._deadline
+            self.pace = self.pace._replace(asking=self._before.asking.done(took, late))
 
     def begin(self) -> None:
         """Let the time until now count for no iteration: others follow."""
@@ -94,13 +123,17 @@ class Countdown:
         """Ask once before each iteration, and after the last."""
         if self._deadline is None:
             return True
-        synchronize(self._device)
-        now = time.perf_counter()
+        now = self._now()
         late = now > self._deadline
         if self._slowest == 0 and (late or self._last is not None):
             # The first one has ended, or comes too late by what had to be done before it.
-            self.pace = Pace(now - self._started, self._before.overruns + 1 if late else 0)
+            searching = self._before.searching.done(now - self._started, late)
+            self.pace = self.pace._replace(searching=searching)
         if self._last is not None:
             self._slowest = max(self._slowest, now - self._last)
         self._last = now
         return now + self._slowest <= self._deadline
+
+    def _now(self) -> float:
+        synchronize(self._device)
+        return time.perf_counter()

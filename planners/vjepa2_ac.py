@@ -126,9 +126,9 @@ class VJEPA2AC:
         """Steps of a plan to carry out before planning again."""
         return self.config.execute
 
-    def init(self, batch: int) -> VJEPA2ACState:
+    def init(self, batch: int, after: VJEPA2ACState | None = None) -> VJEPA2ACState:
         """The number of episodes."""
-        return VJEPA2ACState(batch)
+        return VJEPA2ACState(batch, Pace() if after is None else after.pace)
 
     def shift(self, state: VJEPA2ACState, steps: int) -> VJEPA2ACState:
         """The same: nothing is carried over."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -170,6 +172,18 @@ def test_the_budget_becomes_a_deadline(camera_world, point):
     agent = make_agent(camera_world(), point, config=config, budget_s=0.0)
     drive(agent, GOALS, 1)
     assert agent.records[0].plan.trace.shape == (2, 0)
+
+
+def test_a_new_episode_knows_how_long_plans_take(camera_world, point):
+    class Slow(camera_world):
+        def rollout(self, *context):
+            time.sleep(0.05)
+            return super().rollout(*context)
+
+    agent = make_agent(Slow(), point, budget_s=0.04)
+    for goals, rounds in [(GOALS, 1), (GOALS, 0), (GOALS[:1], 1)]:  # of other batches it knows none
+        drive(agent, goals, 1)
+        assert agent.records[0].plan.trace.shape[1] == rounds
 
 
 def test_a_plan_that_compiles_has_no_limit(camera_world, point, monkeypatch):

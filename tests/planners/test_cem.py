@@ -242,37 +242,6 @@ def test_nothing_is_left_to_warm_start_from_when_all_was_executed(point):
     assert not cem.shift(state, 4).warm
 
 
-def test_without_warm_start_the_rest_of_a_plan_is_only_what_to_do_when_it_is_too_late(point):
-    cem, world = CEM(replace(SMALL, warm_start=False), *point.bounds()), point.World()
-    problem = point.problem(torch.ones(1, 3), world)
-    plan, state = cem.plan(problem, cem.init(1), generator=generator())
-    state = cem.shift(state, 1)
-    late, _ = cem.plan(problem, state, generator=generator(), deadline=0.0)
-    assert torch.equal(late.actions[:, :3], plan.actions[:, 1:])
-    cem.plan(problem, state, generator=generator())
-    centre = world.candidates[SMALL.iterations][:, -1]
-    assert (centre == 0).all()
-
-
-def test_one_slow_iteration_does_not_end_all_searching(point, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
-    costs = iter([0.03, 0.06, *[0.03] * 20])
-
-    class Slow(point.World):
-        def rollout(self, *context):
-            now[0] += next(costs)
-            return super().rollout(*context)
-
-    cem, problem = CEM(SMALL, *point.bounds()), point.problem(torch.ones(1, 3), Slow())
-    state, rounds = cem.init(1), []
-    for _ in range(6):
-        plan, state = cem.plan(problem, state, generator=generator(), deadline=now[0] + 0.045)
-        state = cem.shift(state, 1)
-        rounds.append(plan.trace.shape[1])
-    assert rounds == [1, 1, 0, 1, 1, 1]
-
-
 def test_no_state_survives_in_the_planner(point):
     cem = CEM(SMALL, *point.bounds())
     problem = point.problem(torch.tensor([[0.11, -0.07, 0.02]]))
@@ -385,73 +354,6 @@ def test_no_iteration_waits_for_the_device(point, count_waits):
         return counter.count
 
     assert syncs(1) == syncs(7) > 0
-
-
-class Clock:
-    """Every rollout takes a second."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def slow(point, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("planners.timing.time.perf_counter", clock)
-
-    class Slow(point.World):
-        def rollout(self, latents, states, actions):
-            clock.now += 1.0
-            return super().rollout(latents, states, actions)
-
-    return clock, Slow
-
-
-def test_a_deadline_returns_the_best_so_far_in_time(point, slow):
-    clock, world = slow
-    problem = point.problem(torch.tensor([[0.11, -0.07, 0.02]]), world())
-    plan = point.solve(problem, replace(SMALL, iterations=50), deadline=clock.now + 3.5)
-    assert clock.now == 103.0
-    assert plan.trace.shape == (1, 3)
-    unhurried = point.solve(problem, replace(SMALL, iterations=3))
-    assert torch.equal(plan.actions, unhurried.actions)
-
-
-def test_a_first_plan_tries_an_iteration_if_there_is_any_time(point, slow):
-    clock, world = slow
-    problem = point.problem(torch.tensor([[0.11, -0.07, 0.02]]), world())
-    plan = point.solve(problem, SMALL, deadline=clock.now + 0.1)
-    assert plan.trace.shape == (1, 1)
-    assert plan.actions.abs().sum() > 0
-
-
-def test_too_late_for_an_iteration_the_plan_is_the_rest_of_the_last_and_says_so(point, slow):
-    clock, world = slow
-    problem = point.problem(torch.tensor([[0.11, -0.07, 0.02]]), world())
-    cem = CEM(SMALL, *point.bounds())
-    late = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now - 1.0)[0]
-    assert (late.actions == 0).all()
-    first, state = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now + 9.0)
-    state = cem.shift(state, 1)
-    asked = len(problem.world.candidates)
-    # By now it is known that an iteration takes a second.
-    plan, again = cem.plan(problem, state, generator=generator(), deadline=clock.now + 0.5)
-    assert len(problem.world.candidates) == asked
-    assert torch.equal(plan.actions[:, :3], first.actions[:, 1:])
-    assert plan.trace.shape == (1, 0)
-    assert plan.energy.isinf().all()
-    assert again.warm
-    in_time, _ = cem.plan(problem, again, generator=generator(), deadline=clock.now + 1.5)
-    assert in_time.trace.shape == (1, 1)
-
-
-def test_without_a_deadline_all_iterations_run(point, slow):
-    _, world = slow
-    plan = point.solve(point.problem(torch.ones(1, 3), world()), SMALL)
-    assert plan.trace.shape == (1, SMALL.iterations)
 
 
 # Mistakes

@@ -280,6 +280,16 @@ def test_both_levels_keep_a_deadline_and_the_slow_one_leaves_time():
     assert worlds[1].asked > 3
 
 
+def test_both_levels_know_the_pace_of_the_episodes_before():
+    planner, posed = hierarchy(), problem()
+    late = {"deadline": time.perf_counter() - 1.0}
+    _, last = planner.plan(posed, planner.init(2), generator=generator(), **late)
+    state = planner.init(2, last)
+    assert state.way is None
+    assert state.fast.pace == last.fast.pace != planner.init(2).fast.pace
+    assert state.slow.planner.pace == last.slow.planner.pace != planner.init(2).slow.planner.pace
+
+
 def test_without_time_to_look_ahead_the_way_stays_or_is_the_goal_itself():
     told = []
 

@@ -219,6 +219,17 @@ def test_a_plan_that_was_not_searched_for_does_not_replace_one_that_was(started)
     assert (agent.slots.missed, agent.slots.held) == (2, 0)
 
 
+def test_unless_that_one_ends_before_the_next_is_there(started) -> None:
+    agent, thinker = started([0.01] * 3, [0.02] * 9)
+    thinker.searched = 0
+    followed = []
+    for _ in range(4):
+        followed.append(act(agent))
+        idle(agent)
+    assert followed == [0.01, 0.01, 0.01, 0.02]
+    assert (agent.slots.missed, agent.slots.held) == (2, 0)
+
+
 def test_without_a_first_plan_the_arm_holds_rather_than_wait() -> None:
     thinker = Thinker([0.01] * 9)
     thinker.may_go_on.clear()

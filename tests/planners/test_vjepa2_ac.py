@@ -162,6 +162,7 @@ def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(point, mo
         state = planner.shift(state, 1)
         tried += [number] * (now[0] > begun)
     assert tried == [0, 2, 5, 10]
+    assert planner.init(1, state).pace == state.pace
 
 
 def test_rotations_rest_within_their_bounds():

@@ -393,7 +393,7 @@ class PriorPlanner:
     def __init__(self, high: Tensor) -> None:
         self._high = high
 
-    def init(self, batch: int) -> None:
+    def init(self, batch: int, after: None = None) -> None:
         """There is nothing to remember."""
 
     def shift(self, state: None, steps: int) -> None:
