@@ -233,17 +233,16 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
     dtype = precision(cfg.dtype, world)
     world = world.imagine_in(dtype)
     learned = not isinstance(cfg.planner, VJEPA2ACConfig)
-    benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, "")]
+    benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, dtype, "")]
     if cfg.tokens.checkpoint is not None:
         sizes = {"width": cfg.tokens.width, "depth": cfg.tokens.depth}
         patches = token_world(cfg.tokens.checkpoint, world.encoder, **sizes)
         tokens = token_subject(patches.to(device).imagine_in(dtype))
-        benches.append(_Bench(cfg, cfg.tokens, tokens, device, "-tokens"))
+        benches.append(_Bench(cfg, cfg.tokens, tokens, device, dtype, "-tokens"))
     report: dict[str, Any] = {
         "device": device_name(device),
         "dtype": str(dtype).removeprefix("torch."),
         "compile": cfg.compile,
-        "ceiling_gflops": matmul_ceiling(device, dtype),
         "rows": [],
     }
     with tqdm(total=sum(map(len, benches)), unit="row") as progress:
@@ -263,6 +262,7 @@ class _Bench:
     grid: Grid
     subject: Subject
     device: torch.device
+    dtype: torch.dtype
     suffix: str
 
     def __len__(self) -> int:
@@ -281,25 +281,22 @@ class _Bench:
             workload = replace(workload, compiled=self.cfg.compile and not self.suffix)
             for search in self.grid.searches(self.cfg.planner):
                 name, planner = subject.planner(self.cfg.planner, search, high)
-                latency = self._measure(workload, planner)
-                yield _row(name + self.suffix, search, episodes, latency)
+                yield self._row(name, search, workload, planner)
                 if self.cfg.plain:
                     plain = replace(workload, world=subject.plain_world)
-                    latency = self._measure(plain, PlainCEM(_plain(search), -high, high))
-                    yield _row("plain" + self.suffix, search, episodes, latency)
+                    yield self._row("plain", search, plain, PlainCEM(_plain(search), -high, high))
 
-    def _measure(self, workload: Workload, planner: Planner[Any]) -> Latency:
+    def _row(
+        self, name: str, search: SearchConfig, workload: Workload, planner: Planner[Any]
+    ) -> Row:
         cfg = self.cfg
-        return measure(
-            workload,
-            planner,
-            plans=cfg.plans,
-            warmup=cfg.warmup,
-            seed=cfg.seed,
-        )
+        # Beside every row, as the pace of a machine changes within minutes.
+        ceiling = matmul_ceiling(self.device, self.dtype)
+        latency = measure(workload, planner, plans=cfg.plans, warmup=cfg.warmup, seed=cfg.seed)
+        return _row(name + self.suffix, search, len(workload.frames), latency, ceiling)
 
 
-def _row(name: str, search: SearchConfig, episodes: int, latency: Latency) -> Row:
+def _row(name: str, search: SearchConfig, episodes: int, latency: Latency, ceiling: float) -> Row:
     p50_ms = latency.percentile(50)
     return {
         "planner": name,
@@ -314,6 +311,7 @@ def _row(name: str, search: SearchConfig, episodes: int, latency: Latency) -> Ro
         "first_ms": latency.first_ms,
         "rollouts_per_s": 1e3 * latency.steps / search.horizon / p50_ms,
         "achieved_gflops": latency.flops / p50_ms / 1e6,
+        "ceiling_gflops": ceiling,
         "peak_mb": latency.peak_mb,
         "split": latency.split_ms,
     }
@@ -325,9 +323,10 @@ def table(report: dict[str, Any]) -> str:
         "planner         S   H   I   B     p50     p90     p99     max   first  plans/s  rollouts/s"
         "  GFLOP/s  of peak     MB  speed-up   encode / propose / rollout / energy / update"
     )
-    ceiling = report["ceiling_gflops"]
+    ceilings = [row["ceiling_gflops"] for row in report["rows"]]
+    extent = f"{min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s"
     plain = {_size(row): row["p50_ms"] for row in report["rows"] if "plain" in row["planner"]}
-    lines = [f"{report['device']}, {report['dtype']}, ceiling {ceiling:.0f} GFLOP/s", head]
+    lines = [f"{report['device']}, {report['dtype']}, ceiling {extent}", head]
     for row in report["rows"]:
         gain = plain.get(_size(row), float("nan")) / row["p50_ms"]
         times = "".join(
@@ -340,7 +339,7 @@ def table(report: dict[str, Any]) -> str:
         lines.append(
             f"{row['planner']:<12}{row['samples']:5}{row['horizon']:4}{row['iterations']:4}"
             f"{row['episodes']:4}{times}{1e3 / row['p50_ms']:9.1f}{row['rollouts_per_s']:12.0f}"
-            f"{row['achieved_gflops']:9.1f}{row['achieved_gflops'] / ceiling:9.0%}"
+            f"{row['achieved_gflops']:9.1f}{row['achieved_gflops'] / row['ceiling_gflops']:9.0%}"
             f"{row['peak_mb']:7.0f}{gain:9.1f}x   {split}"
         )
     return "\n".join(lines)
