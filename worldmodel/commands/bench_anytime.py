@@ -148,13 +148,18 @@ def write(report: Mapping[str, Any], out: Path) -> None:
             [abs(r - 100 * row["ci95"][side]) for r, row in zip(rates, judged, strict=True)]
             for side in (0, 1)  # by rounding, an interval can end a little before its rate
         ]
-        budgets = [row["budget_ms"] for row in judged]
-        panels[1].errorbar(budgets, rates, yerr=bars, marker="o", capsize=2)
+        panels[1].errorbar(
+            [row["budget_ms"] for row in judged], rates, yerr=bars, marker="o", capsize=2
+        )
         panels[1].set_ylabel(f"success, % (n = {judged[0]['n']}, Wilson 95 %)")
+    budgets = [row["budget_ms"] for row in report["rows"]]
     for axes in panels:
         axes.set_xscale("log")
+        axes.set_xlim(min(budgets) / 1.15, max(budgets) * 1.15)
+        axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
+        axes.minorticks_off()
         axes.set_xlabel("deadline of a plan, ms")
-        axes.grid(alpha=0.3, which="both")
+        axes.grid(alpha=0.3)
     figure.suptitle(f"{report['plan']}; {report['device']}", fontsize=9)
     with replacing(out / "anytime.png") as partial:
         figure.savefig(partial, format="png", dpi=110)

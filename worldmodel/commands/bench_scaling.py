@@ -52,7 +52,7 @@ class ScalingConfig:
         depth: Its blocks.
     """
 
-    samples: tuple[int, ...] = (48, 96, 192, 384)
+    samples: tuple[int, ...] = (48, 96, 192, 384, 768)
     horizon: tuple[int, ...] = (4, 8, 12, 16)
     token_horizon: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     tokens: tuple[int, ...] = (16, 36, 64, 100)

@@ -91,8 +91,8 @@ class Attention(nn.Module):
             cache: Past keys and values; extended in place by these tokens.
         """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys, values = qkv.unbind(0)
-        queries, keys = rotate(queries, rotation), rotate(keys, rotation)
+        queries, keys = rotate(qkv[:2], rotation, overwrite=not torch.is_grad_enabled())
+        values = qkv[2]
         if cache is not None:
             keys, values = cache.extend(keys, values)
         out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)

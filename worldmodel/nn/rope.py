@@ -58,12 +58,19 @@ def rotation_table(positions: Tensor, head_dim: int, *, tiled: bool = False) -> 
     return Rotation(_per_head(_unit(angles), head_dim, 1.0))
 
 
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate neighbouring channel pairs of queries or keys ``[B, heads, tokens, head_dim]``."""
+def rotate(x: Tensor, rotation: Rotation, *, overwrite: bool = False) -> Tensor:
+    """Rotate neighbouring channel pairs of queries or keys ``[..., B, heads, tokens, head_dim]``.
+
+    Args:
+        x: What to rotate.
+        rotation: By how much.
+        overwrite: Nobody needs ``x`` itself any more, nor gradients.
+    """
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    turned = rotation.turn * pairs
     if rotation.mirror is not None:
-        turned = turned + rotation.mirror * pairs.conj()
+        turned = rotation.turn * pairs + rotation.mirror * pairs.conj()
+    else:
+        turned = pairs.mul_(rotation.turn) if overwrite else rotation.turn * pairs
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
 
 

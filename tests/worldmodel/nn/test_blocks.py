@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from worldmodel.nn.blocks import Block, initialise, normalise
@@ -19,3 +20,17 @@ def test_a_fresh_block_is_close_to_the_identity_and_later_ones_closer() -> None:
         changes = [float((block(x, rotation) - x).norm() / x.norm()) for block in blocks]
     assert changes[0] < 0.1
     assert changes[8] < changes[0] / 2
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_gradients_the_same_comes_out_and_what_went_in_stays(
+    dtype: torch.dtype, tiled: bool
+) -> None:
+    torch.manual_seed(0)
+    block, x = Block(32, 2).to(dtype), torch.randn(2, 4, 32, dtype=dtype)
+    rotation = rotation_table(torch.arange(12).view(4, 3), 16, tiled=tiled)
+    with_gradients, before = block(x, rotation), x.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(block(x, rotation), with_gradients)
+    assert torch.equal(x, before)
