@@ -6,7 +6,6 @@ A step is a pair of plans, one without and one with it, timed in turn, several t
 *predicted* is the ratio of their operations; for half precision, of the rates that the machine
 multiplies matrices at. Where a step changes no operations that is 1, and what comes is memory
 traffic, dispatch, and cores that wait. What *came* is the ratio of the medians of their times.
-One step cannot be undone, that freed memory is kept: it comes first, before and after, not in turn.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from planners import (
 )
 from planners.latency import Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
-from worldmodel.allocation import keep_freed_memory
 from worldmodel.commands.bench_subjects import compact_subject, token_subject
 from worldmodel.commands.devices import device_name
 from worldmodel.commands.uncached import UncachedTokenWorld
@@ -85,42 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--compile", action="store_true", help="the compiler as well: minutes")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    rows: list[dict[str, Any]] = []
-
-    def keep(row: dict[str, Any]) -> None:
-        rows.append(row)
-        line = "{name:<66} predicted {predicted:5.2f} x   came {came:5.2f} x"
-        print(line.format(**row), flush=True)
+    steps = [*compact_steps(), *([compiled()] if given.compile else []), *token_steps()]
+    rows = []
+    for step in steps:
+        rows.append(compare(step, given.rounds, given.plans))
+        print(
+            "{name:<66} predicted {predicted:5.2f} x   came {came:5.2f} x".format(**rows[-1]),
+            flush=True,
+        )
         write_json(RESULTS, {"device": device_name(CPU), "rows": rows})
-
-    for row in memory_kept(given.rounds * given.plans):
-        keep(row)
-    for step in [*compact_steps(), *([compiled()] if given.compile else []), *token_steps()]:
-        keep(compare(step, given.rounds, given.plans))
-
-
-def memory_kept(plans: int) -> list[dict[str, Any]]:
-    """What is gained where memory that tensors gave back stays with the process."""
-    worlds = {
-        "compact world": Plans(_work(load_compact_world("default")), cem()),
-        "patch tokens": Plans(token_subject(tokens()).workload(1, CPU, seed=0), token_search()),
-    }
-
-    def medians() -> list[float]:
-        found = [measure(*side, plans=plans, warmup=2, profiled=0) for side in worlds.values()]
-        return [latency.percentile(50) for latency in found]
-
-    before = medians()
-    keep_freed_memory()
-    return [
-        {
-            "name": f"{world}: freed memory is kept",
-            "predicted": 1.0,
-            "came": old / new,
-            "ms": [old, new],
-        }
-        for world, old, new in zip(worlds, before, medians(), strict=True)
-    ]
 
 
 def compare(step: Step, rounds: int, plans: int) -> dict[str, Any]:
@@ -166,15 +137,10 @@ class CopyingWorld:
         return self._rollout(latents, states, actions)
 
 
-def token_search() -> CEM:
-    """64 candidates in one round, 5 steps ahead."""
-    return CEM(CEMConfig(samples=64, iterations=1, horizon=5, proposals=0), -HIGH, HIGH)
-
-
 def token_steps() -> list[Step]:
-    """Of a predictor of patch tokens."""
-    fast = token_search()
-    plain = PlainCEM(fast.config, -HIGH, HIGH)
+    """Of a predictor of patch tokens, 64 candidates in one round, 5 steps ahead."""
+    search = CEMConfig(samples=64, iterations=1, horizon=5, proposals=0)
+    plain, fast = PlainCEM(search, -HIGH, HIGH), CEM(search, -HIGH, HIGH)
 
     def work(world: World) -> Workload:
         return replace(token_subject(patches).workload(1, CPU, seed=0), world=world)

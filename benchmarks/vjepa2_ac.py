@@ -47,7 +47,6 @@ from planners import (
     VJEPA2ACConfig,
 )
 from planners.latency import Latency, Workload, matmul_ceiling, measure
-from worldmodel.allocation import keep_freed_memory
 from worldmodel.commands import configuration
 from worldmodel.commands.devices import device_name, usable_device
 from worldmodel.data.atomic import write_json
@@ -245,7 +244,6 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--memory", type=float, default=4.0, help="GiB to imagine candidates in")
     parser.add_argument("--out", type=Path, help="JSON to write, else one in benchmarks/results/")
     given = parser.parse_args(words)
-    keep_freed_memory()
     try:
         device = usable_device(given.device)
         reduced = given.reduced or device.type == "cpu"

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from worldmodel.allocation import keep_freed_memory
 from worldmodel.commands.registry import COMMANDS
 from worldmodel.errors import UserError
 
@@ -54,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(COMMANDS)}"
         return _usage_error(f"unknown command '{command}'; {hint}")
     overrides = with_subject(command, overrides)
-    keep_freed_memory()
     try:
         if flags & {"-h", "--help"}:
             _print_help(command, overrides)
