@@ -154,7 +154,7 @@ def token_steps() -> list[Step]:
     return [
         Step("patch tokens: rotary angles worked out once", textbook, tabled),
         Step("patch tokens: keys and values kept, so that no mask is needed", tabled, copied),
-        Step("patch tokens: ... and written in place, not copied", copied, kept),
+        Step("patch tokens: ... and all written in place, not copied", copied, kept),
         Step("patch tokens: candidates in blocks that fit the cache", kept, blocks),
         Step("patch tokens: all of this", textbook, blocks),
         Step("patch tokens: bfloat16", blocks, half, _rates()),

@@ -113,7 +113,9 @@ class Agent(Generic[StateT]):
 
     @torch.no_grad()
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
-        """Forget everything but how long plans take, and take up new goals.
+        """Forget everything and take up new goals.
+
+        For as many episodes as before, how long plans take is remembered.
 
         Args:
             goal_frames: ``uint8 [B, h, w, 3]``, or sub-goals in order ``[B, G, h, w, 3]``.
@@ -185,7 +187,7 @@ class Agent(Generic[StateT]):
         del episode.latents[: -self._context], episode.states[: -self._context]
 
     @torch.no_grad()
-    def plan(self, step: int, begun: Tensor | None = None) -> Plan:
+    def plan(self, step: int, begun: Tensor | None = None, *, limited: bool = True) -> Plan:
         """Plan from what was seen last, at a control step, and record it.
 
         The time it has to do so began with that look.
@@ -193,6 +195,7 @@ class Agent(Generic[StateT]):
         Args:
             step: When that was.
             begun: What is done from there on in any case, ``[B, d, A]``.
+            limited: Keep the budget, if there is one.
         """
         episode = self._running()
         synchronize(self._device)
@@ -211,7 +214,10 @@ class Agent(Generic[StateT]):
             None if begun is None else begun.to(self._device),
             self._compiled,
         )
-        unlimited = self._budget_s is None or self._compiling
+        if self._budget_s is None or self._compiling:
+            deadline = None
+        else:  # no limit, too, is measured, for the plans that follow
+            deadline = episode.looked + (self._budget_s if limited else math.inf)
         if episode.records:
             passed = step - episode.planned
             episode.planner_state = self._planner.shift(episode.planner_state, passed)
@@ -219,7 +225,7 @@ class Agent(Generic[StateT]):
             problem,
             episode.planner_state,
             generator=episode.generator,
-            deadline=None if unlimited else episode.looked + (self._budget_s or 0.0),
+            deadline=deadline,
             profile=self._profile,
         )
         self._compiling = False

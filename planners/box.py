@@ -21,13 +21,14 @@ class Start(NamedTuple):
 
     Attributes:
         actions: A sequence ``[B, H, A]``.
-        warm: Whether it is the rest of a plan, rather than rest.
+        searched: How many of its first steps a search has found; what follows them is rest, or what
+            the policy prior alone would do.
         kept: More sequences to try, ``[B, n, H, A]``; n may be 0.
         pace: How long plans take, as far as deadlines made it worth knowing.
     """
 
     actions: Tensor
-    warm: bool
+    searched: int
     kept: Tensor
     pace: Pace = Pace()
 
@@ -89,7 +90,7 @@ class ActionBox:
     def cold(self, batch: int, horizon: int) -> Start:
         """At rest."""
         rest = self._rest.repeat(batch, horizon, 1)
-        return Start(rest, False, rest[:, None][:, :0])
+        return Start(rest, 0, rest[:, None][:, :0])
 
     def shifted(self, start: Start, steps: int) -> Start:
         """Without the steps that were executed, and at rest in the end; cold if nothing is left."""
@@ -97,7 +98,9 @@ class ActionBox:
         if steps >= horizon:
             return self.cold(batch, horizon)._replace(pace=start.pace)
         return start._replace(
-            actions=self._later(start.actions, steps), kept=self._later(start.kept, steps)
+            actions=self._later(start.actions, steps),
+            searched=max(0, start.searched - steps),
+            kept=self._later(start.kept, steps),
         )
 
     def _later(self, actions: Tensor, steps: int) -> Tensor:

@@ -315,7 +315,8 @@ class MacroSearch(Generic[StateT]):
         plan, planner = self._planner.plan(
             slow, state.planner, generator=generator, deadline=deadline
         )
+        state = state._replace(planner=planner)
+        if plan.trace.shape[1] == 0:
+            return problem.latents[:, :0], 0, state
         ahead = self._world.rollout(problem.latents, problem.states, plan.actions[:, None])
-        searched = plan.trace.shape[1] > 0
-        subgoals = ahead.latents[:, 0] if searched else ahead.latents[:, 0, :0]
-        return subgoals, plan.nonfinite, state._replace(planner=planner)
+        return ahead.latents[:, 0], plan.nonfinite, state

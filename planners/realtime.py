@@ -117,7 +117,7 @@ class RealTimeAgent:
             return list(self._agent.records)
 
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
-        """Forget everything and take up new goals; see `Agent.reset`."""
+        """Take up new goals; see `Agent.reset`."""
         with self._changed:
             self._wanted = False
             self._changed.wait_for(lambda: not self._busy)
@@ -128,7 +128,11 @@ class RealTimeAgent:
             self._agent.reset(goal_frames, seed=seed)
 
     def prepare(self, frames: Tensor, states: Tensor) -> None:
-        """Wait for a plan from what is seen before the first slot; arguments as those of `act`.
+        """Wait for a plan from what is seen before the first slot, however long it takes.
+
+        Args:
+            frames: As those of `act`.
+            states: Likewise.
 
         Raises:
             Exception: Whatever stopped the planning.
@@ -210,7 +214,7 @@ class RealTimeAgent:
             begun = torch.stack(self._done[slot:], 1) if self._done[slot:] else None
         for look in looks:
             self._agent.look(look.frames, look.states, at=look.at)
-        plan = self._agent.plan(slot, begun)
+        plan = self._agent.plan(slot, begun, limited=begun is not None)
         if plan.actions.shape[1] <= self._every:
             raise ValueError(
                 f"Expected plans of at least {self._every + 1} steps, to act on for {self._every} "
@@ -218,10 +222,10 @@ class RealTimeAgent:
                 "horizon"
             )
         searched, older = plan.trace.shape[1] > 0, self._path
-        # The next plan is begun in ``every`` slots, and may take as many.
-        soon = slot + 2 * self._every
-        if older is not None and older.searched and older.end >= soon and not searched:
-            return  # the older one knew more
+        if not searched and older is not None and older.searched:
+            next_due = max(slot, self.slots.total - 1) + self._every + 1
+            if older.end >= next_due:
+                return  # the older one knew more, and lasts
         actions = plan.actions.float().cpu()
         start = torch.zeros_like(actions[:, :1])
         self._path = _Path(slot, torch.cat([start, actions], 1).cumsum(1), searched)

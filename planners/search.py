@@ -60,8 +60,8 @@ class Search:
         box: Where actions may lie.
         start: What the last plan left, where there was one.
         follow: Begin from the rest of the last plan, not from what the policy prior would do now.
-        proposals: Candidates to ask of the policy prior, if there is one; without time for a search
-            one, if it decides what is done.
+        proposals: Candidates to ask of the policy prior, if there is one. Where there is no time to
+            search, one is asked, unless the last plan is followed.
         generator: Of all noise.
         deadline: A ``time.perf_counter()`` reading to return before.
         profile: Time the parts.
@@ -70,6 +70,7 @@ class Search:
         first: The sequence to begin around, ``[B, H, A]``.
         proposals: Of the policy prior, ``[B, proposals, H, A]``, its own choice first; or None.
         kept: Further sequences to try, ``[B, n, H, A]``.
+        fallback: What is left to the next plan, and done, if no iteration runs.
         trajectory: What the candidates that were evaluated last were imagined to lead to.
         watch: What timings are kept with.
 
@@ -101,24 +102,25 @@ class Search:
         self._countdown = Countdown(device, deadline, start.pace)
         self._worthwhile = self._countdown.allows_search()
         self.watch = Stopwatch(device, profile)
-        self._start = start
         self._best: Population | None = None
         self._trace: list[Tensor] = []
         self._finite: list[Tensor] = []
         self._required: list[bool] = []
         self._evaluated = 0
         self.kept = start.kept if follow else start.kept[:, :0]
-        following = start.warm and follow
+        following = follow and start.searched > 0
+        self.proposals: Tensor | None = None
         if self._worthwhile:
-            self.proposals = self._propose(proposals)
+            self.proposals = self._propose(proposals, start.actions.shape[1])
         elif not following and self._countdown.allows_asking():
-            self.proposals = self._propose(min(proposals, 1))
-        else:
-            self.proposals = None
+            self.proposals = self._propose(min(proposals, 1), start.actions.shape[1])
+            self._countdown.asked()
+        self.fallback = start
         if following:
             self.first = start.actions
         elif self.proposals is not None:
             self.first = self.proposals[:, 0]
+            self.fallback = start._replace(actions=self.first, searched=0)
         else:
             self.first = box.cold(*start.actions.shape[:2]).actions
         self.watch.lap("proposal")
@@ -199,17 +201,16 @@ class Search:
     def plan(self) -> Plan:
         """The best that was evaluated. Its count of failures is the only wait for the device.
 
-        Without time for a single iteration it is where the search was to start: the rest of the
-        last plan or what the prior would do, as settings have it; the rest of the last plan, too,
-        where there was no time to ask the prior. The plan says so: it has no trace, and infinite
-        energy.
+        Without time for a single iteration it is the fallback: where the search was to start, that
+        is what is left of the last plan that was searched or what the prior would do now, as
+        settings have it; the rest of whatever plan came last, where there was no time to ask the
+        prior. The plan says so: it has no trace, and infinite energy.
 
         Raises:
             FloatingPointError: In some iteration no candidate of an episode had a finite energy.
         """
         if self._best is None:
-            rest = self._start.actions if self.proposals is None else self.first
-            rest = self.problem.begin(self._box.clamp(rest)[:, None])[:, 0]
+            rest = self.problem.begin(self._box.clamp(self.fallback.actions)[:, None])[:, 0]
             unknown = rest.new_full((len(rest),), torch.inf)
             return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0)
         finite = torch.stack(self._finite, 1)
@@ -225,7 +226,7 @@ class Search:
             self.watch.seconds,
         )
 
-    def _propose(self, samples: int) -> Tensor | None:
+    def _propose(self, samples: int, horizon: int) -> Tensor | None:
         problem = self.problem
         if problem.proposal is None or samples == 0:
             return None
@@ -233,12 +234,11 @@ class Search:
             problem.latents,
             problem.states,
             samples=samples,
-            horizon=self._start.actions.shape[1],
+            horizon=horizon,
             generator=self._generator,
         )
-        self._countdown.asked()
-        known = proposals.nan_to_num(0.0, 0.0, 0.0)  # a search may end before it judges them
-        return self._box.clamp(known)
+        # A search may end before it judges them.
+        return self._box.clamp(proposals.detach().nan_to_num(0.0, 0.0, 0.0))
 
 
 def moments(population: Population, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

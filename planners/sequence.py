@@ -112,8 +112,8 @@ class SequencePlanner(ABC, Generic[SettingsT]):
             kept = self.find(search)
             plan = search.plan()
         kept = plan.actions[:, None][:, :0] if kept is None else kept
-        warm = state.warm or plan.trace.shape[1] > 0
-        return plan, Start(plan.actions, warm, kept, search.pace)
+        searched = self.config.horizon if plan.trace.shape[1] > 0 else search.fallback.searched
+        return plan, Start(plan.actions, searched, kept, search.pace)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class Lead(NamedTuple):
     deadline that it does not fit is overrun ever more seldom.
 
     Attributes:
-        seconds: From the beginning of a plan to its end, when it was done last; 0 where that is not
+        seconds: From the beginning of a plan until it was done, the last time; 0 where that is not
             known.
         overruns: Times in a row that it ended behind the deadline.
         idle: Plans since it was done.
@@ -71,8 +71,8 @@ class Pace(NamedTuple):
     """What plans with deadlines learn of their own time, each from the one before.
 
     Attributes:
-        asking: The policy prior, until it has proposed.
-        searching: Until the first iteration has ended.
+        asking: The policy prior alone, which takes less time than the many proposals of a search.
+        searching: A first iteration, with all that comes before it.
     """
 
     asking: Lead = Lead()
@@ -105,11 +105,11 @@ class Countdown:
         return self._deadline is None or self._before.searching.fits(self._deadline - self._started)
 
     def allows_asking(self) -> bool:
-        """Whether the prior can be asked, be it without a search."""
+        """Whether the prior can be asked, without a search."""
         return self._deadline is None or self._before.asking.fits(self._deadline - self._started)
 
     def asked(self) -> None:
-        """Tell it that the prior was."""
+        """Tell it that the prior was asked, without a search."""
         if self._deadline is not None:
             now = self._now()
             took, late = now - self._started, now > self._deadline

@@ -186,6 +186,20 @@ def test_a_new_episode_knows_how_long_plans_take(camera_world, point):
         assert agent.records[0].plan.trace.shape[1] == rounds
 
 
+def test_a_plan_without_a_limit_tells_the_next_how_long_it_took(camera_world, point):
+    class Slow(camera_world):
+        def rollout(self, *context):
+            time.sleep(0.05)
+            return super().rollout(*context)
+
+    agent = make_agent(Slow(), point, budget_s=0.04)
+    agent.reset(image(GOALS))
+    agent.look(image(torch.zeros(2, 3)), torch.zeros(2, 3))
+    assert agent.plan(0, limited=False).trace.shape == (2, CONFIG.iterations)
+    agent.look(image(torch.zeros(2, 3)), torch.zeros(2, 3))
+    assert agent.plan(2).trace.shape == (2, 0)
+
+
 def test_a_plan_that_compiles_has_no_limit(camera_world, point, monkeypatch):
     monkeypatch.setattr("planners.problem.compiled_rollout", lambda: compiled._rollout)
     monkeypatch.setattr("planners.problem.compiled_judge", lambda: compiled._judge)

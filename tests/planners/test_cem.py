@@ -229,7 +229,7 @@ def test_shift_drops_what_was_executed(point):
         point.problem(torch.tensor([[0.2, 0.0, 0.0]])), cem.init(1), generator=generator()
     )
     shifted = cem.shift(state, 3)
-    assert shifted.warm
+    assert shifted.searched == state.searched - 3 == 1
     assert torch.equal(shifted.actions[:, :1], plan.actions[:, 3:])
     assert (shifted.actions[:, 1:] == 0).all()
     # The plan itself is untouched: states are values.
@@ -239,7 +239,7 @@ def test_shift_drops_what_was_executed(point):
 def test_nothing_is_left_to_warm_start_from_when_all_was_executed(point):
     cem = CEM(SMALL, *point.bounds())
     _, state = cem.plan(point.problem(torch.ones(1, 3)), cem.init(1), generator=generator())
-    assert not cem.shift(state, 4).warm
+    assert cem.shift(state, 4).searched == 0
 
 
 def test_no_state_survives_in_the_planner(point):
@@ -287,7 +287,7 @@ def test_a_warm_search_starts_around_the_last_plan_and_still_tries_proposals(poi
     sequence = torch.full((4, 3), 0.02)
     problem = point.problem(torch.zeros(1, 3), world, prior_towards(sequence))
     cem = CEM(replace(SMALL, samples=2000, proposals=1, std=0.2), *point.bounds())
-    warm = cem.init(1)._replace(actions=-torch.full((1, 4, 3), 0.02), warm=True)
+    warm = cem.init(1)._replace(actions=-torch.full((1, 4, 3), 0.02), searched=4)
     cem.plan(problem, warm, generator=generator())
     first = world.candidates[0][0]
     torch.testing.assert_close(first.mean(0), -sequence, atol=1e-3, rtol=0)

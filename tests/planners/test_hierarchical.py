@@ -255,7 +255,7 @@ def test_the_slow_plan_is_warm_started_macro_by_macro():
     slow = guide()
     state = slow.init(1)
     macros = torch.arange(4.0)[None, :, None].expand(1, -1, 2)
-    state = state._replace(planner=state.planner._replace(actions=macros, warm=True))
+    state = state._replace(planner=state.planner._replace(actions=macros, searched=4))
     for steps, first in [(2, 0), (4, 0), (2, 1), (8, 2)]:
         state = slow.shift(state, steps)
         assert float(state.planner.actions[0, 0, 0]) == first

@@ -34,6 +34,7 @@ class Thinker:
         self.plans = list(plans)
         self.looks: list[float] = []
         self.asked: list[tuple[int, Tensor | None]] = []
+        self.limited: list[bool] = []
         self.records: list[Any] = []
         self.searched = 1
         self.may_go_on = threading.Event()
@@ -45,8 +46,9 @@ class Thinker:
     def look(self, frames: Tensor, states: Tensor, at: float | None = None) -> None:
         self.looks.append(float(states[0, 0]))
 
-    def plan(self, step: int, begun: Tensor | None = None) -> Any:
+    def plan(self, step: int, begun: Tensor | None = None, *, limited: bool = True) -> Any:
         self.asked.append((step, begun))
+        self.limited.append(limited)
         assert self.may_go_on.wait(10)
         plan = self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
         if isinstance(plan, Exception):
@@ -96,6 +98,7 @@ def test_the_first_action_waits_for_the_first_plan(started) -> None:
     agent, thinker = started([0.01, 0.02, 0.03])
     assert act(agent) == 0.01
     assert thinker.asked == [(0, None)]
+    assert thinker.limited == [False]  # nobody is kept waiting
 
 
 def test_a_plan_begins_with_what_is_done_while_it_is_made(started) -> None:
@@ -105,6 +108,7 @@ def test_a_plan_begins_with_what_is_done_while_it_is_made(started) -> None:
     idle(agent)
     step, begun = thinker.asked[1]
     assert step == 1
+    assert thinker.limited[1]
     torch.testing.assert_close(begun, torch.full((1, 1, 2), 0.02))
     assert act(agent) == 0.04  # the second step of the second plan
     assert agent.slots.missed == 0
@@ -219,15 +223,20 @@ def test_a_plan_that_was_not_searched_for_does_not_replace_one_that_was(started)
     assert (agent.slots.missed, agent.slots.held) == (2, 0)
 
 
-def test_unless_that_one_ends_before_the_next_is_there(started) -> None:
-    agent, thinker = started([0.01] * 3, [0.02] * 9)
-    thinker.searched = 0
-    followed = []
-    for _ in range(4):
-        followed.append(act(agent))
-        idle(agent)
-    assert followed == [0.01, 0.01, 0.01, 0.02]
-    assert (agent.slots.missed, agent.slots.held) == (2, 0)
+@pytest.mark.parametrize(("every", "lasts"), [(1, 3), (2, 5)])
+def test_unless_that_one_ends_before_the_next_is_due(started, every: int, lasts: int) -> None:
+    for steps in (
+        lasts,
+        lasts - 1,
+    ):  # the second is asked for at 1 or 2, the third is due at 3 or 5
+        agent, thinker = started([0.01] * steps, [0.02] * 9, [0.03] * 9, every=every)
+        thinker.searched = 0
+        followed = []
+        for _ in range(lasts):
+            followed.append(act(agent))
+            idle(agent)
+        assert (0.02 in followed) == (steps < lasts)
+        assert agent.slots.held == 0
 
 
 def test_without_a_first_plan_the_arm_holds_rather_than_wait() -> None:

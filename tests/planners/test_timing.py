@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import CEM, CEMConfig
+from planners import CEM, CEMConfig, Gradient, GradientConfig
+from planners.timing import Lead, Pace
 
 SMALL = CEMConfig(samples=64, iterations=4, horizon=4, elites=8, execute=1, correlation=0.0)
 GOAL = torch.tensor([[0.11, -0.07, 0.02]])
@@ -18,11 +19,11 @@ def generator(seed=0):
 
 
 class Clock:
-    """It stands still but for what takes time: rollouts, a second each, and the prior."""
+    """It stands still but for rollouts and the prior, which takes longer for more proposals."""
 
     def __init__(self):
         self.now = 100.0
-        self.rollouts, self.prior = 1.0, 0.25
+        self.rollouts, self.prior, self.proposal = 1.0, 0.25, 0.0
 
     def __call__(self):
         return self.now
@@ -48,7 +49,7 @@ def advised(slow, point):
     asked = []
 
     def propose(latents, states, *, samples, horizon, generator):
-        clock.now += clock.prior
+        clock.now += clock.prior + clock.proposal * samples
         asked.append(samples)
         return torch.full((len(latents), samples, horizon, 3), 0.03)
 
@@ -106,7 +107,7 @@ def test_too_late_for_an_iteration_the_plan_is_the_rest_of_the_last_and_says_so(
     assert torch.equal(plan.actions[:, :3], first.actions[:, 1:])
     assert plan.trace.shape == (1, 0)
     assert plan.energy.isinf().all()
-    assert again.warm
+    assert again.searched == 3
     in_time, _ = cem.plan(problem, again, generator=generator(), deadline=clock.now + 1.5)
     assert in_time.trace.shape == (1, 1)
 
@@ -175,13 +176,55 @@ def test_a_prior_that_proves_too_slow_for_a_search_is_what_is_done(advised, plan
     assert plan.trace.shape == (1, 0)
 
 
+def test_a_prior_too_slow_for_a_search_is_asked_alone_where_that_fits(advised, planned, slow):
+    slow[0].proposal = 0.1
+    found = planned(advised[0], *[1.5] * 8, warm_start=False)
+    assert [number for number, (_, took) in enumerate(found) if took > 1.5] == [0, 2, 5]
+    assert all((plan.actions == 0.03).all() for plan, _ in found)
+    assert advised[1] == [24, 1, 24, 1, 1, 24, 1, 1]
+
+
 def test_a_prior_that_takes_too_long_is_asked_ever_more_seldom(advised, planned, slow):
     slow[0].prior = 2.0
-    found = planned(advised[0], *[1.5] * 16, warm_start=False)
-    assert [number for number, (_, took) in enumerate(found) if took > 0] == [0, 2, 5, 10]
-    in_between = found[1][0]
+    found = planned(advised[0], *[1.5] * 24, warm_start=False)
+    late = [number for number, (_, took) in enumerate(found) if took > 0]
+    assert late == [0, 1, 2, 3, 5, 6, 10, 11, 19, 20]
+    in_between = found[4][0]
     assert (in_between.actions[:, :3] == 0.03).all()  # the rest of what it said last
     assert (in_between.actions[:, 3:] == 0).all()
+
+
+def test_once_nothing_is_left_of_a_searched_plan_the_prior_is_asked(advised, slow, point):
+    problem, asked = advised
+    clock, _ = slow
+    cem = CEM(SMALL, *point.bounds())
+    plan, state = cem.plan(problem, cem.init(1), generator=generator())
+    state = state._replace(pace=Pace(searching=Lead(seconds=1.0, overruns=9)))
+    found = []
+    for left in (3, 2, 1, 0):
+        state = cem.shift(state, 1)
+        assert state.searched == left
+        late, state = cem.plan(problem, state, generator=generator(), deadline=clock.now + 0.5)
+        found.append(late.actions)
+    assert torch.equal(found[2][:, 0], plan.actions[:, 3])
+    assert asked == [SMALL.proposals, 1]
+    assert (found[3] == 0.03).all()
+
+
+def test_what_the_prior_would_do_carries_no_gradients(advised, slow, point):
+    clock, _ = slow
+    problem, _ = advised
+    weight = torch.ones(1, requires_grad=True)
+    moved = problem.proposal
+    problem = replace(problem, proposal=lambda *a, **k: weight * moved(*a, **k))
+    clock.prior = 2.0
+    planner = Gradient(GradientConfig(horizon=4), *point.bounds())
+    deadline = clock.now + 1.5
+    plan, state = planner.plan(problem, planner.init(1), generator=generator(), deadline=deadline)
+    assert plan.trace.shape == (1, 0)
+    assert (plan.actions == 0.03).all()
+    assert not plan.actions.requires_grad
+    assert not state.actions.requires_grad
 
 
 def test_no_prior_is_asked_once_the_deadline_has_passed(advised, planned):
@@ -200,7 +243,7 @@ def test_of_the_episode_before_only_the_pace_is_known(slow, point):
     _, last = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now + 9.0)
     state = cem.init(1, last)
     assert state.pace == last.pace
-    assert not state.warm
+    assert state.searched == 0
     assert (state.actions == 0).all()
     plan, _ = cem.plan(problem, state, generator=generator(), deadline=clock.now + 0.5)
     assert plan.trace.shape == (1, 0)

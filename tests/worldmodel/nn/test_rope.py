@@ -37,6 +37,16 @@ def test_the_tiled_layout_of_meta_is_not_a_rotation() -> None:
     )
 
 
+@pytest.mark.parametrize("tiled", [False, True])
+def test_what_is_rotated_is_overwritten_only_where_that_is_allowed(tiled: bool) -> None:
+    x, table = torch.randn(2, 3, 5, 12), rotation_table(torch.ones(5, 3), 12, tiled=tiled)
+    before = x.clone()
+    rotated = rotate(x, table)
+    assert torch.equal(x, before)
+    torch.testing.assert_close(rotate(x, table, overwrite=True), rotated)
+    assert torch.equal(x, before) == tiled  # which needs what it rotates twice
+
+
 def test_positions_run_in_raster_order() -> None:
     positions = token_positions(torch.tensor([0, 1, 4, 12, 23]), height=3, width=4)
     assert positions.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 2, 3]]
