@@ -1,10 +1,11 @@
 """Plan latency of V-JEPA 2-AC at full size; its random weights take as long as trained ones.
 
-    python benchmarks/vjepa2_ac.py [--device cuda|cpu] [--reduced]
+    python benchmarks/vjepa2_ac.py [--device cuda|cpu] [--reduced] [--eager]
 
 The encoder is ViT-g and the predictor that of the paper (presets ``encoder=vitg`` and
-``predictor=vjepa2_ac``), in bfloat16 where the device has it. On a CPU, or with ``--reduced``,
-encoder, predictor and search are small, and only the script is put to the test. Rows:
+``predictor=vjepa2_ac``), in bfloat16 where the device has it. On a GPU blocks are compiled in parts
+and what is small is replayed as CUDA graphs (``TokenWorld.fuse``), unless ``--eager``. On a CPU, or
+with ``--reduced``, encoder, predictor and search are small, and only the script is tested. Rows:
 
 - ``vjepa2_ac``: the published search, 800 candidates and 10 rounds, at horizon 1 and 2;
 - ``cem``: 32 candidates and 3 rounds, about what iCEM (arXiv:2008.06389) gets by with.
@@ -149,7 +150,9 @@ def rollouts(search: Search) -> int:
     return search.samples * search.iterations + isinstance(search, VJEPA2ACConfig)
 
 
-def run(size: Size, device: torch.device, plans: int, memory: int, path: Path) -> dict[str, Any]:
+def run(
+    size: Size, device: torch.device, plans: int, memory: int, fused: bool, path: Path
+) -> dict[str, Any]:
     """Measure every search and write the report, row by row."""
     dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
     encoder, predictor = size.models()
@@ -157,12 +160,15 @@ def run(size: Size, device: torch.device, plans: int, memory: int, path: Path) -
         world = TokenWorld(
             FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(predictor), memory
         ).to(dtype)
+    if fused:
+        world.fuse()
     load = _workload(world, device)
     ceiling = matmul_ceiling(device, dtype) / 1e3
     report: dict[str, Any] = {
         "device": device_name(device),
         "torch": torch.__version__,
         "dtype": str(dtype).removeprefix("torch."),
+        "fused": fused,
         "encoder": asdict(encoder),
         "predictor": asdict(predictor),
         "rollout_memory_gib": memory / 2**30,
@@ -240,6 +246,7 @@ def main(words: Sequence[str] | None = None) -> int:
     available = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=available, help=f"default here: {available}")
     parser.add_argument("--reduced", action="store_true", help="small models, as on a CPU")
+    parser.add_argument("--eager", action="store_true", help="compile nothing")
     parser.add_argument("--plans", type=int, help="timed plans per row")
     parser.add_argument("--memory", type=float, default=4.0, help="GiB to imagine candidates in")
     parser.add_argument("--out", type=Path, help="JSON to write, else one in benchmarks/results/")
@@ -254,9 +261,10 @@ def main(words: Sequence[str] | None = None) -> int:
                 f"Expected --plans of at least 1 and --memory above 0, got {plans} and "
                 f"{given.memory:g}"
             )
-        path = given.out or RESULTS / _file(device, reduced)
+        fused = device.type == "cuda" and not given.eager
+        path = given.out or RESULTS / _file(device, reduced, fused)
         print(f"{device_name(device)}{', reduced' * reduced}\n{HEAD}", flush=True)
-        report = run(size, device, plans, round(given.memory * 2**30), path)
+        report = run(size, device, plans, round(given.memory * 2**30), fused, path)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -264,9 +272,10 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _file(device: torch.device, reduced: bool) -> str:
+def _file(device: torch.device, reduced: bool, fused: bool) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", device_name(device).lower()).strip("-")
-    return f"vjepa2_ac{'-reduced' * reduced}-{name}.json"
+    eager = device.type == "cuda" and not fused
+    return f"vjepa2_ac{'-reduced' * reduced}-{name}{'-eager' * eager}.json"
 
 
 if __name__ == "__main__":

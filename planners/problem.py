@@ -79,7 +79,7 @@ class Problem:
         """What candidates ``[B, S, H, A]`` lead to."""
         context = (self.latents, self.states, candidates)
         if self.compiled:
-            return compiled_rollout()(self.world, *context)
+            return compiled_rollout(self.world)(self.world, *context)
         return self.world.rollout(*context)
 
     def judge(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:

@@ -194,10 +194,12 @@ class VJEPA2AC:
         own = problem.imagine(actions)
         energy, terms = problem.judge(own)
         watch.lap("rollout")
+        # Fetched together, the only wait for the device.
+        *searched, known = torch.stack([*finite, torch.isfinite(energy).sum(1)]).cpu()
         nonfinite = count_nonfinite(
-            torch.stack(finite, 1), config.samples * len(finite) * len(mean)
+            torch.stack(searched, 1), config.samples * len(finite) * len(mean)
         )
-        if lost := (~torch.isfinite(energy[:, 0])).nonzero().flatten().tolist():
+        if lost := (known == 0).nonzero().flatten().tolist():
             raise FloatingPointError(
                 f"The mean of the elites, which is the plan, has no finite energy in episodes "
                 f"{lost}; plan with planner=cem, whose plan is the best that was evaluated"

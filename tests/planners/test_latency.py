@@ -60,7 +60,7 @@ def test_what_is_compiled_stays_so_once_its_operations_are_counted(workload, poi
 
     torch._dynamo.reset()
     rollout = torch.compile(compiled._rollout, backend=counting)
-    monkeypatch.setattr("planners.problem.compiled_rollout", lambda: rollout)
+    monkeypatch.setattr("planners.problem.compiled_rollout", lambda world: rollout)
     monkeypatch.setattr("planners.problem.compiled_judge", lambda: compiled._judge)
     fast = replace(workload, world=Silent(), compiled=True)
     counts = []

@@ -146,8 +146,8 @@ class BenchConfig(Grid):
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
         dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
-        compile: Plan with what ``torch.compile`` makes of world and energy in the compact world's
-            rows, but the plain ones; of the study ``latency`` only.
+        compile: Plan with what ``torch.compile`` makes of world and energy, but in plain rows; of
+            the study ``latency`` only.
         seed: Of frames, states and search.
     """
 
@@ -237,7 +237,8 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
     if cfg.tokens.checkpoint is not None:
         sizes = {"width": cfg.tokens.width, "depth": cfg.tokens.depth}
         patches = token_world(cfg.tokens.checkpoint, world.encoder, **sizes)
-        tokens = token_subject(patches.to(device).imagine_in(dtype))
+        patches = patches.to(device).imagine_in(dtype)
+        tokens = token_subject(patches.fuse() if cfg.compile else patches)
         benches.append(_Bench(cfg, cfg.tokens, tokens, device, dtype, "-tokens"))
     report: dict[str, Any] = {
         "device": device_name(device),
@@ -278,7 +279,7 @@ class _Bench:
         high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
         for episodes in self.grid.episodes:
             workload = subject.workload(episodes, device, self.cfg.seed)
-            workload = replace(workload, compiled=self.cfg.compile and not self.suffix)
+            workload = replace(workload, compiled=self.cfg.compile)
             for search in self.grid.searches(self.cfg.planner):
                 name, planner = subject.planner(self.cfg.planner, search, high)
                 yield self._row(name, search, workload, planner)

@@ -253,13 +253,9 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
 def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
     world = load_world(name).to(usable_device(cfg.device))
     require_arm(world, name)
-    if cfg.compile and isinstance(world, TokenWorld):
-        raise UserError(
-            f"Expected compile=false for {name}: its rollouts of patch tokens take many minutes to "
-            "compile"
-        )
     place_camera(world, cfg.camera_pose)
-    return world.imagine_in(precision(cfg.dtype, world))
+    world = world.imagine_in(precision(cfg.dtype, world))
+    return world.fuse() if cfg.compile and isinstance(world, TokenWorld) else world
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from worldmodel.encoders.preprocessing import PREPROCESSING, to_clip
 from worldmodel.encoders.vision_transformer import VideoTransformer
-from worldmodel.nn.blocks import normalise
+from worldmodel.nn.blocks import fuse, normalise
+from worldmodel.nn.replay import Replayed
 from worldmodel.precision import has_bfloat16
 
 __all__ = ["FrozenEncoder"]
@@ -30,6 +32,7 @@ class FrozenEncoder(nn.Module):
     def __init__(self, model: VideoTransformer) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
+        self._encode: Callable[[Tensor], Tensor] = self._latents
 
     @property
     def image_size(self) -> int:
@@ -65,12 +68,20 @@ class FrozenEncoder(nn.Module):
     @torch.no_grad()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Latents ``float32 [B, T, N, D]`` of frames ``[B, T, 3, h, w]``, normalised already."""
-        clip = pixels.flatten(0, 1).unsqueeze(2)
-        doubled = clip.expand(-1, -1, self.model.config.tubelet, -1, -1)
+        return self._encode(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+
+    def fuse(self) -> None:
+        """Have its blocks compiled in parts and, on a GPU, all of it launched at once."""
+        fuse(self.model)
+        self._encode = Replayed(self._latents, self.model)
+
+    def _latents(self, pixels: Tensor) -> Tensor:
+        """Of frames ``[n, 3, h, w]``."""
+        doubled = pixels.unsqueeze(2).expand(-1, -1, self.model.config.tubelet, -1, -1)
         weight = self.model.patch_embed.proj.weight
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=self._bf16):
             latents = self.model(doubled.to(weight.dtype)).float()
-        return normalise(latents).unflatten(0, pixels.shape[:2])
+        return normalise(latents)
 
     @property
     def _bf16(self) -> bool:

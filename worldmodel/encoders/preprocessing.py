@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -21,8 +23,18 @@ def to_clip(frames: Tensor) -> Tensor:
             f"Expected uint8 RGB frames of shape [B,T,h,w,3], got {frames.dtype} "
             f"{list(frames.shape)}. Convert images to RGB bytes first."
         )
-    mean = torch.tensor(_IMAGENET_MEAN, device=frames.device).view(3, 1, 1, 1)
-    std = torch.tensor(_IMAGENET_STD, device=frames.device).view(3, 1, 1, 1)
+    scale, shift = _normalisation(frames.device)
     # Channels go first while a pixel is still one byte, so that the arithmetic runs along rows.
     pixels = frames.permute(0, 4, 1, 2, 3).contiguous().float()
-    return pixels.mul_(1 / (255 * std)).sub_(mean / std)
+    return pixels.mul_(scale).sub_(shift)
+
+
+@cache
+@torch.inference_mode(False)  # so that training may use what planning has made
+def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Factor of bytes, and what to take off then, ``[3, 1, 1, 1]``: sent to a device once."""
+    mean, std = (
+        torch.tensor(values, device=device).view(3, 1, 1, 1)
+        for values in (_IMAGENET_MEAN, _IMAGENET_STD)
+    )
+    return 1 / (255 * std), mean / std

@@ -192,8 +192,11 @@ class VideoTransformer(nn.Module):
         positions = token_positions(token_ids, rows, columns)
         if not config.vjepa_2_1:
             return positions
-        last = torch.tensor([rows - 1, columns - 1], device=positions.device).clamp(min=1)
-        return torch.cat((positions[..., :1], positions[..., 1:] * (_LAST_PLACE / last)), dim=-1)
+        time, row, column = positions.unbind(-1)
+        last = (max(rows - 1, 1), max(columns - 1, 1))
+        return torch.stack(
+            (time, row * (_LAST_PLACE / last[0]), column * (_LAST_PLACE / last[1])), -1
+        )
 
     def _check(self, clip: Tensor) -> None:
         patch, tubelet = self.config.patch_size, self.config.tubelet

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from worldmodel.nn.rope import Rotation, rotate
 
-__all__ = ["Attention", "KeyValueCache"]
+__all__ = ["Attention", "KeyValueCache", "attend"]
 
 
 class KeyValueCache:
@@ -25,6 +25,13 @@ class KeyValueCache:
         self._room, self._tokens = room, 0
         self._kept: tuple[Tensor, Tensor] | None = None
 
+    @classmethod
+    def of(cls, keys: Tensor, values: Tensor) -> KeyValueCache:
+        """That has seen these, ``[B, heads, n, head_dim]``, which it will not write to."""
+        cache = cls()
+        cache._kept, cache._tokens = (keys, values), keys.shape[2]
+        return cache
+
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append ``[B, heads, n, head_dim]`` and return everything seen so far."""
         past, self._tokens = self._tokens, self._tokens + keys.shape[2]
@@ -38,6 +45,12 @@ class KeyValueCache:
             self._kept = (self._moved(0, keys, past), self._moved(1, values, past))
         for kept, new in zip(self._kept, (keys, values), strict=True):
             kept[:, :, past : self._tokens] = new
+        return self.seen
+
+    @property
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """Keys and values of everything seen so far; of something, that is."""
+        assert self._kept is not None
         return self._kept[0][:, :, : self._tokens], self._kept[1][:, :, : self._tokens]
 
     def _moved(self, which: int, like: Tensor, past: int) -> Tensor:
@@ -56,16 +69,12 @@ class KeyValueCache:
         """
         copy = KeyValueCache(room)
         if self._kept is not None:
-            seen = (kept[:, :, : self._tokens] for kept in self._kept)
-            copy.extend(*(part.repeat_interleave(times, dim=0) for part in seen))
+            copy.extend(*(part.repeat_interleave(times, dim=0) for part in self.seen))
         return copy
 
 
 class Attention(nn.Module):
-    """Self-attention with parameter names of V-JEPA 2 (``qkv``, ``proj``).
-
-    Not a cross-attention: keys come from the same tokens, or from the cache.
-    """
+    """Layers around self-attention, with parameter names of V-JEPA 2 (``qkv``, ``proj``)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -75,25 +84,41 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(
-        self,
-        x: Tensor,
-        rotation: Rotation,
-        mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Tensor:
-        """Attend.
+    def project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries and keys, and values, ``[B, heads, n, head_dim]`` each.
 
         Args:
             x: Tokens ``[B, n, width]``.
             rotation: Rotary table of these tokens.
-            mask: Boolean ``[n, keys]``, True where attention is allowed; None allows all.
-            cache: Past keys and values; extended in place by these tokens.
         """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys = rotate(qkv[:2], rotation, overwrite=not torch.is_grad_enabled())
-        values = qkv[2]
-        if cache is not None:
-            keys, values = cache.extend(keys, values)
-        out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-        return self.proj(out.transpose(1, 2).flatten(2))
+        overwrite = not torch.is_grad_enabled()
+        if qkv.device.type == "cpu":
+            queries, keys = rotate(qkv[:2], rotation, overwrite=overwrite)
+        else:  # apart, lest a compiler put them side by side first
+            queries, keys = (rotate(part, rotation, overwrite=overwrite) for part in qkv[:2])
+        return queries, keys, qkv[2]
+
+
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None = None,
+    cache: KeyValueCache | None = None,
+) -> Tensor:
+    """What the tokens of ``Attention.project`` find among themselves, ``[B, n, width]``.
+
+    Not a cross-attention: keys come from the same tokens, or from the cache.
+
+    Args:
+        queries: ``[B, heads, n, head_dim]``.
+        keys: Likewise.
+        values: Likewise.
+        mask: Boolean ``[n, keys]``, True where attention is allowed; None allows all.
+        cache: Past keys and values; extended in place by these.
+    """
+    if cache is not None:
+        keys, values = cache.extend(keys, values)
+    out = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    return out.transpose(1, 2).flatten(2)

@@ -17,15 +17,21 @@ __all__ = ["Rotation", "rotate", "rotation_table", "token_positions"]
 
 
 class Rotation(NamedTuple):
-    """How channel pairs, read as complex numbers z, are turned: ``turn * z + mirror * conj(z)``.
+    """How channel pairs turn, in two forms; each is broadcast over the attention heads.
 
-    One complex product touches memory, which bounds it on a CPU, less often than the textbook
-    ``x * cos + rotate_half(x) * sin``. Both parts are ``complex64 [..., 1, tokens, head_dim / 2]``,
-    broadcast over the attention heads; ``mirror`` is None where pairs turn by a single angle.
+    Attributes:
+        turn: Read as complex numbers z, pairs become ``turn * z + mirror * conj(z)``; float32
+            ``[..., 1, tokens, head_dim / 2, 2]``, real and imaginary.
+        mirror: Likewise; None where pairs turn by a single angle.
+        own: Read as real numbers, each becomes ``own`` times itself plus ``other`` times the other
+            one of its pair; shaped alike.
+        other: Likewise.
     """
 
     turn: Tensor
-    mirror: Tensor | None = None
+    mirror: Tensor | None
+    own: Tensor
+    other: Tensor
 
 
 def token_positions(token_ids: Tensor, height: int, width: int) -> Tensor:
@@ -54,8 +60,8 @@ def rotation_table(positions: Tensor, head_dim: int, *, tiled: bool = False) -> 
         angles = torch.cat((angles, angles), -1)
         even, odd = angles[..., ::2], angles[..., 1::2]
         turn, mirror = (_unit(even) + _unit(odd)) / 2, (_unit(-even) - _unit(-odd)) / 2
-        return Rotation(_per_head(turn, head_dim, 1.0), _per_head(mirror, head_dim, 0.0))
-    return Rotation(_per_head(_unit(angles), head_dim, 1.0))
+        return _rotation(_per_head(turn, head_dim, 1.0), _per_head(mirror, head_dim, 0.0))
+    return _rotation(_per_head(_unit(angles), head_dim, 1.0), None)
 
 
 def rotate(x: Tensor, rotation: Rotation, *, overwrite: bool = False) -> Tensor:
@@ -66,12 +72,33 @@ def rotate(x: Tensor, rotation: Rotation, *, overwrite: bool = False) -> Tensor:
         rotation: By how much.
         overwrite: Nobody needs ``x`` itself any more, nor gradients.
     """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return _rotate_pairs(x, rotation)
+    # One complex product touches memory, which bounds it on a CPU, less often than real ones do.
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    turn = torch.view_as_complex(rotation.turn)
     if rotation.mirror is not None:
-        turned = rotation.turn * pairs + rotation.mirror * pairs.conj()
+        turned = turn * pairs + torch.view_as_complex(rotation.mirror) * pairs.conj()
     else:
-        turned = pairs.mul_(rotation.turn) if overwrite else rotation.turn * pairs
+        turned = pairs.mul_(turn) if overwrite else turn * pairs
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
+def _rotate_pairs(x: Tensor, rotation: Rotation) -> Tensor:
+    """In real numbers: a compiler makes one kernel of them, and none of complex ones."""
+    pairs = x.float().unflatten(-1, (-1, 2))
+    turned = rotation.own * pairs + rotation.other * pairs.flip(-1)
+    return turned.to(x.dtype).flatten(-2)
+
+
+def _rotation(turn: Tensor, mirror: Tensor | None) -> Rotation:
+    real, imaginary = turn.unbind(-1)
+    own, other = torch.stack((real, real), -1), torch.stack((-imaginary, imaginary), -1)
+    if mirror is not None:
+        real, imaginary = mirror.unbind(-1)
+        own = own + torch.stack((real, -real), -1)
+        other = other + torch.stack((imaginary, imaginary), -1)
+    return Rotation(turn, mirror, own, other)
 
 
 def _unit(angles: Tensor) -> Tensor:
@@ -79,6 +106,7 @@ def _unit(angles: Tensor) -> Tensor:
 
 
 def _per_head(axes: Tensor, head_dim: int, rest: float) -> Tensor:
-    """``[..., n, 3, pairs]`` to ``[..., 1, n, head_dim / 2]``; channels left over get ``rest``."""
+    """``[..., n, 3, pairs]`` to ``[..., 1, n, head_dim / 2, 2]``; what is left over is ``rest``."""
     flat = axes.flatten(-2)
-    return F.pad(flat, (0, head_dim // 2 - flat.shape[-1]), value=rest).unsqueeze(-3)
+    padded = F.pad(flat, (0, head_dim // 2 - flat.shape[-1]), value=rest).unsqueeze(-3)
+    return torch.view_as_real(padded)

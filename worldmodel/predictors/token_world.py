@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.nn.attention import KeyValueCache
+from worldmodel.nn.blocks import fuse
+from worldmodel.nn.replay import Replayed
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.pose import difference
 from worldmodel.predictors.scaling import POSE_WIDTH, imagined_states
@@ -37,6 +40,7 @@ class TokenWorld(nn.Module):
     Attributes:
         camera: Pose of a camera that stands still, ``[1, 6]`` or ``[B, 6]``, for planning with a
             predictor that uses it; None until it is set.
+        fused: Whether ``fuse`` was called, so that there is nothing left to compile.
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class TokenWorld(nn.Module):
         self.predictor = predictor.eval().requires_grad_(False)
         self.memory, self.cache = memory, cache
         self.camera: Tensor | None = None
+        self.fused = False
+        self._replayed: Replayed | None = None
 
     @property
     def stride(self) -> int:
@@ -70,6 +76,17 @@ class TokenWorld(nn.Module):
     def imagine_in(self, dtype: torch.dtype) -> Self:
         """Itself, imagining in another precision: half of it ranks candidates nearly the same."""
         self.predictor.imagine_in(dtype)
+        return self
+
+    def fuse(self) -> Self:
+        """Itself, with its blocks compiled in parts and, on a GPU, small populations replayed.
+
+        That takes seconds at first, and less time then.
+        """
+        self.encoder.fuse()
+        fuse(self.predictor)
+        self._replayed = Replayed(self._imagine, self.predictor)
+        self.fused = True
         return self
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -107,9 +124,16 @@ class TokenWorld(nn.Module):
         taken = _taken(states, self.action_width)
         camera = None if extrinsics is None else extrinsics.unsqueeze(1).expand(-1, past, -1)
         known = model.prefill(latents[:, :-1], taken, states, camera)
+        seen = [part for cache in known for part in cache.seen] if past else []
         at_once = self._rows_at_once(past + horizon, actions.device) // len(actions) or 1
+        # Launches of a small population take longer than what is launched.
+        imagine = (
+            self._imagine
+            if self._replayed is None or at_once < actions.shape[1]
+            else self._replayed
+        )
         futures = [
-            self._imagine(known, past, latents[:, -1], some, there, extrinsics)
+            imagine(latents[:, -1], some, there, extrinsics, *seen)
             for some, there in zip(actions.split(at_once, 1), path.split(at_once, 1), strict=True)
         ]
         imagined = futures[0] if len(futures) == 1 else torch.cat(futures, 1)
@@ -123,17 +147,19 @@ class TokenWorld(nn.Module):
 
     def _imagine(
         self,
-        known: Caches,
-        past: int,
         latents: Tensor,
         actions: Tensor,
         path: Tensor,
         extrinsics: Tensor | None,
+        *seen: Tensor,
     ) -> Tensor:
-        """Latents ``[B, S, H, N, D]`` that follow ``latents`` ``[B, N, D]``, after a known past."""
-        samples = actions.shape[1]
-        room = (past + actions.shape[2]) * self.predictor.tokens_per_frame
-        caches = [cache.repeated(samples, room) for cache in known]
+        """Latents ``[B, S, H, N, D]`` that follow ``latents`` ``[B, N, D]``.
+
+        Keys and values of what was seen before come block by block; there may be none.
+        """
+        samples, per_frame = actions.shape[1], self.predictor.tokens_per_frame
+        past = seen[0].shape[2] // per_frame if seen else 0
+        caches = self._caches(seen, samples, (past + actions.shape[2]) * per_frame)
         camera = None if extrinsics is None else extrinsics.repeat_interleave(samples, dim=0)
         hidden = latents.repeat_interleave(samples, dim=0)
         flat_actions, flat_path = actions.flatten(0, 1), path.flatten(0, 1)
@@ -143,6 +169,15 @@ class TokenWorld(nn.Module):
             hidden = self.predictor.advance(*now, past + h, caches, camera)
             imagined.append(hidden)
         return torch.stack(imagined, 1).unflatten(0, actions.shape[:2])
+
+    def _caches(self, seen: tuple[Tensor, ...], samples: int, room: int) -> Caches | None:
+        """One per block, for so many candidates; none where a frame is neither before nor after."""
+        if room == self.predictor.tokens_per_frame:
+            return None
+        if not seen:
+            return [KeyValueCache(room) for _ in self.predictor.predictor_blocks]
+        parts = zip(seen[::2], seen[1::2], strict=True)
+        return [KeyValueCache.of(*part).repeated(samples, room) for part in parts]
 
 
 def _taken(states: Tensor, action_width: int) -> Tensor:

@@ -11,7 +11,7 @@ Shapes: B rows, T frames, N patches of width D per frame, A action, P state.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from math import isqrt
 
 import torch
@@ -150,7 +150,7 @@ class TokenPredictor(nn.Module):
         actions: Tensor,
         states: Tensor,
         time: int,
-        caches: Caches,
+        caches: Caches | None,
         extrinsics: Tensor | None = None,
     ) -> Tensor:
         """The frame after the newest one.
@@ -162,7 +162,8 @@ class TokenPredictor(nn.Module):
             actions: Applied at it, ``[B, A]``.
             states: ``[B, P]``.
             time: Its index since the start of the context.
-            caches: Of the frames before it; the newest frame is added in place.
+            caches: Of the frames before it; the newest frame is added in place. None where none is
+                before, nor follows.
             extrinsics: ``[B, 6]``, if the model uses them.
 
         Returns:
@@ -175,12 +176,13 @@ class TokenPredictor(nn.Module):
     def bytes_per_row(self, frames: int) -> int:
         """Of imagining a row by ``advance``, its last frame attending to ``frames``: an estimate.
 
-        Keys and values of every block stay; of activations, those of one block are alive at a time:
-        some eight of the transformer's width, two of the MLP's, and four in float32 that rotate.
+        Keys and values of every block stay, unless there is one frame only; of activations, those
+        of one block are alive at a time: some eight of the transformer's width, two of the MLP's,
+        and four in float32 that rotate.
         """
         config, item = self.config, self.predictor_embed.weight.element_size()
         channels = self.tokens_per_frame * config.width
-        kept = 2 * config.depth * frames * channels * item
+        kept = 2 * config.depth * frames * channels * item if frames > 1 else 0
         return kept + round(channels * ((8 + 2 * config.mlp_ratio) * item + 4 * 4))
 
     @property
@@ -260,7 +262,7 @@ class TokenPredictor(nn.Module):
                 )
 
 
-@lru_cache(maxsize=128)
+@cache  # nothing is dropped: CUDA graphs read it where it lies
 @torch.inference_mode(False)  # so that training may use what planning has made
 def _rotation(
     first: int,

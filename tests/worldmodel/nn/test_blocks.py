@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from worldmodel.nn.blocks import Block, initialise, normalise
+from worldmodel.nn.attention import KeyValueCache
+from worldmodel.nn.blocks import Block, fuse, initialise, normalise
 from worldmodel.nn.rope import rotation_table
 
 
@@ -34,3 +36,36 @@ def test_without_gradients_the_same_comes_out_and_what_went_in_stays(
     with torch.no_grad():
         torch.testing.assert_close(block(x, rotation), with_gradients)
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_fused_it_computes_the_same_whatever_it_attends_to(tiled: bool) -> None:
+    torch.manual_seed(0)
+    block, x = Block(32, 2), torch.randn(2, 4, 32)
+    rotation = rotation_table(torch.arange(12).view(4, 3), 16, tiled=tiled)
+    causal = torch.ones(4, 4, dtype=torch.bool).tril()
+    with torch.no_grad():
+        exact = [block(x, rotation), block(x, rotation, causal)]
+        fuse(block)
+        torch._dynamo.reset()
+        counters = torch._dynamo.utils.counters
+        counters.clear()
+        fused = [
+            block(x, rotation),
+            block(x, rotation, causal),
+            block(x, rotation, None, KeyValueCache(9)),
+        ]
+    torch.testing.assert_close(fused, [*exact, exact[0]])
+    assert counters["stats"]["unique_graphs"] == 2, "one before and one behind attention"
+
+
+def test_fused_its_operations_can_still_be_counted() -> None:
+    block, x = Block(32, 2), torch.randn(2, 4, 32)
+    rotation = rotation_table(torch.arange(12).view(4, 3), 16)
+    counts = []
+    for _ in range(2):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            block(x, rotation)
+        counts.append(counter.get_total_flops())
+        fuse(block)
+    assert counts[0] == counts[1] > 0

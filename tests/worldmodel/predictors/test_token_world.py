@@ -129,7 +129,7 @@ def test_on_a_cpu_no_more_are_imagined_at_once_than_its_cache_holds(world, monke
     rows: list[int] = []
     imagine = world._imagine
     monkeypatch.setattr(
-        world, "_imagine", lambda *args: (rows.append(args[3].shape[1]), imagine(*args))[1]
+        world, "_imagine", lambda *args: (rows.append(args[1].shape[1]), imagine(*args))[1]
     )
     torch.testing.assert_close(world.rollout(latents, states, actions).latents, whole.latents)
     assert rows == [2, 2, 2]  # 2 episodes each

@@ -1,0 +1,188 @@
+"""What holds on a CUDA GPU only, and cannot be seen elsewhere."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from planners import LatentDistance, Plan, Problem, SearchConfig, TotalEnergy, make_search
+from planners.cem import CEMConfig
+from planners.cem_gradient import CEMGradientConfig
+from planners.gradient import GradientConfig
+from planners.grasp import GRASPConfig
+from planners.icem import ICEMConfig
+from planners.mppi import MPPIConfig
+from planners.shooting import RandomShootingConfig
+from planners.vjepa2_ac import VJEPA2ACConfig
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.nn.replay import Replayed
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+SMALL = {"horizon": 4, "execute": 1}
+SEARCHES = [
+    CEMConfig(samples=32, iterations=3, **SMALL),
+    ICEMConfig(samples=32, iterations=3, **SMALL),
+    MPPIConfig(samples=32, iterations=3, **SMALL),
+    RandomShootingConfig(samples=32, **SMALL),
+    GradientConfig(iterations=4, **SMALL),
+    CEMGradientConfig(samples=32, iterations=2, steps=3, **SMALL),
+    GRASPConfig(iterations=4, relaxed=2, **SMALL),
+    VJEPA2ACConfig(samples=32, iterations=3, horizon=4),
+]
+
+
+class Path(NamedTuple):
+    latents: Tensor
+    states: Tensor
+    actions: Tensor
+    start_latents: Tensor
+    start_states: Tensor
+    members: Tensor | None = None
+
+
+class Point:
+    """Latent ``[B, T, 1, A]`` = state = position, which an action displaces."""
+
+    stride = 1
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Path:
+        path = latents[:, None, -1:, 0] + actions.cumsum(2)
+        return Path(path[..., None, :], path, actions, latents[:, -1], states[:, -1])
+
+
+class Plans:
+    """Plans of one search for two points."""
+
+    def __init__(self, search: SearchConfig, *, compiled: bool = False, goal: float = 0.05) -> None:
+        high = torch.full((7,), 0.05, device="cuda")
+        goals = torch.full((2, 1, 7), goal, device="cuda")
+        start = torch.zeros(2, 1, 7, device="cuda")
+        energy = TotalEnergy(LatentDistance(goals, "l2"))
+        self.planner = make_search(search, -high, high)
+        self.problem = Problem(
+            Point(), start[:, :, None], start, energy, goals=goals, compiled=compiled
+        )
+
+    def __call__(self) -> Plan:
+        generator = torch.Generator("cuda").manual_seed(0)
+        state = self.planner.init(2)
+        return self.planner.plan(self.problem, state, generator=generator)[0]
+
+
+def waits(plans: Plans) -> list[str]:
+    """Files in which a plan waits for the device, after the first."""
+    plans()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            plans()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    found = [warning for warning in caught if "synchronizing" in str(warning.message)]
+    return [warning.filename.rpartition("/")[2] for warning in found]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
+def test_a_plan_waits_for_the_device_once_however_many_rounds(search: SearchConfig) -> None:
+    assert waits(Plans(search)) == ["problem.py"]
+
+
+def test_compiled_a_plan_is_the_same_and_replayed_as_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = CEMConfig(samples=32, iterations=3, **SMALL)
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    fast = Plans(search, compiled=True)
+    for _ in range(2):  # rounds that warm up and record are among them
+        fast()
+    replayed: list[torch.cuda.CUDAGraph] = []
+    replay = torch.cuda.CUDAGraph.replay
+
+    def counted(graph: torch.cuda.CUDAGraph) -> None:
+        replayed.append(graph)
+        replay(graph)
+
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", counted)
+    found, exact = fast(), Plans(search)()
+    torch.testing.assert_close(found.actions, exact.actions)
+    torch.testing.assert_close(found.trace, exact.trace)
+    assert len(replayed) == 2 * search.iterations  # a rollout and an energy in each
+    assert not counters["inductor"]["cudagraph_skips"]
+    assert waits(fast) == ["problem.py"]
+
+
+def world(dtype: torch.dtype = torch.float32) -> TokenWorld:
+    torch.manual_seed(0)
+    sizes = EncoderConfig(image_size=64, patch_size=16, width=48, depth=2, heads=2, tiled_rope=True)
+    predictor = TokenPredictor(
+        TokenPredictorConfig(tokens=16, token_width=48, width=64, depth=2, heads=2, tiled_rope=True)
+    )
+    for parameter in predictor.parameters():
+        parameter.data.normal_(std=0.1)
+    made = TokenWorld(FrozenEncoder(VideoTransformer(sizes)), predictor)
+    return made.imagine_in(dtype)
+
+
+def imagined(
+    model: TokenWorld, device: str, horizon: int, context: int = 2
+) -> tuple[Tensor, Tensor]:
+    """Latents of frames, and what is imagined after others, the same for all."""
+    noise = torch.Generator().manual_seed(1)
+    frames = torch.randint(256, (2, context, 64, 64, 3), generator=noise).to(torch.uint8)
+    known = torch.randn(2, context, 16, 48, generator=noise)
+    states = 0.3 * torch.rand(2, context, 7, generator=noise)
+    actions = 0.1 * torch.randn(2, 5, horizon, 7, generator=noise)
+    model.to(device)
+    with torch.no_grad():
+        latents = model.encode(frames.to(device))
+        path = model.rollout(known.to(device), states.to(device), actions.to(device))
+    return latents.cpu(), path.latents.cpu()
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_gpu_imagines_what_a_cpu_does(horizon: int) -> None:
+    model = world()
+    (_, there), (_, here) = (imagined(model, device, horizon) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(here, there, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("context", [1, 2])
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+def test_fused_and_replayed_it_imagines_what_it_did_before(
+    dtype: torch.dtype, share: float, horizon: int, context: int
+) -> None:
+    model = world(dtype)
+    before = imagined(model, "cuda", horizon, context)
+    model.fuse()
+    for _ in range(2):
+        latents, path = imagined(model, "cuda", horizon, context)
+        assert (latents - before[0]).norm() < 2e-2 * before[0].norm()  # of half precision
+        assert (path - before[1]).norm() < share * before[1].norm()
+    assert len(model._replayed._captures) == 1
+    model.memory = 0  # candidates one by one, and not replayed
+    _, path = imagined(model, "cuda", horizon, context)
+    assert (path - before[1]).norm() < share * before[1].norm()
+
+
+def test_what_is_replayed_is_new_and_follows_weights_that_move() -> None:
+    layer = nn.Linear(3, 3, device="cuda").requires_grad_(False)
+    replayed, x = Replayed(layer, layer), torch.randn(4, 3, device="cuda")
+    first = replayed(x)
+    kept = first.clone()
+    torch.testing.assert_close(replayed(2 * x), layer(2 * x))
+    assert torch.equal(first, kept)
+    layer.weight.data = 3 * layer.weight.data
+    torch.testing.assert_close(replayed(x), layer(x))
+    torch.testing.assert_close(replayed(x[:2]), layer(x[:2]))
