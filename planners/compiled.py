@@ -2,12 +2,13 @@
 
 The first plan takes up to a minute, as does the first with populations of another size; later ones
 spend less on dispatch, and on what one operation leaves to the next. On a GPU each is replayed as
-one CUDA graph, which costs the host a single launch.
+one CUDA graph, which costs the host a single launch, unless gradients pass through it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import ParamSpec, TypeVar
 
@@ -28,9 +29,19 @@ _SIZES = 64  # of populations, horizons and batches that one process may go thro
 def compiled_rollout(world: World) -> Callable[[World, Tensor, Tensor, Tensor], Trajectory]:
     """``world.rollout(latents, states, actions)``, compiled once per kind of world and size.
 
-    A world that says it is ``fused`` has compiled its parts, and would take minutes as a whole.
+    A world that says it is ``fused`` has compiled its parts, and would take minutes as a whole: its
+    rollouts, and energies of them, stay as they are.
     """
-    return _rollout if getattr(world, "fused", False) else _compiled_rollout()
+    return _rollout if _fused(world) else _compiled_rollout()
+
+
+def compiled_judge(world: World) -> Callable[[Total, Trajectory], tuple[Tensor, dict[str, Tensor]]]:
+    """``energy(trajectory)``, compiled once per kind of energy and size: goals may change."""
+    return _judge if _fused(world) else _compiled_judge()
+
+
+def _fused(world: World) -> bool:
+    return bool(getattr(world, "fused", False))
 
 
 @cache
@@ -39,8 +50,7 @@ def _compiled_rollout() -> Callable[[World, Tensor, Tensor, Tensor], Trajectory]
 
 
 @cache
-def compiled_judge() -> Callable[[Total, Trajectory], tuple[Tensor, dict[str, Tensor]]]:
-    """``energy(trajectory)``, compiled once per kind of energy and size: goals may change."""
+def _compiled_judge() -> Callable[[Total, Trajectory], tuple[Tensor, dict[str, Tensor]]]:
     return _compiled(_judge)
 
 
@@ -48,18 +58,28 @@ def _compiled(function: Callable[ArgumentsT, ResultT]) -> Callable[ArgumentsT, R
     from torch._dynamo import config as limits  # takes a second, and most never compile
 
     limits.recompile_limit = max(limits.recompile_limit, _SIZES)
-    compiled: Callable[ArgumentsT, ResultT] = torch.compile(function, mode="reduce-overhead")
+    differentiable: Callable[ArgumentsT, ResultT] = torch.compile(function)
+    replayed: Callable[ArgumentsT, ResultT] = torch.compile(function, mode="reduce-overhead")
 
     def call(*args: ArgumentsT.args, **kwargs: ArgumentsT.kwargs) -> ResultT:
+        if torch.is_grad_enabled():  # a graph's next replay would overwrite what gradients need
+            return differentiable(*args, **kwargs)
         torch.compiler.cudagraph_mark_step_begin()
-        # A graph writes to the same memory again at the next replay, and searches keep some of it.
-        found: ResultT = tree_map_only(Tensor, _kept, compiled(*args, **kwargs))
-        return found
+        return _owned(replayed(*args, **kwargs))
 
     return call
 
 
-def _kept(tensor: Tensor) -> Tensor:
+def _owned(found: ResultT) -> ResultT:
+    """The same in memory that the next replay leaves alone: searches keep some of it."""
+    if is_dataclass(found) and not isinstance(found, type):
+        parts = {field.name: _owned(getattr(found, field.name)) for field in fields(found)}
+        return replace(found, **parts)
+    owned: ResultT = tree_map_only(Tensor, _copied, found)
+    return owned
+
+
+def _copied(tensor: Tensor) -> Tensor:
     return tensor if tensor.device.type == "cpu" else tensor.clone()
 
 

@@ -84,9 +84,9 @@ class Problem:
 
     def judge(self, trajectory: Trajectory) -> tuple[Tensor, dict[str, Tensor]]:
         """Its energies ``[B, S]``, and their terms by name, alike."""
-        return (
-            compiled_judge()(self.energy, trajectory) if self.compiled else self.energy(trajectory)
-        )
+        if self.compiled:
+            return compiled_judge(self.world)(self.energy, trajectory)
+        return self.energy(trajectory)
 
     def begin(self, candidates: Tensor) -> Tensor:
         """Candidates ``[B, S, H, A]`` that begin with what is done in the meantime."""
@@ -106,7 +106,7 @@ class Problem:
 
 
 def count_nonfinite(finite: Tensor, evaluated: int, required: Sequence[bool] | None = None) -> int:
-    """Candidates of a plan without a finite energy: its only wait for the device.
+    """Candidates of a plan without a finite energy, which waits for the device if they are on one.
 
     Args:
         finite: How many had one, ``[B, I]``.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -56,6 +58,13 @@ class Point:
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Path:
         path = latents[:, None, -1:, 0] + actions.cumsum(2)
         return Path(path[..., None, :], path, actions, latents[:, -1], states[:, -1])
+
+
+class Layered(Point):
+    """The same behind a layer, so that there are activations for gradients to need."""
+
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Path:
+        return super().rollout(latents, states, (20 * actions).tanh() / 20)
 
 
 class Plans:
@@ -122,6 +131,20 @@ def test_compiled_a_plan_is_the_same_and_replayed_as_graphs(
     assert len(waits(fast)) == 1
 
 
+@pytest.mark.parametrize(
+    "search",
+    [GradientConfig(iterations=4, **SMALL), CEMGradientConfig(samples=32, steps=3, **SMALL)],
+    ids=lambda search: type(search).__name__,
+)
+def test_compiled_searches_by_gradients_find_the_same(search: SearchConfig) -> None:
+    torch._dynamo.reset()
+    exact, fast = Plans(search), Plans(search, compiled=True)
+    for plans in (exact, fast):
+        plans.problem = replace(plans.problem, world=Layered())
+    for _ in range(3):
+        torch.testing.assert_close(fast().actions, exact().actions, atol=1e-5, rtol=1e-4)
+
+
 def world(dtype: torch.dtype = torch.float32) -> TokenWorld:
     torch.manual_seed(0)
     sizes = EncoderConfig(image_size=64, patch_size=16, width=48, depth=2, heads=2, tiled_rope=True)
@@ -170,10 +193,12 @@ def test_fused_and_replayed_it_imagines_what_it_did_before(
         latents, path = imagined(model, "cuda", horizon, context)
         assert (latents - before[0]).norm() < 2e-2 * before[0].norm()  # of half precision
         assert (path - before[1]).norm() < share * before[1].norm()
-    assert len(model._replayed._captures) == 1
+    assert len(model.encoder._replayed._captures) == len(model._replayed._captures) == 1
+    model._replayed._captures.clear()
     model.memory = 0  # candidates one by one, and not replayed
     _, path = imagined(model, "cuda", horizon, context)
     assert (path - before[1]).norm() < share * before[1].norm()
+    assert not model._replayed._captures
 
 
 def test_what_is_replayed_is_new_and_follows_weights_that_move() -> None:
@@ -186,3 +211,9 @@ def test_what_is_replayed_is_new_and_follows_weights_that_move() -> None:
     layer.weight.data = 3 * layer.weight.data
     torch.testing.assert_close(replayed(x), layer(x))
     torch.testing.assert_close(replayed(x[:2]), layer(x[:2]))
+    with torch.autocast("cuda", torch.bfloat16):
+        assert replayed(x).dtype == torch.bfloat16
+    copied = copy.deepcopy(replayed)
+    assert replayed._captures
+    assert not copied._captures
+    torch.testing.assert_close(copied(x), layer(x))

@@ -202,7 +202,7 @@ def test_a_plan_without_a_limit_tells_the_next_how_long_it_took(camera_world, po
 
 def test_a_plan_that_compiles_has_no_limit(camera_world, point, monkeypatch):
     monkeypatch.setattr("planners.problem.compiled_rollout", lambda world: compiled._rollout)
-    monkeypatch.setattr("planners.problem.compiled_judge", lambda: compiled._judge)
+    monkeypatch.setattr("planners.problem.compiled_judge", lambda world: compiled._judge)
     agent = make_agent(camera_world(), point, compiled=True, budget_s=0.0)
     for rounds in ([CONFIG.iterations, 0], [0, 0]):  # the second episode finds all compiled
         drive(agent, GOALS, 2 * CONFIG.execute)

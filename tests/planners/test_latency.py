@@ -61,7 +61,7 @@ def test_what_is_compiled_stays_so_once_its_operations_are_counted(workload, poi
     torch._dynamo.reset()
     rollout = torch.compile(compiled._rollout, backend=counting)
     monkeypatch.setattr("planners.problem.compiled_rollout", lambda world: rollout)
-    monkeypatch.setattr("planners.problem.compiled_judge", lambda: compiled._judge)
+    monkeypatch.setattr("planners.problem.compiled_judge", lambda world: compiled._judge)
     fast = replace(workload, world=Silent(), compiled=True)
     counts = []
     for _ in range(2):

@@ -12,6 +12,7 @@ Other questions have a ``study`` of their own, each with a picture: ``frontier``
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -146,8 +147,8 @@ class BenchConfig(Grid):
         device: Such as ``cpu`` or ``cuda``.
         threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
         dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
-        compile: Plan with what ``torch.compile`` makes of world and energy, but in plain rows; of
-            the study ``latency`` only.
+        compile: Plan with what ``torch.compile`` makes of world and energy; of plain rows nothing
+            is compiled but the image encoder of patch tokens. Of the study ``latency`` only.
         seed: Of frames, states and search.
     """
 
@@ -236,7 +237,9 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
     benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, dtype, "")]
     if cfg.tokens.checkpoint is not None:
         sizes = {"width": cfg.tokens.width, "depth": cfg.tokens.depth}
-        patches = token_world(cfg.tokens.checkpoint, world.encoder, **sizes)
+        # An encoder of its own, as compiling it is to leave the compact world's rows alone.
+        encoder = copy.deepcopy(world.encoder) if cfg.compile else world.encoder
+        patches = token_world(cfg.tokens.checkpoint, encoder, **sizes)
         patches = patches.to(device).imagine_in(dtype)
         tokens = token_subject(patches.fuse() if cfg.compile else patches)
         benches.append(_Bench(cfg, cfg.tokens, tokens, device, dtype, "-tokens"))

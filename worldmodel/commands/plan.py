@@ -85,7 +85,7 @@ class PlanConfig:
         dtype: To imagine in: ``float32``, ``bfloat16``, or ``auto``, which is the latter for worlds
             of patch tokens on a GPU that has it. Images are read in float32 on every CPU.
         compile: Plan with what ``torch.compile`` makes of world and energies: the first plan then
-            takes up to a minute. It needs a C++ compiler.
+            takes up to a minute, or seconds with patch tokens. It needs a C++ compiler.
         threads: CPU threads of the model; small models gain nothing from a second one.
         budget_ms: Milliseconds that a plan may take, from images in to actions out; null: no limit,
             or what ``hz`` leaves.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
@@ -32,7 +31,7 @@ class FrozenEncoder(nn.Module):
     def __init__(self, model: VideoTransformer) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
-        self._encode: Callable[[Tensor], Tensor] = self._latents
+        self._replayed: Replayed | None = None
 
     @property
     def image_size(self) -> int:
@@ -68,12 +67,13 @@ class FrozenEncoder(nn.Module):
     @torch.no_grad()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Latents ``float32 [B, T, N, D]`` of frames ``[B, T, 3, h, w]``, normalised already."""
-        return self._encode(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+        encode = self._latents if self._replayed is None else self._replayed
+        return encode(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
 
     def fuse(self) -> None:
         """Have its blocks compiled in parts and, on a GPU, all of it launched at once."""
         fuse(self.model)
-        self._encode = Replayed(self._latents, self.model)
+        self._replayed = Replayed(self._latents, self.model)
 
     def _latents(self, pixels: Tensor) -> Tensor:
         """Of frames ``[n, 3, h, w]``."""

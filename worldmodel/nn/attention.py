@@ -93,10 +93,8 @@ class Attention(nn.Module):
         """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         overwrite = not torch.is_grad_enabled()
-        if qkv.device.type == "cpu":
-            queries, keys = rotate(qkv[:2], rotation, overwrite=overwrite)
-        else:  # apart, lest a compiler put them side by side first
-            queries, keys = (rotate(part, rotation, overwrite=overwrite) for part in qkv[:2])
+        # Apart: together, a compiler would write them side by side first.
+        queries, keys = (rotate(part, rotation, overwrite=overwrite) for part in qkv[:2])
         return queries, keys, qkv[2]
 
 

@@ -22,9 +22,9 @@ def observed() -> bool:
 class Replayed:
     """A function of tensors to a tensor, captured once for each of their shapes.
 
-    A graph reads weights where they lay when it was captured, so that it is captured anew once they
-    have moved. Where gradients are recorded, or a mode counts operations, and on other devices than
-    CUDA, the function itself is called.
+    A graph reads weights where they lay when it was captured: once they have moved, all are
+    captured anew. Where gradients are recorded, or a mode counts operations, and on other devices
+    than CUDA, the function itself is called.
 
     Args:
         function: It may not wait for the device. Some of its arguments may be None.
@@ -33,28 +33,44 @@ class Replayed:
 
     def __init__(self, function: Callable[..., Tensor], model: nn.Module) -> None:
         self._function, self._model = function, model
-        self._captures: dict[tuple[_Form, ...], _Capture] = {}
+        self._captures: dict[Any, _Capture] = {}
+        self._weights: tuple[int, ...] = ()
         self._pool: Any = None
 
     def __call__(self, *given: Tensor | None) -> Tensor:
         """What the function gives, in memory of its own."""
-        on_gpu = any(x is not None and x.device.type == "cuda" for x in given)
-        if not on_gpu or torch.is_grad_enabled() or observed():
+        device = next(x.device for x in given if x is not None)
+        if device.type != "cuda" or torch.is_grad_enabled() or observed():
             return self._function(*given)
-        weights = tuple(parameter.data_ptr() for parameter in self._model.parameters())
-        forms = tuple(None if x is None else (x.shape, x.dtype) for x in given)
-        capture = self._captures.get(forms)
-        if capture is None or capture.weights != weights:
-            capture = self._captures[forms] = self._captured(given, weights)
+        weights = tuple(x.data_ptr() for x in self._model.parameters())
+        weights += tuple(x.data_ptr() for x in self._model.buffers())
+        if weights != self._weights:
+            self._captures, self._weights, self._pool = {}, weights, None
+        form = (
+            tuple(None if x is None else (x.shape, x.dtype) for x in given),
+            torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda"),
+        )
+        if form not in self._captures:
+            with torch.cuda.device(device):
+                self._captures[form] = self._captured(given)
+        capture = self._captures[form]
         for kept, new in zip(capture.given, given, strict=True):
             if kept is not None and new is not None:
                 kept.copy_(new)
         capture.graph.replay()
         return capture.found.clone()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without graphs, which no copy could use."""
+        return {"_function": self._function, "_model": self._model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin without graphs."""
+        self.__init__(state["_function"], state["_model"])  # type: ignore[misc]
+
     @torch.inference_mode(False)  # so that it is good for whoever plans next
     @torch.no_grad()
-    def _captured(self, given: tuple[Tensor | None, ...], weights: tuple[int, ...]) -> _Capture:
+    def _captured(self, given: tuple[Tensor | None, ...]) -> _Capture:
         # What graphs find is cloned before the next one runs, so that all can share their memory.
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         kept = tuple(None if x is None else x.clone() for x in given)
@@ -67,14 +83,10 @@ class Replayed:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
             found = self._function(*kept)
-        return _Capture(graph, kept, found, weights)
-
-
-_Form = tuple[torch.Size, torch.dtype] | None
+        return _Capture(graph, kept, found)
 
 
 class _Capture(NamedTuple):
     graph: torch.cuda.CUDAGraph
     given: tuple[Tensor | None, ...]
     found: Tensor
-    weights: tuple[int, ...]

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,14 +48,15 @@ def test_fused_it_computes_the_same_whatever_it_attends_to(tiled: bool) -> None:
     causal = torch.ones(4, 4, dtype=torch.bool).tril()
     with torch.no_grad():
         exact = [block(x, rotation), block(x, rotation, causal)]
-        fuse(block)
+        twin = copy.deepcopy(block)
+        fuse(torch.nn.ModuleList([block, twin]))
         torch._dynamo.reset()
         counters = torch._dynamo.utils.counters
         counters.clear()
         fused = [
             block(x, rotation),
             block(x, rotation, causal),
-            block(x, rotation, None, KeyValueCache(9)),
+            twin(x, rotation, None, KeyValueCache(9)),
         ]
     torch.testing.assert_close(fused, [*exact, exact[0]])
     assert counters["stats"]["unique_graphs"] == 2, "one before and one behind attention"

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import LatentDistance
+from planners import CEM, CEMConfig, LatentDistance, Plan, Problem, TotalEnergy
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.pose import compose
@@ -160,3 +160,26 @@ def test_half_weights_and_autocast_imagine_the_same_to_their_precision(world) ->
         difference = (rounded.latents.float() - exact.latents).abs().mean()
         assert 0 < difference < 0.05 * exact.latents.abs().mean()
         torch.testing.assert_close(rounded.states, exact.states)  # poses are never rounded
+
+
+def test_fused_it_plans_alike_and_halves_of_blocks_are_all_that_is_compiled(world) -> None:
+    latents, states = context(world, 2)
+    energy = TotalEnergy(LatentDistance(latents[:, -1].flip(0)))
+    high = torch.full((7,), 0.05)
+    cem = CEM(CEMConfig(samples=8, iterations=2, elites=3, horizon=2, proposals=0), -high, high)
+
+    def planned(compiled: bool) -> Plan:
+        problem = Problem(world, latents, states, energy, compiled=compiled)
+        return cem.plan(problem, cem.init(2), generator=torch.Generator().manual_seed(0))[0]
+
+    exact = planned(False)
+    world.fuse()
+    torch._dynamo.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    fast = planned(True)
+    torch.testing.assert_close(fast.actions, exact.actions, atol=1e-5, rtol=0)
+    torch.testing.assert_close(fast.energy, exact.energy, atol=1e-4, rtol=1e-4)
+    sizes = 2  # of past frames, and of candidates
+    assert counters["stats"]["unique_graphs"] == 2 * sizes
+    assert not counters["graph_break"]
