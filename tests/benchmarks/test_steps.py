@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -40,9 +41,11 @@ def test_the_rows_are_printed_and_kept(
 ) -> None:
     monkeypatch.setattr(script, "RESULTS", tmp_path / "steps.json")
     monkeypatch.setattr(script, "token_steps", list)
-    monkeypatch.setattr(script, "compact_steps", lambda: [script.Step("same", work, work)])
+    monkeypatch.setattr(script, "compact_steps", lambda: [same, replace(same, predicted=0.01)])
     work = script.Plans(script._work(script.load_compact_world("default")), script.cem())
+    same = script.Step("same", work, work)
     script.main(["--rounds", "1", "--plans", "1"])
     (row,) = json.loads((tmp_path / "steps.json").read_text())["rows"]
     assert (row["name"], row["predicted"]) == ("same", 1.0)
-    assert "same" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert ["left out" in line for line in printed if line.startswith("same")] == [False, True]
