@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import replace
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -23,6 +22,7 @@ from planners.vjepa2_ac import VJEPA2ACConfig
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.replay import Replayed
+from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 
@@ -41,29 +41,20 @@ SEARCHES = [
 ]
 
 
-class Path(NamedTuple):
-    latents: Tensor
-    states: Tensor
-    actions: Tensor
-    start_latents: Tensor
-    start_states: Tensor
-    members: Tensor | None = None
-
-
 class Point:
     """Latent ``[B, T, 1, A]`` = state = position, which an action displaces."""
 
     stride = 1
 
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Path:
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         path = latents[:, None, -1:, 0] + actions.cumsum(2)
-        return Path(path[..., None, :], path, actions, latents[:, -1], states[:, -1])
+        return Imagined(path[..., None, :], path, actions, latents[:, -1], states[:, -1])
 
 
 class Layered(Point):
     """The same behind a layer, so that there are activations for gradients to need."""
 
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Path:
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         return super().rollout(latents, states, (20 * actions).tanh() / 20)
 
 

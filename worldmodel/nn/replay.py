@@ -50,15 +50,15 @@ class Replayed:
             tuple(None if x is None else (x.shape, x.dtype) for x in given),
             torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda"),
         )
-        if form not in self._captures:
-            with torch.cuda.device(device):
+        with torch.cuda.device(device):
+            if form not in self._captures:
                 self._captures[form] = self._captured(given)
-        capture = self._captures[form]
-        for kept, new in zip(capture.given, given, strict=True):
-            if kept is not None and new is not None:
-                kept.copy_(new)
-        capture.graph.replay()
-        return capture.found.clone()
+            capture = self._captures[form]
+            for kept, new in zip(capture.given, given, strict=True):
+                if kept is not None and new is not None:
+                    kept.copy_(new)
+            capture.graph.replay()
+            return capture.found.clone()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without graphs, which no copy could use."""

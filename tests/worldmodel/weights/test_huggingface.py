@@ -160,11 +160,11 @@ def test_an_encoder_with_another_rotary_layout_cannot_go_out(tmp_path: Path) -> 
 # Bad input
 
 
-def refused(path: Path, *words: str, load: Callable = load_vjepa2) -> None:
+def unsaid(path: Path, *words: str, load: Callable = load_vjepa2) -> list[str]:
+    """What the refusal to load a path does not say of these words and the path."""
     with pytest.raises(UserError) as caught:
         load(path)
-    message = str(caught.value)
-    assert all(word in message for word in (str(path), *words)), message
+    return [word for word in (str(path), *words) if word not in str(caught.value)]
 
 
 def edit_config(folder: Path, **settings: object) -> None:
@@ -190,20 +190,20 @@ def test_settings_that_contradict_the_tensors_are_refused(
     small: Path, settings: dict[str, object], words: tuple[str, ...]
 ) -> None:
     edit_config(small, **settings)
-    refused(small, *words)
+    assert not unsaid(small, *words)
 
 
 def test_a_folder_with_a_classifier_is_refused(small: Path) -> None:
     tensors = load_file(small / "model.safetensors")
     save_file(tensors | {"classifier.weight": torch.zeros(2)}, small / "model.safetensors")
-    refused(small, "classifier.weight")
+    assert not unsaid(small, "classifier.weight")
 
 
 def test_an_incomplete_attention_is_refused(small: Path) -> None:
     tensors = load_file(small / "model.safetensors")
     del tensors["encoder.layer.0.attention.key.weight"]
     save_file(tensors, small / "model.safetensors")
-    refused(small, "missing: blocks.0.attn.qkv.weight")
+    assert not unsaid(small, "missing: blocks.0.attn.qkv.weight")
 
 
 def test_attention_of_unequal_parts_is_refused(small: Path) -> None:
@@ -211,14 +211,14 @@ def test_attention_of_unequal_parts_is_refused(small: Path) -> None:
     wide, narrow = (f"encoder.layer.0.attention.{name}.weight" for name in ("query", "key"))
     tensors[wide], tensors[narrow] = torch.zeros(160, 128), torch.zeros(96, 128)
     save_file(tensors, small / "model.safetensors")
-    refused(small, "of one shape", "key.weight", "[96, 128]")
+    assert not unsaid(small, "of one shape", "key.weight", "[96, 128]")
 
 
 def test_whole_numbers_are_no_weights(small: Path) -> None:
     tensors = load_file(small / "model.safetensors")
     tensors["encoder.layernorm.bias"] = torch.zeros(128, dtype=torch.int32)
     save_file(tensors, small / "model.safetensors")
-    refused(small, "floating-point", "encoder.layernorm.bias")
+    assert not unsaid(small, "floating-point", "encoder.layernorm.bias")
 
 
 def test_tokens_are_numbered_along_the_trained_grid_whatever_size_is_asked_for(small: Path) -> None:
@@ -229,20 +229,22 @@ def test_tokens_are_numbered_along_the_trained_grid_whatever_size_is_asked_for(s
 def test_a_truncated_or_missing_file_is_named(small: Path) -> None:
     file = small / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    refused(small, "model.safetensors", "damaged or truncated")
+    assert not unsaid(small, "model.safetensors", "damaged or truncated")
     file.unlink()
-    refused(small, "model.safetensors", "does not exist")
+    assert not unsaid(small, "model.safetensors", "does not exist")
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     reference().save_pretrained(tmp_path, max_shard_size="400KB")
     shard = max(tmp_path.glob("*.safetensors"))
     shard.unlink()
-    refused(tmp_path, shard.name, "does not exist")
+    assert not unsaid(tmp_path, shard.name, "does not exist")
 
 
 def test_a_folder_holds_one_set_of_weights(small: Path) -> None:
-    refused(small, "'target_encoder' only", load=lambda p: load_vjepa2(p, weights="encoder"))
+    assert not unsaid(
+        small, "'target_encoder' only", load=lambda p: load_vjepa2(p, weights="encoder")
+    )
 
 
 def test_a_name_that_the_hub_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
