@@ -50,7 +50,8 @@ class StackedMLP(nn.Module):
         dtype = self.weights[0].dtype
         if rows.device.type != "cpu" or rows.shape[1] <= _ROWS:
             return self._outputs(rows.to(dtype)).to(rows.dtype)
-        blocks = [self._outputs(block.to(dtype)) for block in rows.split(_ROWS, 1)]
+        even = rows.chunk(-(-rows.shape[1] // _ROWS), 1)
+        blocks = [self._outputs(block.to(dtype)) for block in even]
         return torch.cat(blocks, 1).to(rows.dtype)
 
     def _outputs(self, rows: Tensor) -> Tensor:
@@ -58,7 +59,10 @@ class StackedMLP(nn.Module):
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             rows = torch.baddbmm(bias[:count], rows, weight[:count])
             if layer < last:
-                rows = nn.functional.gelu(nn.functional.layer_norm(rows, rows.shape[-1:]))
+                rows = nn.functional.layer_norm(rows, rows.shape[-1:])
+                # In place where gradients do not need what it was.
+                keep = torch.is_grad_enabled()
+                rows = nn.functional.gelu(rows) if keep else torch.ops.aten.gelu_(rows)
         return rows
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["compose", "difference", "euler_to_matrix", "matrix_to_euler"]
+__all__ = ["compose", "difference", "euler_to_matrix", "matrix_to_euler", "summed", "travelled"]
 
 
 def euler_to_matrix(euler: Tensor) -> Tensor:
@@ -42,11 +43,51 @@ def compose(pose: Tensor, action: Tensor) -> Tensor:
     return torch.cat([pose[..., :3] + action[..., :3], matrix_to_euler(rotation), closedness], -1)
 
 
+def travelled(pose: Tensor, actions: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """The poses ``[..., H + 1, 7]`` that actions ``[..., H, 7]`` lead through, the start included.
+
+    As `compose` one by one would, but that angles are converted once for all steps.
+
+    Args:
+        pose: Start, ``[..., 7]``.
+        actions: Of each step.
+        lowest: Of positions, ``[3]``; where an action leads beyond, the position stops.
+        highest: Likewise.
+    """
+    turned = [euler_to_matrix(pose[..., 3:6])]
+    for turn in euler_to_matrix(actions[..., 3:6]).unbind(-3):
+        turned.append(_product(turn, turned[-1]))
+    angles = matrix_to_euler(torch.stack(turned[1:], -3))
+    angles = torch.cat([pose[..., None, 3:6], angles], -2)
+    place = summed(
+        _without_angles(pose),
+        _without_angles(actions),
+        F.pad(lowest, (0, 1), value=0.0),
+        F.pad(highest, (0, 1), value=1.0),
+    )
+    return torch.cat([place[..., :3], angles, place[..., 3:]], -1)
+
+
+def summed(start: Tensor, changes: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """``[..., H + 1, P]``: ``start [..., P]`` and what changes ``[..., H, P]`` make of it in turn.
+
+    Each sum is kept within ``lowest`` and ``highest``, ``[P]``, before the next.
+    """
+    path = [start]
+    for change in changes.unbind(-2):
+        path.append((path[-1] + change).clamp(lowest, highest))
+    return torch.stack(path, -2)
+
+
 def difference(pose: Tensor, following: Tensor) -> Tensor:
     """The action ``[..., 7]`` that leads from one pose ``[..., 7]`` to the following one."""
     rotation = _product(euler_to_matrix(following[..., 3:6]), euler_to_matrix(pose[..., 3:6]).mT)
     moved = following - pose
     return torch.cat([moved[..., :3], matrix_to_euler(rotation), moved[..., 6:]], -1)
+
+
+def _without_angles(pose: Tensor) -> Tensor:
+    return torch.cat([pose[..., :3], pose[..., 6:]], -1)
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:

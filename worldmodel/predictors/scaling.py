@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from worldmodel.predictors.pose import compose
+from worldmodel.predictors.pose import summed, travelled
 
 __all__ = ["POSE_WIDTH", "ActionScaling", "StateFeatures", "imagined_states"]
 
@@ -100,14 +100,9 @@ def imagined_states(states: Tensor, actions: Tensor, seen: StateFeatures) -> Ten
     Returns:
         ``[B, S, H + 1, P]``, the start included.
     """
-    state = states.expand(-1, actions.shape[1], -1)
-    path = [state]
-    for action in actions.unbind(2):
-        if seen.pose and action.shape[-1] == POSE_WIDTH:
-            moved = compose(state, action)
-            inside = moved[..., :3].clamp(seen.lowest[:3], seen.highest[:3])
-            state = torch.cat([inside, moved[..., 3:]], -1)
-        elif action.shape[-1] == state.shape[-1]:
-            state = (state + action).clamp(seen.lowest, seen.highest)
-        path.append(state)
-    return torch.stack(path, 2)
+    states = states.expand(-1, actions.shape[1], -1)
+    if seen.pose and actions.shape[-1] == POSE_WIDTH:
+        return travelled(states, actions, seen.lowest[:3], seen.highest[:3])
+    if actions.shape[-1] == states.shape[-1]:
+        return summed(states, actions, seen.lowest, seen.highest)
+    return states.unsqueeze(2).expand(-1, -1, actions.shape[2] + 1, -1)

@@ -35,13 +35,18 @@ def test_imagined_poses_are_composed_and_stay_within_what_was_seen() -> None:
     states = torch.rand(50, 7, generator=generator)
     seen.fit(states)
     start = states[:2, None]
-    actions = 0.05 * torch.randn(2, 3, 4, 7, generator=generator)
+    actions = 0.4 * torch.randn(2, 3, 4, 7, generator=generator)
     path = imagined_states(start, actions, seen)
     assert path.shape == (2, 3, 5, 7)
-    free = compose(start.expand(-1, 3, -1), actions[:, :, 0])
-    inside = free[..., :3].clamp(seen.lowest[:3], seen.highest[:3])
-    torch.testing.assert_close(path[:, :, 1, :3], inside)
-    torch.testing.assert_close(path[:, :, 1, 3:], free[..., 3:])
+    torch.testing.assert_close(path[:, :, 0], start.expand(-1, 3, -1))
+    for step in range(4):
+        free = compose(path[:, :, step], actions[:, :, step])
+        inside = free[..., :3].clamp(seen.lowest[:3], seen.highest[:3])
+        torch.testing.assert_close(path[:, :, step + 1, :3], inside)
+        torch.testing.assert_close(path[:, :, step + 1, 3:], free[..., 3:])
+    places = path[:, :, 1:, :3]
+    assert ((places == seen.lowest[:3]) | (places == seen.highest[:3])).any()
+    assert ((path[..., 6] == 0) | (path[..., 6] == 1)).any()
 
 
 def test_other_states_are_added_to_or_held() -> None:
