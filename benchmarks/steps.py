@@ -213,7 +213,8 @@ def _rescored() -> Workload:
 
 def _rates() -> float:
     """How much faster matrices are multiplied in half precision."""
-    return matmul_ceiling(CPU, torch.bfloat16) / matmul_ceiling(CPU, torch.float32)
+    half, full = (matmul_ceiling(CPU, dtype).best for dtype in (torch.bfloat16, torch.float32))
+    return half / full
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import resource
+import statistics
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from planners.problem import Objective, Planner, Problem
 from planners.protocols import Trajectory, World
 from planners.timing import synchronize
 
-__all__ = ["Latency", "Workload", "matmul_ceiling", "measure"]
+__all__ = ["Ceiling", "Latency", "Workload", "matmul_ceiling", "measure"]
 
 StateT = TypeVar("StateT")
 
@@ -166,8 +167,21 @@ class _Counting:
         return self._world.rollout(latents, states, actions)
 
 
-def matmul_ceiling(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:
-    """Best rate of square matrix products over several sizes, GFLOP/s.
+class Ceiling(NamedTuple):
+    """Rates of square matrix products, GFLOP/s.
+
+    Attributes:
+        best: Of the one product that was fastest: what the device can do.
+        sustained: Of the median product of a size, at the best size: what it does while it is
+            shared, warm, and interrupted, as it is during a plan.
+    """
+
+    best: float
+    sustained: float
+
+
+def matmul_ceiling(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> Ceiling:
+    """The most that matrix products reach, over several sizes.
 
     Args:
         device: Where to multiply.
@@ -175,21 +189,26 @@ def matmul_ceiling(device: torch.device, dtype: torch.dtype, seconds: float = 0.
         seconds: How long each size is tried.
     """
     sizes = (256, 512, 1024, 2048) if device.type == "cpu" else (1024, 2048, 4096, 8192)
-    return max(_matmul_rate(size, device, dtype, seconds) for size in sizes)
+    rates = [_matmul_rates(size, device, dtype, seconds) for size in sizes]
+    return Ceiling(max(max(some) for some in rates), max(statistics.median(some) for some in rates))
 
 
-def _matmul_rate(size: int, device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+def _matmul_rates(
+    size: int, device: torch.device, dtype: torch.dtype, seconds: float
+) -> list[float]:
     left, right = torch.randn(2, size, size, device=device).to(dtype)
     out = torch.empty_like(left)
-    fastest, spent = float("inf"), 0.0
+    rates: list[float] = []
+    spent = 0.0
     while spent < seconds:
         synchronize(device)
         started = time.perf_counter()
         torch.mm(left, right, out=out)
         synchronize(device)
         elapsed = time.perf_counter() - started
-        fastest, spent = min(fastest, elapsed), spent + elapsed
-    return 2 * size**3 / fastest / 1e9
+        spent += elapsed
+        rates.append(2 * size**3 / elapsed / 1e9)
+    return rates
 
 
 def _attention_flops(

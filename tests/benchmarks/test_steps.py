@@ -11,6 +11,8 @@ from types import ModuleType
 import pytest
 import torch
 
+from planners.latency import Ceiling
+
 
 @pytest.fixture
 def script(script_named: Callable[[str], ModuleType]) -> ModuleType:
@@ -21,7 +23,7 @@ def test_what_is_predicted_is_the_ratio_of_operations_or_of_rates(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates = {torch.float32: 100.0, torch.bfloat16: 350.0}
-    monkeypatch.setattr(script, "matmul_ceiling", lambda _, dtype: rates[dtype])
+    monkeypatch.setattr(script, "matmul_ceiling", lambda _, dtype: Ceiling(rates[dtype], 1.0))
     rescored, half, fewer, batch = script.compact_steps()
     assert script.compare(rescored, 1, 1)["predicted"] > 1.2
     found = script.compare(fewer, 1, 1)

@@ -37,7 +37,7 @@ def test_the_operations_are_those_that_a_plan_makes(script, tiny):
     encoder, predictor = tiny.models()
     world = TokenWorld(FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(predictor))
     load = script._workload(world, torch.device("cpu"))
-    for search in tiny.searches()[:2]:
+    for search in tiny.searches()[2:]:
         planner = VJEPA2AC(search, -torch.ones(7), torch.ones(7))
         counted = measure(load, planner, plans=1, warmup=1, profiled=1)
         rollouts = search.samples * search.iterations + 1
@@ -51,7 +51,7 @@ def test_at_full_size_the_published_search_is_1_3_petaflop(script):
     assert (encoder.width, encoder.depth, encoder.heads, encoder.image_size) == (1408, 40, 22, 256)
     assert (predictor.width, predictor.depth, predictor.heads) == (1024, 24, 16)
     assert (predictor.tokens, predictor.token_width) == (256, 1408)
-    published, longer, *frugal = script.FULL.searches()
+    *frugal, published, longer = script.FULL.searches()
     assert (published.samples, published.iterations, published.horizon) == (800, 10, 1)
     assert longer == replace(published, horizon=2)
     assert [script.rollouts(search) for search in frugal] == [96, 96]
@@ -70,7 +70,7 @@ def test_on_a_cpu_a_small_model_is_measured_and_reported_with_the_device(
     report = json.loads(path.read_text())
     assert report["device"] in capsys.readouterr().out
     sizes = [(row["planner"], row["rollouts"], row["horizon"]) for row in report["rows"]]
-    assert sizes == [("vjepa2_ac", 25, 1), ("vjepa2_ac", 25, 2), ("cem", 8, 1), ("cem", 8, 2)]
+    assert sizes == [("cem", 8, 1), ("cem", 8, 2), ("vjepa2_ac", 25, 1), ("vjepa2_ac", 25, 2)]
     for row in report["rows"]:
         assert row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
         assert row["of_ceiling"] == row["achieved_tflops"] / report["ceiling_tflops"]

@@ -132,6 +132,18 @@ def test_peak_memory_is_that_of_the_plans_measured(workload, point):
     assert timed(workload, CEM(CONFIG, *point.bounds())).peak_mb < lean + 20
 
 
-def test_ceiling_is_positive_and_taken_in_the_asked_precision():
-    assert matmul_ceiling(CPU, torch.float32, seconds=0.001) > 0
-    assert matmul_ceiling(CPU, torch.bfloat16, seconds=0.001) > 0
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_ceiling_is_of_the_fastest_product_and_of_the_median_one_in_the_asked_precision(
+    dtype, monkeypatch
+):
+    asked = set()
+    multiply = torch.mm
+
+    def seen(left, right, out):
+        asked.update((left.dtype, right.dtype, out.dtype))
+        return multiply(left, right, out=out)
+
+    monkeypatch.setattr(torch, "mm", seen)
+    best, sustained = matmul_ceiling(CPU, dtype, seconds=0.001)
+    assert best >= sustained > 0
+    assert asked == {dtype}

@@ -295,7 +295,7 @@ class _Bench:
     ) -> Row:
         cfg = self.cfg
         # Beside every row, as the pace of a machine changes within minutes.
-        ceiling = matmul_ceiling(self.device, self.dtype)
+        ceiling = matmul_ceiling(self.device, self.dtype).best
         latency = measure(workload, planner, plans=cfg.plans, warmup=cfg.warmup, seed=cfg.seed)
         return _row(name + self.suffix, search, len(workload.frames), latency, ceiling)
 
@@ -332,7 +332,8 @@ def table(report: dict[str, Any]) -> str:
     plain = {_size(row): row["p50_ms"] for row in report["rows"] if "plain" in row["planner"]}
     lines = [f"{report['device']}, {report['dtype']}, ceiling {extent}", head]
     for row in report["rows"]:
-        gain = plain.get(_size(row), float("nan")) / row["p50_ms"]
+        baseline = plain.get(_size(row))
+        gain = "-" if baseline is None else f"{baseline / row['p50_ms']:.1f}x"
         times = "".join(
             f"{row[key]:8.1f}" for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms", "first_ms")
         )
@@ -344,7 +345,7 @@ def table(report: dict[str, Any]) -> str:
             f"{row['planner']:<12}{row['samples']:5}{row['horizon']:4}{row['iterations']:4}"
             f"{row['episodes']:4}{times}{1e3 / row['p50_ms']:9.1f}{row['rollouts_per_s']:12.0f}"
             f"{row['achieved_gflops']:9.1f}{row['achieved_gflops'] / row['ceiling_gflops']:9.0%}"
-            f"{row['peak_mb']:7.0f}{gain:9.1f}x   {split}"
+            f"{row['peak_mb']:7.0f}{gain:>10}   {split}"
         )
     return "\n".join(lines)
 

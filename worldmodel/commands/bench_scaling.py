@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from planners import CEM, CEMConfig
-from planners.latency import Latency, matmul_ceiling, measure
+from planners.latency import Ceiling, Latency, matmul_ceiling, measure
 from worldmodel.commands.bench_subjects import Subject, compact_subject, token_subject
 from worldmodel.commands.devices import device_name
 from worldmodel.data.atomic import replacing, write_json
@@ -155,7 +155,7 @@ def _timed(
     The pace of a machine changes within minutes, and would bend a line through sizes that were
     measured one after the other.
     """
-    found: list[list[tuple[Latency, float]]] = [[] for _ in sizes]
+    found: list[list[tuple[Latency, Ceiling]]] = [[] for _ in sizes]
     for _ in range(config.rounds):
         for size, latencies in zip(sizes, found, strict=True):
             ceiling = matmul_ceiling(device, dtype)
@@ -165,7 +165,8 @@ def _timed(
             "size": size.size,
             "ms": statistics.median(ms for one, _ in latencies for ms in one.plan_ms.tolist()),
             "gflop": latencies[0][0].flops / 1e9,
-            "ceiling_gflops": statistics.median(ceiling for _, ceiling in latencies),
+            "ceiling_gflops": statistics.median(ceiling.best for _, ceiling in latencies),
+            "sustained_gflops": statistics.median(ceiling.sustained for _, ceiling in latencies),
         }
         for size, latencies in zip(sizes, found, strict=True)
     ]
@@ -192,17 +193,27 @@ def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]
 
 def table(report: Mapping[str, Any]) -> str:
     """A line per series, and what it made of the machine."""
-    ceilings = [r["ceiling_gflops"] for found in report["series"].values() for r in found["rows"]]
-    extent = f"{min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s"
-    lines = [f"{report['device']}, {report['dtype']}, ceiling {extent}"]
+    rows = [row for found in report["series"].values() for row in found["rows"]]
+    best, sustained = (
+        f"{min(row[key] for row in rows):.0f} to {max(row[key] for row in rows):.0f}"
+        for key in ("ceiling_gflops", "sustained_gflops")
+    )
+    lines = [
+        f"{report['device']}, {report['dtype']}, matrix products: best {best} GFLOP/s, "
+        f"sustained {sustained}; share of both"
+    ]
     for name, series in report["series"].items():
         cells = "  ".join(
             f"{row['size']:.0f}: {row['ms']:.1f} ms "
-            f"({row['gflop'] / row['ms'] * 1e3 / row['ceiling_gflops']:.0%})"
+            f"({_share(row, 'ceiling_gflops'):.0%}, {_share(row, 'sustained_gflops'):.0%})"
             for row in series["rows"]
         )
         lines.append(f"{name:<26} R² {series['r2']:.3f}  slope {series['slope']:.2f}   {cells}")
     return "\n".join(lines)
+
+
+def _share(row: Mapping[str, float], rate: str) -> float:
+    return row["gflop"] / row["ms"] * 1e3 / row[rate]
 
 
 def write(report: Mapping[str, Any], out: Path) -> None:
