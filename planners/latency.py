@@ -1,7 +1,7 @@
 """How long planning takes, and how much of the machine it uses.
 
 - ``measure``: one planner on one problem, from frames in to actions out.
-- ``matmul_ceiling``: what the device can do at best, measured and not looked up.
+- ``matmul_ceiling``: what the device can do at best and at length, measured and not looked up.
 
 All times are taken after the device has finished. They hold for the machine and the number of
 threads they were taken with, so ratios are only fair within one run.
@@ -172,8 +172,8 @@ class Ceiling(NamedTuple):
 
     Attributes:
         best: Of the one product that was fastest: what the device can do.
-        sustained: Of the median product of a size, at the best size: what it does while it is
-            shared, warm, and interrupted, as it is during a plan.
+        sustained: Of the median product of a size, at the best size: what it does while others
+            have their share of it, too, as they have during a plan.
     """
 
     best: float

@@ -57,7 +57,7 @@ def travelled(pose: Tensor, actions: Tensor, lowest: Tensor, highest: Tensor) ->
     turned = [euler_to_matrix(pose[..., 3:6])]
     for turn in euler_to_matrix(actions[..., 3:6]).unbind(-3):
         turned.append(_product(turn, turned[-1]))
-    angles = matrix_to_euler(torch.stack(turned[1:], -3))
+    angles = matrix_to_euler(torch.stack(turned, -3))[..., 1:, :]
     angles = torch.cat([pose[..., None, 3:6], angles], -2)
     place = summed(
         _without_angles(pose),

@@ -39,6 +39,7 @@ def test_imagined_poses_are_composed_and_stay_within_what_was_seen() -> None:
     path = imagined_states(start, actions, seen)
     assert path.shape == (2, 3, 5, 7)
     torch.testing.assert_close(path[:, :, 0], start.expand(-1, 3, -1))
+    assert imagined_states(start, actions[:, :, :0], seen).shape == (2, 3, 1, 7)
     for step in range(4):
         free = compose(path[:, :, step], actions[:, :, step])
         inside = free[..., :3].clamp(seen.lowest[:3], seen.highest[:3])
