@@ -38,15 +38,15 @@ def compose(pose: Tensor, action: Tensor) -> Tensor:
 
     The action's rotation is about the fixed world axes, so it multiplies from the left.
     """
-    rotation = _product(euler_to_matrix(action[..., 3:6]), euler_to_matrix(pose[..., 3:6]))
-    closedness = (pose[..., 6:] + action[..., 6:]).clamp(0.0, 1.0)
-    return torch.cat([pose[..., :3] + action[..., :3], matrix_to_euler(rotation), closedness], -1)
+    anywhere = pose.new_full((3,), torch.inf)
+    return travelled(pose, action.unsqueeze(-2), -anywhere, anywhere)[..., 1, :]
 
 
 def travelled(pose: Tensor, actions: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
     """The poses ``[..., H + 1, 7]`` that actions ``[..., H, 7]`` lead through, the start included.
 
-    As `compose` one by one would, but that angles are converted once for all steps.
+    As `compose` one by one would, but that angles are converted once for all steps and positions
+    stay within bounds.
 
     Args:
         pose: Start, ``[..., 7]``.
