@@ -43,18 +43,21 @@ class Stopwatch:
 class Lead(NamedTuple):
     """How long something takes that is done before a deadline or not at all.
 
-    It is done if it fits, taking as long as last time. Lest one hiccup end it for ever, it is tried
-    again in any case after some plans; their number doubles with each try that overruns, so that a
-    deadline that it does not fit is overrun ever more seldom.
+    It is done if it fits, taking as long as the faster of the last two times: what was slow once may
+    have been a hiccup. Lest two of them end it for ever, it is tried again in any case after some
+    plans; their number doubles with each try that overruns, so that a deadline that it does not fit
+    is overrun ever more seldom.
 
     Attributes:
-        seconds: From the beginning of a plan until it was done, the last time; 0 where that is not
-            known.
-        overruns: Times in a row that it ended behind the deadline.
+        seconds: From the beginning of a plan until it was done, in the faster of the last two; 0
+            where that is not known.
+        latest: In the last one.
+        overruns: Times in a row that so many seconds were more than there were.
         idle: Plans since it was done.
     """
 
     seconds: float = 0.0
+    latest: float = 0.0
     overruns: int = 0
     idle: int = 0
 
@@ -62,9 +65,10 @@ class Lead(NamedTuple):
         """Whether to do it in the seconds that are left."""
         return self.seconds <= left or (left > 0 and self.idle >= 2 ** (self.overruns - 1))
 
-    def done(self, seconds: float, late: bool) -> Lead:
-        """Once it was."""
-        return Lead(seconds, self.overruns + 1 if late else 0)
+    def done(self, seconds: float, left: float) -> Lead:
+        """Once it was, in so many seconds, where so many were left."""
+        usual = min(seconds, self.latest or seconds)
+        return Lead(usual, seconds, self.overruns + 1 if usual > left else 0)
 
 
 class Pace(NamedTuple):
@@ -94,26 +98,26 @@ class Countdown:
     """
 
     def __init__(self, device: torch.device, deadline: float | None, pace: Pace) -> None:
-        self._device, self._deadline, self._before = device, deadline, pace
+        self._device, self._before = device, pace
         self._started = 0.0 if deadline is None else time.perf_counter()
+        self._limit = None if deadline is None else deadline - self._started
         self._last: float | None = None
         self._slowest = 0.0
         self.pace = pace if deadline is None else Pace(*(p._replace(idle=p.idle + 1) for p in pace))
 
     def allows_search(self) -> bool:
         """Ask before anything is computed."""
-        return self._deadline is None or self._before.searching.fits(self._deadline - self._started)
+        return self._limit is None or self._before.searching.fits(self._limit)
 
     def allows_asking(self) -> bool:
         """Whether the prior can be asked, without a search."""
-        return self._deadline is None or self._before.asking.fits(self._deadline - self._started)
+        return self._limit is None or self._before.asking.fits(self._limit)
 
     def asked(self) -> None:
         """Tell it that the prior was asked, without a search."""
-        if self._deadline is not None:
-            now = self._now()
-            took, late = now - self._started, now > self._deadline
-            self.pace = self.pace._replace(asking=self._before.asking.done(took, late))
+        if self._limit is not None:
+            asking = self._before.asking.done(self._elapsed(), self._limit)
+            self.pace = self.pace._replace(asking=asking)
 
     def begin(self) -> None:
         """Let the time until now count for no iteration: others follow."""
@@ -121,19 +125,18 @@ class Countdown:
 
     def allows_another(self) -> bool:
         """Ask once before each iteration, and after the last."""
-        if self._deadline is None:
+        if self._limit is None:
             return True
-        now = self._now()
-        late = now > self._deadline
-        if self._slowest == 0 and (late or self._last is not None):
+        elapsed = self._elapsed()
+        if self._slowest == 0 and (elapsed > self._limit or self._last is not None):
             # The first one has ended, or comes too late by what had to be done before it.
-            searching = self._before.searching.done(now - self._started, late)
+            searching = self._before.searching.done(elapsed, self._limit)
             self.pace = self.pace._replace(searching=searching)
         if self._last is not None:
-            self._slowest = max(self._slowest, now - self._last)
-        self._last = now
-        return now + self._slowest <= self._deadline
+            self._slowest = max(self._slowest, elapsed - self._last)
+        self._last = elapsed
+        return elapsed + self._slowest <= self._limit
 
-    def _now(self) -> float:
+    def _elapsed(self) -> float:
         synchronize(self._device)
-        return time.perf_counter()
+        return time.perf_counter() - self._started

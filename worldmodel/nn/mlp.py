@@ -44,6 +44,11 @@ class StackedMLP(nn.Module):
         shapes = list(pairwise([inputs, *[width] * depth, outputs]))
         self.weights = nn.ParameterList(_uniform(members, i, i, o) for i, o in shapes)
         self.biases = nn.ParameterList(_uniform(members, i, 1, o) for i, o in shapes)
+        # On a CPU a layer norm that scales by one takes half the time of one that does not scale.
+        self.ones: Tensor
+        self.zeros: Tensor
+        self.register_buffer("ones", torch.ones(width), persistent=False)
+        self.register_buffer("zeros", torch.zeros(width), persistent=False)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Outputs ``[M, R, outputs]`` of inputs ``[M, R, inputs]``; of fewer, the first ones'."""
@@ -56,10 +61,11 @@ class StackedMLP(nn.Module):
 
     def _outputs(self, rows: Tensor) -> Tensor:
         last, count = len(self.weights) - 1, len(rows)
+        ones, zeros = self.ones.to(rows.dtype), self.zeros.to(rows.dtype)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             rows = torch.baddbmm(bias[:count], rows, weight[:count])
             if layer < last:
-                rows = nn.functional.layer_norm(rows, rows.shape[-1:])
+                rows = nn.functional.layer_norm(rows, ones.shape, ones, zeros)
                 # In place where gradients do not need what it was.
                 keep = torch.is_grad_enabled()
                 rows = nn.functional.gelu(rows) if keep else torch.ops.aten.gelu_(rows)
