@@ -43,7 +43,7 @@ class Stopwatch:
 class Lead(NamedTuple):
     """How long something takes that is done before a deadline or not at all.
 
-    It is done if it fits, taking as long as the faster of the last two times: what was slow once may
+    It is done if it fits, taking as long as the faster of the last two times: one that was slow may
     have been a hiccup. Lest two of them end it for ever, it is tried again in any case after some
     plans; their number doubles with each try that overruns, so that a deadline that it does not fit
     is overrun ever more seldom.
