@@ -218,12 +218,12 @@ class Agent(Generic[StateT]):
             deadline = None
         else:  # no limit, too, is measured, for the plans that follow
             deadline = episode.looked + (self._budget_s if limited else math.inf)
+        state = episode.planner_state
         if episode.records:
-            passed = step - episode.planned
-            episode.planner_state = self._planner.shift(episode.planner_state, passed)
+            state = self._planner.shift(state, step - episode.planned)
         plan, episode.planner_state = self._planner.plan(
             problem,
-            episode.planner_state,
+            state,
             generator=episode.generator,
             deadline=deadline,
             profile=self._profile,

@@ -48,7 +48,8 @@ class ActionBox:
 
     def __init__(self, low: Tensor, high: Tensor, active_dims: Sequence[int] | None = None) -> None:
         fits = low.ndim == 1 and low.shape == high.shape and low.is_floating_point()
-        if not fits or not bool((low.isfinite() & high.isfinite() & (low <= high)).all()):
+        # A finite range has finite ends.
+        if not fits or not bool(((high - low).isfinite() & (low <= high)).all()):
             raise ValueError(
                 f"Expected finite bounds low <= high, floating-point of shape [A], got {low} and "
                 f"{high}"

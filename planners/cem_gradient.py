@@ -28,7 +28,7 @@ class CEMGradientConfig(CEMConfig):
 
     Attributes:
         refined: Elites that are refined.
-        steps: Steps of Adam.
+        steps: Evaluations of these, with a step of Adam between each and the next.
         learning_rate: Of Adam, as a share of half the action range.
     """
 

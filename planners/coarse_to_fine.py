@@ -47,8 +47,10 @@ class CoarseToFine:
         fine, terms = self._fine(_some(trajectory, index))
         worst = fine.masked_fill(~torch.isfinite(fine), -torch.inf).amax(1, keepdim=True)
         worst = worst.masked_fill(worst == -torch.inf, torch.inf)
-        # Strictly behind, also where both energies are the same for all.
-        behind = torch.nextafter(worst + coarse - least[:, -1:], torch.full_like(worst, torch.inf))
+        # Strictly behind, also where both energies are the same for all. For gradients the way
+        # there is a constant: a candidate descends as it would among any others.
+        behind = worst.detach() + (coarse - least[:, -1:].detach())
+        behind = torch.nextafter(behind, torch.full_like(worst, torch.inf))
         unknown = torch.full_like(coarse, torch.nan)
         return (
             behind.scatter(1, index, fine),

@@ -30,7 +30,7 @@ class GradientConfig:
 
     Attributes:
         samples: Starts that are improved side by side.
-        iterations: Steps of Adam.
+        iterations: Evaluations, with a step of Adam between each and the next.
         horizon: Control steps looked ahead; a multiple of the world's stride.
         learning_rate: Of Adam, as a share of half the action range.
         std: Spread of the starts around the first, in the same share.
@@ -84,13 +84,15 @@ def descend(
 ) -> None:
     """Improve sequences ``[B, S, H, A]`` by Adam; the search remembers the best of all steps.
 
-    Where an energy is not finite, its sequence goes back to where it last was.
+    Nothing is improved after the last evaluation, as nobody would see it. Where an energy is not
+    finite, its sequence goes back to where it last was.
     """
     shares = box.shares(starts).requires_grad_()
     adam, known = torch.optim.Adam([shares], lr=learning_rate), shares.detach().clone()
     for number in search.rounds(iterations):
         energy = search.evaluate(box.actions(shares), required=number == 0).energy
-        known = improve(adam, shares, energy, known)
+        if number < iterations - 1:
+            known = improve(adam, shares, energy, known)
 
 
 def improve(adam: torch.optim.Adam, shares: Tensor, energy: Tensor, known: Tensor) -> Tensor:

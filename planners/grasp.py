@@ -106,8 +106,8 @@ class GRASP(SequencePlanner[GRASPConfig]):
         adam, known = torch.optim.Adam([shares], lr=config.learning_rate), shares.detach().clone()
         for number in search.rounds(config.iterations):
             energy = search.evaluate(self.box.actions(shares), required=number == 0).energy
-            known = improve(adam, shares, energy, known)
             if number < last:
+                known = improve(adam, shares, energy, known)
                 self._relax(search, shares, adam, config.noise * (1 - number / last))
 
     def _relax(

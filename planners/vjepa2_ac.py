@@ -115,7 +115,9 @@ class VJEPA2AC:
         box = low.new_tensor([config.box] * 3 + [config.gripper_box])
         searched = list(_SEARCHED)
         self._low, self._high = low[searched].maximum(-box), high[searched].minimum(box)
-        self._std = torch.cat([self._high[:_GRIPPER], low.new_ones(1)])
+        # As published where bounds are alike both ways; else as far as the farther one.
+        farthest = self._high.maximum(-self._low)
+        self._std = torch.cat([farthest[:_GRIPPER], low.new_ones(1)])
         self._keep_mean = low.new_tensor(
             [config.momentum_mean] * 3 + [config.gripper_momentum_mean]
         )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -201,12 +202,47 @@ def test_a_plan_without_a_limit_tells_the_next_how_long_it_took(camera_world, po
 
 
 def test_a_plan_that_compiles_has_no_limit(camera_world, point, monkeypatch):
-    monkeypatch.setattr("planners.problem.compiled_rollout", lambda world: compiled._rollout)
-    monkeypatch.setattr("planners.problem.compiled_judge", lambda world: compiled._judge)
+    called = []
+
+    def noted(name):
+        def call(*args):
+            called.append(name)
+            return getattr(compiled, name)(*args)
+
+        return lambda world: call
+
+    monkeypatch.setattr("planners.problem.compiled_rollout", noted("_rollout"))
+    monkeypatch.setattr("planners.problem.compiled_judge", noted("_judge"))
     agent = make_agent(camera_world(), point, compiled=True, budget_s=0.0)
     for rounds in ([CONFIG.iterations, 0], [0, 0]):  # the second episode finds all compiled
         drive(agent, GOALS, 2 * CONFIG.execute)
         assert [record.plan.trace.shape[1] for record in agent.records] == rounds
+    assert called == ["_rollout", "_judge"] * CONFIG.iterations
+
+
+def test_a_plan_that_fails_leaves_the_last_one_where_it_was(camera_world, point):
+    class Blinded(camera_world):
+        blind = False
+
+        def rollout(self, latents, states, actions):
+            return super().rollout(latents * (torch.nan if self.blind else 1), states, actions)
+
+    shifts = []
+
+    class Noted(CEM):
+        def shift(self, state, steps):
+            shifts.append((state, steps))
+            return super().shift(state, steps)
+
+    world = Blinded()
+    agent = Agent(world, Noted(CONFIG, *point.bounds()), objective)
+    drive(agent, GOALS, CONFIG.execute)
+    for world.blind in (True, False):
+        with pytest.raises(FloatingPointError) if world.blind else nullcontext():
+            agent.act(image(GOALS), GOALS)
+    (failed, one), (again, other) = shifts
+    assert failed is again
+    assert one == other == CONFIG.execute
 
 
 def test_actions_are_float32_on_the_cpu_and_within_bounds(camera_world, point):

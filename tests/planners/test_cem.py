@@ -7,7 +7,6 @@ import torch
 
 from planners import CEM, CEMConfig, Problem
 
-# Reading a value, or a size that depends on values: as seen in and outside of inference mode.
 SMALL = CEMConfig(samples=64, iterations=4, horizon=4, elites=8, execute=1, correlation=0.0)
 
 

@@ -98,3 +98,12 @@ def test_ties_go_to_those_that_were_judged(ends) -> None:
     judged = terms["goal"][0].isfinite()
     assert judged.sum() == 2
     assert energy[0, judged].max() < energy[0, ~judged].min()
+
+
+def test_a_candidate_descends_as_it_would_among_any_others(ends) -> None:
+    trajectory = ends([3.0, 1.0, 2.0, 4.0])
+    trajectory.latents.requires_grad_()
+    fine, coarse = Asked(lambda x: 10 * x), Asked(lambda x: 2 * x)
+    energy, _ = CoarseToFine(TotalEnergy(fine), coarse, 2)(trajectory)
+    (gradient,) = torch.autograd.grad(energy.sum(), trajectory.latents)
+    assert gradient.flatten().tolist() == [2.0, 10.0, 10.0, 2.0]

@@ -400,6 +400,19 @@ def test_gradient_searches_refuse_a_world_without_gradients(name: str, point: An
 # What makes each of them itself
 
 
+@pytest.mark.parametrize("name", ["gradient", "grasp"])
+def test_a_last_evaluation_is_followed_by_no_gradients(
+    name: str, point: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr("torch.optim.Adam.step", lambda self: steps.append(len(steps)))
+    sizes = {"iterations": 3, **({"relaxed": 0} if name == "grasp" else {})}
+    settings = {"gradient": GradientConfig, "grasp": GRASPConfig}[name](horizon=4, **sizes)
+    found = plan(make_search(settings, *point.bounds()), point.problem(GOAL))
+    assert found.trace.shape[1] == 3
+    assert len(steps) == 2
+
+
 def test_icem_evaluates_fewer_candidates_from_round_to_round_but_twice_its_elites(
     point: Any,
 ) -> None:

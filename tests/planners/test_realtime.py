@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -308,29 +307,6 @@ def test_it_reaches_what_an_agent_reaches(point) -> None:
             idle(driver)
     torch.testing.assert_close(positions, goals, atol=0.02, rtol=0)
     assert driver.slots.missed == driver.slots.held == 0
-
-
-def test_every_candidate_begins_with_what_is_begun(kind_free_problem) -> None:
-    world, problem, planner = kind_free_problem
-    begun = torch.tensor([[[0.05, 0.0, -0.05]]])
-    plan, _ = planner.plan(
-        replace(problem, begun=begun), planner.init(1), generator=torch.Generator().manual_seed(0)
-    )
-    assert all(
-        torch.equal(c[:, :, :1], begun[:, None].expand_as(c[:, :, :1])) for c in world.candidates
-    )
-    torch.testing.assert_close(plan.actions[:, :1], begun)
-    torch.testing.assert_close(
-        plan.actions.sum(1), torch.tensor([[0.1, -0.05, 0.02]]), atol=6e-3, rtol=0
-    )
-
-
-@pytest.fixture
-def kind_free_problem(point) -> tuple[Any, Any, Any]:
-    world = point.World()
-    problem = point.problem(torch.tensor([[0.1, -0.05, 0.02]]), world)
-    config = CEMConfig(samples=128, iterations=8, horizon=4, elites=10, execute=1)
-    return world, problem, CEM(config, *point.bounds())
 
 
 def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(monkeypatch) -> None:

@@ -16,7 +16,7 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from planners import CEMConfig, Planner, SearchConfig, VJEPA2ACConfig
+from planners import CEMConfig, ICEMConfig, Planner, SearchConfig, VJEPA2ACConfig
 from planners.latency import Latency, Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
 from worldmodel.commands import bench_anytime, bench_frontier, bench_scaling
@@ -32,9 +32,11 @@ from worldmodel.commands.bench_anytime import AnytimeConfig
 from worldmodel.commands.bench_frontier import FrontierConfig
 from worldmodel.commands.bench_scaling import ScalingConfig
 from worldmodel.commands.bench_subjects import (
+    ACTION_LIMIT,
     RANDOM,
     Subject,
     compact_subject,
+    sized,
     token_subject,
     token_world,
 )
@@ -52,7 +54,6 @@ from worldmodel.weights.world import load_compact_world
 
 __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
 
-ACTION_LIMIT = 0.05  # m; latency does not depend on it
 Row = dict[str, Any]
 
 
@@ -86,14 +87,7 @@ class Grid:
         """
         search = fast_search(planner)
         sizes = itertools.product(self.samples, self.horizon, self.iterations)
-        return [_sized(search, *size) for size in sizes]
-
-
-def _sized(search: SearchConfig, samples: int, horizon: int, iterations: int) -> SearchConfig:
-    sizes: dict[str, Any] = {"samples": samples, "horizon": horizon, "iterations": iterations}
-    most = {"elites": samples, "proposals": samples, "refined": samples, "execute": horizon}
-    sizes |= {k: min(getattr(search, k), size) for k, size in most.items() if hasattr(search, k)}
-    return replace(search, **sizes)
+        return [sized(search, *size) for size in sizes]
 
 
 def _plain(search: SearchConfig) -> CEMConfig:
@@ -145,11 +139,15 @@ class BenchConfig(Grid):
         plans: Timed plans per row.
         warmup: Plans before them.
         device: Such as ``cpu`` or ``cuda``.
-        threads: Of a CPU; null for torch's choice. On a busy machine one is the fastest.
+        threads: Of a CPU; null for torch's choice, in ``frontier`` and ``anytime`` for one. On a
+            busy machine one is the fastest.
         dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
         compile: Plan with what ``torch.compile`` makes of world and energy; of plain rows nothing
-            is compiled but the image encoder of patch tokens. Of the study ``latency`` only.
+            is compiled but the image encoder of patch tokens.
         seed: Of frames, states and search.
+
+    What ``study=latency`` alone heeds is refused with the others: all but ``out``, ``checkpoint``,
+    ``device``, ``dtype`` and ``threads``.
     """
 
     out: str = MISSING
@@ -173,11 +171,6 @@ class BenchConfig(Grid):
         super().__post_init__()
         if self.study not in STUDIES:
             raise ValueError(f"Expected study among {', '.join(STUDIES)}, got '{self.study}'")
-        if self.compile and self.study != "latency":
-            raise ValueError(
-                f"Expected compile=true with study=latency only, got study={self.study}; in points "
-                "of the frontier it is a key of their own"
-            )
         known_precision(self.dtype)
         for name in ("plans", "warmup"):
             if getattr(self, name) < 1:
@@ -190,9 +183,23 @@ def run(cfg: BenchConfig) -> None:
     Raises:
         UserError: The device is not there, the output cannot be written, or a checkpoint is not
             intact.
-        ValueError: The horizon does not fit the world's stride.
+        ValueError: The horizon does not fit the world's stride, or a key is set that the study does
+            not heed.
     """
+    if cfg.study != "latency":
+        _check_heeded(cfg)
     STUDIES[cfg.study](cfg, _writable(Path(cfg.out)))
+
+
+def _check_heeded(cfg: BenchConfig) -> None:
+    usual = BenchConfig(out=cfg.out, planner=ICEMConfig())
+    sizes = [field.name for field in fields(Grid)]
+    for name in (*sizes, "planner", "tokens", "plain", "plans", "warmup", "compile", "seed"):
+        if getattr(cfg, name) != getattr(usual, name):
+            raise ValueError(
+                f"Expected {name} with study=latency only, got it with study={cfg.study}, whose "
+                f"sizes and planners are keys of its own, {cfg.study}.…"
+            )
 
 
 def _frontier(cfg: BenchConfig, out: Path) -> None:
@@ -325,7 +332,7 @@ def table(report: dict[str, Any]) -> str:
     """The report as text, milliseconds unless said otherwise."""
     head = (
         "planner         S   H   I   B     p50     p90     p99     max   first  plans/s  rollouts/s"
-        "  GFLOP/s  of peak     MB  speed-up   encode / propose / rollout / energy / update"
+        "  GFLOP/s  of peak     MB  speed-up   parts of a plan"
     )
     ceilings = [row["ceiling_gflops"] for row in report["rows"]]
     extent = f"{min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s"
@@ -337,10 +344,7 @@ def table(report: dict[str, Any]) -> str:
         times = "".join(
             f"{row[key]:8.1f}" for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms", "first_ms")
         )
-        split = " / ".join(
-            f"{row['split'].get(part, 0.0):.1f}"
-            for part in ("encode", "proposal", "rollout", "energy", "update")
-        )
+        split = ", ".join(f"{part} {ms:.1f}" for part, ms in row["split"].items())
         lines.append(
             f"{row['planner']:<12}{row['samples']:5}{row['horizon']:4}{row['iterations']:4}"
             f"{row['episodes']:4}{times}{1e3 / row['p50_ms']:9.1f}{row['rollouts_per_s']:12.0f}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 
 from planners import CEM, CEMConfig
 from planners.latency import Ceiling, Latency, matmul_ceiling, measure
-from worldmodel.commands.bench_subjects import Subject, compact_subject, token_subject
+from worldmodel.commands.bench_subjects import (
+    ACTION_LIMIT,
+    Subject,
+    compact_subject,
+    sized,
+    token_subject,
+)
 from worldmodel.commands.devices import device_name
 from worldmodel.data.atomic import replacing, write_json
 from worldmodel.encoders.frozen import FrozenEncoder
@@ -32,8 +38,6 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 
 __all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
-
-_LIMIT = 0.05  # m; latency does not depend on it
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,15 @@ def scaling(
         world: On the device; it is converted.
         device: Where.
         dtype: To imagine in.
+
+    Raises:
+        ValueError: A horizon does not fit the world's stride; nothing is measured by then.
     """
+    if uneven := [steps for steps in config.horizon if steps % world.stride]:
+        raise ValueError(
+            f"Expected scaling.horizon in multiples of the world's stride {world.stride}, got "
+            f"{uneven[0]}"
+        )
     compact = compact_subject(world.imagine_in(dtype))
     base = CEMConfig(samples=96, horizon=12, iterations=3, execute=1)
     few = CEMConfig(samples=64, horizon=2, iterations=1, execute=1)
@@ -108,17 +120,18 @@ def scaling(
     square = tokens(64)
     series = {
         "compact world, samples": [
-            _Size(n, compact, replace(base, samples=n)) for n in config.samples
+            _Size(n, compact, sized(base, n, base.horizon, base.iterations)) for n in config.samples
         ],
         "compact world, horizon": [
-            _Size(n, compact, replace(base, horizon=n)) for n in config.horizon
+            _Size(n, compact, sized(base, base.samples, n, base.iterations)) for n in config.horizon
         ],
         "compact world, episodes": [_Size(n, compact, base, episodes=n) for n in config.episodes],
         "patch tokens, samples": [
-            _Size(n, square, replace(few, samples=n)) for n in config.samples
+            _Size(n, square, sized(few, n, few.horizon, few.iterations)) for n in config.samples
         ],
         "patch tokens, horizon": [
-            _Size(n, square, replace(few, horizon=n)) for n in config.token_horizon
+            _Size(n, square, sized(few, few.samples, n, few.iterations))
+            for n in config.token_horizon
         ],
         "patch tokens, tokens": [_Size(n, tokens(n), few) for n in config.tokens],
     }
@@ -142,7 +155,7 @@ class _Size:
     episodes: int = 1
 
     def measured(self, plans: int, device: torch.device) -> Latency:
-        high = torch.full((self.subject.action_width,), _LIMIT, device=device)
+        high = torch.full((self.subject.action_width,), ACTION_LIMIT, device=device)
         workload = self.subject.workload(self.episodes, device, seed=0)
         return measure(workload, CEM(self.search, -high, high), plans=plans, warmup=1, profiled=0)
 

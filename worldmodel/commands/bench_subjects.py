@@ -6,8 +6,8 @@ Shapes: B episodes, S candidates, H control steps, T frames, N tokens of width D
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,14 +35,18 @@ from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.weights.token_world import load_token_world
 
 __all__ = [
+    "ACTION_LIMIT",
     "RANDOM",
     "Subject",
     "compact_subject",
+    "sized",
     "token_subject",
     "token_world",
 ]
 
 RANDOM = "random"
+ACTION_LIMIT = 0.05  # m; latency does not depend on it
+SearchT = TypeVar("SearchT", bound=SearchConfig)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,18 @@ class Subject:
             return search_name(search), fast
         name = "hierarchical" if isinstance(config, HierarchicalConfig) else "retrieval"
         return name, two_levels(self.world, config, fast, self.pursuit, goal_arm=False)
+
+
+def sized(search: SearchT, samples: int, horizon: int, iterations: int) -> SearchT:
+    """Settings of the search at another size; what exceeds it shrinks with it.
+
+    Raises:
+        ValueError: The search does not exist at this size.
+    """
+    sizes: dict[str, Any] = {"samples": samples, "horizon": horizon, "iterations": iterations}
+    most = {"elites": samples, "proposals": samples, "refined": samples, "execute": horizon}
+    sizes |= {k: min(getattr(search, k), size) for k, size in most.items() if hasattr(search, k)}
+    return replace(search, **sizes)
 
 
 def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:

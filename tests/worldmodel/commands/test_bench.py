@@ -6,13 +6,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import VJEPA2AC, CEMConfig, HierarchicalConfig, RetrievalConfig, VJEPA2ACConfig
+from planners import (
+    VJEPA2AC,
+    CEMConfig,
+    HierarchicalConfig,
+    RetrievalConfig,
+    VJEPA2ACConfig,
+    compiled,
+)
 from worldmodel.commands.bench import BenchConfig, TokenGrid, run
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.weights.world import save_world
 
 SLOW = CEMConfig(samples=8, horizon=2, elites=3, proposals=2, active_dims=tuple(range(6)))
@@ -150,6 +158,29 @@ def test_the_published_search_is_measured_where_it_is_asked_for(config, monkeypa
     assert sizes == {(4, 2, 2, 3), (2, 1, 2, 2)}
 
 
+def test_with_compile_rows_are_planned_with_what_is_compiled(config, monkeypatch):
+    made = []
+
+    def kept(name):
+        whole = getattr(compiled, f"_{name}")
+
+        def call(*args):
+            made.append(name)
+            return whole(*args)
+
+        return lambda world: call
+
+    for name in ("rollout", "judge"):
+        monkeypatch.setattr(f"planners.problem.compiled_{name}", kept(name))
+    monkeypatch.setattr("worldmodel.commands.bench.require_compiler", lambda: made.append("asked"))
+    monkeypatch.setattr(TokenWorld, "fuse", lambda self: made.append("fused") or self)
+    tokens = TokenGrid(samples=(2,), horizon=(6,), iterations=(1,))
+    run(replace(config, samples=(4,), plain=False, tokens=tokens, compile=True))
+    assert report(config)["compile"]
+    assert made[:2] == ["asked", "fused"]
+    assert made.count("rollout") == made.count("judge") > config.plans
+
+
 def test_bfloat16_is_measured_as_such(config):
     run(replace(config, samples=(8,), iterations=(1,), dtype="bfloat16", plain=False))
     assert report(config)["dtype"] == "bfloat16"
@@ -183,6 +214,7 @@ def test_a_device_that_is_not_there_is_refused(config):
         ({"plans": 0}, "plans of at least 1"),
         ({"samples": ()}, "samples to list sizes"),
         ({"horizon": (0,)}, "horizon to list sizes"),
+        ({"study": "speed"}, "study among latency"),
     ],
 )
 def test_impossible_settings_are_refused(config, change, message):

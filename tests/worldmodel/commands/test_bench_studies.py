@@ -104,7 +104,7 @@ def test_every_size_is_measured_and_a_line_fitted(
 ) -> None:
     words = ["bench", "study=scaling", f"out={tmp_path}", f"checkpoint={tiny_checkpoint}"]
     sizes = (
-        "scaling.samples=[24,32] scaling.horizon=[4,8] scaling.token_horizon=[1,2] "
+        "scaling.samples=[8,32] scaling.horizon=[4,8] scaling.token_horizon=[1,2] "
         "scaling.tokens=[4,9] scaling.episodes=[1,2] scaling.plans=1 scaling.rounds=2 "
         "scaling.width=24 scaling.depth=1"
     )
@@ -116,6 +116,25 @@ def test_every_size_is_measured_and_a_line_fitted(
         assert series["rows"][1]["gflop"] > series["rows"][0]["gflop"]
         assert {"r2", "slope"} < set(series)
     assert (tmp_path / "scaling.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    "key", ["planner=cem", "plans=7", "samples=[24]", "tokens.depth=2", "compile=true", "seed=1"]
+)
+def test_keys_that_a_study_would_not_heed_are_refused(
+    key: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "study=anytime", f"out={tmp_path}", key]) == 1
+    name = key.split("=")[0].split(".")[0]
+    assert f"Expected {name} with study=latency only" in capfd.readouterr().err
+
+
+def test_a_horizon_that_does_not_fit_the_world_is_found_before_anything_is_measured(
+    tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", "study=scaling", f"out={tmp_path}", f"checkpoint={tiny_checkpoint}"]
+    assert main([*words, "scaling.horizon=[4,7]"]) == 1
+    assert "multiples of the world's stride 2, got 7" in capfd.readouterr().err
 
 
 def test_time_in_proportion_to_operations_has_slope_one_and_a_constant_lowers_it() -> None:
