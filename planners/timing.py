@@ -45,8 +45,8 @@ class Lead(NamedTuple):
 
     It is done if it fits, taking as long as the faster of the last two times: one that was slow may
     have been a hiccup. Lest two of them end it for ever, it is tried again in any case after some
-    plans; their number doubles with each try that overruns, so that a deadline that it does not fit
-    is overrun ever more seldom.
+    plans; their number doubles with each try that overruns like the one before, so that a deadline
+    that it never fits is overrun ever more seldom.
 
     Attributes:
         seconds: From the beginning of a plan until it was done, in the faster of the last two; 0

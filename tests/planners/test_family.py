@@ -244,7 +244,7 @@ def test_more_elites_than_there_are_to_choose_from_are_refused(
         KINDS[name].make(**changes)
 
 
-@pytest.mark.parametrize("limit", [-0.05, torch.inf, torch.nan])
+@pytest.mark.parametrize("limit", [-0.05, 3e38, torch.inf, torch.nan])
 def test_bounds_that_are_reversed_or_infinite_are_refused(kind: Kind, limit: float) -> None:
     with pytest.raises(ValueError, match="finite bounds low <= high"):
         kind.make(limit=limit)

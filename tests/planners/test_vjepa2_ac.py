@@ -91,6 +91,25 @@ def test_nothing_leaves_the_box_nor_the_bounds(point):
     assert found.actions[0, 0, :2].min() > 0.04
 
 
+def test_bounds_on_one_side_only_are_searched(point):
+    low, high = -0.05 * WIDE, 0.05 * WIDE
+    high[2] = 0.0
+    goal = torch.tensor([[0.03, 0.0, -0.04, 0.0, 0.0, 0.0, 0.0]])
+    planner = VJEPA2AC(replace(SMALL, iterations=8), low, high)
+    problem = point.problem(goal, metric="l1")
+    found, _ = planner.plan(problem, planner.init(1), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found.actions[0, 0, :3], goal[0, :3], atol=6e-3, rtol=0)
+
+
+def test_no_iteration_waits_for_the_device(point, count_waits):
+    waits = []
+    for iterations in (1, 5):
+        with count_waits() as counter:
+            plan(point, torch.zeros(1, 7), replace(SMALL, iterations=iterations))
+        waits.append(counter.count)
+    assert waits[0] == waits[1] > 0
+
+
 def test_nan_is_never_elite_and_counted(point):
     class Broken(point.World):
         def rollout(self, latents, states, actions):
