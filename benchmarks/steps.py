@@ -34,15 +34,12 @@ from planners import (
 )
 from planners.latency import Workload, matmul_ceiling, measure
 from planners.plain import PlainCEM
-from worldmodel.commands.bench_subjects import compact_subject, token_subject
+from worldmodel.commands.bench_subjects import compact_subject, token_subject, untrained_tokens
 from worldmodel.commands.devices import device_name
 from worldmodel.commands.uncached import UncachedTokenWorld
 from worldmodel.data.atomic import write_json
-from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.weights.world import load_compact_world
 
 RESULTS = Path(__file__).parent / "results" / "steps.json"
@@ -118,12 +115,11 @@ def compare(step: Step, rounds: int, plans: int) -> dict[str, Any]:
 
 
 def tokens(cache: int = 4 * 2**20) -> TokenWorld:
-    """An untrained predictor of 64 patch tokens, 256 wide and 6 blocks deep."""
+    """Of 64 patch tokens, with weights that are always the same."""
     torch.manual_seed(0)
-    encoder = EncoderConfig(image_size=64, patch_size=8, width=128, depth=1)
-    sizes = TokenPredictorConfig(tokens=64, token_width=128, width=256, depth=6, context_frames=1)
-    frozen = FrozenEncoder(VideoTransformer(encoder))
-    return TokenWorld(frozen, TokenPredictor(sizes), cache=cache)
+    world = untrained_tokens(64)
+    world.cache = cache
+    return world
 
 
 class CopyingWorld:

@@ -28,14 +28,11 @@ from worldmodel.commands.bench_subjects import (
     compact_subject,
     sized,
     token_subject,
+    untrained_tokens,
 )
 from worldmodel.commands.devices import device_name
 from worldmodel.data.atomic import replacing, write_json
-from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 
 __all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
 
@@ -106,15 +103,7 @@ def scaling(
     few = CEMConfig(samples=64, horizon=2, iterations=1, execute=1)
 
     def tokens(count: int) -> Subject:
-        encoder = EncoderConfig(image_size=8 * isqrt(count), patch_size=8, width=128, depth=1)
-        predictor = TokenPredictorConfig(
-            tokens=count,
-            token_width=encoder.width,
-            width=config.width,
-            depth=config.depth,
-            context_frames=1,
-        )
-        patches = TokenWorld(FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(predictor))
+        patches = untrained_tokens(count, width=config.width, depth=config.depth)
         return token_subject(patches.to(device).imagine_in(dtype))
 
     square = tokens(64)

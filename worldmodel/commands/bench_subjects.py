@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isqrt
 from typing import Any, TypeVar
 
 import torch
@@ -29,6 +30,7 @@ from planners.latency import Workload
 from worldmodel.commands.levels import PlannerConfig, Pursuit, two_levels
 from worldmodel.commands.uncached import UncachedTokenWorld
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
@@ -42,6 +44,7 @@ __all__ = [
     "sized",
     "token_subject",
     "token_world",
+    "untrained_tokens",
 ]
 
 RANDOM = "random"
@@ -166,6 +169,21 @@ def token_world(
         tokens=encoder.tokens, token_width=encoder.width, width=width, depth=depth
     )
     return TokenWorld(encoder, TokenPredictor(sizes))
+
+
+def untrained_tokens(count: int, *, width: int = 256, depth: int = 6) -> TokenWorld:
+    """A world of so many patch tokens per frame, a square number, one frame of context, untrained.
+
+    Args:
+        count: N.
+        width: Of the predictor.
+        depth: Its blocks.
+    """
+    encoder = EncoderConfig(image_size=8 * isqrt(count), patch_size=8, width=128, depth=1)
+    sizes = TokenPredictorConfig(
+        tokens=count, token_width=encoder.width, width=width, depth=depth, context_frames=1
+    )
+    return TokenWorld(FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(sizes))
 
 
 def token_subject(world: TokenWorld) -> Subject:
