@@ -197,8 +197,8 @@ def _check_heeded(cfg: BenchConfig) -> None:
     for name in (*sizes, "planner", "tokens", "plain", "plans", "warmup", "compile", "seed"):
         if getattr(cfg, name) != getattr(usual, name):
             raise ValueError(
-                f"Expected {name} with study=latency only, got it with study={cfg.study}, whose "
-                f"sizes and planners are keys of its own, {cfg.study}.…"
+                f"Expected {name} with study=latency only, got study={cfg.study}; leave it out, or "
+                f"see what {cfg.study}.… sets in `worldmodel bench --help`"
             )
 
 

@@ -148,7 +148,10 @@ def _figures(planned: Mapping[str, Any], timed: Mapping[str, Any]) -> dict[str, 
 
 
 def equals(points: Sequence[Mapping[str, Any]], name: str = "plain") -> Mapping[str, Any] | None:
-    """The fastest other point whose interval overlaps that of the best of a name, if both exist."""
+    """The fastest other point that, by its interval, may be as good as the best of a name or better.
+
+    None where there is no such point, or none of that name.
+    """
     own = [point for point in points if point["name"] == name]
     if not own:
         return None

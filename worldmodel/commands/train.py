@@ -259,6 +259,7 @@ def train_compact_world(
 ) -> dict[str, Any]:
     """Train, calibrate, validate and save to the state's folder; returns what was recorded."""
     train_compact(model, data, training, state)
+    _tell_of_validation()
     latents = planning_latents(model, data.latents, data.last_rows())
     calibrate(model, data, latents)
     remember(model, data, model.codes(latents))
@@ -283,9 +284,14 @@ def train_token_world(
     record: dict[str, Any] = {"training": asdict(training), "settings": dict(state.settings)}
     world = TokenWorld(encoder, model)
     save_token_world(state.folder, world, record)  # whatever becomes of the validation
+    _tell_of_validation()
     record["validation"] = asdict(open_loop_tokens(model, data))
     save_token_world(state.folder, world, record)
     return record
+
+
+def _tell_of_validation() -> None:
+    print("trained; measuring on held-out episodes, which takes a minute or more", flush=True)
 
 
 def _refuse_other_sizes(init: str, recipe: CompactRecipe | TokensRecipe, model: _Model) -> None:

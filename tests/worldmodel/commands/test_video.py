@@ -64,6 +64,8 @@ def test_the_energy_of_a_plan_appears_when_it_is_made(episode, tmp_path):
     assert 0 < before < after / 2
 
 
-def test_an_energy_that_is_not_known_leaves_the_chart_empty(episode, tmp_path):
-    write_video(tmp_path / "e.mp4", replace(episode, energy=(), plan_steps=()), fps=5)
+@pytest.mark.parametrize("energy", [(), (np.inf,), (3.0, np.inf), (np.inf, 3.0)])
+def test_energies_that_are_not_known_are_left_out(episode, tmp_path, energy):
+    steps = episode.plan_steps[: len(energy)]
+    write_video(tmp_path / "e.mp4", replace(episode, energy=energy, plan_steps=steps), fps=5)
     assert len(frames_of(tmp_path / "e.mp4")) == 6
