@@ -148,7 +148,7 @@ def _figures(planned: Mapping[str, Any], timed: Mapping[str, Any]) -> dict[str, 
 
 
 def equals(points: Sequence[Mapping[str, Any]], name: str = "plain") -> Mapping[str, Any] | None:
-    """The fastest other point that, by its interval, may be as good as the best of a name or better.
+    """The fastest other point that by its interval may do as well as the best of a name, or better.
 
     None where there is no such point, or none of that name.
     """
