@@ -211,6 +211,8 @@ def _energy_chart(episodes: Sequence[Episode]) -> Figure:
                 color=color,
                 alpha=0.35,
                 linewidth=0.8,
+                marker=".",  # seen also between plans without a search, whose energy is infinite
+                markersize=3,
                 label=label if i == 0 else None,
             )
     axes.set(xlabel="control step", ylabel="energy of the plan")

@@ -52,7 +52,7 @@ class _EnergyChart:
 
     def __init__(self, episode: Episode, steps: int) -> None:
         self._plan_steps = np.array(episode.plan_steps)
-        # Of a plan without a search nothing is known: a gap in the line.
+        # Of a plan without a search nothing is known: a gap in the line, whose other plans are dots.
         energy = np.array(episode.energy, dtype=float)
         self._energy = np.where(np.isfinite(energy), energy, np.nan)
         figure = Figure((PANEL / _DPI, PANEL / _DPI), dpi=_DPI, layout="tight")
@@ -67,7 +67,7 @@ class _EnergyChart:
             low, high = np.nanmin(self._energy), np.nanmax(self._energy)
             margin = 0.05 * (high - low) + 1e-6
             axes.set_ylim(low - margin, high + margin)
-        (self._line,) = axes.plot([], [], color="tab:red", linewidth=1.5)
+        (self._line,) = axes.plot([], [], color="tab:red", linewidth=1.5, marker="o", markersize=2)
         (self._now,) = axes.plot([], [], color="tab:red", marker="o", markersize=4)
 
     def draw(self, step: int) -> NDArray[np.uint8]:
