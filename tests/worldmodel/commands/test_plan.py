@@ -9,6 +9,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from planners import compiled
 from worldmodel.cli import main
 from worldmodel.commands import plan
 from worldmodel.commands.evaluation import SEED_OFFSET
@@ -113,6 +114,28 @@ def test_the_same_command_plans_the_same(planned, tmp_path):
         report = json.loads((tmp_path / "out" / "report.json").read_text())
         energies.append(report["episodes"][0]["energy"])
     assert energies[0] == energies[1]
+
+
+def test_with_compile_plans_are_made_with_what_is_compiled(planned, monkeypatch):
+    called = []
+
+    def noted(name):
+        def call(*args):
+            called.append(name)
+            return getattr(compiled, f"_{name}")(*args)
+
+        return lambda world: call
+
+    for name in ("rollout", "judge"):
+        monkeypatch.setattr(f"planners.problem.compiled_{name}", noted(name))
+    monkeypatch.setattr(plan, "require_compiler", lambda: called.append("asked"))
+    code, printed = planned("task=push episodes=1 videos=0 compile=true")
+    assert code == 0, printed.err
+    assert called[0] == "asked"
+    assert called.count("rollout") == called.count("judge") > 0
+    called.clear()
+    assert planned("task=push episodes=1 videos=0")[0] == 0
+    assert not called
 
 
 def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path):
