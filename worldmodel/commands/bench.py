@@ -193,7 +193,7 @@ def run(cfg: BenchConfig) -> None:
 
 def _check_heeded(cfg: BenchConfig) -> None:
     usual = BenchConfig(out=cfg.out, planner=ICEMConfig())
-    sizes = [field.name for field in fields(Grid)]
+    sizes = [size.name for size in fields(Grid)]
     for name in (*sizes, "planner", "tokens", "plain", "plans", "warmup", "compile", "seed"):
         if getattr(cfg, name) != getattr(usual, name):
             raise ValueError(

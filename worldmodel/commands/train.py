@@ -291,7 +291,7 @@ def train_token_world(
 
 
 def _tell_of_validation() -> None:
-    print("trained; measuring on held-out episodes, which takes a minute or more", flush=True)
+    print("trained; measuring it on held-out episodes", flush=True)
 
 
 def _refuse_other_sizes(init: str, recipe: CompactRecipe | TokensRecipe, model: _Model) -> None:

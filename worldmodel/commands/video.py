@@ -52,7 +52,7 @@ class _EnergyChart:
 
     def __init__(self, episode: Episode, steps: int) -> None:
         self._plan_steps = np.array(episode.plan_steps)
-        # Of a plan without a search nothing is known: a gap in the line, beside which are dots.
+        # The energy of a plan without a search is not known, and a gap in the line.
         energy = np.array(episode.energy, dtype=float)
         self._energy = np.where(np.isfinite(energy), energy, np.nan)
         figure = Figure((PANEL / _DPI, PANEL / _DPI), dpi=_DPI, layout="tight")
