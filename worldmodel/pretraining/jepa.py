@@ -15,7 +15,7 @@ from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.nn.blocks import normalise
 from worldmodel.pretraining.anticollapse import centre, covariance_loss, variance_loss
 from worldmodel.pretraining.clips import Clips, ClipSampler
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
+from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 from worldmodel.pretraining.masks import BlockMasks, Mask
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.sigreg import sigreg_loss
@@ -85,10 +85,12 @@ class JepaObjective(Objective):
         self.target = copy.deepcopy(encoder).requires_grad_(False)
         self.predictor = MaskedPredictor(
             sizes,
-            width=config.predictor_width,
-            depth=config.predictor_depth,
-            heads=config.predictor_heads,
-            mask_tokens=len(config.hidden),
+            MaskedSizes(
+                width=config.predictor_width,
+                depth=config.predictor_depth,
+                heads=config.predictor_heads,
+                mask_tokens=len(config.hidden),
+            ),
         )
         self.weights = {
             "prediction": 1.0,

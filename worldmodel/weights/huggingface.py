@@ -23,6 +23,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.errors import UserError
 from worldmodel.nn.blocks import NORM_EPS
 from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
+from worldmodel.settings import described
 from worldmodel.weights.checkpoint import write_tensors
 from worldmodel.weights.sizes import check_heads
 
@@ -109,7 +110,7 @@ class HuggingFaceFolder:
         except UserError:
             raise
         except ValueError as error:
-            raise UserError(f"{self.path / _CONFIG}: {error}") from error
+            raise UserError(f"{self.path / _CONFIG}: {described(error)}") from error
 
     def predictor_sizes(self) -> MaskedSizes:
         """What config.json says of the masked predictor."""

@@ -11,7 +11,8 @@ import torch
 
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.errors import UserError
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
+from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
+from worldmodel.settings import read_settings
 from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
 
 __all__ = ["load_masked_predictor", "save_masked_predictor"]
@@ -25,7 +26,7 @@ def save_masked_predictor(
     """Write a checkpoint; ``record`` says where it comes from."""
     settings = {
         "encoder": asdict(model.encoder_sizes),
-        "predictor": model.sizes._asdict(),
+        "predictor": asdict(model.sizes),
         "record": dict(record),
     }
     save_checkpoint(folder, _KIND, settings, model.state_dict())
@@ -38,10 +39,12 @@ def load_masked_predictor(folder: str | os.PathLike[str]) -> MaskedPredictor:
         UserError: The folder is not an intact checkpoint of a masked predictor.
     """
     settings, tensors = load_checkpoint(folder, _KIND)
+    encoder = read_settings(EncoderConfig, settings.get("encoder"), f"{folder}/config.json encoder")
+    sizes = read_settings(MaskedSizes, settings.get("predictor"), f"{folder}/config.json predictor")
     try:
         with torch.device("meta"):
-            model = MaskedPredictor(EncoderConfig(**settings["encoder"]), **settings["predictor"])
-    except (KeyError, TypeError, ValueError) as error:
+            model = MaskedPredictor(encoder, sizes)
+    except ValueError as error:
         raise UserError(
             f"{folder}: config.json does not describe a masked predictor ({error})."
         ) from error

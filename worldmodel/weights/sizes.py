@@ -11,6 +11,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.errors import UserError
 from worldmodel.predictors.tokens import TokenPredictorConfig
 from worldmodel.pretraining.masked_predictor import MaskedSizes
+from worldmodel.settings import described
 
 __all__ = ["ac_predictor_sizes", "check_heads", "encoder_sizes", "masked_predictor_sizes"]
 
@@ -61,7 +62,7 @@ def encoder_sizes(
     except UserError:
         raise
     except ValueError as error:
-        raise UserError(f"{source}: {error}") from error
+        raise UserError(f"{source}: {described(error)}") from error
 
 
 def ac_predictor_sizes(

@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.pretraining.masked_predictor import MaskedPredictor
+from worldmodel.settings import described
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record, load_into
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
@@ -146,11 +148,11 @@ def load_vjepa2_masked_predictor(
         _check_choice(path, weights)
         folder, source = HuggingFaceFolder.open(path), str(path)
         encoder, stored = folder.encoder_sizes(image_size, encoder_heads), folder.predictor_sizes()
-        sizes = stored._replace(heads=heads or stored.heads)
+        sizes = replace(stored, heads=heads or stored.heads)
         tensors = folder.tensors("predictor")
 
     def build() -> MaskedPredictor:
-        return MaskedPredictor(encoder, **sizes._asdict())
+        return MaskedPredictor(encoder, sizes)
 
     return _built(build, tensors, source, _UNUSED)
 
@@ -228,7 +230,7 @@ def _built(
         with torch.device("meta"):
             model = build()
     except ValueError as error:
-        raise UserError(f"{source}: {error}") from error
+        raise UserError(f"{source}: {described(error)}") from error
     load_into(
         model,
         {name: tensor.float() for name, tensor in tensors.items()},
