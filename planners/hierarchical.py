@@ -10,7 +10,6 @@ Shapes: see ``planners.protocols``; G is the number of sub-goals.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -18,6 +17,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from planners import clock
 from planners.cem import CEMConfig
 from planners.problem import Objective, Plan, Planner, Problem, Way
 from planners.protocols import Proposal, World
@@ -220,7 +220,7 @@ class Hierarchical(Generic[GuideT, FastT]):
         if problem.goals is None:
             raise ValueError("Expected a problem with goal latents, which sub-goals lead to")
         if deadline is not None:
-            now = time.perf_counter()
+            now = clock.now()
             deadline = now + self._share * (deadline - now)
         subgoals, nonfinite, slow = self._guide.look_ahead(
             problem, state.slow, generator=generator, deadline=deadline

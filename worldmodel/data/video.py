@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,7 +61,8 @@ def writing_video(path: Path, fps: float, height: int, width: int) -> Generator[
         def append(frames: Frames) -> None:
             for pixels in frames:
                 rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                container.mux(stream.encode(to_yuv.reformat(rgb, format="yuv444p", threads=1)))
+                yuv = to_yuv.reformat(rgb, format="yuv444p", **_one_thread())
+                container.mux(stream.encode(yuv))
 
         yield append
         container.mux(stream.encode(None))
@@ -131,10 +133,15 @@ def video_shape(path: Path) -> tuple[int, int, int]:
     """
     with _decoding(path) as (container, stream):
         # Where the index comes first, it tells of frames that a truncated file has no more.
-        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
-        if end > path.stat().st_size:
-            raise _unreadable(path, f"it is {path.stat().st_size} bytes long instead of {end}")
-        frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+        if hasattr(stream, "index_entries"):
+            size = path.stat().st_size
+            missing = sum(entry.pos + entry.size > size for entry in stream.index_entries)
+            frames = stream.frames or _packets(container, stream)
+        else:  # PyAV before 17 shows no index, so that the whole file is read
+            frames = _packets(container, stream)
+            missing = max(stream.frames - frames, 0)
+        if missing:
+            raise _unreadable(path, f"it ends {missing} frames too early")
         return frames, stream.height, stream.width
 
 
@@ -171,8 +178,23 @@ def _decoding(path: Path) -> Generator[tuple[InputContainer, VideoStream]]:
         raise _unreadable(path, str(error)) from error
 
 
+def _packets(container: InputContainer, stream: VideoStream) -> int:
+    """The frames that are there whole."""
+    return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(stream))
+
+
+@cache
+def _one_thread() -> dict[str, int]:
+    """How a reformatter is told to use one thread; before PyAV 17 it knows no other number."""
+    try:
+        VideoReformatter().reformat(av.VideoFrame(16, 16, "rgb24"), format="yuv444p", threads=1)
+    except TypeError:
+        return {}
+    return {"threads": 1}
+
+
 def _pixels(frame: av.VideoFrame, to_rgb: VideoReformatter) -> Frames:
-    rgb = to_rgb.reformat(frame, format="rgb24", threads=1)
+    rgb = to_rgb.reformat(frame, format="rgb24", **_one_thread())
     return rgb.to_ndarray().astype(np.uint8, copy=False)
 
 

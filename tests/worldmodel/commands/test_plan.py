@@ -138,7 +138,8 @@ def test_with_compile_plans_are_made_with_what_is_compiled(planned, monkeypatch)
     assert not called
 
 
-def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path):
+def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path, clock):
+    clock.reading = 1e-3
     code, printed = planned("task=push episodes=1 videos=0 budget_ms=0.001")
     assert code == 0, printed.err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -163,15 +164,38 @@ def test_settings_that_no_plan_could_keep_are_refused(planned, keys, said):
     assert "Traceback" not in printed.err
 
 
-def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(planned, tmp_path):
-    code, printed = planned("task=push episodes=2 videos=0 hz=10")
+def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(
+    planned, tmp_path, clock, monkeypatch
+):
+    def reported():
+        code, printed = planned("task=push episodes=2 videos=0 hz=10")
+        assert code == 0, printed.err
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert "10 Hz: plan late in" in printed.out
+        return report["real_time"], report["unsearched"]
+
+    quick = {"hz": 10, "slots": 2 * 4, "missed": 0, "held": 0, "late": 0}
+    assert reported() == (quick, 0)
+    rollout = CompactWorld.rollout
+
+    def slow(world, *context):
+        clock.sleep(0.2)  # no search fits a slot
+        return rollout(world, *context)
+
+    monkeypatch.setattr(CompactWorld, "rollout", slow)
+    # Plans for slot 0 have the time they need; those asked for in slot 2 are missed in slot 3.
+    assert reported() == (quick | {"missed": 0.25}, 0.5)
+
+
+def test_on_a_real_clock_every_slot_is_acted_in(planned, tmp_path):
+    code, printed = planned("task=push episodes=1 videos=0 hz=50")
     assert code == 0, printed.err
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    real_time = report["real_time"]
-    assert (real_time["hz"], real_time["slots"]) == (10, 2 * 4)
-    assert set(real_time) == {"hz", "slots", "missed", "held", "late"}
-    assert (real_time["held"], report["unsearched"]) == (0, 0)  # a plan takes some 10 ms
-    assert "10 Hz: plan late in" in printed.out
+    real_time = json.loads((tmp_path / "out" / "report.json").read_text())["real_time"]
+    assert (real_time["hz"], real_time["slots"]) == (50, 4)
+    assert all(0 <= real_time[name] <= 4 for name in ("missed", "held", "late"))
+
+
+def test_at_a_rate_of_its_own_one_arm_acts(planned):
     code, printed = planned("task=push episodes=2 batch=2 hz=100")
     assert code == 1
     assert "hz above 0 and batch=1" in printed.err

@@ -32,11 +32,18 @@ def make_episode(seed: int, length: int = LENGTH) -> SyntheticEpisode:
     return SyntheticEpisode(frames, rows(7), rows(7), rows(3))
 
 
-def logged(seed: int, log: str, seconds: float = 0.0) -> SyntheticEpisode:
+def logged(seed: int, log: str) -> SyntheticEpisode:
     with open(log, "a") as file:
         file.write(f"{seed}\n")
-    time.sleep(seconds)
     return make_episode(seed)
+
+
+def held_from(seed: int, log: str, first: int, gate: str) -> SyntheticEpisode:
+    """Seeds from `first` on take until there is a file called `gate`."""
+    episode = logged(seed, log)
+    while seed >= first and not os.path.exists(gate):
+        time.sleep(0.01)
+    return episode
 
 
 def broken_at(seed: int, bad: int) -> SyntheticEpisode:
