@@ -201,8 +201,6 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         super().reset(seed=seed)
         if options:
             raise ValueError(f"Expected no reset options, got {sorted(options)}")
-        if self.render_mode == "human" and self._window is None:
-            self._window = Window(self._model, self._data, CONTROL_HZ)
         self.dress(self.np_random.spawn(1)[0])
         while True:
             self.reset_scene()
@@ -216,8 +214,8 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
                 break
         self.goal_image = self.camera_image()
         self.restore(start)
-        if self._window is not None:
-            self._window.show()
+        if self.render_mode == "human":
+            self._show()
         return self._observe(), self._info() | {"subgoals": np.stack([*images, self.goal_image])}
 
     def step(
@@ -230,7 +228,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         """
         self.advance(action)
         if self._window is not None:
-            self._window.show_step()
+            self._window.show_step(self._data)
         info = self._info()
         return self._observe(), float(info["success"]), False, False, info
 
@@ -293,9 +291,11 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         if self._scenery is None:
             return
         self._scenery.dress(rng)
-        for view in (self._camera, self._viewer, self._window):
-            if view is not None:
-                view.upload_textures()
+        for renderer in (self._camera, self._viewer):
+            if renderer is not None:
+                renderer.upload_textures()
+        if self._window is not None:
+            self._window.update_look(self._model)
 
     def reset_scene(self) -> None:
         """Everything at its default, at rest."""
@@ -332,8 +332,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             )
             return None
         if self.render_mode == "human":
-            if self._window is not None:
-                self._window.show()
+            self._show()
             return None
         if self._viewer is None:
             self._viewer = OffscreenRenderer(self._model, self.width, self.height)
@@ -353,6 +352,11 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         if rich:
             furnish(spec)
         return spec.compile()
+
+    def _show(self) -> None:
+        if self._window is None:
+            self._window = Window(self._model, self._data, CONTROL_HZ)
+        self._window.show(self._data)
 
     def _marks(self, action: Array | None) -> bool:
         """Advance by an action; True at a `MARK`."""
