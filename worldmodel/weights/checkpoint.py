@@ -55,7 +55,7 @@ def save_checkpoint(
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     plain = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     try:
-        with replacing(folder / _TENSORS) as partial:
+        with replacing(folder / _TENSORS, _size(plain)) as partial:
             _write(partial, plain)
             # The config is what makes a folder a checkpoint: an old one goes before its tensors.
             (folder / _CONFIG).unlink(missing_ok=True)
@@ -78,8 +78,12 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
     """Write safetensors straight from memory, under a temporary name at first."""
-    with replacing(path) as partial:
+    with replacing(path, _size(tensors)) as partial:
         _write(partial, tensors, **metadata)
+
+
+def _size(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
