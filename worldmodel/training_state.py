@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,31 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from worldmodel.data.atomic import replacing
+from worldmodel.data.disk import needing_room
+from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "sole_run"]
+
+
+@contextmanager
+def sole_run(folder: Path) -> Generator[None]:
+    """Runs the block if no other process trains into ``folder``.
+
+    Raises:
+        UserError: Another one does, or the folder cannot be written.
+    """
+    lock = folder / ".lock"
+    busy = f"Another process trains into {folder}. Let it end, or give another out."
+    with ExitStack() as stack:
+        try:
+            with needing_room(lock):
+                stack.enter_context(locked(lock, busy, wait=False))
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to out={folder} ({error.strerror}); choose another"
+            ) from error
+        yield
 
 
 @dataclass(frozen=True)

@@ -40,16 +40,17 @@ def replacing(path: Path, size: int = 0) -> Generator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         folder, lock = _own_folder(path)
-        partial = folder / "partial"  # no suffix: whoever looks for files by theirs finds none
-        try:
+    partial = folder / "partial"  # no suffix: whoever looks for files by theirs finds none
+    try:
+        with needing_room(path, size, partial):
             if size:
                 with partial.open("w+b") as file:
                     allocate(file.fileno(), size)
             yield partial
             os.replace(partial, path)
-        finally:
-            lock.release()
-            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

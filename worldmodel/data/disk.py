@@ -18,6 +18,7 @@ __all__ = ["NoRoomError", "allocate", "in_units", "needing_room"]
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNABLE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # a file system without the call
 _CHUNK = bytes(1 << 20)
+_BLOCK = 512  # bytes that st_blocks counts, whatever the file system's
 
 
 class NoRoomError(UserError):
@@ -25,12 +26,13 @@ class NoRoomError(UserError):
 
 
 @contextmanager
-def needing_room(path: Path, size: int = 0) -> Generator[None]:
+def needing_room(path: Path, size: int = 0, partial: Path | None = None) -> Generator[None]:
     """Makes one line of whatever a full disk raises in the block, which writes ``path``.
 
     Args:
-        path: The file, or the folder of the files.
+        path: The file.
         size: Bytes that it needs; 0 where nobody knows.
+        partial: What is written in its place until it is complete, and removed if that fails.
 
     Raises:
         NoRoomError: Names the folder, what was needed, what is free and what to do.
@@ -40,12 +42,15 @@ def needing_room(path: Path, size: int = 0) -> Generator[None]:
     except Exception as error:  # each library has errors of its own for it
         if isinstance(error, UserError) or (reason := _lack(error)) is None:
             raise
-        folder = next(p for p in (path, *path.absolute().parents) if p.is_dir())
-        free = in_units(shutil.disk_usage(folder).free, floor)
-        need = f"at least {in_units(size)}" if size else f"more than {free}"
+        folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+        written, free = 0, shutil.disk_usage(folder).free
+        if partial is not None and partial.exists():
+            written = partial.stat().st_size
+            free += partial.stat().st_blocks * _BLOCK
+        need = f"at least {in_units(size)}" if size > written else f"over {in_units(written)}"
         raise NoRoomError(
-            f"Expected {need} free in {folder} for {path.name}, got {free} ({reason}). "
-            "Make room there and run again, or use another folder."
+            f"Expected {need} free in {folder} for {path.name}, got {in_units(free, floor)} "
+            f"({reason}). Make room there and run again, or use another folder."
         ) from error
 
 
@@ -63,7 +68,7 @@ def allocate(file: int, size: int) -> None:
     """
     there, disk = os.fstat(file), os.fstatvfs(file)
     # Asked first, as a file system may fill the disk up before it notices.
-    if disk.f_blocks and size - there.st_blocks * 512 > disk.f_bavail * disk.f_frsize:
+    if disk.f_blocks and size - there.st_blocks * _BLOCK > disk.f_bavail * disk.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
         os.posix_fallocate(file, 0, size)
