@@ -22,8 +22,9 @@ from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.commands.devices import device_name, precision, usable_device
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.policies import planning_agent
+from worldmodel.commands.results import write_png
 from worldmodel.commands.stages import digest, stage
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import write_json
 from worldmodel.weights.world import load_world
 
 __all__ = ["AnytimeConfig", "anytime", "table", "write"]
@@ -161,5 +162,4 @@ def write(report: Mapping[str, Any], out: Path) -> None:
         axes.set_xlabel("deadline of a plan, ms")
         axes.grid(alpha=0.3)
     figure.suptitle(f"{report['plan']}; {report['device']}", fontsize=9)
-    with replacing(out / "anytime.png") as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    write_png(out / "anytime.png", figure)

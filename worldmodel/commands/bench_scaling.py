@@ -31,7 +31,8 @@ from worldmodel.commands.bench_subjects import (
     untrained_tokens,
 )
 from worldmodel.commands.devices import device_name
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.commands.results import write_png
+from worldmodel.data.atomic import write_json
 from worldmodel.predictors.compact_world import CompactWorld
 
 __all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
@@ -231,5 +232,4 @@ def write(report: Mapping[str, Any], out: Path) -> None:
         axes.set_ylabel("p50 of a plan, ms")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    with replacing(out / "scaling.png") as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    write_png(out / "scaling.png", figure)

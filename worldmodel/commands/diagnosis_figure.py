@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from worldmodel.commands.diagnosis import Ruler
 from worldmodel.commands.readings import Reading
 
-__all__ = ["draw"]
+__all__ = ["drawn"]
 
 _TITLES = {
     "path": "rank agreement with remaining steps\nalong solved episodes",
@@ -22,16 +21,14 @@ _TITLES = {
 }
 
 
-def draw(
-    path: Path,
+def drawn(
     scenes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     readings: Mapping[str, Sequence[Reading]],
     ruler: Ruler,
-) -> None:
-    """Write the picture as PNG.
+) -> Figure:
+    """The picture.
 
     Args:
-        path: Where to.
         scenes: Summaries by scene.
         readings: What they are of.
         ruler: In what energies are measured.
@@ -43,7 +40,7 @@ def draw(
         panel.set_title(title, fontsize=10)
     axes[1].legend(fontsize=8, loc="lower left")
     _calibration(axes[-1], readings, ruler)
-    figure.savefig(path, format="png", dpi=110)
+    return figure
 
 
 def _bars(axes: Axes, scenes: Mapping[str, Mapping[str, Mapping[str, Any]]], kind: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ from worldmodel.commands.policies import (
 )
 from worldmodel.commands.positions import Plane, draw_plane, energy_panels, true_steps
 from worldmodel.commands.recorder import RecordedEnergy
+from worldmodel.commands.results import Results, write_png
 from worldmodel.commands.task import ENERGIES
-from worldmodel.data.atomic import replacing
+from worldmodel.data.atomic import write_text
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
@@ -158,30 +160,26 @@ def run(cfg: LandscapeConfig) -> None:
             "Expected a planner without sub-goals, such as planner=cem: a landscape shows one "
             "search; `worldmodel subgoals` draws what a planner on two time scales sets itself"
         )
+    results = Results(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
     device = usable_device(cfg.device)
     world = load_world(cfg.checkpoint).to(device)
     place_camera(world, cfg.camera_pose)
-    out = Path(cfg.out)
     if cfg.plane == "positions":
-        _save(out, _positions(cfg, world))
+        _save(results, _positions(cfg, world))
         return
     landscape = _actions(cfg, world.imagine_in(precision("auto", world)), device)
-    _save(out, draw(landscape), page(landscape))
+    _save(results, draw(landscape), page(landscape))
 
 
-def _save(out: Path, figure: Figure, html: str | None = None) -> None:
-    try:
-        with replacing(out / "landscape.png") as partial:
-            figure.savefig(partial, format="png", dpi=110)
-        if html is not None:
-            with replacing(out / "landscape.html") as partial:
-                partial.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write to out={out} ({error.strerror})") from error
-    print(f"picture: {out / 'landscape.png'}")
+def _save(results: Results, figure: Figure, html: str | None = None) -> None:
+    results.write("landscape.png", partial(write_png, figure=figure))
     if html is not None:
-        print(f"interactive: {out / 'landscape.html'}")
+        results.write("landscape.html", partial(write_text, text=html))
+    results.finish()
+    print(f"picture: {results.out / 'landscape.png'}")
+    if html is not None:
+        print(f"interactive: {results.out / 'landscape.html'}")
 
 
 def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:

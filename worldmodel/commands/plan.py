@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ from worldmodel.commands.report import (
     video_name,
     write_html,
 )
+from worldmodel.commands.results import Results
 from worldmodel.commands.task import TaskConfig
 from worldmodel.commands.video import write_video
 from worldmodel.data.atomic import write_json
@@ -65,6 +67,7 @@ from worldmodel.weights.world import checkpoint_folder, load_world
 
 __all__ = ["PlanConfig", "run"]
 
+_PAGE_BYTES, _EPISODE_BYTES, _STEP_BYTES = 500_000, 1_000, 40  # of reports, rounded up
 _SHARE_OF_SLOT = 0.9  # that a plan may take; the rest is for what a search cannot foresee
 
 
@@ -170,7 +173,7 @@ def run(cfg: PlanConfig) -> None:
     Raises:
         UserError: The checkpoint, the goal image or the output folder cannot be used.
     """
-    out = _writable(Path(cfg.out))
+    results = Results(Path(cfg.out), _least(cfg))
     if cfg.compile:
         require_compiler()
     torch.set_num_threads(cfg.threads)
@@ -184,7 +187,7 @@ def run(cfg: PlanConfig) -> None:
         _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made,
         _acting(cfg, world) as policy,
     ):
-        results = evaluate(
+        evaluated = evaluate(
             policy,
             made,
             seeds,
@@ -194,12 +197,13 @@ def run(cfg: PlanConfig) -> None:
             films=cfg.episodes if cfg.videos is None else cfg.videos,
             pulse=None if cfg.hz is None else Pulse(cfg.hz),
         )
-        for episode in _watched(results, f"plan {task.name}", len(seeds)):
+        for episode in _watched(evaluated, f"plan {task.name}", len(seeds)):
             if episode.film is not None:
-                write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
+                write = partial(write_video, episode=episode, fps=CONTROL_HZ)
+                results.write(f"videos/{video_name(len(episodes))}", write)
             episodes.append(episode)
     baselines = _baselines(cfg, world, task, seeds, episodes)
-    report = {
+    report: dict[str, Any] = {
         "task": task.name,
         "n": len(episodes),
         "seed": cfg.seed,
@@ -230,10 +234,12 @@ def run(cfg: PlanConfig) -> None:
         },
         "episodes": [episode_record(episode) for episode in episodes],
     }
-    write_json(out / "report.json", report)
-    write_html(out / "report.html", report, episodes)
+    results.release()
+    results.write("report.json", partial(write_json, content=report))
+    results.write("report.html", partial(write_html, report=report, episodes=episodes))
     print(closing_table(report))
-    print(f"report: {out / 'report.html'}   videos: {out / 'videos'}")
+    results.finish()
+    print(f"report: {results.out / 'report.html'}   videos: {results.out / 'videos'}")
 
 
 def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> Image:
@@ -338,13 +344,6 @@ def _watched(episodes: Iterable[Episode], name: str, total: int) -> Iterator[Epi
             yield episode
 
 
-def _writable(out: Path) -> Path:
-    """The output folder, found writable before any work is done."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / "report.json.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"Cannot write to out={out} ({error.strerror}); choose another") from error
-    return out
+def _least(cfg: PlanConfig) -> int:
+    """Bytes that the two reports take."""
+    return _PAGE_BYTES + cfg.episodes * (_EPISODE_BYTES + _STEP_BYTES * cfg.task.budget_steps)

@@ -19,6 +19,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.probe import LatentProbe
 from worldmodel.pretraining.trainer import pretrain
+from worldmodel.training_state import sole_run
 
 __all__ = ["PretrainConfig", "run"]
 
@@ -53,6 +54,11 @@ class PretrainConfig:
 
 def run(config: PretrainConfig) -> None:
     """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
+    with sole_run(Path(config.out)):
+        _run(config)
+
+
+def _run(config: PretrainConfig) -> None:
     size, device = config.encoder.image_size, usable_device(config.device)
     dataset = open_dataset(config.data, config.camera)
     dataset.require(image_size=(size, size))

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from worldmodel.commands.evaluation import Episode
-from worldmodel.data.atomic import replacing
+from worldmodel.data.atomic import write_text
 
 __all__ = [
     "closing_table",
@@ -109,8 +109,7 @@ def write_html(path: Path, report: Mapping[str, Any], episodes: Sequence[Episode
         shown=min(n, SHOWN),
         settings=html.escape(_settings(report)),
     )
-    with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def headline(report: Mapping[str, Any]) -> str:

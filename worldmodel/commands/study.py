@@ -21,6 +21,7 @@ from worldmodel.commands.stages import stage
 from worldmodel.commands.study_table import summary, table
 from worldmodel.data.atomic import write_json
 from worldmodel.data.dataset import Dataset
+from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
 
 __all__ = ["ARMS", "StudyConfig", "run"]
@@ -184,16 +185,18 @@ class _Study:
 
     def _record(self, record: dict[str, Any]) -> None:
         key = ("arm", "seed", "episodes")
-        others = [r for r in self._stored() if any(r[k] != record[k] for k in key)]
-        self.records = [*others, record]
-        write_json(
-            self._path,
-            {
-                "settings": self._settings,
-                "summary": summary(self.records),
-                "records": self.records,
-            },
-        )
+        # What another process records meanwhile is not to be written over.
+        with locked(self._out / ".lock", f"Another process writes {self._path}; waiting for it"):
+            others = [r for r in self._stored() if any(r[k] != record[k] for k in key)]
+            self.records = [*others, record]
+            write_json(
+                self._path,
+                {
+                    "settings": self._settings,
+                    "summary": summary(self.records),
+                    "records": self.records,
+                },
+            )
 
     @property
     def _path(self) -> Path:

@@ -37,7 +37,7 @@ from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
-from worldmodel.training_state import TrainingState
+from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import save_token_world
@@ -114,6 +114,11 @@ class TrainConfig:
 
 def run(config: TrainConfig) -> None:
     """Embed the dataset if that was not done yet, train, validate, save."""
+    with sole_run(Path(config.out)):
+        _run(config)
+
+
+def _run(config: TrainConfig) -> None:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = sampled(open_dataset(config.data, config.camera), config.fps, config.actions)

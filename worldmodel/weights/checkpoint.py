@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
 
 __all__ = [
@@ -50,16 +50,21 @@ def save_checkpoint(
         kind: What the checkpoint is, for instance ``"encoder"``.
         config: JSON-serialisable settings.
         tensors: Weights and statistics.
+
+    Raises:
+        UserError: The folder cannot be written, or the disk is full; an old checkpoint is kept.
     """
     folder = Path(folder)
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     plain = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     try:
-        with replacing(folder / _TENSORS) as partial:
-            _write(partial, plain)
-            # The config is what makes a folder a checkpoint: an old one goes before its tensors.
-            (folder / _CONFIG).unlink(missing_ok=True)
-        write_json(folder / _CONFIG, content)
+        with replacing(folder / _CONFIG) as settings:
+            settings.write_text(json.dumps(content, indent=4, ensure_ascii=False), "utf-8")
+            with replacing(folder / _TENSORS, _size(plain)) as partial:
+                _write(partial, plain)
+                # Both are written, so no full disk takes the old checkpoint away. The config is
+                # what makes a folder a checkpoint: an old one goes before its tensors.
+                (folder / _CONFIG).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"Cannot write a checkpoint to {folder} ({error}). Make room there, or choose another."
@@ -78,8 +83,12 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
     """Write safetensors straight from memory, under a temporary name at first."""
-    with replacing(path) as partial:
+    with replacing(path, _size(tensors)) as partial:
         _write(partial, tensors, **metadata)
+
+
+def _size(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:

@@ -1,0 +1,52 @@
+"""One process at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from worldmodel.errors import UserError
+
+__all__ = ["locked"]
+
+_POLL_S = 0.2
+
+
+@contextmanager
+def locked(path: Path, busy: str, *, wait: bool = True) -> Generator[None]:
+    """Runs the block while no other process, on this machine or another, holds the lock ``path``.
+
+    The kernel releases the lock of a process that was killed. The file stays behind: removing it
+    would let a second process lock a new file while a third waits for the old one.
+
+    Args:
+        path: A file that is there for this purpose; made if absent.
+        busy: What to say when another process holds the lock: what it does, what follows.
+        wait: Say it and wait; or say it in an error.
+
+    Raises:
+        UserError: Another process holds the lock, and ``wait`` is false.
+        OSError: The file cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not wait:
+                raise UserError(busy) from None
+            print(busy, file=sys.stderr, flush=True)
+            lock.acquire(poll_interval=_POLL_S)
+    except NotImplementedError:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(path)) from None
+    try:
+        yield
+    finally:
+        lock.release()
