@@ -13,6 +13,7 @@ import torch
 
 from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError, not_finite, remedy
 
 __all__ = ["TrainingState"]
 
@@ -36,7 +37,15 @@ class TrainingState:
         Args:
             content: Tensors, numbers, strings and containers of them; not under the name
                 ``config``, which holds the settings.
+
+        Raises:
+            NotFiniteError: Some tensor is not finite; the old state stays.
         """
+        if wrong := not_finite(content):
+            raise NotFiniteError(
+                f"Training stopped: expected finite weights, got NaN or infinities in "
+                f"{', '.join(wrong[:3])}. They are not saved to {self._path}. {remedy()}."
+            )
         with replacing(self._path) as partial:
             torch.save({**content, "config": json.dumps(self.settings)}, partial)
 
