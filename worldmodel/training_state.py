@@ -17,6 +17,7 @@ from worldmodel.data.atomic import replacing
 from worldmodel.data.disk import needing_room
 from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError, not_finite, remedy
 
 __all__ = ["TrainingState", "sole_run"]
 
@@ -62,8 +63,14 @@ class TrainingState:
                 ``config``, which holds the settings.
 
         Raises:
-            NoRoomError: The disk is full; the old state is kept.
+            NotFiniteError: Some tensor is not finite; the old state stays.
+            NoRoomError: The disk is full; the old state stays.
         """
+        if wrong := not_finite(content):
+            raise NotFiniteError(
+                f"Training stopped: expected finite weights, got NaN or infinities in "
+                f"{', '.join(wrong[:3])}. They are not saved to {self._path}. {remedy()}."
+            )
         with replacing(self._path, _size(content)) as partial, partial.open("wb") as file:
             # To a path, torch would not say why it cannot write.
             torch.save({**content, "config": json.dumps(self.settings)}, file)

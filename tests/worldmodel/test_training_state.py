@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError
 from worldmodel.training_state import TrainingState
 
 SETTINGS = {"data": "a", "rates": (0.1, 0.2), "training": {"seed": 0, "steps": 9}}
@@ -62,3 +63,11 @@ def test_a_damaged_file_is_named(tmp_path: Path, kept: int) -> None:
     file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(UserError, match=r"training_state.pt is damaged and .* Delete it"):
         state.load()
+
+
+def test_a_state_that_is_not_finite_does_not_replace_the_last_good_one(tmp_path: Path) -> None:
+    state = TrainingState(tmp_path, SETTINGS)
+    state.save({"step": 1, "model": {"weight": torch.zeros(2)}})
+    with pytest.raises(NotFiniteError, match=r"NaN or infinities in optimizer.0\. They are not"):
+        state.save({"step": 2, "optimizer": [torch.tensor(torch.nan)]})
+    assert (state.load() or {})["step"] == 1

@@ -142,6 +142,12 @@ def write(report: Mapping[str, Any], out: Path) -> None:
     panels = figure.subplots(1, 2 if judged else 1, squeeze=False)[0]
     known = [row for row in rows if row["energy"] is not None]
     panels[0].plot([r["budget_ms"] for r in known], [r["energy"] for r in known], "o-")
+    unknown = [r["budget_ms"] for r in rows if r["energy"] is None]
+    if unknown:  # at the bottom, wherever the energies are
+        bottom = panels[0].get_xaxis_transform()
+        style = {"color": "0.4", "clip_on": False, "label": "not searched in time"}
+        panels[0].plot(unknown, [0.0] * len(unknown), "x", transform=bottom, **style)
+        panels[0].legend(fontsize=8)
     panels[0].set_ylabel("energy of the plan, mean of the same problems")
     if judged:
         rates = [100 * row["rate"] for row in judged]

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from worldmodel.commands.diagnosis import Ruler
+from worldmodel.commands.marks import told_unknown
 from worldmodel.commands.readings import Reading
 
 __all__ = ["drawn"]
@@ -57,9 +58,13 @@ def _bars(axes: Axes, scenes: Mapping[str, Mapping[str, Mapping[str, Any]]], kin
         means = np.array([figure["mean"] for _, figure in known])
         bounds = np.array([figure["ci95"] for _, figure in known]).reshape(-1, 2).T
         axes.barh(rows, means, height, xerr=abs(bounds - means), label=scene, capsize=2)
-    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-1, 1))
+        for row, name in enumerate(names):
+            if energies[name][kind]["mean"] is None:
+                place = row + height * (index - (len(scenes) - 1) / 2)
+                told_unknown(axes, f"unknown, {scene}", 0.51, place)
+    downwards = (len(names) - 0.5, -0.5)  # from above, and room for those without a bar
+    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-1, 1), ylim=downwards)
     axes.axvline(0, color="black", linewidth=0.6)
-    axes.invert_yaxis()
     axes.set_xlabel("Spearman (95 % bootstrap over episodes)")
 
 
@@ -72,8 +77,10 @@ def _calibration(axes: Axes, readings: Mapping[str, Sequence[Reading]], ruler: R
             if not len(true):
                 continue
             levels = np.unique(true)
-            means = [predicted[true == level].mean() for level in levels]
-            axes.plot(levels, means, style, color=f"C{index}", label=f"{name}, {scene}")
+            means = np.array([predicted[true == level].mean() for level in levels])
+            axes.plot(levels, means, style, color=f"C{index}", marker=".", label=f"{name}, {scene}")
+            if wrong := int((~np.isfinite(means)).sum()):
+                axes.plot([], [], " ", label=f"({wrong} of them not finite, not drawn)")
             largest = max(largest, float(levels[-1]))
     axes.plot([0, largest], [0, largest], color="black", linewidth=0.6)
     axes.set_title("steps to the goal along solved episodes", fontsize=10)

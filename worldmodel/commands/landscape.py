@@ -13,8 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from omegaconf import MISSING
 from torch import Tensor
 
@@ -34,6 +36,7 @@ from worldmodel.commands.landscape_energies import Landscape, Population, evalua
 from worldmodel.commands.landscape_figure import draw
 from worldmodel.commands.landscape_html import page
 from worldmodel.commands.landscape_scene import Scene, of_episode, of_files
+from worldmodel.commands.marks import holding
 from worldmodel.commands.policies import (
     CameraWorld,
     compared,
@@ -214,8 +217,10 @@ def _actions(
     generator = torch.Generator(device).manual_seed(cfg.seed)
     plan, _ = planner.plan(problem, planner.init(batch=1), generator=generator)
 
-    limit = float(scene.bounds[0])
-    axis, third = (torch.linspace(-limit, limit, n) for n in (cfg.points, cfg.third))
+    searched = float(scene.bounds[:3].max())
+    drawn = searched if cfg.limit is not None else holding(searched, _known(scene, plan))
+    axis = torch.linspace(-drawn, drawn, cfg.points)
+    third = torch.linspace(-searched, searched, cfg.third)
     actions = held(axis, third, horizon, camera.action_width)
     count = len(actions)
     if scene.true_actions is not None:
@@ -224,13 +229,34 @@ def _actions(
     terms = _Terms(energy, {k: doubt for k, doubt in doubts.items() if doubt}, cfg.task.goal_weight)
     energies = evaluate(problem, terms, actions.to(device))
     _tell(scene, actions, next(iter(energies.values())), plan)
-    return Landscape(
+    landscape = Landscape(
         scene,
         axis.numpy(),
         panels({name: values[:count] for name, values in energies.items()}, cfg.points, third),
         _populations(recorded, iterations=plan.trace.shape[1]),
         plan.actions[0, :, :3].cpu().numpy(),
     )
+    _tell_of_range(landscape, searched)
+    return landscape
+
+
+def _known(scene: Scene, plan: Plan) -> list[NDArray[np.float32]]:
+    """Displacements that the picture is to hold: the plan's, and what truly leads to the goal."""
+    known = [plan.actions[0, :, :3].cpu().numpy()]
+    return known if scene.true_actions is None else [*known, scene.true_actions[:, :3].mean(0)]
+
+
+def _tell_of_range(landscape: Landscape, searched: float) -> None:
+    """Whether more is drawn than is searched, and which marks lie outside of what is drawn."""
+    drawn = f"{_CM * landscape.limit:.1f} cm per step"
+    if landscape.beyond_search:
+        print(
+            f"drawn to {drawn}, for a mark lies beyond the {_CM * searched:.1f} cm that are "
+            "searched; limit=… (m) sets both"
+        )
+    for mark in landscape.marks:
+        if mark.outside(landscape.limit):
+            print(f"{mark.name}: drawn to {drawn} (limit=…), a triangle at the edge points there")
 
 
 def _scene(cfg: LandscapeConfig, world: CompactWorld | TokenWorld) -> Scene:

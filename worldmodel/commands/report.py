@@ -215,6 +215,8 @@ def _energy_chart(episodes: Sequence[Episode]) -> Figure:
                 label=label if i == 0 else None,
             )
     axes.set(xlabel="control step", ylabel="energy of the plan")
+    if share := unsearched(episodes):
+        axes.set_title(f"{share:.0%} of plans were not searched and have no energy", fontsize=9)
     axes.legend(frameon=False)
     return figure
 

@@ -33,12 +33,13 @@ from worldmodel.dynamics.tokens import (
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.training_state import TrainingState, sole_run
-from worldmodel.weights.checkpoint import checkpoint_sha256
+from worldmodel.weights.checkpoint import checkpoint_sha256, remove_checkpoint
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.world import checkpoint_folder, load_world, save_world
@@ -290,7 +291,11 @@ def train_token_world(
     world = TokenWorld(encoder, model)
     save_token_world(state.folder, world, record)  # whatever becomes of the validation
     _tell_of_validation()
-    record["validation"] = asdict(open_loop_tokens(model, data))
+    try:
+        record["validation"] = asdict(open_loop_tokens(model, data))
+    except NotFiniteError:
+        remove_checkpoint(state.folder)  # it imagines nothing; what was trained is in the state
+        raise
     save_token_world(state.folder, world, record)
     return record
 

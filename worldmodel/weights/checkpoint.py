@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError, not_finite, remedy
 
 __all__ = [
     "FORMAT_VERSION",
@@ -27,6 +28,7 @@ __all__ = [
     "checkpoint_sha256",
     "load_checkpoint",
     "load_into",
+    "remove_checkpoint",
     "save_checkpoint",
     "write_tensors",
 ]
@@ -52,9 +54,15 @@ def save_checkpoint(
         tensors: Weights and statistics.
 
     Raises:
-        UserError: The folder cannot be written, or the disk is full; an old checkpoint is kept.
+        NotFiniteError: Some tensor is not finite; an old checkpoint stays.
+        UserError: The folder cannot be written, or the disk is full; an old checkpoint stays.
     """
     folder = Path(folder)
+    if wrong := not_finite(tensors):
+        raise NotFiniteError(
+            f"Expected finite weights for {folder}, got NaN or infinities in {_some(wrong)}; "
+            f"nothing is written. {remedy()}."
+        )
     content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     plain = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     try:
@@ -69,6 +77,12 @@ def save_checkpoint(
         raise UserError(
             f"Cannot write a checkpoint to {folder} ({error}). Make room there, or choose another."
         ) from error
+
+
+def remove_checkpoint(folder: str | os.PathLike[str]) -> None:
+    """Take a checkpoint back; what else is in the folder stays."""
+    for name in (_CONFIG, _TENSORS):  # the first is what makes a folder a checkpoint
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

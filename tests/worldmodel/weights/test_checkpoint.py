@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError
 from worldmodel.weights.checkpoint import (
     checkpoint_sha256,
     load_checkpoint,
@@ -41,6 +42,14 @@ def test_a_failed_save_leaves_the_old_checkpoint(folder: Path) -> None:
     overlapping = {"a": shared[:3], "b": shared[1:]}  # safetensors refuses
     with pytest.raises(RuntimeError):
         save_checkpoint(folder, "thing", {}, overlapping)
+    assert checkpoint_sha256(folder) == before
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_not_written(folder: Path, number: float) -> None:
+    before = checkpoint_sha256(folder)
+    with pytest.raises(NotFiniteError, match=r"got NaN or infinities in bias; nothing is written"):
+        save_checkpoint(folder, "thing", {}, {"bias": torch.tensor([0.0, number])})
     assert checkpoint_sha256(folder) == before
 
 
