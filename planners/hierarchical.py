@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import pydantic.dataclasses
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from planners import clock
 from planners.cem import CEMConfig
 from planners.problem import Objective, Plan, Planner, Problem, Way
 from planners.protocols import Proposal, World
+from planners.settings import CHECKED, Count, Number, Positive, ProperShare
 from planners.timing import Stopwatch
 
 __all__ = [
@@ -73,7 +75,7 @@ class Guide(Protocol[GuideT]):
         ...
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class HierarchicalConfig:
     """Settings of both levels.
 
@@ -101,19 +103,14 @@ class HierarchicalConfig:
         )
     )
     fast: CEMConfig = field(default_factory=CEMConfig)
-    spread: float = 2.0
+    spread: Positive = 2.0
     prior: bool = True
-    hold: int = 2
-    near: float = 4.0
-    share: float = 0.5
+    hold: Count = 2
+    near: Number = 4.0
+    share: ProperShare = 0.5
     towards: str = "value"
 
     def __post_init__(self) -> None:
-        if self.spread <= 0 or self.hold < 1 or not 0 < self.share < 1:
-            raise ValueError(
-                "Expected spread > 0, hold of at least 1 and share between 0 and 1, got "
-                f"spread={self.spread}, hold={self.hold}, share={self.share}"
-            )
         if self.towards not in ("value", "latent"):
             raise ValueError(f"Expected towards value or latent, got '{self.towards}'")
 

@@ -10,20 +10,22 @@ Shapes: see ``planners.protocols``; R remembered moments, L links of each, G sub
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.cem import CEMConfig
 from planners.hierarchical import Moments
 from planners.problem import Problem
+from planners.settings import CHECKED, Count, Horizon, Multiple, Number
 
 __all__ = ["Retrieval", "RetrievalConfig", "shortest_ways"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class RetrievalConfig:
     """Settings of the graph, and of the fast level.
 
@@ -41,18 +43,15 @@ class RetrievalConfig:
     """
 
     fast: CEMConfig = field(default_factory=CEMConfig)
-    links: int = 32
-    longest: float = 5.0
-    ahead: float = 4.0
-    subgoals: int = 4
-    hold: int = 2
-    near: float = 4.0
+    links: Count = 32
+    longest: Multiple = 5.0
+    ahead: Multiple = 4.0
+    subgoals: Horizon = 4
+    hold: Count = 2
+    near: Number = 4.0
     towards: str = "value"
 
     def __post_init__(self) -> None:
-        for name in ("links", "longest", "ahead", "subgoals", "hold"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         if self.towards not in ("value", "latent"):
             raise ValueError(f"Expected towards value or latent, got '{self.towards}'")
 

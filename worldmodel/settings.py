@@ -11,33 +11,57 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from worldmodel.errors import UserError, nearest
 
 __all__ = [
     "CHECKED",
+    "AnyCount",
+    "Batch",
+    "Coordinate",
     "Count",
     "Depth",
+    "Dimension",
     "Features",
     "Frames",
     "Layers",
+    "NonEmpty",
     "Pixels",
+    "Places",
     "Positive",
+    "ProperShare",
+    "Rate",
     "Seed",
+    "Several",
     "Share",
     "Steps",
+    "Threads",
     "Weight",
     "Width",
+    "among",
     "described",
     "read_settings",
 ]
+
+_V = TypeVar("_V")
 
 CHECKED = ConfigDict(allow_inf_nan=False, extra="forbid")
 """What every configuration dataclass is declared with: no number is NaN or infinite."""
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 """How many of something."""
+AnyCount = Annotated[int, Field(ge=0, le=10**9)]
+"""How many of something that may be left out."""
+Several = Annotated[int, Field(ge=2, le=10**9)]
+"""As many as can be compared."""
+Batch = Annotated[int, Field(ge=1, le=2**20)]
+"""What is held in memory together."""
+Threads = Annotated[int, Field(ge=1, le=1024)]
+"""Threads or processes."""
+Places = Annotated[int, Field(ge=2, le=1024)]
+"""Along either axis of a plane."""
 Steps = Annotated[int, Field(ge=0, le=10**9)]
 """Optimiser steps; with 0 nothing is trained."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -54,9 +78,19 @@ Pixels = Annotated[int, Field(ge=1, le=4096)]
 Frames = Annotated[int, Field(ge=1, le=4096)]
 """Frames of a clip or a window."""
 Share = Annotated[float, Field(ge=0, le=1)]
+ProperShare = Annotated[float, Field(gt=0, lt=1)]
+"""More than nothing, and less than all."""
+Rate = Annotated[float, Field(ge=1e-6, le=1)]
+"""Chance to stop at a step; a smaller one is none in float32."""
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+"""A position (m), an angle (rad), or another component of a state or an action."""
+Dimension = Annotated[int, Field(ge=0, lt=2**14)]
+"""Number of a dimension of an action."""
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 """Of a term of a loss, or another number that may be 0."""
+
+NonEmpty = Annotated[tuple[_V, ...], Field(min_length=1)]
 
 _T = TypeVar("_T")
 
@@ -73,25 +107,48 @@ _EXPECTED = {
     "float_parsing": "a number for {name}",
     "bool_type": "true or false for {name}",
     "bool_parsing": "true or false for {name}",
+    "too_short": "{name} to list {min_length} or more",
+    "too_long": "{name} to list {max_length} at most",
     "string_type": "words for {name}",
     "tuple_type": "a list for {name}",
     "dataclass_type": "settings by name for {name}",
 }
 
 
-def described(error: ValueError) -> str:
-    """The first thing that is wrong with settings, in one line: what was expected, what came."""
+def among(*known: str) -> AfterValidator:
+    """What refuses a word that is none of these."""
+
+    def check(word: str) -> str:
+        if word not in known:
+            message = f"Input should be one of {', '.join(known)}"
+            raise PydanticCustomError(
+                "unknown_word", "{message}", {"message": message, "known": known}
+            )
+        return word
+
+    return AfterValidator(check)
+
+
+def described(error: ValueError, node: str = "") -> str:
+    """The first thing that is wrong with settings, in one line: what was expected, what came.
+
+    Args:
+        error: What making them raised.
+        node: Where they belong in larger ones, such as ``oracle.planner``.
+    """
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split()).rstrip(".")
     first = error.errors(include_url=False)[0]
     context: dict[str, Any] = first.get("ctx", {})
-    name = ".".join(map(str, first["loc"])) or error.title
+    name = _key(node, first["loc"]) or error.title
     if first["type"] == "value_error":  # a check of several fields says it all
-        return described(context["error"])
+        return f"{name}: {described(context['error'])}" if node else described(context["error"])
     if first["type"] == "missing":
         return f"Expected {name}, which is missing"
     if first["type"] == "unexpected_keyword_argument":
         return f"unknown key '{name}'"
+    if first["type"] == "unknown_word":
+        return f"unknown {name} '{first['input']}'; {nearest(first['input'], context['known'])}"
     expected = _EXPECTED.get(first["type"])
     if expected is None:
         return f"{name}: {first['msg'].lower()}, got {_shown(first['input'])}"
@@ -124,6 +181,12 @@ def read_settings(kind: type[_T], stored: object, source: str) -> _T:
         return TypeAdapter(kind).validate_json(json.dumps(stored), strict=True)
     except ValidationError as error:
         raise UserError(f"{source}: {described(error)}.") from error
+
+
+def _key(node: str, place: tuple[int | str, ...]) -> str:
+    """As on the command line, entries of lists in brackets."""
+    words = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return f"{node}{words}".removeprefix(".")
 
 
 def _shown(value: object) -> str:

@@ -351,10 +351,10 @@ def test_goals_must_be_given():
 @pytest.mark.parametrize(
     ("config", "change", "message"),
     [
-        (HierarchicalConfig(), {"hold": 0}, "hold of at least 1"),
-        (HierarchicalConfig(), {"share": 1.0}, "share between 0 and 1"),
+        (HierarchicalConfig(), {"hold": 0}, r"hold\n.* or equal to 1"),
+        (HierarchicalConfig(), {"share": 1.0}, r"share\n.*less than 1"),
         (HierarchicalConfig(), {"towards": "cosine"}, "towards value or latent"),
-        (RetrievalConfig(), {"links": 0}, "links of at least 1"),
+        (RetrievalConfig(), {"links": 0}, r"links\n.* or equal to 1"),
         (RetrievalConfig(), {"towards": "cosine"}, "towards value or latent"),
     ],
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic.dataclasses
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ from worldmodel.commands.recorder import Recorder
 from worldmodel.commands.results import Results, write_png
 from worldmodel.commands.true_errors import TRIVIAL, Moment, Watched
 from worldmodel.data.atomic import write_json
+from worldmodel.settings import CHECKED, AnyCount, Count, Seed, Several, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_compact_world
 
@@ -43,7 +45,7 @@ Array = NDArray[Any]
 SETS = {"best": "best plans", "all": "all candidates"}
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class AcceptanceConfig:
     """Which episodes to plan, and what of them to carry out.
 
@@ -68,19 +70,14 @@ class AcceptanceConfig:
     scenery: str = "plain"
     pool: str = "test"
     checkpoint: str = "default"
-    episodes: int = 50
-    seed: int = 0
-    threads: int = 1
-    every: int = 4
-    candidates: int = 15
-    resamples: int = 200
+    episodes: Several = 50
+    seed: Seed = 0
+    threads: Threads = 1
+    every: Count = 4
+    candidates: AnyCount = 15
+    resamples: Count = 200
 
     def __post_init__(self) -> None:
-        for name, least in (("episodes", 2), ("threads", 1), ("every", 1), ("resamples", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"Expected {name} of at least {least}, got {getattr(self, name)}")
-        if self.candidates < 0:
-            raise ValueError(f"Expected candidates of at least 0, got {self.candidates}")
         check_scenery(self.scenery, self.pool)
 
 

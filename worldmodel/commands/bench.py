@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pydantic.dataclasses
 import torch
 from omegaconf import MISSING
 from tqdm import tqdm
@@ -50,6 +51,7 @@ from worldmodel.commands.devices import (
 from worldmodel.commands.levels import PlannerConfig, fast_search
 from worldmodel.commands.results import Results
 from worldmodel.data.atomic import write_json
+from worldmodel.settings import CHECKED, Batch, Count, Depth, NonEmpty, Seed, Threads, Width
 from worldmodel.weights.world import load_compact_world
 
 __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
@@ -57,7 +59,7 @@ __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class Grid:
     """Sizes of search; every combination is measured.
 
@@ -68,16 +70,10 @@ class Grid:
         episodes: Episodes planned at once.
     """
 
-    samples: tuple[int, ...] = (48, 96, 192)
-    horizon: tuple[int, ...] = (4, 8)
-    iterations: tuple[int, ...] = (3,)
-    episodes: tuple[int, ...] = (1,)
-
-    def __post_init__(self) -> None:
-        for name in ("samples", "horizon", "iterations", "episodes"):
-            sizes = getattr(self, name)
-            if not sizes or min(sizes) < 1:
-                raise ValueError(f"Expected {name} to list sizes of at least 1, got {list(sizes)}")
+    samples: NonEmpty[Batch] = (48, 96, 192)
+    horizon: NonEmpty[Batch] = (4, 8)
+    iterations: NonEmpty[Batch] = (3,)
+    episodes: NonEmpty[Batch] = (1,)
 
     def searches(self, planner: PlannerConfig) -> list[SearchConfig]:
         """Settings of the search over actions at every size; what exceeds a size shrinks with it.
@@ -98,7 +94,7 @@ def _plain(search: SearchConfig) -> CEMConfig:
     return CEMConfig(proposals=0, **own)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class TokenGrid(Grid):
     """Sizes of search over patch tokens, which cost far more per rollout.
 
@@ -110,14 +106,14 @@ class TokenGrid(Grid):
     """
 
     checkpoint: str | None = RANDOM
-    width: int = 128
-    depth: int = 4
-    samples: tuple[int, ...] = (16,)
-    horizon: tuple[int, ...] = (8,)
-    iterations: tuple[int, ...] = (1,)
+    width: Width = 128
+    depth: Depth = 4
+    samples: NonEmpty[Batch] = (16,)
+    horizon: NonEmpty[Batch] = (8,)
+    iterations: NonEmpty[Batch] = (1,)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class BenchConfig(Grid):
     """What to measure: every combination of the sizes that are lists.
 
@@ -159,22 +155,18 @@ class BenchConfig(Grid):
     planner: Any = MISSING
     tokens: TokenGrid = field(default_factory=TokenGrid)
     plain: bool = True
-    plans: int = 200
-    warmup: int = 10
+    plans: Count = 200
+    warmup: Count = 10
     device: str = "cpu"
-    threads: int | None = None
+    threads: Threads | None = None
     dtype: str = "float32"
     compile: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.study not in STUDIES:
             raise ValueError(f"Expected study among {', '.join(STUDIES)}, got '{self.study}'")
         known_precision(self.dtype)
-        for name in ("plans", "warmup"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
 
 
 def run(cfg: BenchConfig) -> None:

@@ -10,12 +10,12 @@ import json
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from pydantic.dataclasses import dataclass
 
 from planners import PlanRecord
 from worldmodel.commands.configuration import composed, load, typed
@@ -25,12 +25,13 @@ from worldmodel.commands.policies import planning_agent
 from worldmodel.commands.results import write_png
 from worldmodel.commands.stages import digest, stage
 from worldmodel.data.atomic import write_json
+from worldmodel.settings import CHECKED, AnyCount, Count, NonEmpty, Positive, Seed
 from worldmodel.weights.world import load_world
 
 __all__ = ["AnytimeConfig", "anytime", "table", "write"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class AnytimeConfig:
     """Which deadlines, and of what.
 
@@ -42,20 +43,19 @@ class AnytimeConfig:
         plan: Keys of ``worldmodel plan``; more iterations than are needed, for a deadline to cut.
     """
 
-    budgets_ms: tuple[float, ...] = (10.0, 15.0, 20.0, 30.0, 50.0, 80.0, 120.0)
-    episodes: int = 100
-    problems: int = 20
-    seed: int = 0
+    budgets_ms: NonEmpty[Positive] = (
+        10.0,
+        15.0,
+        20.0,
+        30.0,
+        50.0,
+        80.0,
+        120.0,
+    )
+    episodes: AnyCount = 100
+    problems: Count = 20
+    seed: Seed = 0
     plan: str = "task=push planner=cem planner.iterations=8"
-
-    def __post_init__(self) -> None:
-        if not self.budgets_ms or min(self.budgets_ms) <= 0:
-            raise ValueError(f"Expected anytime.budgets_ms above 0, got {list(self.budgets_ms)}")
-        if self.problems < 1 or self.episodes < 0:
-            raise ValueError(
-                "Expected anytime.problems of at least 1 and anytime.episodes of at least 0, got "
-                f"{self.problems} and {self.episodes}"
-            )
 
 
 def anytime(config: AnytimeConfig, out: Path, machine: Sequence[str]) -> dict[str, Any]:

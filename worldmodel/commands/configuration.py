@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
+import pydantic
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -22,6 +23,7 @@ from omegaconf.errors import (
 
 from worldmodel.commands.registry import COMMANDS, SCHEMAS
 from worldmodel.errors import UserError, nearest
+from worldmodel.settings import described
 
 __all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
 
@@ -61,16 +63,15 @@ def typed(config: DictConfig) -> Any:
     """The dataclass instance that a composed configuration describes, lists as tuples.
 
     Raises:
-        UserError: A mandatory value is missing, or an interpolation leads nowhere.
+        UserError: A mandatory value is missing, a value is out of its bounds, or an interpolation
+            leads nowhere.
     """
     try:
         if missing := sorted(OmegaConf.missing_keys(config)):
             raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
-        return _tuples(OmegaConf.to_object(config))
+        return _made(config)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {_first_line(error)}") from error
-    except dataclasses.FrozenInstanceError as error:
-        raise UserError(f"{error}: use key=value without + for the keys that exist") from error
 
 
 def assignments(config: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -146,13 +147,36 @@ def _thaw(node: DictConfig) -> None:
             _thaw(node[key])
 
 
-def _tuples(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(map(_tuples, value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value) if field.init]
-        return dataclasses.replace(value, **{name: _tuples(getattr(value, name)) for name in names})
-    return value
+def _made(value: Any, key: str = "") -> Any:
+    """What a node describes: its own nodes are made first, and the key of a wrong value is known.
+
+    ``OmegaConf.to_object`` does the same and forgets the key.
+    """
+    if isinstance(value, ListConfig):
+        return tuple(_made(entry) for entry in value)
+    if not isinstance(value, DictConfig):
+        return value
+    fields = {name: _made(value[name], f"{key}.{name}".strip(".")) for name in map(str, value)}
+    kind = OmegaConf.get_type(value)
+    if not dataclasses.is_dataclass(kind):
+        return fields
+    try:
+        return kind(**fields)
+    except pydantic.ValidationError as error:
+        raise UserError(described(error, key) + _hint(value, key, error)) from error
+
+
+def _hint(node: DictConfig, key: str, error: pydantic.ValidationError) -> str:
+    """What else there is to say of a wrong value: which other key it was taken from, for one."""
+    first = error.errors()[0]
+    if first["type"] == "unexpected_keyword_argument":
+        return "; use key=value without + for the keys that exist"
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if name not in node or not OmegaConf.is_interpolation(node, name):
+        return ""
+    given = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(given, dict)
+    return f" ({key}.{name}={given[name]})"
 
 
 def _first_line(error: BaseException) -> str:

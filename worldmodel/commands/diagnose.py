@@ -15,13 +15,14 @@ part of a world is trained by it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from envs import check_scenery
@@ -35,6 +36,7 @@ from worldmodel.commands.trials import Trial, run_trial
 from worldmodel.data.atomic import write_json
 from worldmodel.dynamics.value import ValueTraining
 from worldmodel.errors import UserError
+from worldmodel.settings import CHECKED, Count, Frames, ProperShare, Seed, Several
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_world
 
@@ -43,7 +45,7 @@ __all__ = ["DiagnoseConfig", "run"]
 _PRIVILEGED = "reads the simulator's state and its scripted expert; nothing of it reaches planning"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class DiagnoseConfig:
     """Which tasks, and how closely to look.
 
@@ -66,20 +68,16 @@ class DiagnoseConfig:
     task: Any = MISSING
     checkpoint: str = "default"
     scenes: tuple[str, ...] = ("plain", "rich/train", "rich/test")
-    episodes: int = 20
-    seed: int = 0
-    forks: int = 3
-    candidates: int = 24
-    horizon: int = 8
-    window: int = 4
-    limit: int = 60
-    discount: float = ValueTraining.discount
+    episodes: Count = 20
+    seed: Seed = 0
+    forks: Count = 3
+    candidates: Several = 24
+    horizon: Frames = 8
+    window: Count = 4
+    limit: Count = 60
+    discount: ProperShare = ValueTraining.discount
 
     def __post_init__(self) -> None:
-        least = {"episodes": 1, "forks": 1, "candidates": 2, "horizon": 1, "window": 1, "limit": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"Expected {name} of at least {low}, got {getattr(self, name)}")
         if not self.scenes:
             raise ValueError("Expected a scene or more, such as scenes=[plain,rich/test], got none")
         for scene in self.scenes:

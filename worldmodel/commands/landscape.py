@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import pydantic.dataclasses
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import MISSING
+from pydantic import Field
 from torch import Tensor
 
 from envs import ACTION_HIGH
@@ -55,6 +57,7 @@ from worldmodel.data.atomic import write_text
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.settings import CHECKED, Coordinate, Places, Positive, Seed, Threads
 from worldmodel.weights.world import load_world
 
 __all__ = ["LandscapeConfig", "run"]
@@ -62,7 +65,7 @@ __all__ = ["LandscapeConfig", "run"]
 _CM = 100.0
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class LandscapeConfig:
     """Which moment to draw, and whose energies.
 
@@ -95,35 +98,27 @@ class LandscapeConfig:
     task: Any = MISSING
     planner: Any = MISSING
     checkpoint: str = "default"
-    seed: int = 0
+    seed: Seed = 0
     start: str | None = None
     goal: str | None = None
-    state: tuple[float, ...] = ()
-    action: tuple[float, ...] = ()
-    goal_state: tuple[float, ...] = ()
-    camera_pose: tuple[float, ...] = ()
-    limit: float | None = None
-    points: int = 41
-    third: int = 5
+    state: tuple[Coordinate, ...] = ()
+    action: tuple[Coordinate, ...] = ()
+    goal_state: tuple[Coordinate, ...] = ()
+    camera_pose: tuple[Coordinate, ...] = ()
+    limit: Positive | None = None
+    points: Places = 41
+    third: Annotated[int, Field(ge=3, le=255)] = 5
     plane: str = "actions"
     energies: tuple[str, ...] = ENERGIES
-    height: float = 0.03
-    truth: int = 0
+    height: Coordinate = 0.03
+    truth: Annotated[int, Field(ge=0, le=1024)] = 0
     device: str = "cpu"
-    threads: int = 1
+    threads: Threads = 1
 
     def __post_init__(self) -> None:
-        if self.points < 2:
-            raise ValueError(f"Expected points of at least 2, got {self.points}")
-        if self.third < 3 or self.third % 2 == 0:
-            raise ValueError(
-                f"Expected third of 3 or a larger odd number, rest being one, got {self.third}"
-            )
-        if self.limit is not None and self.limit <= 0:
-            raise ValueError(f"Expected a limit above 0 m, got {self.limit}")
-        if self.threads < 1:
-            raise ValueError(f"Expected threads of at least 1, got {self.threads}")
-        if self.truth < 0 or self.truth == 1:
+        if self.third % 2 == 0:
+            raise ValueError(f"Expected third to be odd, rest being one of them, got {self.third}")
+        if self.truth == 1:
             raise ValueError(f"Expected truth of 0, or of at least 2, got {self.truth}")
         if self.plane not in ("actions", "positions"):
             raise ValueError(f"Expected plane actions or positions, got '{self.plane}'")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from envs import CONTROL_HZ, TabletopEnv, check_scenery
@@ -62,6 +62,7 @@ from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.settings import CHECKED, AnyCount, Batch, Coordinate, Count, Positive, Seed, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_world
 
@@ -71,7 +72,7 @@ _PAGE_BYTES, _EPISODE_BYTES, _STEP_BYTES = 500_000, 1_000, 40  # of reports, rou
 _SHARE_OF_SLOT = 0.9  # that a plan may take; the rest is for what a search cannot foresee
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class PlanConfig:
     """Which episodes to plan, how, and what to report them against.
 
@@ -112,34 +113,29 @@ class PlanConfig:
     scenery: str = "plain"
     pool: str = "test"
     checkpoint: str = "default"
-    episodes: int = 100
-    seed: int = 0
+    episodes: Count = 100
+    seed: Seed = 0
     device: str = "cpu"
     dtype: str = "auto"
     compile: bool = False
-    threads: int = 1
-    budget_ms: float | None = None
-    hz: float | None = None
-    batch: int = 1
-    videos: int | None = None
-    camera_pose: tuple[float, ...] = ()
+    threads: Threads = 1
+    budget_ms: Positive | None = None
+    hz: Positive | None = None
+    batch: Batch = 1
+    videos: AnyCount | None = None
+    camera_pose: tuple[Coordinate, ...] = ()
     goal: Any = None
     baselines: tuple[str, ...] = ()
-    baseline_batch: int = 10
+    baseline_batch: Batch = 10
     random_encoder_checkpoint: str | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "threads", "batch", "baseline_batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         known_precision(self.dtype)
-        if self.budget_ms is not None and not 0 < self.budget_ms < math.inf:
-            raise ValueError(f"Expected a finite budget_ms above 0, got {self.budget_ms:g}")
-        if self.hz is not None and (not 0 < self.hz < math.inf or self.batch != 1):
+        if self.hz is not None and self.batch != 1:
             raise ValueError(
-                "Expected a finite hz above 0 and batch=1 with it, for an arm has a clock of its "
-                f"own; got hz={self.hz:g} and batch={self.batch}"
+                "Expected batch=1 with hz, for an arm has a clock of its own; got "
+                f"hz={self.hz:g} and batch={self.batch}"
             )
         check_scenery(self.scenery, self.pool)
         chosen(self.baselines)

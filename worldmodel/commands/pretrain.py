@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.devices import usable_device
 from worldmodel.data.episode_dataset import EpisodeDataset
@@ -19,12 +20,13 @@ from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.probe import LatentProbe
 from worldmodel.pretraining.trainer import pretrain
+from worldmodel.settings import CHECKED, Frames, ProperShare
 from worldmodel.training_state import sole_run
 
 __all__ = ["PretrainConfig", "run"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class PretrainConfig:
     """Settings.
 
@@ -47,8 +49,8 @@ class PretrainConfig:
     training: Any = MISSING
     camera: str | None = None
     cache: str = "runs/cache"
-    holdout: float = 0.1
-    frame_stride: int = 1
+    holdout: ProperShare = 0.1
+    frame_stride: Frames = 1
     device: str = "auto"
 
 

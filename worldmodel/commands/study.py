@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 
 from envs import SCENERIES
 from worldmodel.commands.configuration import composed, load
@@ -23,6 +23,7 @@ from worldmodel.data.atomic import write_json
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
+from worldmodel.settings import CHECKED, Count, Seed
 
 __all__ = ["ARMS", "StudyConfig", "run"]
 
@@ -39,7 +40,7 @@ ARMS: dict[str, tuple[str, ...]] = {
 """Keys of ``pretrain`` by arm; they follow those of the user and so outweigh them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class StudyConfig:
     """What to compare, on what, and how thoroughly.
 
@@ -66,10 +67,10 @@ class StudyConfig:
     video: str | None = None
     out: str = MISSING
     arms: tuple[str, ...] = tuple(ARMS)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    episodes: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = (0, 1, 2)
+    episodes: tuple[Count, ...] = ()
     sceneries: tuple[str, ...] = ("plain", "rich")
-    trials: int = 100
+    trials: Count = 100
     pretrain: str = ""
     train: str = ""
     plan: str = ""
@@ -79,8 +80,6 @@ class StudyConfig:
         for name, known in (("arms", tuple(ARMS)), ("sceneries", SCENERIES)):
             if unknown := [value for value in getattr(self, name) if value not in known]:
                 raise ValueError(f"Expected {name} among {', '.join(known)}, got {unknown[0]!r}.")
-        if self.trials < 1:
-            raise ValueError(f"Expected trials of at least 1, got {self.trials}.")
 
 
 def run(config: StudyConfig) -> None:

@@ -6,7 +6,6 @@ checkpoint remembers stand for it: frames of the dataset, found by distance in p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from envs import check_scenery
@@ -25,12 +25,13 @@ from worldmodel.commands.results import Results, write_png
 from worldmodel.data.dataset import Dataset
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.settings import CHECKED, AnyCount, NonEmpty, Seed
 from worldmodel.weights.world import load_compact_world
 
 __all__ = ["SubgoalsConfig", "nearest_moments", "run"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class SubgoalsConfig:
     """Which moments of which episode to draw the sub-goals of.
 
@@ -53,12 +54,10 @@ class SubgoalsConfig:
     scenery: str = "plain"
     pool: str = "test"
     checkpoint: str = "default"
-    seed: int = 0
-    moments: tuple[int, ...] = (0, 8, 16)
+    seed: Seed = 0
+    moments: NonEmpty[AnyCount] = (0, 8, 16)
 
     def __post_init__(self) -> None:
-        if not self.moments or min(self.moments) < 0:
-            raise ValueError(f"Expected moments to list steps from 0 on, got {list(self.moments)}")
         check_scenery(self.scenery, self.pool)
 
 

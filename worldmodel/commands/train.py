@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.configuration import composed, typed
 from worldmodel.commands.devices import usable_device
@@ -38,6 +39,7 @@ from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.settings import CHECKED, Count, Positive, ProperShare
 from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_sha256, remove_checkpoint
 from worldmodel.weights.encoder import load_encoder
@@ -47,7 +49,7 @@ from worldmodel.weights.world import checkpoint_folder, load_world, save_world
 __all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CompactRecipe:
     """``predictor=compact``.
 
@@ -60,7 +62,7 @@ class CompactRecipe:
     training: CompactTraining = field(default_factory=CompactTraining)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class TokensRecipe:
     """``predictor=tokens``, in the manner of V-JEPA 2-AC.
 
@@ -73,7 +75,7 @@ class TokensRecipe:
     training: TokenTraining = field(default_factory=TokenTraining)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class TrainConfig:
     """Settings.
 
@@ -101,15 +103,15 @@ class TrainConfig:
     predictor: Any = MISSING
     data: str = MISSING
     camera: str | None = None
-    fps: float | None = None
+    fps: Positive | None = None
     actions: str = "recorded"
     encoder_checkpoint: str | None = None
     init: str | None = None
     out: str = MISSING
     cache: str = "runs/cache"
-    holdout: float = 0.1
+    holdout: ProperShare = 0.1
     tasks: tuple[str, ...] = ()
-    episodes: int | None = None
+    episodes: Count | None = None
     device: str = "auto"
 
 

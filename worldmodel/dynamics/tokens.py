@@ -6,9 +6,8 @@ steps from the context, compared with the frame each step is of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
@@ -19,6 +18,7 @@ from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import warmup_constant_decay
+from worldmodel.settings import CHECKED, Batch, Count, Frames, Positive, Seed, Share, Steps, Weight
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
@@ -35,7 +35,7 @@ _MEMORY = 2 * 2**30
 """Bytes, by estimate, within which validation imagines."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class TokenTraining:
     """Settings; ``predictor=vjepa2_ac`` sets them as published.
 
@@ -60,31 +60,28 @@ class TokenTraining:
         seed: Of initialisation and the order of windows.
     """
 
-    steps: int = 2000
-    batch: int = 16
-    parts: int = 1
-    frames: int | None = None
-    rollout: int = 2
-    rollout_context: int | None = None
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    warmup_start: float = 0.0
-    decay: float = 0.95
-    weight_decay: float = 0.04
+    steps: Steps = 2000
+    batch: Batch = 16
+    parts: Count = 1
+    frames: Frames | None = None
+    rollout: Frames = 2
+    rollout_context: Frames | None = None
+    learning_rate: Positive = 1e-3
+    warmup: Share = 0.05
+    warmup_start: Share = 0.0
+    decay: Share = 0.95
+    weight_decay: Weight = 0.04
     bf16: bool | None = None
     checkpointing: bool = False
-    log_every: int = 20
-    save_every: int = 200
-    seed: int = 0
+    log_every: Count = 20
+    save_every: Count = 200
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.parts < 1 or self.batch % self.parts:
+        if self.batch % self.parts:
             raise ValueError(
                 f"Expected a batch that {self.parts} parts divide evenly, got {self.batch}."
             )
-        for name in ("frames", "rollout_context"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {value}.")
         if self.frames is not None and self.frames < self.rollout + (self.rollout_context or 1):
             raise ValueError(
                 f"Expected windows that hold a rollout of {self.rollout} steps and its context of "

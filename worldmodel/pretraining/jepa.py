@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.encoders.preprocessing import to_clip
@@ -19,11 +19,22 @@ from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 from worldmodel.pretraining.masks import BlockMasks, Mask
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.sigreg import sigreg_loss
+from worldmodel.settings import (
+    CHECKED,
+    Count,
+    Depth,
+    NonEmpty,
+    Positive,
+    ProperShare,
+    Share,
+    Weight,
+    Width,
+)
 
 __all__ = ["JepaObjective", "JepaTraining"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class JepaTraining(PretrainingConfig):
     """``training=vjepa``. With all three anti-collapse weights 0 it is plain V-JEPA.
 
@@ -41,16 +52,16 @@ class JepaTraining(PretrainingConfig):
         keep_target: Keep the EMA target's weights rather than the online encoder's.
     """
 
-    hidden: tuple[float, ...] = (0.5, 0.7)
-    block_duration: float = 0.25
-    predictor_width: int = 96
-    predictor_depth: int = 2
-    predictor_heads: int = 3
-    momentum: tuple[float, float] = (0.99, 0.999)
-    std_target: float = 0.5
-    variance_weight: float = 1.0
-    covariance_weight: float = 0.04
-    sigreg_weight: float = 0.0
+    hidden: NonEmpty[ProperShare] = (0.5, 0.7)
+    block_duration: Share = 0.25
+    predictor_width: Width = 96
+    predictor_depth: Depth = 2
+    predictor_heads: Count = 3
+    momentum: tuple[Share, Share] = (0.99, 0.999)
+    std_target: Positive = 0.5
+    variance_weight: Weight = 1.0
+    covariance_weight: Weight = 0.04
+    sigreg_weight: Weight = 0.0
     keep_target: bool = True
 
     def __post_init__(self) -> None:
