@@ -133,7 +133,7 @@ def _get(tensors: Mapping[str, Tensor], key: str, source: str, kind: str) -> Ten
 
 
 def _depth(tensors: Mapping[str, Tensor], blocks: str, source: str) -> int:
-    found = {int(m[1]) for name in tensors if (m := re.match(rf"{blocks}\.(\d+)\.", name))}
+    found = {int(m[1]) for name in tensors if (m := re.match(rf"{blocks}\.([0-9]{{1,9}})\.", name))}
     if not found:
         raise UserError(f"{source}: expected transformer blocks, found no {blocks}.0.")
     if (depth := max(found) + 1) > len(tensors):  # or it would take long to list what is missing
