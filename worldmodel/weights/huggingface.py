@@ -30,11 +30,10 @@ from worldmodel.settings import (
     Pixels,
     Positive,
     Width,
-    described,
     read_settings,
 )
 from worldmodel.weights.json_file import read_json
-from worldmodel.weights.sizes import check_heads
+from worldmodel.weights.sizes import check_heads, naming
 from worldmodel.weights.tensor_file import check_finite, mapped, some, stored_names, write_tensors
 
 __all__ = ["HuggingFaceFolder", "download", "export_vjepa2"]
@@ -91,7 +90,9 @@ class HuggingFaceFolder:
             )
         for key, value in _FIXED.items():
             if config.get(key, value) != value:
-                raise UserError(f"{path / _CONFIG}: expected {key}={value}, got {config[key]!r:.60}.")
+                raise UserError(
+                    f"{path / _CONFIG}: expected {key}={value}, got {config[key]!r:.60}."
+                )
         files = _files(path)
         if strange := [n for n in files if not n.startswith((*_NAMES, _MASK_TOKENS))]:
             raise UserError(
@@ -107,7 +108,7 @@ class HuggingFaceFolder:
         stored = self._read(_EncoderSizes)
         heads = stored.num_attention_heads if heads is None else heads
         check_heads(str(self.path / _CONFIG), stored.hidden_size, heads)
-        try:
+        with naming(str(self.path / _CONFIG)):
             return EncoderConfig(
                 image_size=stored.crop_size if image_size is None else image_size,
                 patch_size=stored.patch_size,
@@ -119,15 +120,13 @@ class HuggingFaceFolder:
                 tiled_rope=True,
                 fixed_grid=stored.crop_size // stored.patch_size,
             )
-        except ValueError as error:
-            raise UserError(f"{self.path / _CONFIG}: {described(error)}") from error
 
     def predictor_sizes(self, heads: int | None = None) -> MaskedSizes:
         """What config.json says of the masked predictor, with other heads if given."""
         stored = self._read(_PredictorSizes)
         heads = stored.pred_num_attention_heads if heads is None else heads
         check_heads(str(self.path / _CONFIG), stored.pred_hidden_size, heads)
-        try:
+        with naming(str(self.path / _CONFIG)):
             return MaskedSizes(
                 width=stored.pred_hidden_size,
                 depth=stored.pred_num_hidden_layers,
@@ -135,8 +134,6 @@ class HuggingFaceFolder:
                 mlp_ratio=_rounded_down(stored.pred_hidden_size, stored.pred_mlp_ratio),
                 mask_tokens=stored.pred_num_mask_tokens,
             )
-        except ValueError as error:
-            raise UserError(f"{self.path / _CONFIG}: {described(error)}") from error
 
     def tensors(self, part: str) -> dict[str, Tensor]:
         """Tensors of ``encoder`` or ``predictor``, by our names, mapped from the files."""

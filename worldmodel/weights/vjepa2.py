@@ -24,7 +24,6 @@ from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.pretraining.masked_predictor import MaskedPredictor
-from worldmodel.settings import described
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.fit import load_into
@@ -36,6 +35,7 @@ from worldmodel.weights.sizes import (
     ac_predictor_sizes,
     encoder_sizes,
     masked_predictor_sizes,
+    naming,
 )
 from worldmodel.weights.token_world import KIND as TOKEN_WORLD
 from worldmodel.weights.token_world import load_token_world
@@ -226,11 +226,8 @@ def _built(
     unused: tuple[str, ...] = (),
 ) -> _Module:
     """A frozen model of these very tensors, float32 as their readers give them."""
-    try:
-        with torch.device("meta"):
-            model = build()
-    except ValueError as error:
-        raise UserError(f"{source}: {described(error)}") from error
+    with naming(source), torch.device("meta"):
+        model = build()
     load_into(
         model, tensors, source=f"{source}: these weights", assign=True, allow_unexpected=unused
     )
