@@ -12,11 +12,12 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.devices import usable_device
+from worldmodel.commands.model_memory import require_memory
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.frames import decoded_frames
 from worldmodel.data.reader import open_dataset
 from worldmodel.data.windows import episode_split, window_starts
-from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.probe import LatentProbe
 from worldmodel.pretraining.trainer import pretrain
@@ -62,6 +63,7 @@ def run(config: PretrainConfig) -> None:
 
 def _run(config: PretrainConfig) -> None:
     size, device = config.encoder.image_size, usable_device(config.device)
+    require_memory(lambda: VideoTransformer(config.encoder), "encoder", device)
     dataset = open_dataset(config.data, config.camera)
     dataset.require(image_size=(size, size))
     frames = decoded_frames(dataset, Path(config.cache))

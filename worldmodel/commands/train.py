@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.configuration import composed, typed
 from worldmodel.commands.devices import usable_device
+from worldmodel.commands.model_memory import require_memory
 from worldmodel.data.cropping import cropped
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.latents import latent_cache
@@ -148,6 +149,8 @@ def _run(config: TrainConfig) -> None:
         dataset = _of_size(dataset, encoder.image_size)
         train, _ = episode_split(dataset.num_episodes, config.holdout)
         window_starts(dataset, train, recipe.training.window(sizes.context_frames))  # or it raises
+    if model is None:
+        _require_memory(recipe, encoder, dataset, device)
     data = load_recordings(
         dataset,
         encoder.to(device),
@@ -247,7 +250,24 @@ _Model = CompactPredictor | TokenPredictor
 _Sizes = TypeVar("_Sizes", CompactConfig, TokenPredictorConfig)
 
 
-def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings) -> _Sizes:
+def _require_memory(
+    recipe: CompactRecipe | TokensRecipe,
+    encoder: FrozenEncoder,
+    dataset: EpisodeDataset,
+    device: torch.device,
+) -> None:
+    """Raise a UserError where the predictor is too large to train."""
+
+    def build() -> _Model:
+        if isinstance(recipe, TokensRecipe):
+            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
+        return CompactPredictor(_fitted(recipe.model, encoder, dataset))
+
+    trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
+    require_memory(build, "predictor.model", trained_on)
+
+
+def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings | EpisodeDataset) -> _Sizes:
     """The sizes, as these latents, actions and states determine them."""
     return replace(
         sizes,

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from worldmodel.data.disk import allocate, needing_room
 
-__all__ = ["replacing", "write_json", "write_table", "write_text"]
+__all__ = ["as_json", "replacing", "write_json", "write_table", "write_text"]
 
 
 @contextmanager
@@ -62,7 +62,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes ``content`` as indented JSON."""
-    write_text(path, json.dumps(content, indent=4, ensure_ascii=False))
+    write_text(path, as_json(content))
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """``content`` as indented JSON."""
+    return json.dumps(content, indent=4, ensure_ascii=False)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
