@@ -173,26 +173,27 @@ def _read_episode(
     frames, *size = video_shape(video)
     try:
         with h5py.File(path, "r") as file:
-            # Its length first, since nothing is read that is longer than the video.
             pose = _found(file, _POSE, (None, 6))
-            if frames not in (rows := len(pose), len(pose) - 1):
+            rows = len(pose)
+            gripper = _found(file, _GRIPPER, (rows,))
+            extrinsics = _found(file, _EXTRINSICS.format(serial=serial), (rows, 6))
+            clocks = [clock.format(serial=serial) for clock in _CLOCKS]
+            clock = next((clock for clock in clocks if clock in file), clocks[0])
+            milliseconds = _found(file, clock, (rows,))
+            # Before anything is read, since a damaged header may tell of any number of rows.
+            if frames not in (rows, rows - 1):
                 raise UserError(
                     f"Expected {rows} frames in {video}, one for each row of {path}['{_POSE}'] but "
                     f"perhaps the last, got {frames}. Copy it again, or leave out the episode."
                 )
-            poses = _values(pose)
-            gripper = _values(_found(file, _GRIPPER, (rows,)))
-            extrinsics = _values(_found(file, _EXTRINSICS.format(serial=serial), (rows, 6)))
-            clocks = [clock.format(serial=serial) for clock in _CLOCKS]
-            clock = next((clock for clock in clocks if clock in file), clocks[0])
-            milliseconds = _values(_found(file, clock, (rows,)))
+            states = np.concatenate([_values(pose), _values(gripper)[:, None]], axis=1)
+            camera_poses, times = _values(extrinsics), _values(milliseconds)
     except UserError:
         raise
     except Exception as error:  # of damaged files h5py raises errors of many kinds
         raise UserError(
             f"Cannot read {path}: it is truncated or corrupt ({error}). Copy it again."
         ) from error
-    states = np.concatenate([poses, gripper[:, None]], axis=1)
     return _Episode(
         metadata=metadata,
         trajectory=path,
@@ -200,9 +201,9 @@ def _read_episode(
         clock=clock,
         image_size=(size[0], size[1]),
         task=task if isinstance(task := described.get("current_task"), str) else None,
-        timestamps=(milliseconds[:frames] - milliseconds[0]) / 1000,
+        timestamps=(times[:frames] - times[0]) / 1000,
         states=states[:frames].astype(np.float32),
-        extrinsics=extrinsics[:frames].astype(np.float32),
+        extrinsics=camera_poses[:frames].astype(np.float32),
     )
 
 

@@ -69,8 +69,8 @@ def inside(root: Path, name: Path | str, source: str, allow_links_outside: bool 
             )
         if not path.is_file():
             raise UserError(
-                f"Expected the file {path}, as {source} names it, which is missing: rerun the "
-                "collect command that made it (finished shards are kept), or copy it again."
+                f"Expected the file {path}, which is missing: rerun the collect command that made "
+                "it (finished shards are kept), or copy it again."
             )
         real = path.resolve(strict=True)
         if not (allow_links_outside or real.is_relative_to(root.resolve())):
