@@ -10,6 +10,7 @@ mistake.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,50 +51,75 @@ def check_videos(metadata: Metadata) -> None:
                 check.cancel()
 
 
-def _check(metadata: Metadata, path: Path, episodes: list[int]) -> None:
+def _check(metadata: Metadata, path: Path, episodes: Sequence[int]) -> None:
     times, fps = frame_times(path), metadata.fps
-    wanted = sum(int(metadata.lengths[number]) for number in episodes)
-    if len(times) > 1 and not abs(np.median(np.diff(times)) * fps - 1) <= RATE_TOLERANCE:
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
+    if not abs(step * fps - 1) <= RATE_TOLERANCE:
         raise UserError(
             f"Expected {fps:g} frames a second in {path}, as 'fps' in meta/info.json says, got "
-            f"{1 / max(float(np.median(np.diff(times))), 1e-9):.4g}. Correct 'fps', or encode the "
-            "video again."
+            f"{1 / max(step, 1e-9):.4g}. Correct 'fps', or encode the video again."
         )
+    wanted = sum(int(metadata.lengths[number]) for number in episodes)
     if wanted > len(times):
         raise UserError(
             f"Expected {wanted} frames in {path}, as meta/episodes says of the {len(episodes)} "
             f"episodes in it, got {len(times)}. Copy it again."
         )
+    end = 0.0
     for number in episodes:
-        _check_episode(metadata, number, times)
+        part, seconds = metadata.videos[number], int(metadata.lengths[number]) / fps
+        late = (part.start - end) * fps
+        if late < -0.5:
+            raise _wrong(
+                metadata,
+                number,
+                f"begin at {end:.6g} s, where the one before it ends, or later",
+                f"{-late:.1f} frames earlier",
+            )
+        end = part.start + seconds
+        late = (part.end - end) * fps
+        if abs(late) > 1:  # NaN is not
+            raise _wrong(
+                metadata,
+                number,
+                f"end after its {metadata.lengths[number]} frames at {end:g} s",
+                f"'to_timestamp' {part.end:g} s, {abs(late):.1f} frames off",
+            )
+        _check_frames(metadata, number, times)
 
 
-def _check_episode(metadata: Metadata, number: int, times: npt.NDArray[np.float64]) -> None:
+def _check_frames(metadata: Metadata, number: int, times: npt.NDArray[np.float64]) -> None:
+    """Compares an episode with the times of all frames of its video."""
     fps, part = metadata.fps, metadata.videos[number]
     sought = part.start + np.arange(metadata.lengths[number]) / fps
-    after = np.searchsorted(times, sought).clip(1, max(len(times) - 1, 1))
-    if len(times) == 1:
-        after[:] = 0
-    before = (after - 1).clip(0)
+    after = np.searchsorted(times, sought).clip(max=len(times) - 1)
+    before = (after - 1).clip(min=0)
     nearest = np.where(sought - times[before] <= times[after] - sought, before, after)
-    off = (sought - times[nearest]) * fps
-    what = (
-        f"episode {metadata.episodes[number]} in {part.path} at 'videos/{metadata.camera}/"
-        f"from_timestamp' {part.start:g} s, as {metadata.sources[number]} says"
-    )
+    off = (times[nearest] - sought) * fps
     wrong = np.abs(off) > 0.5
     wrong[1:] |= np.diff(nearest) == 0
     if wrong.any():
         step = int(wrong.argmax())
-        raise UserError(
-            f"Expected {len(sought)} frames of {what}, got none for frame {step} at "
-            f"{sought[step]:.3f} s: the nearest is {abs(off[step]):.2f} frames away, the video "
-            f"ends at {times[-1]:.3f} s. Mend the column, or convert the dataset again."
+        raise _wrong(
+            metadata,
+            number,
+            f"have its frame {step} at {sought[step]:.6g} s",
+            f"none there: the nearest is {off[step]:+.3g} frames away, the last of the video is at "
+            f"{times[-1]:.6g} s",
         )
     if abs(off[0]) > _START_TOLERANCE:
-        raise UserError(
-            f"Expected a frame at the beginning of {what}, got the nearest at "
-            f"{times[nearest[0]]:.4f} s, {abs(off[0]):.2f} frames ({abs(off[0]) / fps:.4f} s) "
-            f"{'earlier' if off[0] > 0 else 'later'}. Mend the column, or convert the dataset "
-            "again."
+        raise _wrong(
+            metadata,
+            number,
+            "begin at a frame",
+            f"the nearest {off[0]:+.2f} frames ({off[0] / fps:+.4f} s) away",
         )
+
+
+def _wrong(metadata: Metadata, number: int, expected: str, got: str) -> UserError:
+    part = metadata.videos[number]
+    return UserError(
+        f"Expected episode {metadata.episodes[number]} to {expected}, got {got}; "
+        f"'videos/{metadata.camera}/from_timestamp' in {metadata.sources[number]} is "
+        f"{part.start:g} s in {part.path}. Mend the column, or convert the dataset again."
+    )

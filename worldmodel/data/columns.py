@@ -53,7 +53,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         UserError: The file cannot be read, lacks a column or has one twice.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             present = list(file.schema_arrow.names)
             if not (lacking := [c for c in columns if present.count(c) != 1]):
                 wanted = [*columns, *(c for c in optional if present.count(c) == 1)]
@@ -97,9 +97,10 @@ def whole_numbers(table: pa.Table, name: str, path: Path, least: int | None = 0)
         wrong |= whole < least
     if wrong.any():
         row, above = int(wrong.argmax()), "" if least is None else f" from {least} on"
+        held = "NaN or no value" if np.isnan(values[row]) else f"{values[row]:g}"
         raise UserError(
-            f"Expected whole numbers{above} in {path}, column '{name}', got {values[row]:g} in row "
-            f"{row}. {_MEND}"
+            f"Expected whole numbers{above} in {path}, column '{name}', got {held} in row {row}. "
+            f"{_MEND}"
         )
     return whole
 

@@ -78,10 +78,14 @@ class _Info:
 
 @dataclass(frozen=True)
 class VideoPart:
-    """Where an episode's frames are: from ``start`` seconds on in the mp4 at ``path``."""
+    """Where an episode's frames are: from ``start`` to ``end`` seconds in the mp4 at ``path``.
+
+    ``end`` is NaN where it was not recorded.
+    """
 
     path: Path
     start: float
+    end: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +168,7 @@ def read_metadata(
             f"Expected {info.total_episodes} episodes in {root}/meta/episodes, as info.json "
             f"says, got {count}. The dataset is incomplete: {COLLECT_AGAIN}"
         )
-    rows = [_read_episodes(path, key, info.fps) for path in paths]
+    rows = [_read_episodes(path, key) for path in paths]
     episodes = np.concatenate([part.episodes for part in rows])
     order = np.argsort(episodes, kind="stable")
     if (again := np.diff(episodes[order]) == 0).any():
@@ -189,11 +193,12 @@ def read_metadata(
 
     data = files(info.data_path, np.concatenate([part.data for part in rows]))
     videos = files(info.video_path or "", np.concatenate([part.videos for part in rows]))
-    starts = np.concatenate([part.starts for part in rows])[order]
+    starts = np.concatenate([part.starts for part in rows])[order].tolist()
+    ends = np.concatenate([part.ends for part in rows])[order].tolist()
     seeds = [part.seeds for part in rows if part.seeds is not None]
     tasks = [task for part in rows for task in part.tasks]
     sources = [path for path, part in zip(paths, rows, strict=True) for _ in part.episodes]
-    found = Metadata(
+    return Metadata(
         root=root,
         fps=info.fps,
         features=info.features,
@@ -202,13 +207,11 @@ def read_metadata(
         lengths=np.concatenate([part.lengths for part in rows])[order],
         seeds=np.concatenate(seeds)[order] if len(seeds) == len(rows) else None,
         tasks=[tasks[place] for place in order],
-        videos=[VideoPart(p, float(t)) for p, t in zip(videos, starts, strict=True)],
+        videos=[VideoPart(*part) for part in zip(videos, starts, ends, strict=True)],
         data=data,
         sources=[sources[place] for place in order],
         episode_files=paths,
     )
-    _refuse_overlaps(found)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,11 +223,12 @@ class _Rows:
     data: Indices
     videos: Indices
     starts: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
     seeds: Indices | None
     tasks: Sequence[Sequence[str]]
 
 
-def _read_episodes(path: Path, key: str, fps: float) -> _Rows:
+def _read_episodes(path: Path, key: str) -> _Rows:
     start, end = f"videos/{key}/from_timestamp", f"videos/{key}/to_timestamp"
     bounds = ["dataset_from_index", "dataset_to_index"]
     whole = ["episode_index", "length", "data/chunk_index", "data/file_index"]
@@ -245,14 +249,10 @@ def _read_episodes(path: Path, key: str, fps: float) -> _Rows:
 
     refuse(lengths < 1, "length", "episodes of at least one frame", lengths)
     refuse(~(np.isfinite(starts) & (starts >= 0)), start, "times from 0 s on", starts)
+    ends = np.full(len(episodes), np.nan)
     if end in table.column_names:
-        late = real_numbers(table, end, path) - (starts + lengths / fps)
-        refuse(
-            ~(np.abs(late) * fps <= 1),
-            end,
-            f"from_timestamp + length / {fps:g}, to within a frame",
-            late + starts + lengths / fps,
-        )
+        ends = real_numbers(table, end, path)
+        refuse(~(ends > starts), end, "times after from_timestamp", ends)
     if all(name in table.column_names for name in bounds):
         first, last = (whole_numbers(table, name, path) for name in bounds)
         refuse(last - first != lengths, bounds[1], "dataset_from_index + length", last)
@@ -264,26 +264,10 @@ def _read_episodes(path: Path, key: str, fps: float) -> _Rows:
         data=np.stack([numbers[name] for name in whole[2:4]], axis=1),
         videos=np.stack([numbers[name] for name in whole[4:]], axis=1),
         starts=starts,
+        ends=ends,
         seeds=whole_numbers(table, "seed", path, least=None) if seeded else None,
         tasks=words(table, "tasks", path) if named else [()] * len(episodes),
     )
-
-
-def _refuse_overlaps(metadata: Metadata) -> None:
-    """Raises UserError unless each video's episodes follow each other."""
-    fps, before = metadata.fps, dict[Path, int]()
-    for number, part in enumerate(metadata.videos):
-        if (last := before.get(part.path)) is not None:
-            end = metadata.videos[last].start + int(metadata.lengths[last]) / fps
-            if part.start < end - 0.5 / fps:
-                raise UserError(
-                    f"Expected episode {metadata.episodes[number]} to begin at {end:g} s of "
-                    f"{part.path} or later, where episode {metadata.episodes[last]} ends, got "
-                    f"'videos/{metadata.camera}/from_timestamp' {part.start:g} in "
-                    f"{metadata.sources[number]}: {(end - part.start) * fps:.1f} frames too early. "
-                    "Mend the column or convert the dataset again."
-                )
-        before[part.path] = number
 
 
 def _read_info(root: Path, allow_links_outside: bool) -> _Info:
@@ -339,6 +323,8 @@ def _camera(root: Path, info: _Info, wanted: str | None) -> str:
             f"{f', none of them {wanted!r}' if wanted else ''}. Choose one with camera=…"
         )
     key, feature = chosen[0], info.features[chosen[0]]
+    if not key.isprintable():
+        raise UserError(f"Expected the name of a camera in {root / layout.INFO_PATH}, got {key!r}.")
     source = f"{root / layout.INFO_PATH}, feature '{key}'"
     if len(feature.shape) != 3 or not all(1 <= size <= 16384 for size in feature.shape):
         raise UserError(
@@ -365,7 +351,7 @@ def _image_size(feature: Feature) -> tuple[int, int]:
 def check_width(metadata: Metadata, feature: str, width: int, path: Path) -> None:
     """Raises UserError unless vectors are as wide as info.json says."""
     shape = metadata.features[feature].shape
-    if shape and prod(shape) != width:
+    if (shape and prod(shape) != width) or (not width and feature == layout.ACTION):
         raise UserError(
             f"Expected '{feature}' of shape {list(shape)} in {path}, as meta/info.json says, got "
             f"{width} numbers a row. Correct the one that is wrong."

@@ -33,7 +33,7 @@ def check_template(template: str, fields: Collection[str], source: str) -> None:
         f"Expected a path in {source} with no placeholders but {names}, and no format but a width "
         f"of one digit such as :03d, got {shown}. Mend it or copy the dataset again."
     )
-    if len(template) > _LONGEST:
+    if len(template) > _LONGEST or not template.isprintable():
         raise refused
     try:
         parts = list(Formatter().parse(template))
