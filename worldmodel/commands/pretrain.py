@@ -34,6 +34,8 @@ class PretrainConfig:
         training: By which objective it is trained, and how (group); ``training.steps=0`` saves a
             random encoder.
         camera: Which camera; may be left out when there is only one.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         cache: Folder of the decoded frames.
         holdout: Share of the episodes kept for the probe.
         frame_stride: Recorded frames from one frame of a clip to the next.
@@ -45,6 +47,7 @@ class PretrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     training: Any = MISSING
     camera: str | None = None
+    allow_links_outside: bool = False
     cache: str = "runs/cache"
     holdout: float = 0.1
     frame_stride: int = 1
@@ -54,7 +57,9 @@ class PretrainConfig:
 def run(config: PretrainConfig) -> None:
     """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
     size, device = config.encoder.image_size, usable_device(config.device)
-    dataset = open_dataset(config.data, config.camera)
+    dataset = open_dataset(
+        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    )
     dataset.require(image_size=(size, size))
     frames = decoded_frames(dataset, Path(config.cache))
     train, held_out = episode_split(dataset.num_episodes, config.holdout)
