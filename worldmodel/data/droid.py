@@ -243,6 +243,8 @@ def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str
         for side in ("left", "right")
         if isinstance(video := described.get(f"{side}_mp4_path"), str)
     }
+    if paths := [name for name in names.values() if PurePosixPath(name).name != name]:
+        raise UserError(f"Expected serial numbers of cameras in {path}, got {paths[0]!r}.")
     if camera is None:
         raise UserError(f"Expected camera=…, one of {', '.join(names)} in {path}, got none.")
     if camera not in names:

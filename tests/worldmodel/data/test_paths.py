@@ -79,6 +79,5 @@ def test_what_is_no_file_is_told(root):
     for name in ("data", "data/b", "data/a/b"):
         with pytest.raises(UserError, match=r"the file .*which is missing"):
             inside(root, name, "info.json")
-    for name in ("a" * 400, "\ud800"):
-        with pytest.raises(UserError, match=r"path of a file in info\.json"):
-            inside(root, name, "info.json")
+    with pytest.raises(UserError, match=r"path of a file in info\.json"):
+        inside(root, "a" * 400, "info.json")
