@@ -38,6 +38,8 @@ class PretrainConfig:
         training: By which objective it is trained, and how (group); ``training.steps=0`` saves a
             random encoder.
         camera: Which camera; may be left out when there is only one.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         cache: Folder of the decoded frames.
         holdout: Share of the episodes kept for the probe.
         frame_stride: Recorded frames from one frame of a clip to the next.
@@ -49,6 +51,7 @@ class PretrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     training: Any = MISSING
     camera: str | None = None
+    allow_links_outside: bool = False
     cache: str = "runs/cache"
     holdout: ProperShare = 0.1
     frame_stride: Frames = 1
@@ -64,7 +67,9 @@ def run(config: PretrainConfig) -> None:
 def _run(config: PretrainConfig) -> None:
     size, device = config.encoder.image_size, usable_device(config.device)
     require_memory(lambda: VideoTransformer(config.encoder), "encoder", device)
-    dataset = open_dataset(config.data, config.camera)
+    dataset = open_dataset(
+        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    )
     dataset.require(image_size=(size, size))
     frames = decoded_frames(dataset, Path(config.cache))
     train, held_out = episode_split(dataset.num_episodes, config.holdout)

@@ -38,6 +38,8 @@ class SubgoalsConfig:
     Attributes:
         out: Folder of subgoals.png.
         data: Folder of the dataset that the checkpoint was trained on.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         task: Task and energies (group).
         planner: Planner on two time scales (group).
         scenery: ``plain``, or ``rich`` for another look.
@@ -49,6 +51,7 @@ class SubgoalsConfig:
 
     out: str = MISSING
     data: str = MISSING
+    allow_links_outside: bool = False
     task: Any = MISSING
     planner: Any = MISSING
     scenery: str = "plain"
@@ -72,7 +75,10 @@ def run(cfg: SubgoalsConfig) -> None:
         raise UserError("Expected planner=hierarchical or planner=retrieval, which have sub-goals")
     results = Results(Path(cfg.out))
     torch.set_num_threads(1)
-    world, dataset = load_compact_world(cfg.checkpoint), Dataset.open(cfg.data)
+    world, dataset = (
+        load_compact_world(cfg.checkpoint),
+        Dataset.open(cfg.data, allow_links_outside=cfg.allow_links_outside),
+    )
     frames, goal, records = _episode(cfg, world)
     rows = [_row(world, dataset, frames, goal, records, moment) for moment in cfg.moments]
     results.write("subgoals.png", partial(write_png, figure=_figure(rows)))

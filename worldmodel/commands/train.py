@@ -87,6 +87,8 @@ class TrainConfig:
             their central square and resized.
         camera: Which camera; may be left out when there is only one. DROID's are ``ext1``,
             ``ext2``, ``wrist``, ``left``, ``right`` and serial numbers.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         fps: Frames a second, chosen by their timestamps; null for all that were recorded.
         actions: ``recorded``, or ``poses`` for the change of the pose from frame to frame, as in
             V-JEPA 2-AC; with ``fps`` only the latter. DROID has no others.
@@ -104,6 +106,7 @@ class TrainConfig:
     predictor: Any = MISSING
     data: str = MISSING
     camera: str | None = None
+    allow_links_outside: bool = False
     fps: Positive | None = None
     actions: str = "recorded"
     encoder_checkpoint: str | None = None
@@ -125,7 +128,10 @@ def run(config: TrainConfig) -> None:
 def _run(config: TrainConfig) -> None:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
-    dataset = sampled(open_dataset(config.data, config.camera), config.fps, config.actions)
+    dataset = open_dataset(
+        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    )
+    dataset = sampled(dataset, config.fps, config.actions)
     recipe, device = config.predictor, usable_device(config.device)
     model: _Model | None = None
     if config.init is not None:
