@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from torch.utils._pytree import tree_leaves
@@ -85,6 +86,9 @@ class TrainingState:
             return None
         raw = io.BytesIO(self._path.read_bytes())
         try:
+            if wrong := ZipFile(raw).testzip():  # torch looks at no checksum
+                raise ValueError(f"{wrong} has not its checksum")
+            raw.seek(0)
             content: dict[str, Any] = torch.load(raw, map_location=device, weights_only=True)
             stored: dict[str, Any] = json.loads(content.pop("config"))
         except Exception as error:  # damaged bytes raise nearly anything

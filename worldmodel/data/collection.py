@@ -6,7 +6,6 @@ workers. Each worker writes whole shards; a rerun skips the shards that are ther
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import traceback
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from worldmodel.data import layout
 from worldmodel.data.atomic import write_json
 from worldmodel.data.episode import Episode
+from worldmodel.data.json_file import read_json
 from worldmodel.data.locks import locked
 from worldmodel.data.writer import finish_dataset, shard_range, write_shard
 from worldmodel.errors import UserError
@@ -149,7 +149,7 @@ def _claim(out: Path, fixed: Mapping[str, str | int | float]) -> None:
         return
     if not path.exists():
         raise UserError(f"{out} holds a dataset that was not collected here. Choose another out=…")
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_json(path, "Copy the dataset again, or choose another out=…")
     changed = [
         f"{name}={before.get(name)} (now {fixed.get(name)})"
         for name in sorted({*before, *fixed})

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from worldmodel.data import layout
 from worldmodel.data.alignment import check_videos
+from worldmodel.data.checksums import checked_digest, read_checksums
 from worldmodel.data.columns import read_table, real_numbers, row_count, vectors, whole_numbers
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset, content_key
@@ -120,7 +121,9 @@ class Dataset(EpisodeDataset):
 
     @cached_property
     def _fingerprint(self) -> str:
-        return content_key(f"{self.camera} {self.fps}", self.root, self.metadata.files())
+        root = self.root
+        checked_digest(root / layout.INFO_PATH, root, read_checksums(root))
+        return content_key(f"{self.camera} {self.fps}", root, self.metadata.files())
 
 
 def _check_row_count(metadata: Metadata) -> None:

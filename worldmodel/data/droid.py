@@ -24,7 +24,6 @@ the last row's frame (github.com/droid-dataset/droid/issues/54): that row is lef
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +36,7 @@ import numpy.typing as npt
 
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset, content_key
+from worldmodel.data.json_file import read_json
 from worldmodel.data.paths import inside
 from worldmodel.data.sampling import pose_actions
 from worldmodel.data.video import each_numbered_frame, video_shape
@@ -219,13 +219,7 @@ def _metadata_path(folder: Path) -> Path:
 
 
 def _read_metadata(path: Path) -> Mapping[str, Any]:
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"Cannot read {path} ({error}). Copy it again.") from error
-    if not isinstance(described, dict):
-        raise UserError(f"Expected an object in {path}, got {type(described).__name__}.")
-    return described
+    return read_json(path, "Copy it again.")
 
 
 def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from worldmodel.data.checksums import checked_digest, read_checksums
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.errors import UserError, nearest
 
@@ -216,10 +217,13 @@ class EpisodeDataset(ABC):
 
 
 def content_key(settings: str, root: Path, files: Iterable[Path]) -> str:
-    """A key over the files' contents, their names below ``root``, and ``settings``."""
-    key = hashlib.sha256(settings.encode())
+    """A key over the files' contents, their names below ``root``, and ``settings``.
+
+    Raises:
+        UserError: A file is not as it was collected.
+    """
+    key, recorded = hashlib.sha256(settings.encode()), read_checksums(root)
     for path in files:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = checked_digest(path, root, recorded)
         key.update(f"{path.relative_to(root)} {digest}".encode())
     return key.hexdigest()

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from worldmodel.data.json_file import read_json
 from worldmodel.errors import UserError
 from worldmodel.settings import read_settings
-from worldmodel.weights.json_file import read_json
 
 __all__ = ["CONFIG", "FORMAT_VERSION", "REMEDY", "StoredConfig", "content", "read_config"]
 

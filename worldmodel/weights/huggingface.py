@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass as checked
 from torch import Tensor
 
 from worldmodel.data.atomic import write_json
+from worldmodel.data.json_file import read_json
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
 from worldmodel.nn.blocks import NORM_EPS
@@ -32,7 +33,6 @@ from worldmodel.settings import (
     Width,
     read_settings,
 )
-from worldmodel.weights.json_file import read_json
 from worldmodel.weights.sizes import check_heads, naming
 from worldmodel.weights.tensor_file import check_finite, mapped, some, stored_names, write_tensors
 

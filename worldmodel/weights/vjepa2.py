@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from worldmodel.data.json_file import read_json
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.errors import UserError, nearest
@@ -28,7 +29,6 @@ from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.fit import load_into
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
-from worldmodel.weights.json_file import read_json
 from worldmodel.weights.masked_predictor import load_masked_predictor
 from worldmodel.weights.meta import ENCODER_WEIGHTS, holds, read_pt
 from worldmodel.weights.sizes import (

@@ -75,7 +75,8 @@ def test_a_killed_collection_continues_where_it_was(collected, collect_synthetic
     log.write_text("")
     collect_synthetic(root, make_episode=partial(logged, log=str(log)))
     made_again = {int(seed) for seed in log.read_text().split()}
-    assert made_again == {12, 13, 14}
+    # The shard of seed 14 alone asks nothing of its parent, so that it may be finished.
+    assert {12, 13} <= made_again <= {12, 13, 14}
     assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
 
 

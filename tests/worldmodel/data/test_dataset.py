@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from worldmodel.data.checksums import CHECKSUMS_PATH
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.video import writing_video
 from worldmodel.errors import UserError
@@ -146,10 +148,20 @@ def test_the_fingerprint_depends_on_the_contents_and_not_on_the_place(collected,
             (changed / name).write_bytes(content)
         else:
             pq.write_table(pq.read_table(changed / name), changed / name, compression="none")
+        with pytest.raises(UserError, match=f"{Path(name).name} was changed or damaged"):
+            Dataset.open(changed).fingerprint()
+        (changed / CHECKSUMS_PATH).unlink()
         assert Dataset.open(changed).fingerprint() != original
 
 
+def test_a_dataset_that_was_edited_after_its_collection_is_told(copied):
+    edit_info(copied, lambda info: info.update(robot_type="another"))
+    with pytest.raises(UserError, match=r"info.json was changed.*delete .*checksums.json"):
+        Dataset.open(copied).fingerprint()
+
+
 def test_a_camera_is_chosen_by_name_when_there_are_several(copied):
+    (copied / CHECKSUMS_PATH).unlink()
     key = "observation.images.wrist"
     shutil.copytree(copied / "videos/observation.images.front", copied / "videos" / key)
     for number in range(3):
