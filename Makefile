@@ -1,14 +1,16 @@
 # make demo   set up, then plan to goal images with the default checkpoint
 # make test   set up, then lint, types and tests
+# make fuzz   damage COUNT=… files of every kind that is read, 10000 by default
 # PYTHON=…    choose the interpreter that makes .venv (3.11 or newer)
 
 SHELL := /bin/sh
 BIN := .venv/bin
 OUT ?= runs/demo
+COUNT ?= 10000
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test clean
+.PHONY: demo test fuzz clean
 
 demo: .venv/.stamp
 	$(BIN)/worldmodel plan task=reach episodes=10 videos=2 out=$(OUT)/reach
@@ -20,6 +22,9 @@ test: .venv/.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
+fuzz: .venv/.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz --count $(COUNT)
 
 # Written last, so that an interrupted set-up starts again.
 .venv/.stamp: pyproject.toml constraints.txt
