@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,12 +143,15 @@ def _read_data(
     """Timestamps ``[F]`` and vectors ``[F,width]`` of all episodes in order."""
     order, times = [], []
     parts: list[dict[str, Floats]] = []
+    held = defaultdict[Path, list[int]](list)
+    for number, path in enumerate(metadata.data):
+        held[path].append(number)
     for path in metadata.data_files:
         table = read_table(path, [*columns, "episode_index", "frame_index"], [layout.TIMESTAMP])
         if not table.num_rows:
             continue
         episodes, steps = (whole_numbers(table, c, path) for c in ("episode_index", "frame_index"))
-        _check_rows(metadata, path, episodes, steps)
+        _check_rows(metadata, path, held[path], episodes, steps)
         order.append(np.stack([steps, episodes]))
         times.append(_timestamps(table, steps / metadata.fps, path))
         part = {name: vectors(table, name, path) for name in columns}
@@ -166,9 +170,10 @@ def _read_data(
     )
 
 
-def _check_rows(metadata: Metadata, path: Path, episodes: Indices, steps: Indices) -> None:
-    """Raises UserError unless a file holds the frames of the episodes that it should hold."""
-    here = [number for number, file in enumerate(metadata.data) if file == path]
+def _check_rows(
+    metadata: Metadata, path: Path, here: list[int], episodes: Indices, steps: Indices
+) -> None:
+    """Raises UserError unless a file holds the frames of the episodes ``here``, all of them."""
     lengths = dict(zip(metadata.episodes[here].tolist(), metadata.lengths[here], strict=True))
     found = dict(zip(*(x.tolist() for x in np.unique(episodes, return_counts=True)), strict=True))
     for episode in sorted({*lengths, *found}):

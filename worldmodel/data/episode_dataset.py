@@ -39,7 +39,7 @@ class EpisodeDataset(ABC):
         lengths: Frames per episode, int64 ``[E]``.
         tasks: What each episode is about, ``[E]``.
         timestamps: float64 ``[F]``, s, ascending within an episode.
-        actions: float32 ``[F,A]``.
+        actions: float32 ``[F,A]``; an episode's last, which nothing follows, is not used.
         states: float32 ``[F,P]``.
         objects: float32 ``[F,3n]``, privileged object positions in m for probes, or None.
         extrinsics: float32 ``[F,6]``, the camera's pose seen from the robot's base, xyz (m) and

@@ -64,7 +64,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(study, "load", commands.load)
     monkeypatch.setattr(stages, "load", commands.load)
     dataset = SimpleNamespace(fingerprint=lambda: "the data")
-    monkeypatch.setattr(study, "Dataset", SimpleNamespace(open=lambda folder: dataset))
+    monkeypatch.setattr(study, "Dataset", SimpleNamespace(open=lambda folder, **_: dataset))
     return commands
 
 

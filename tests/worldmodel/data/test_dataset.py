@@ -471,10 +471,15 @@ def test_links_lead_out_of_the_dataset_only_if_that_was_asked_for(collected, cop
     assert read.fingerprint() == Dataset.open(collected).fingerprint()
 
 
-def test_a_playlist_named_mp4_is_never_followed(copied):
-    (copied / VIDEO).rename(copied / "other.mp4")
-    (copied / VIDEO).write_text(
-        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n../../../other.mp4\n#EXT-X-ENDLIST\n"
-    )
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "ffconcat version 1.0\nfile 'other.mp4'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nother.mp4\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_playlist_named_mp4_is_never_followed(copied, playlist):
+    (copied / VIDEO).rename((copied / VIDEO).with_name("other.mp4"))
+    (copied / VIDEO).write_text(playlist)
     with pytest.raises(UserError, match=r"Cannot read the video .*file-001\.mp4"):
         Dataset.open(copied)
