@@ -120,10 +120,8 @@ def among(*known: str) -> AfterValidator:
 
     def check(word: str) -> str:
         if word not in known:
-            message = f"Input should be one of {', '.join(known)}"
-            raise PydanticCustomError(
-                "unknown_word", "{message}", {"message": message, "known": known}
-            )
+            context = {"known": known, "listed": ", ".join(known)}
+            raise PydanticCustomError("unknown_word", "Input should be one of {listed}", context)
         return word
 
     return AfterValidator(check)
@@ -152,7 +150,8 @@ def described(error: ValueError, node: str = "") -> str:
     expected = _EXPECTED.get(first["type"])
     if expected is None:
         return f"{name}: {first['msg'].lower()}, got {_shown(first['input'])}"
-    return f"Expected {expected.format(name=name, **context)}, got {_shown(first['input'])}"
+    said = {k: f"{v:.10g}" if isinstance(v, float) else v for k, v in context.items()}
+    return f"Expected {expected.format(name=name, **said)}, got {_shown(first['input'])}"
 
 
 def read_settings(kind: type[_T], stored: object, source: str) -> _T:
@@ -190,5 +189,5 @@ def _key(node: str, place: tuple[int | str, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 60 else f"{text[:57]}…"
