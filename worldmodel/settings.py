@@ -41,6 +41,7 @@ __all__ = [
     "Weight",
     "Width",
     "among",
+    "check_heads",
     "described",
     "read_settings",
 ]
@@ -125,6 +126,15 @@ def among(*known: str) -> AfterValidator:
         return word
 
     return AfterValidator(check)
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raise a ValueError where attention heads do not share a width, or cannot be rotated."""
+    if width % heads or width // heads < 6:  # a channel pair each for time, row and column
+        raise ValueError(
+            f"Expected a width that {heads} heads divide evenly, with 6 channels or more for each, "
+            f"got {width}"
+        )
 
 
 def described(error: ValueError, node: str = "") -> str:
