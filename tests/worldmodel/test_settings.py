@@ -163,6 +163,11 @@ def message(command: str, words: str) -> str:
         ("plan", "planner=retrieval planner.fast.std=0", "Expected planner.fast.std above 0, got"),
         ("plan", "oracle.planner.std=nan", "Expected a finite oracle.planner.std, got nan"),
         ("plan", "camera_pose=[nan,0,0,0,0,0]", "Expected a finite camera_pose[0], got nan"),
+        (
+            "plan",
+            "task.world_energy=[densty]",
+            "unknown task.world_energy[0] 'densty'; did you mea",
+        ),
         ("plan", "task.energy=latnt", "unknown task.energy 'latnt'; did you mean 'latent'?"),
         ("bench", "scaling.samples=[4]", "Expected scaling.samples to list 2 or more, got [4]"),
         ("bench", "tokens.samples=[0]", "Expected tokens.samples[0] of at least 1, got 0"),

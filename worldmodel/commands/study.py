@@ -16,13 +16,13 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
 from envs import SCENERIES
-from worldmodel.commands.configuration import composed, load
+from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.commands.stages import stage
 from worldmodel.commands.study_table import summary, table
 from worldmodel.data.atomic import write_json
 from worldmodel.data.dataset import Dataset
 from worldmodel.errors import UserError
-from worldmodel.settings import CHECKED, Count, Seed
+from worldmodel.settings import CHECKED, Count, NonEmpty, Seed
 
 __all__ = ["ARMS", "StudyConfig", "run"]
 
@@ -65,10 +65,10 @@ class StudyConfig:
     data: str = MISSING
     video: str | None = None
     out: str = MISSING
-    arms: tuple[str, ...] = tuple(ARMS)
-    seeds: tuple[Seed, ...] = (0, 1, 2)
+    arms: NonEmpty[str] = tuple(ARMS)
+    seeds: NonEmpty[Seed] = (0, 1, 2)
     episodes: tuple[Count, ...] = ()
-    sceneries: tuple[str, ...] = ("plain", "rich")
+    sceneries: NonEmpty[str] = ("plain", "rich")
     trials: Count = 100
     pretrain: str = ""
     train: str = ""
@@ -91,7 +91,12 @@ def run(config: StudyConfig) -> None:
     """
     for command in ("pretrain", "train", "plan"):  # hours before it is their turn
         load(command)
-        composed(command, shlex.split(getattr(config, command)))
+        words = (
+            ["data=data"] if command != "plan" else [f"seed={max(config.seeds) * config.trials}"]
+        )
+        words += ["out=out", *shlex.split(getattr(config, command))]
+        for arm in config.arms if command == "pretrain" else [None]:
+            typed(composed(command, [*words, *(ARMS[arm] if arm else ())]))
     study = _Study(config)
     failed: list[str] = []
     for seed in config.seeds:  # the arms in turn, so that half a study compares them all

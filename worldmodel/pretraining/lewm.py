@@ -11,8 +11,11 @@ Shapes: B clips of T frames, N tokens of width D, Z latent, A action, S control 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
