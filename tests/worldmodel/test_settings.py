@@ -166,7 +166,7 @@ def message(command: str, words: str) -> str:
         (
             "plan",
             "task.world_energy=[densty]",
-            "unknown task.world_energy[0] 'densty'; did you mea",
+            "unknown task.world_energy[0] 'densty'; did you",
         ),
         ("plan", "task.energy=latnt", "unknown task.energy 'latnt'; did you mean 'latent'?"),
         ("bench", "scaling.samples=[4]", "Expected scaling.samples to list 2 or more, got [4]"),

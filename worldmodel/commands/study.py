@@ -89,14 +89,7 @@ def run(config: StudyConfig) -> None:
     Raises:
         UserError: A key is unknown, the folder holds a study with other settings, or an arm failed.
     """
-    for command in ("pretrain", "train", "plan"):  # hours before it is their turn
-        load(command)
-        words = (
-            ["data=data"] if command != "plan" else [f"seed={max(config.seeds) * config.trials}"]
-        )
-        words += ["out=out", *shlex.split(getattr(config, command))]
-        for arm in config.arms if command == "pretrain" else [None]:
-            typed(composed(command, [*words, *(ARMS[arm] if arm else ())]))
+    _check_stages(config)  # hours before it is their turn
     study = _Study(config)
     failed: list[str] = []
     for seed in config.seeds:  # the arms in turn, so that half a study compares them all
@@ -111,6 +104,15 @@ def run(config: StudyConfig) -> None:
         raise UserError(
             f"{'; '.join(failed)}. What is recorded is kept; the same command tries these again."
         )
+
+
+def _check_stages(config: StudyConfig) -> None:
+    """Raise a UserError where a stage would refuse its keys."""
+    last = max(config.seeds) * config.trials
+    stages = [("pretrain", ["data=data", *ARMS[arm]]) for arm in config.arms]
+    for command, own in (*stages, ("train", ["data=data"]), ("plan", [f"seed={last}"])):
+        load(command)
+        typed(composed(command, ["out=out", *shlex.split(getattr(config, command)), *own]))
 
 
 class _Study:

@@ -12,7 +12,7 @@ from worldmodel.commands.task import TaskConfig
     [
         (
             {"energy": "reachabilty"},
-            r"energy\n  Input should be one of latent, value, reachability",
+            r"energy\n.* one of latent, value, reachability",
         ),
         ({"metric": "l3"}, r"metric\n  Input should be one of l1, l2, cosine"),
         ({"reduce": "last"}, r"reduce\n  Input should be one of final, sum, closest"),
