@@ -41,6 +41,7 @@ __all__ = [
     "Weight",
     "Width",
     "among",
+    "check_heads",
     "described",
     "read_settings",
 ]
@@ -120,13 +121,20 @@ def among(*known: str) -> AfterValidator:
 
     def check(word: str) -> str:
         if word not in known:
-            message = f"Input should be one of {', '.join(known)}"
-            raise PydanticCustomError(
-                "unknown_word", "{message}", {"message": message, "known": known}
-            )
+            context = {"known": known, "listed": ", ".join(known)}
+            raise PydanticCustomError("unknown_word", "Input should be one of {listed}", context)
         return word
 
     return AfterValidator(check)
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raise a ValueError where attention heads do not share a width, or cannot be rotated."""
+    if width % heads or width // heads < 6:  # a channel pair each for time, row and column
+        raise ValueError(
+            f"Expected a width that {heads} heads divide evenly, with 6 channels or more for each, "
+            f"got {width}"
+        )
 
 
 def described(error: ValueError, node: str = "") -> str:
@@ -152,7 +160,8 @@ def described(error: ValueError, node: str = "") -> str:
     expected = _EXPECTED.get(first["type"])
     if expected is None:
         return f"{name}: {first['msg'].lower()}, got {_shown(first['input'])}"
-    return f"Expected {expected.format(name=name, **context)}, got {_shown(first['input'])}"
+    said = {k: f"{v:.10g}" if isinstance(v, float) else v for k, v in context.items()}
+    return f"Expected {expected.format(name=name, **said)}, got {_shown(first['input'])}"
 
 
 def read_settings(kind: type[_T], stored: object, source: str) -> _T:
@@ -190,5 +199,5 @@ def _key(node: str, place: tuple[int | str, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -19,6 +19,7 @@ from worldmodel.data.reader import open_dataset
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.pretraining.clips import ClipSampler
+from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe
 from worldmodel.pretraining.trainer import pretrain
 from worldmodel.settings import CHECKED, Frames, ProperShare
@@ -56,6 +57,10 @@ class PretrainConfig:
     holdout: ProperShare = 0.1
     frame_stride: Frames = 1
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.training, PretrainingConfig):
+            self.training.check(self.encoder)
 
 
 def run(config: PretrainConfig) -> None:

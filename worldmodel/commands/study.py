@@ -16,14 +16,14 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
 from envs import SCENERIES
-from worldmodel.commands.configuration import composed, load
+from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.commands.stages import stage
 from worldmodel.commands.study_table import summary, table
 from worldmodel.data.atomic import write_json
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
-from worldmodel.settings import CHECKED, Count, Seed
+from worldmodel.settings import CHECKED, Count, NonEmpty, Seed
 
 __all__ = ["ARMS", "StudyConfig", "run"]
 
@@ -69,10 +69,10 @@ class StudyConfig:
     video: str | None = None
     allow_links_outside: bool = False
     out: str = MISSING
-    arms: tuple[str, ...] = tuple(ARMS)
-    seeds: tuple[Seed, ...] = (0, 1, 2)
+    arms: NonEmpty[str] = tuple(ARMS)
+    seeds: NonEmpty[Seed] = (0, 1, 2)
     episodes: tuple[Count, ...] = ()
-    sceneries: tuple[str, ...] = ("plain", "rich")
+    sceneries: NonEmpty[str] = ("plain", "rich")
     trials: Count = 100
     pretrain: str = ""
     train: str = ""
@@ -93,9 +93,7 @@ def run(config: StudyConfig) -> None:
     Raises:
         UserError: A key is unknown, the folder holds a study with other settings, or an arm failed.
     """
-    for command in ("pretrain", "train", "plan"):  # hours before it is their turn
-        load(command)
-        composed(command, shlex.split(getattr(config, command)))
+    _check_stages(config)  # hours before it is their turn
     study = _Study(config)
     failed: list[str] = []
     for seed in config.seeds:  # the arms in turn, so that half a study compares them all
@@ -110,6 +108,15 @@ def run(config: StudyConfig) -> None:
         raise UserError(
             f"{'; '.join(failed)}. What is recorded is kept; the same command tries these again."
         )
+
+
+def _check_stages(config: StudyConfig) -> None:
+    """Raise a UserError where a stage would refuse its keys."""
+    last = max(config.seeds) * config.trials
+    stages = [("pretrain", ["data=data", *ARMS[arm]]) for arm in config.arms]
+    for command, own in (*stages, ("train", ["data=data"]), ("plan", [f"seed={last}"])):
+        load(command)
+        typed(composed(command, ["out=out", *shlex.split(getattr(config, command)), *own]))
 
 
 class _Study:

@@ -52,6 +52,13 @@ class ValueTraining:
     arm_near: Weight = 0.4
     learning_rate: Positive = 5e-4
 
+    def __post_init__(self) -> None:
+        if self.episode_goals + self.random_goals > 1:
+            raise ValueError(
+                "Expected episode_goals and random_goals, shares of the same goals, to add up to "
+                f"at most 1, got {self.episode_goals} and {self.random_goals}"
+            )
+
 
 def train_value(bench: Workbench, config: ValueTraining) -> None:
     """Train the critics, each towards targets of its own."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from worldmodel.encoders.pixels import show_pixels
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
 from worldmodel.nn.rope import rotation_table, token_positions
-from worldmodel.settings import CHECKED, Count, Depth, Frames, Pixels, Positive, Width
+from worldmodel.settings import CHECKED, Count, Depth, Frames, Pixels, Positive, Width, check_heads
 
 __all__ = ["EncoderConfig", "VideoTransformer"]
 
@@ -58,6 +58,8 @@ class EncoderConfig:
                 f"Expected image_size to be a multiple of patch_size={self.patch_size}, "
                 f"got {self.image_size}."
             )
+        if self.depth:
+            check_heads(self.width, self.heads)
         if self.vjepa_2_1 and (self.depth % 4 or not self.depth):
             raise ValueError(
                 f"Expected a depth that is a multiple of 4 for V-JEPA 2.1, got {self.depth}."

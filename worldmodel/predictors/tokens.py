@@ -23,7 +23,16 @@ from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
 from worldmodel.nn.rope import Rotation, rotation_table, token_positions
 from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
-from worldmodel.settings import CHECKED, Count, Depth, Features, Frames, Positive, Width
+from worldmodel.settings import (
+    CHECKED,
+    Count,
+    Depth,
+    Features,
+    Frames,
+    Positive,
+    Width,
+    check_heads,
+)
 
 __all__ = ["EXTRINSICS_WIDTH", "Caches", "TokenPredictor", "TokenPredictorConfig"]
 
@@ -71,6 +80,7 @@ class TokenPredictorConfig:
     def __post_init__(self) -> None:
         if isqrt(self.tokens) ** 2 != self.tokens:
             raise ValueError(f"Expected a square number of tokens per frame, got {self.tokens}.")
+        check_heads(self.width, self.heads)
 
 
 class TokenPredictor(nn.Module):

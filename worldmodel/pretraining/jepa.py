@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.encoders.preprocessing import to_clip
-from worldmodel.encoders.vision_transformer import VideoTransformer
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.blocks import normalise
 from worldmodel.pretraining.anticollapse import centre, covariance_loss, variance_loss
 from worldmodel.pretraining.clips import Clips, ClipSampler
@@ -65,10 +65,30 @@ class JepaTraining(PretrainingConfig):
     keep_target: bool = True
 
     def __post_init__(self) -> None:
+        _ = self.sizes  # or it raises
         if self.batch % len(self.hidden):
             raise ValueError(
                 f"Expected a batch that divides into {len(self.hidden)} mask groups, "
                 f"got {self.batch}."
+            )
+
+    @property
+    def sizes(self) -> MaskedSizes:
+        """Of the masked predictor."""
+        return MaskedSizes(
+            width=self.predictor_width,
+            depth=self.predictor_depth,
+            heads=self.predictor_heads,
+            mask_tokens=len(self.hidden),
+        )
+
+    def check(self, encoder: EncoderConfig) -> None:
+        """Refuse an encoder that cannot be trained so."""
+        super().check(encoder)
+        if self.clip_frames % encoder.tubelet:
+            raise ValueError(
+                f"Expected clip_frames to be a multiple of the tubelet ({encoder.tubelet}), "
+                f"got {self.clip_frames}."
             )
 
     def objective(self, encoder: VideoTransformer, clips: ClipSampler) -> JepaObjective:
@@ -87,22 +107,10 @@ class JepaObjective(Objective):
     def __init__(self, encoder: VideoTransformer, config: JepaTraining) -> None:
         super().__init__()
         sizes = encoder.config
-        if config.clip_frames % sizes.tubelet:
-            raise ValueError(
-                f"Expected clip_frames to be a multiple of the tubelet ({sizes.tubelet}), "
-                f"got {config.clip_frames}."
-            )
+        config.check(sizes)
         self.encoder = encoder
         self.target = copy.deepcopy(encoder).requires_grad_(False)
-        self.predictor = MaskedPredictor(
-            sizes,
-            MaskedSizes(
-                width=config.predictor_width,
-                depth=config.predictor_depth,
-                heads=config.predictor_heads,
-                mask_tokens=len(config.hidden),
-            ),
-        )
+        self.predictor = MaskedPredictor(sizes, config.sizes)
         self.weights = {
             "prediction": 1.0,
             "variance": config.variance_weight,

@@ -11,8 +11,11 @@ Shapes: B clips of T frames, N tokens of width D, Z latent, A action, S control 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -24,7 +27,7 @@ from worldmodel.predictors.scaling import ActionScaling
 from worldmodel.pretraining.clips import Clips, ClipSampler
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.sigreg import sigreg_loss
-from worldmodel.settings import CHECKED, Batch, Depth, Frames, Weight, Width
+from worldmodel.settings import CHECKED, Batch, Depth, Weight, Width
 
 __all__ = ["LewmObjective", "LewmTraining"]
 
@@ -44,7 +47,7 @@ class LewmTraining(PretrainingConfig):
     """
 
     batch: Batch = 64
-    clip_frames: Frames = 5
+    clip_frames: Annotated[int, Field(ge=2, le=4096)] = 5
     latent_width: Width = 32
     head_width: Width = 256
     predictor_width: Width = 512

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
 from worldmodel.nn.rope import rotation_table, token_positions
-from worldmodel.settings import CHECKED, Count, Depth, Layers, Positive, Width
+from worldmodel.settings import CHECKED, Count, Depth, Layers, Positive, Width, check_heads
 
 __all__ = ["MaskedPredictor", "MaskedSizes"]
 
@@ -31,6 +31,9 @@ class MaskedSizes:
     heads: Count = 3
     mlp_ratio: Positive = 4.0
     mask_tokens: Layers = 2
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
 
 
 class MaskedPredictor(nn.Module):

@@ -44,7 +44,7 @@ class BlockMasks:
 
     grid: tuple[Count, Count, Count]
     hidden: ProperShare
-    scale: ProperShare = 0.15
+    scale: Share = 0.15
     aspect: tuple[Positive, Positive] = (0.75, 1.5)
     duration: Share = 1.0
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from worldmodel.encoders.vision_transformer import VideoTransformer
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.pretraining.clips import Clips, ClipSampler
 from worldmodel.pretraining.masked_predictor import MaskedPredictor
 from worldmodel.settings import CHECKED, Batch, Count, Frames, Positive, Seed, Share, Steps, Weight
@@ -72,6 +72,18 @@ class PretrainingConfig(ABC):
     log_every: Count = 10
     probe_every: Count = 100
     seed: Seed = 0
+
+    def check(self, encoder: EncoderConfig) -> None:
+        """Refuse an encoder that cannot be trained so.
+
+        Raises:
+            ValueError: There is nothing to train, or clips do not fit it.
+        """
+        if self.steps and not encoder.depth:
+            raise ValueError(
+                "Expected encoder.depth of at least 1 to train: without blocks tokens are the "
+                "pixels. Use training.steps=0 to save them as an encoder."
+            )
 
     @abstractmethod
     def objective(self, encoder: VideoTransformer, clips: ClipSampler) -> Objective:

@@ -63,11 +63,7 @@ def pretrain(
             settings. The state saved before it stays.
         ValueError: There is nothing to train.
     """
-    if config.steps and not encoder.depth:
-        raise ValueError(
-            "Expected encoder.depth of at least 1 to train: without blocks tokens are the pixels. "
-            "Use training.steps=0 to save them as an encoder."
-        )
+    config.check(encoder)
     if config.bf16 is None:
         config = replace(config, bf16=has_bfloat16(device))
     state = TrainingState(out, {"encoder": asdict(encoder), **asdict(config), **source})

@@ -215,6 +215,10 @@ def test_a_study_goes_on_only_with_its_own_settings(
         ("arms=[jepa]", "Expected arms among pixels, random, vjepa"),
         ("sceneries=[rihc]", "Expected sceneries among plain, rich"),
         ("trials=0", "Expected trials of at least 1"),
+        ("seeds=[4000000000]", "Expected seed below 4294967296"),
+        ("pretrain='training.warmup=2'", "Expected training.warmup of at most 1"),
+        ("train='holdout=10'", "Expected holdout below 1"),
+        ("plan='task.prior_noise=-1'", "Expected task.prior_noise of at least 0"),
         ("train='holdoud=0.2'", "did you mean 'holdout'?"),
     ],
 )

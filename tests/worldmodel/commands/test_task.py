@@ -10,9 +10,12 @@ from worldmodel.commands.task import TaskConfig
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"energy": "reachabilty"}, "unknown task.energy .*; did you mean 'reachability'"),
-        ({"metric": "l3"}, "unknown task.metric 'l3'; expected one of l1, l2, cosine"),
-        ({"reduce": "last"}, "unknown task.reduce 'last'; expected one of final, sum, closest"),
+        (
+            {"energy": "reachabilty"},
+            r"energy\n.* one of latent, value, reachability",
+        ),
+        ({"metric": "l3"}, r"metric\n  Input should be one of l1, l2, cosine"),
+        ({"reduce": "last"}, r"reduce\n  Input should be one of final, sum, closest"),
     ],
 )
 def test_an_energy_that_does_not_exist_is_named_with_those_that_do(given, message):
