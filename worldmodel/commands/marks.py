@@ -33,7 +33,7 @@ class Edge(NamedTuple):
     def angle(self, *, down: bool = False) -> float:
         """Degrees, clockwise from upwards on the screen, where the second axis may point down."""
         right, up = self.towards * [1, -1] if down else self.towards
-        return float(np.degrees(np.arctan2(right, up))) % 360
+        return float(np.degrees(np.arctan2(right, up)))
 
 
 def holding(limit: float, places: Sequence[Places]) -> float:
