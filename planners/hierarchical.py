@@ -314,6 +314,6 @@ class MacroSearch(Generic[StateT]):
         )
         state = state._replace(planner=planner)
         if plan.trace.shape[1] == 0:
-            return problem.latents[:, :0], 0, state
+            return problem.latents[:, :0], plan.nonfinite, state
         ahead = self._world.rollout(problem.latents, problem.states, plan.actions[:, None])
         return ahead.latents[:, 0], plan.nonfinite, state

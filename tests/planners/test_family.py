@@ -12,6 +12,7 @@ import torch
 
 from planners import CEM, CEMConfig, make_search
 from planners.cem_gradient import CEMGradient, CEMGradientConfig
+from planners.clock import now
 from planners.gradient import Gradient, GradientConfig
 from planners.grasp import GRASP, GRASPConfig
 from planners.icem import ICEM, ICEMConfig
@@ -19,6 +20,7 @@ from planners.mppi import MPPI, MPPIConfig
 from planners.noise import power_law
 from planners.search import Population
 from planners.shooting import RandomShooting, RandomShootingConfig
+from planners.timing import Lead, Pace
 
 GOAL = torch.tensor([[0.11, -0.07, 0.02], [-0.15, 0.0, 0.08]])
 
@@ -155,7 +157,7 @@ def test_nothing_but_nan_is_an_error(kind: Kind, black_box: Callable[..., Any]) 
 
 
 @pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
-def test_a_prior_that_proposes_no_numbers_proposes_rest(
+def test_a_prior_that_proposes_no_numbers_proposes_rest_and_is_counted(
     number: float, kind: Kind, point: Any
 ) -> None:
     def proposal(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
@@ -163,9 +165,33 @@ def test_a_prior_that_proposes_no_numbers_proposes_rest(
 
     world = point.World()
     problem = replace(point.problem(GOAL, world), proposal=proposal)
-    for deadline in (None, -math.inf):
-        assert plan(kind.make(), problem, deadline=deadline).actions.isfinite().all()
+    planner, slow = kind.make(), Pace(searching=Lead(seconds=9e9, latest=9e9))
+    state, started = planner.init(2), now()
+    for pace, deadline, asked in (
+        (Pace(), None, kind.config.proposals),
+        (slow, started + 1e9, 1),  # time to ask, none to search
+        (Pace(), -math.inf, 0),
+    ):
+        found, _ = planner.plan(
+            problem, state._replace(pace=pace), generator=torch.Generator(), deadline=deadline
+        )
+        assert found.actions.isfinite().all()
+        assert found.nonfinite == 2 * asked
     assert any((tried == 0).all((2, 3)).any() for tried in world.candidates)
+
+
+def test_only_proposals_with_a_number_that_is_not_finite_are_counted(
+    kind: Kind, point: Any
+) -> None:
+    def proposal(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
+        proposals = torch.full((2, samples, horizon, 3), 0.01)
+        proposals[1, 2, -1, 0] = torch.nan
+        proposals[1, 2, 0, 1] = torch.inf
+        return proposals
+
+    problem = replace(point.problem(GOAL), proposal=proposal)
+    assert plan(kind.make(), problem).nonfinite == 1
+    assert plan(kind.make(), point.problem(GOAL)).nonfinite == 0
 
 
 def test_after_the_deadline_nothing_is_searched(kind: Kind, point: Any) -> None:
@@ -350,6 +376,20 @@ def test_no_iteration_waits_for_the_device(name: str, point: Any, count_waits: A
         planner = KINDS[name].make(iterations=iterations, samples=64)
         with count_waits() as counter:
             plan(planner, point.problem(GOAL))
+        waits.append(counter.count)
+    assert waits[0] == waits[1] > 0
+
+
+def test_counting_proposals_that_are_not_finite_takes_no_wait_of_its_own(
+    kind: Kind, point: Any, count_waits: Any
+) -> None:
+    def proposal(*_: Any, samples: int, horizon: int, **__: Any) -> torch.Tensor:
+        return torch.zeros(2, samples, horizon, 3)
+
+    waits = []
+    for problem in (point.problem(GOAL), replace(point.problem(GOAL), proposal=proposal)):
+        with count_waits() as counter:
+            plan(kind.make(iterations=2), problem)
         waits.append(counter.count)
     assert waits[0] == waits[1] > 0
 

@@ -28,6 +28,7 @@ from planners import (
 )
 from planners.hierarchical import Moments
 from planners.retrieval import shortest_ways
+from planners.timing import Lead, Pace
 
 LIMIT, SPAN = 0.05, 8
 FAST = CEMConfig(samples=48, iterations=3, horizon=8, elites=8, execute=2, active_dims=(0, 1))
@@ -328,6 +329,46 @@ def test_nan_is_counted_and_never_chosen(level):
     assert plan.nonfinite > 0
     assert bool(plan.energy.isfinite().all())
     assert bool(plan.way.latents.isfinite().all())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_macros_that_are_proposed_and_not_finite_are_counted(late):
+    def prior(goals):
+        def proposal(latents, states, *, samples, horizon, generator):
+            return torch.full((2, samples, horizon, 2), torch.nan)
+
+        return proposal
+
+    slow = MacroSearch(cem(SLOW, 2.0), Walled(scale=0.5 * LIMIT * SPAN / 2), prior)
+    planner = hierarchy(slow)
+    state = planner.init(2)
+    if late:  # time to ask, none to search
+        rest = state.slow.planner._replace(pace=Pace(searching=Lead(seconds=9e9, latest=9e9)))
+        state = state._replace(slow=state.slow._replace(planner=rest))
+    given = {"deadline": time.perf_counter() + 1e9} if late else {}
+    plan, _ = planner.plan(problem(), state, generator=generator(), **given)
+    assert plan.nonfinite == 2 * (1 if late else SLOW.proposals)
+    assert bool(plan.actions.isfinite().all())
+
+
+def test_moments_whose_energy_is_not_finite_are_no_way_and_are_counted_once_a_goal():
+    class Holed:
+        def __init__(self, energy):
+            self.energy = energy
+
+        def __call__(self, trajectory):
+            return self.energy(trajectory)
+
+        def to_go(self, futures):
+            found = self.energy.to_go(futures)
+            return found.masked_fill(futures.latents[:, :, 0, 0, 1] > 0.44, torch.nan)
+
+    posed = replace(problem(), energy=Holed(problem().energy))
+    planner = hierarchy(retrieval(), hold=1)
+    first, state = planner.plan(posed, planner.init(2), generator=generator())
+    again, _ = planner.plan(posed, state, generator=generator())
+    assert (first.nonfinite, again.nonfinite) == (2 * 10, 0)
+    assert bool(first.way.latents.isfinite().all())
 
 
 def test_a_slow_level_without_any_finite_energy_is_an_error():

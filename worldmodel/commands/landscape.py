@@ -81,8 +81,8 @@ class LandscapeConfig:
         action: True action between the two images, to be drawn, if it is known.
         goal_state: State at ``goal``, of which the true action follows; instead of ``action``.
         camera_pose: As in ``worldmodel plan``.
-        limit: Largest displacement per axis and step that is drawn and searched, m; null for the
-            built-in arm's, or 0.075 between image files.
+        limit: Largest displacement per axis and step that is drawn and searched, m; null to search
+            the built-in arm's, or 0.075 between image files, and to draw the true action as well.
         points: Actions or places along either axis of a plane.
         third: Actions along the axis that is not drawn, over which energies are reduced.
         plane: ``actions``, or ``positions`` of the gripper.

@@ -115,7 +115,8 @@ def _mark(axes: Axes, landscape: Landscape, plane: Plane, mark: Mark) -> None:
     """A mark where it lies, or at the edge a triangle that points there."""
     ends = [plane.across, plane.upright]
     style = {"markeredgecolor": "black", "linestyle": "none", **_STYLES[mark.key]}
-    edge = at_edge(mark.place[ends], landscape.limit)
+    start = None if mark.start is None else mark.start[ends]
+    edge = at_edge(mark.place[ends], landscape.limit, start)
     if mark.start is not None:
         arrow = {"arrowstyle": "->", "color": style["color"], "linewidth": 2}
         (x, y), (from_x, from_y) = _CM * mark.place[ends], _CM * mark.start[ends]

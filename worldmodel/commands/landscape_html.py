@@ -172,7 +172,9 @@ def _marks(landscape: Landscape, plane: Plane, *, legend: bool) -> list[go.Scatt
                 **named,
             )
         )
-        if (edge := at_edge(mark.place[list(plane[:2])], landscape.limit)) is not None:
+        ends = list(plane[:2])
+        start = None if mark.start is None else mark.start[ends]
+        if (edge := at_edge(mark.place[ends], landscape.limit, start)) is not None:
             (x, y), angle = _CM * edge.place, edge.angle(down=plane.upright == 0)
             pointing = {**marker, "size": 12, "symbol": "triangle-up", "angle": angle}
             traces.append(

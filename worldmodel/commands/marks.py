@@ -33,7 +33,7 @@ class Edge(NamedTuple):
     def angle(self, *, down: bool = False) -> float:
         """Degrees, clockwise from upwards on the screen, where the second axis may point down."""
         right, up = self.towards * [1, -1] if down else self.towards
-        return float(np.degrees(np.arctan2(right, up))) % 360
+        return float(np.degrees(np.arctan2(right, up)))
 
 
 def holding(limit: float, places: Sequence[Places]) -> float:
@@ -53,13 +53,28 @@ def span(axis: Places, places: Sequence[float]) -> tuple[float, float]:
     )
 
 
-def at_edge(place: Places, limit: float) -> Edge | None:
-    """Of a place ``[2]``, the nearest one within ``limit`` both ways; None if it lies within."""
-    near = np.clip(place, -limit, limit)
-    beyond = place - near
-    if not beyond.any():
+def at_edge(place: Places, limit: float, start: Places | None = None) -> Edge | None:
+    """Where the straight line to a place ``[2]`` leaves what lies within ``limit`` both ways.
+
+    Args:
+        place: Where to.
+        limit: Of the picture.
+        start: Where from; None for the middle. If that lies beyond as well, the nearest place
+            within is taken.
+
+    Returns:
+        None if the place lies within.
+    """
+    if np.abs(place).max() <= limit:
         return None
-    return Edge(near, beyond / np.linalg.norm(beyond))
+    start = np.zeros_like(place) if start is None else start
+    way = place - start
+    if np.abs(start).max() <= limit:
+        longest = [(np.sign(w) * limit - s) / w for w, s in zip(way, start, strict=True) if w]
+        near = start + min(longest) * way
+    else:
+        near = np.clip(place, -limit, limit)
+    return Edge(near, (place - near) / np.linalg.norm(place - near))
 
 
 def told_unknown(axes: Axes, text: str, x: float, y: float) -> None:

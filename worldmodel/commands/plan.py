@@ -48,6 +48,7 @@ from worldmodel.commands.policies import (
 from worldmodel.commands.report import (
     closing_table,
     episode_record,
+    nonfinite,
     over_budget,
     plan_times,
     real_time_summary,
@@ -209,6 +210,7 @@ def run(cfg: PlanConfig) -> None:
         "plan_ms": plan_times(episodes),
         "over_budget": over_budget(episodes, cfg.limit_ms),
         "unsearched": unsearched(episodes),
+        "nonfinite": nonfinite(episodes),
         "real_time": real_time_summary(episodes, cfg.hz),
         "planner": asdict(cfg.planner),
         "checkpoint": {
@@ -312,16 +314,18 @@ def _baselines(
                 else:
                     count, policy = len(seeds), BASELINES[name](setting)
                     results = evaluate(policy, made, seeds, task, search_seed=cfg.seed)
-            except NotApplicableError as reason:
+                episodes = list(_watched(results, name, count))
+            # The others' episodes are not to be lost to what one of them cannot plan with.
+            except (NotApplicableError, FloatingPointError) as reason:
                 skipped = dict.fromkeys(("success", "paired", "plan_ms"))
                 entries[name] = {"n": 0, **skipped, "note": str(reason)}
                 continue
-            episodes = list(_watched(results, name, count))
             entries[name] = {
                 "n": len(episodes),
                 "success": success_summary(episodes),
                 "paired": paired_summary(planned, episodes),
                 "plan_ms": plan_times(episodes),
+                "nonfinite": nonfinite(episodes),
                 "outcomes": [episode.success for episode in episodes],
                 **facts,
             }

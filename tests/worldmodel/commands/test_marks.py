@@ -64,8 +64,9 @@ def test_what_lies_beyond_the_picture_is_at_its_edge_and_in_words(true: list[flo
     for axes, panel in zip(pictures(figure), drawn.panels, strict=True):
         ends = list(panel.plane[:2])
         for place in (true, [0.0, 0.9, 0.0]):
-            expected = 100 * np.clip(np.array(place)[ends], -LIMIT, LIMIT)
-            if np.abs(np.array(place)[ends]).max() > LIMIT:
+            far = float(np.abs(np.array(place)[ends]).max())
+            expected = 100 * np.array(place)[ends] * LIMIT / max(far, LIMIT)
+            if far > LIMIT:
                 assert any(np.allclose(mark, expected, atol=1e-3) for mark in seen(axes, "orange"))
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     x, y, z = (f"{100 * number:+.1f}" for number in true)
@@ -78,7 +79,7 @@ def test_a_page_points_from_its_edge_to_what_lies_beyond() -> None:
     traces = json.JSONDecoder().raw_decode(html, html.index("[{", html.index("Plotly.newPlot(")))[0]
     edge = [trace for trace in traces if trace.get("marker", {}).get("symbol") == "triangle-up"]
     # x points downwards in the first plane and to the right in the second.
-    assert [(t["x"], t["y"], t["marker"]["angle"]) for t in edge] == [
+    assert [(t["x"], t["y"], t["marker"]["angle"] % 360) for t in edge] == [
         ([0.0], [pytest.approx(5.0)], 180.0),
         ([0.0], [pytest.approx(5.0)], 180.0),
         ([pytest.approx(5.0)], [0.0], 90.0),
@@ -106,6 +107,10 @@ def test_a_range_is_widened_only_where_something_lies_beyond() -> None:
     assert holding(LIMIT, [inside]) == LIMIT
     assert 0.2 < holding(LIMIT, [inside, beyond]) < 0.22
     assert at_edge(inside, LIMIT) is None
+    edge = at_edge(np.array([0.3, 0.2]), LIMIT, np.array([-0.05, 0.02]))
+    assert edge is not None
+    np.testing.assert_allclose(edge.place, [-0.05 + 0.03 * 0.35 / 0.18, LIMIT])
+    np.testing.assert_allclose(edge.towards, np.array([0.35, 0.18]) / np.hypot(0.35, 0.18))
     assert span(np.array([0.0, 1.0]), [0.2, 0.9]) == (0.0, 1.0)
     low, high = span(np.array([0.0, 1.0]), [-0.5, 0.9])
     assert (low < -0.5, high) == (True, 1.0)

@@ -8,13 +8,14 @@ import shutil
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 
 from planners import compiled
 from worldmodel.cli import main
 from worldmodel.commands import plan
 from worldmodel.commands.evaluation import SEED_OFFSET
 from worldmodel.dynamics import probe
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.compact_world import CompactPrior, CompactWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
 
 SMALL = (
@@ -136,6 +137,19 @@ def test_with_compile_plans_are_made_with_what_is_compiled(planned, monkeypatch)
     called.clear()
     assert planned("task=push episodes=1 videos=0")[0] == 0
     assert not called
+
+
+def test_a_prior_that_proposes_no_numbers_is_told(planned, tmp_path, monkeypatch):
+    def nothing(self, latents, states, *, samples, horizon, generator):
+        return torch.full((len(latents), samples, horizon, 7), torch.nan)
+
+    monkeypatch.setattr(CompactPrior, "__call__", nothing)
+    code, printed = planned("task=push episodes=2 batch=2 videos=0 baselines=[prior]")
+    assert code == 0, printed.err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["nonfinite"] == 2 * 2 * 2  # two plans of two episodes, with two proposals each
+    assert "8 candidates or proposals not finite" in printed.out
+    assert "skipped: The policy prior proposes actions that are not finite" in printed.out
 
 
 def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path, clock):
