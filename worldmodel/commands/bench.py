@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -177,8 +178,12 @@ class BenchConfig(Grid):
                 raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
 
 
-def run(cfg: BenchConfig) -> None:
+def run(cfg: BenchConfig) -> float | None:
     """Measure, print a table and write it, beside a picture where there is one.
+
+    Returns:
+        The median of a plan's milliseconds, over the rows that are not plain; None of other studies
+        than ``latency``.
 
     Raises:
         UserError: The device is not there, the output cannot be written, or a checkpoint is not
@@ -188,7 +193,7 @@ def run(cfg: BenchConfig) -> None:
     """
     if cfg.study != "latency":
         _check_heeded(cfg)
-    STUDIES[cfg.study](cfg, _writable(Path(cfg.out)))
+    return STUDIES[cfg.study](cfg, _writable(Path(cfg.out)))
 
 
 def _check_heeded(cfg: BenchConfig) -> None:
@@ -230,7 +235,7 @@ def _anytime(cfg: BenchConfig, out: Path) -> None:
     print(bench_anytime.table(report))
 
 
-def _latency(cfg: BenchConfig, out: Path) -> None:
+def _latency(cfg: BenchConfig, out: Path) -> float:
     path = out / "latency.json"
     if cfg.compile:
         require_compiler()
@@ -263,6 +268,7 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
             progress.update()
     print(table(report))
     print(f"Written to {path}")
+    return median(row["p50_ms"] for row in report["rows"] if "plain" not in row["planner"])
 
 
 @dataclass(frozen=True)
@@ -354,7 +360,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-STUDIES: dict[str, Callable[[BenchConfig, Path], None]] = {
+STUDIES: dict[str, Callable[[BenchConfig, Path], float | None]] = {
     "latency": _latency,
     "frontier": _frontier,
     "scaling": _scaling,

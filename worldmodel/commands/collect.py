@@ -62,11 +62,12 @@ def run(cfg: CollectConfig) -> None:
     for task in tasks:
         if task not in envs.TASKS:
             raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{task}'.")
-    for name in ("episodes", "length", "image_size"):
-        if (value := getattr(cfg, name)) < 1:
-            raise UserError(f"Expected {name} of at least 1, got {value}.")
+    for name, least in (("episodes", 1), ("length", 1), ("image_size", 1), ("seed", 0)):
+        if (value := getattr(cfg, name)) < least:
+            raise UserError(f"Expected {name} of at least {least}, got {value}.")
     if cfg.scenery not in (sceneries := (*envs.SCENERIES, "both")):
         raise UserError(f"Expected scenery among {', '.join(sceneries)}, got '{cfg.scenery}'.")
+    envs.make(tasks[0], cfg.image_size).close()  # refuses here what every worker would refuse
     collect(
         Path(cfg.out),
         cfg.episodes,
