@@ -45,6 +45,11 @@ options of Hydra, after a command
 """
 
 _PARTS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_REFUSED = {  # of Hydra's own
+    "--experimental-rerun": "it unpickles a file, which may run code",
+    "--config-path": "the commands' configurations are a package; --config-dir adds a folder",
+    "-cp": "the commands' configurations are a package; --config-dir adds a folder",
+}
 _CLOSED = 128 + 13  # what a shell says of a program that SIGPIPE ended
 
 
@@ -151,6 +156,8 @@ def _asked(options: argparse.Namespace) -> str | None:
 def _unknown_option(option: str, words: list[str]) -> str:
     """What to say of ``--task push`` and the like."""
     name, equals, value = option.partition("=")
+    if name in _REFUSED:
+        return f"{name} is refused: {_REFUSED[name]}"
     key = name.lstrip("-").replace("-", "_")
     following = words[words.index(option) + 1 :] if option in words else []
     if not equals and following and not following[0].startswith("-") and "=" not in following[0]:
@@ -158,7 +165,7 @@ def _unknown_option(option: str, words: list[str]) -> str:
     if value:
         return f"unknown option '{name}'; keys have no dashes: {key}={value}"
     known = [f"--{flag}" for flag in ("multirun", "debug", "help", "version", "info", "config-dir")]
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     hint = f"did you mean '{near[0]}'?" if near else "keys have no dashes, as in episodes=3"
     return f"unknown option '{name}'; {hint}"
 
@@ -226,9 +233,9 @@ def _job(command: str, words: Sequence[str]) -> Callable[[DictConfig], float | N
         _, run = load(command)
         out = HydraConfig.get().runtime.output_dir
         OmegaConf.update(config, "out", out)
-        objective = run(typed(config))
+        settings = typed(config)
         describe(command, words, Path(out))
-        return objective
+        return run(settings)
 
     return job
 

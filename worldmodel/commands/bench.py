@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pydantic.dataclasses
@@ -169,8 +170,12 @@ class BenchConfig(Grid):
         known_precision(self.dtype)
 
 
-def run(cfg: BenchConfig) -> None:
+def run(cfg: BenchConfig) -> float | None:
     """Measure, print a table and write it, beside a picture where there is one.
+
+    Returns:
+        The median of a plan's milliseconds, over the rows that are not plain; None of other studies
+        than ``latency``.
 
     Raises:
         UserError: The device is not there, the output cannot be written, or a checkpoint is not
@@ -180,7 +185,7 @@ def run(cfg: BenchConfig) -> None:
     """
     if cfg.study != "latency":
         _check_heeded(cfg)
-    STUDIES[cfg.study](cfg, Results(Path(cfg.out)))
+    return STUDIES[cfg.study](cfg, Results(Path(cfg.out)))
 
 
 def _check_heeded(cfg: BenchConfig) -> None:
@@ -222,7 +227,7 @@ def _anytime(cfg: BenchConfig, results: Results) -> None:
     bench_anytime.write(report, results.out)
 
 
-def _latency(cfg: BenchConfig, results: Results) -> None:
+def _latency(cfg: BenchConfig, results: Results) -> float:
     if cfg.compile:
         require_compiler()
     device = usable_device(cfg.device)
@@ -255,6 +260,7 @@ def _latency(cfg: BenchConfig, results: Results) -> None:
     print(table(report))
     results.finish()
     print(f"Written to {results.out / 'latency.json'}")
+    return median(row["p50_ms"] for row in report["rows"] if "plain" not in row["planner"])
 
 
 @dataclass(frozen=True)
@@ -346,7 +352,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-STUDIES: dict[str, Callable[[BenchConfig, Results], None]] = {
+STUDIES: dict[str, Callable[[BenchConfig, Results], float | None]] = {
     "latency": _latency,
     "frontier": _frontier,
     "scaling": _scaling,

@@ -11,6 +11,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.utils import setup_globals
@@ -74,15 +75,31 @@ class Loader(ConfigLoaderImpl):
                 if (listed := _listed(words, error.__cause__)) == words:
                     raise
                 words = listed
+            except UserError:
+                raise
+            except Exception as error:  # what foreign YAML brings out: of its syntax, of OmegaConf
+                told = " ".join(str(error).split()) or type(error).__name__
+                raise UserError(f"the configuration cannot be composed: {told}") from error
         refuse_targets(config)
         with read_write(config), open_dict(config):
             _expand(config)
         return config
 
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        """As Hydra's, without the schemas that options begin with."""
+        names = super().get_group_options(group_name, results_filter, config_name, overrides)
+        return [name for name in names if not name.endswith("_schema") and name[0] != "_"]
+
     def _missing(self, error: MissingConfigException) -> UserError:
         """The option that is not there, with those that are, or with the package that brings it."""
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        there = [n for n in self.get_group_options(group) if not n.endswith("_schema")]
+        there = self.get_group_options(group)
         if group not in ("hydra/launcher", "hydra/sweeper"):
             return UserError(f"unknown {group or 'config'} '{option}'; {nearest(option, there)}")
         package = next((p for name, p in _PLUGINS.items() if option.startswith(name)), None)
@@ -127,7 +144,7 @@ def expanded(key: str, path: str) -> str:
         UserError: It is empty, or nobody knows the user's home.
     """
     if not path.strip():
-        raise UserError(f"{key}= is empty; give a path, or leave {key} out")
+        raise UserError(f"{key}= is empty; give a path")
     full = os.path.expanduser(path)
     if path.startswith("~") and full == path:
         raise UserError(f"{key}={path}: no home folder is known for it; write the path in full")

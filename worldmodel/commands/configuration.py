@@ -143,7 +143,10 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
         foreign = options(key) and key not in COMMANDS[command].groups
         if foreign or override.is_add() or override.is_delete():
             return _unknown_key(override.key_or_group, command)
-    return UserError(_first_line(error))
+    told = _first_line(error)
+    if told.endswith(":"):  # the reason is below it
+        told = " ".join(line.strip() for line in str(error).splitlines()[:2])
+    return UserError(told)
 
 
 def _unknown_key(key: str, command: str) -> UserError:

@@ -164,8 +164,11 @@ class PlanConfig:
         return tuple(self.goal) if isinstance(self.goal, list | tuple) else (self.goal,)
 
 
-def run(cfg: PlanConfig) -> None:
+def run(cfg: PlanConfig) -> float | None:
     """Plan the episodes, run the baselines, write the reports and print the figures.
+
+    Returns:
+        The success rate, settled at the end; None for a goal that nobody judges.
 
     Raises:
         UserError: The checkpoint, the goal image or the output folder cannot be used.
@@ -200,12 +203,13 @@ def run(cfg: PlanConfig) -> None:
                 results.write(f"videos/{video_name(len(episodes))}", write)
             episodes.append(episode)
     baselines = _baselines(cfg, world, task, seeds, episodes)
+    success = success_summary(episodes)
     report: dict[str, Any] = {
         "task": task.name,
         "n": len(episodes),
         "seed": cfg.seed,
         "budget_steps": task.budget_steps,
-        "success": success_summary(episodes),
+        "success": success,
         "baselines": baselines,
         "plan_ms": plan_times(episodes),
         "over_budget": over_budget(episodes, cfg.limit_ms),
@@ -238,6 +242,7 @@ def run(cfg: PlanConfig) -> None:
     print(closing_table(report))
     results.finish()
     print(f"report: {results.out / 'report.html'}   videos: {results.out / 'videos'}")
+    return None if success is None else success["final"]["rate"]
 
 
 def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> Image:

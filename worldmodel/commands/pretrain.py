@@ -63,13 +63,18 @@ class PretrainConfig:
             self.training.check(self.encoder)
 
 
-def run(config: PretrainConfig) -> None:
-    """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
+def run(config: PretrainConfig) -> float | None:
+    """Decode the frames if that was not done yet, train, save the encoder, print its probe.
+
+    Returns:
+        The probe's error on held-out episodes, cm, the mean over what it reads from frames; None if
+        there is nothing to read. Losses of different objectives could not be compared.
+    """
     with sole_run(Path(config.out)):
-        _run(config)
+        return _run(config)
 
 
-def _run(config: PretrainConfig) -> None:
+def _run(config: PretrainConfig) -> float | None:
     size, device = config.encoder.image_size, usable_device(config.device)
     require_memory(lambda: VideoTransformer(config.encoder), "encoder", device)
     dataset = open_dataset(
@@ -100,6 +105,7 @@ def _run(config: PretrainConfig) -> None:
     )
     figures = ", ".join(f"{name} {value:.2f}" for name, value in report.metrics().items())
     print(f"{config.out}: {figures}")
+    return float(np.mean([*report.errors_cm.values()])) if report.errors_cm else None
 
 
 def probed_positions(dataset: EpisodeDataset) -> dict[str, NDArray[np.float32]]:

@@ -43,9 +43,8 @@ from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare
 from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_sha256, remove_checkpoint
-from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import save_token_world
-from worldmodel.weights.world import checkpoint_folder, load_world, save_world
+from worldmodel.weights.world import checkpoint_folder, encoder_of, load_world, save_world
 
 __all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
 
@@ -92,7 +91,7 @@ class TrainConfig:
         fps: Frames a second, chosen by their timestamps; null for all that were recorded.
         actions: ``recorded``, or ``poses`` for the change of the pose from frame to frame, as in
             V-JEPA 2-AC; with ``fps`` only the latter. DROID has no others.
-        encoder_checkpoint: Folder of a pretrained encoder.
+        encoder_checkpoint: Folder of a pretrained encoder, or of a world whose encoder is taken.
         init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
         out: Folder of the world checkpoint that is written. A killed run continues there.
         cache: Folder of the latent cache.
@@ -119,13 +118,17 @@ class TrainConfig:
     device: str = "auto"
 
 
-def run(config: TrainConfig) -> None:
-    """Embed the dataset if that was not done yet, train, validate, save."""
+def run(config: TrainConfig) -> float:
+    """Embed the dataset if that was not done yet, train, validate, save.
+
+    Returns:
+        The latent error on held-out episodes, the mean over the steps that are looked ahead.
+    """
     with sole_run(Path(config.out)):
-        _run(config)
+        return _run(config)
 
 
-def _run(config: TrainConfig) -> None:
+def _run(config: TrainConfig) -> float:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = open_dataset(
@@ -148,7 +151,7 @@ def _run(config: TrainConfig) -> None:
         _refuse_other_sizes(config.init, recipe, model)
     else:
         assert config.encoder_checkpoint is not None
-        encoder = load_encoder(config.encoder_checkpoint)
+        encoder = encoder_of(config.encoder_checkpoint)
     if isinstance(recipe, TokensRecipe):
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
         dataset.require(extrinsics=sizes.extrinsics)
@@ -187,6 +190,7 @@ def _run(config: TrainConfig) -> None:
             f"moved by 4-8 cm taken for unmoved {known['moved']:.0%}"
         )
     print(f"saved {config.out}")
+    return float(np.mean(record["validation"]["latent_error"]))
 
 
 def _of_size(dataset: EpisodeDataset, size: int) -> EpisodeDataset:

@@ -14,7 +14,7 @@ __all__ = ["quoted", "readable"]
 
 _PARTNER = {"(": ")", "[": "]", "{": "}"}
 _PLAIN = re.compile(r"[^'\"\[\]{}(),$]+")
-_SENTENCE = re.compile(r"[^'\"\[\]{},$]+")  # parentheses may be calls: quoted only if they are not
+_TEXTS = re.compile(r"(\[?)([^'\"\[\]{}$]+)(\]?)")  # one, several with commas, or a list of them
 
 
 def quoted(value: str) -> str:
@@ -42,6 +42,8 @@ def readable(word: str) -> str:
     is_path = key.lstrip("+").rpartition(".")[2] in PATHS
     if is_path and value.lower() != "null" and _PLAIN.fullmatch(value):
         return f"{key}={quoted(value)}"
+    if equals and not key.strip("+~ "):
+        raise UserError(f"expected key=value, got '{word}'; --help after a command lists its keys")
     try:
         OverridesParser.create().parse_override(word)
     except HydraException as error:
@@ -50,10 +52,13 @@ def readable(word: str) -> str:
                 f"expected key=value, got '{word}'; --help after a command lists its keys"
             ) from error
         _refuse_open(word, value)
-        if _SENTENCE.fullmatch(value):
-            return f"{key}={quoted(value)}"
+        texts = _TEXTS.fullmatch(value)
+        if texts and not ("(" in value and "," in value):  # that would have been a call
+            opening, inside, closing = texts.groups()
+            items = [quoted(item.strip()) for item in inside.split(",")]
+            return f"{key}={opening}{','.join(items)}{closing}"
         raise UserError(
-            f"{word}: the value cannot be read; put each text in it into quotes, as in "
+            f"{word}: the value cannot be read; put every text in it into quotes, as in "
             f"\"{key}='a=1.png'\" or \"{key}=['a=1.png','b=2.png']\""
         ) from error
     return word
@@ -61,7 +66,7 @@ def readable(word: str) -> str:
 
 def _refuse_open(word: str, value: str) -> None:
     """Raise a UserError that names a bracket or a quote which is not closed, or not opened."""
-    closing, quote, escaped = "", "", False
+    opened, quote, escaped = "", "", False
     for character in value:
         if escaped or character == "\\":
             escaped = not escaped
@@ -70,10 +75,13 @@ def _refuse_open(word: str, value: str) -> None:
         elif character in "'\"":
             quote = character
         elif character in _PARTNER:
-            closing = _PARTNER[character] + closing
-        elif closing and character == closing[0]:
-            closing = closing[1:]
+            opened += character
+        elif opened and character == _PARTNER[opened[-1]]:
+            opened = opened[:-1]
         elif character in _PARTNER.values():
-            raise UserError(f"{word}: '{character}' closes a bracket that is not open")
-    if missing := quote + closing:
-        raise UserError(f"{word}: '{missing}' is missing at the end")
+            raise UserError(f"{word}: {character} closes a bracket that is not open")
+    if quote or opened:
+        raise UserError(
+            f"{word}: {quote or opened[-1]} is not closed; in a shell, put quotes around a whole "
+            "word that has spaces in it"
+        )

@@ -16,10 +16,18 @@ from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.weights.checkpoint import checkpoint_kind, load_model, save_checkpoint
 from worldmodel.weights.config_file import StoredConfig
+from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import KIND as TOKEN_WORLD
 from worldmodel.weights.token_world import load_token_world
 
-__all__ = ["DEFAULT", "checkpoint_folder", "load_compact_world", "load_world", "save_world"]
+__all__ = [
+    "DEFAULT",
+    "checkpoint_folder",
+    "encoder_of",
+    "load_compact_world",
+    "load_world",
+    "save_world",
+]
 
 DEFAULT = "default"
 _KIND = "compact world"
@@ -63,6 +71,22 @@ def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld | TokenWo
     if checkpoint_kind(folder) == TOKEN_WORLD:
         return load_token_world(folder)
     return load_compact_world(folder)
+
+
+def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
+    """The encoder of a checkpoint, be it one of an encoder or of a world.
+
+    Args:
+        name: Its folder, or ``"default"`` for the shipped world.
+
+    Raises:
+        UserError: The folder is not an intact checkpoint of either.
+    """
+    folder = checkpoint_folder(name)
+    kind = checkpoint_kind(folder)
+    if kind in (TOKEN_WORLD, _KIND):
+        return load_world(folder).encoder
+    return load_encoder(folder)
 
 
 def load_compact_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
