@@ -103,8 +103,7 @@ def test_an_action_that_is_not_seven_finite_numbers_changes_nothing(
     action: Any, message: str
 ) -> None:
     env = envs.make("push", image_size=64)
-    env.reset(seed=0)
-    env.step(np.full(7, 0.02, np.float32))
+    env.place_arm(np.array([0.4, 0.0, 0.2]), 1.0)
     before = env.snapshot()
     for act in (env.step, env.advance):
         with pytest.raises(ValueError, match=message):
