@@ -10,6 +10,8 @@ scenery, ``tabletop/ReachRich-v0`` and so on:
 >>> observation["goal"].shape, observation["state"].shape
 ((96, 96, 3), (7,))
 >>> env.close()
+
+With gymnasium alone, ``gymnasium.make("envs:tabletop/Push-v0")`` imports this package first.
 """
 
 from envs.rendering import choose_backend, import_mujoco
