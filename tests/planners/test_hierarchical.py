@@ -26,6 +26,7 @@ from planners import (
     TotalEnergy,
     make_search,
 )
+from planners.clock import now
 from planners.hierarchical import Moments
 from planners.retrieval import shortest_ways
 from planners.timing import Lead, Pace
@@ -345,7 +346,7 @@ def test_macros_that_are_proposed_and_not_finite_are_counted(late):
     if late:  # time to ask, none to search
         rest = state.slow.planner._replace(pace=Pace(searching=Lead(seconds=9e9, latest=9e9)))
         state = state._replace(slow=state.slow._replace(planner=rest))
-    given = {"deadline": time.perf_counter() + 1e9} if late else {}
+    given = {"deadline": now() + 1e9} if late else {}
     plan, _ = planner.plan(problem(), state, generator=generator(), **given)
     assert plan.nonfinite == 2 * (1 if late else SLOW.proposals)
     assert bool(plan.actions.isfinite().all())
