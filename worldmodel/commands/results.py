@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -32,12 +31,11 @@ class Results:
     def __init__(self, out: Path, least: int = 1) -> None:
         self.out = out
         self._failed: dict[str, UserError] = {}
-        self._reserve = ExitStack()
         try:
             with needing_room(out / "results", least):
                 out.mkdir(parents=True, exist_ok=True)
-                file = self._reserve.enter_context(TemporaryFile(dir=out))
-                allocate(file.fileno(), least)  # nameless, so a kill frees it
+                self._reserve = TemporaryFile(dir=out)  # noqa: SIM115, it is open until `release`
+                allocate(self._reserve.fileno(), least)
         except OSError as error:
             raise UserError(
                 f"Cannot write to out={out} ({error.strerror}); choose another"
