@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from matplotlib.figure import Figure
 
-from worldmodel.data.atomic import replacing
+from worldmodel.data.atomic import write_bytes
 from worldmodel.data.disk import NoRoomError, allocate, needing_room
 from worldmodel.errors import UserError
 
@@ -72,5 +73,6 @@ class Results:
 
 def write_png(path: Path, figure: Figure) -> None:
     """Write a picture."""
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    write_bytes(path, content.getbuffer())

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -48,5 +48,6 @@ def locked(path: Path, busy: str, *, wait: bool = True) -> Generator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # whoever has it open notices, and locks the next one
+        with suppress(OSError):
+            path.unlink()  # whoever has it open notices, and locks the next one
         lock.release()

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
+from worldmodel.data import atomic
 from worldmodel.data.atomic import replacing, write_json
 from worldmodel.data.disk import NoRoomError
 
@@ -61,6 +63,23 @@ def test_what_a_killed_process_left_is_no_result_and_is_removed_by_the_next(tmp_
         assert len(names(tmp_path)) == 1
         temporary.write_text("whole")
     assert names(tmp_path) == ["file.parquet"]
+
+
+def test_a_folder_that_another_process_took_for_a_leftover_is_made_again(tmp_path, monkeypatch):
+    made = []
+
+    def swept(*arguments):
+        made.append(mkdtemp(*arguments))
+        if len(made) == 1:
+            os.rmdir(made[0])
+            Path(made[0]).touch()  # so that nobody makes it again
+        return made[-1]
+
+    monkeypatch.setattr(atomic, "mkdtemp", swept)
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("whole")
+    assert len(made) == 2
+    assert (tmp_path / "file").read_text() == "whole"
 
 
 def test_a_full_disk_leaves_the_old_file_and_is_named(tmp_path, small_files):
