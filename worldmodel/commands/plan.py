@@ -46,6 +46,7 @@ from worldmodel.commands.policies import (
     require_arm,
 )
 from worldmodel.commands.report import (
+    SHOWN,
     closing_table,
     episode_record,
     nonfinite,
@@ -69,7 +70,8 @@ from worldmodel.weights.world import checkpoint_folder, load_world
 
 __all__ = ["PlanConfig", "run"]
 
-_PAGE_BYTES, _EPISODE_BYTES, _STEP_BYTES = 500_000, 1_000, 40  # of reports, rounded up
+_PAGE_BYTES, _SHOWN_BYTES = 200_000, 60_000  # of report.html: charts, and pictures of an episode
+_EPISODE_BYTES, _STEP_BYTES = 1_000, 40  # of report.json
 _SHARE_OF_SLOT = 0.9  # that a plan may take; the rest is for what a search cannot foresee
 
 
@@ -350,5 +352,6 @@ def _watched(episodes: Iterable[Episode], name: str, total: int) -> Iterator[Epi
 
 
 def _least(cfg: PlanConfig) -> int:
-    """Bytes that the two reports take."""
-    return _PAGE_BYTES + cfg.episodes * (_EPISODE_BYTES + _STEP_BYTES * cfg.task.budget_steps)
+    """Bytes that the two reports take, about."""
+    page = _PAGE_BYTES + _SHOWN_BYTES * min(cfg.episodes, SHOWN)
+    return page + cfg.episodes * (_EPISODE_BYTES + _STEP_BYTES * cfg.task.budget_steps)

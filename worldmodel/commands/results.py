@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from matplotlib.figure import Figure
 
-from worldmodel.data.atomic import replacing
+from worldmodel.data.atomic import write_bytes
 from worldmodel.data.disk import NoRoomError, allocate, needing_room
 from worldmodel.errors import UserError
 
@@ -32,12 +32,11 @@ class Results:
     def __init__(self, out: Path, least: int = 1) -> None:
         self.out = out
         self._failed: dict[str, UserError] = {}
-        self._reserve = ExitStack()
         try:
             with needing_room(out / "results", least):
                 out.mkdir(parents=True, exist_ok=True)
-                file = self._reserve.enter_context(TemporaryFile(dir=out))
-                allocate(file.fileno(), least)  # nameless, so a kill frees it
+                self._reserve = TemporaryFile(dir=out)  # noqa: SIM115, it is open until `release`
+                allocate(self._reserve.fileno(), least)
         except OSError as error:
             raise UserError(
                 f"Cannot write to out={out} ({error.strerror}); choose another"
@@ -74,5 +73,6 @@ class Results:
 
 def write_png(path: Path, figure: Figure) -> None:
     """Write a picture."""
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    write_bytes(path, content.getbuffer())

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from worldmodel.data.disk import allocate, needing_room
 
-__all__ = ["as_json", "replacing", "write_json", "write_table", "write_text"]
+__all__ = ["as_json", "replacing", "write_bytes", "write_json", "write_table", "write_text"]
 
 
 @contextmanager
@@ -53,11 +53,15 @@ def replacing(path: Path, size: int = 0) -> Generator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` as UTF-8."""
-    content = text.encode()
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Writes ``content``."""
     with replacing(path, len(content)) as partial:
         partial.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes ``text`` as UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -72,8 +76,9 @@ def as_json(content: dict[str, Any]) -> str:
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Writes ``table`` as parquet."""
-    with replacing(path) as partial:
-        pq.write_table(table, partial, compression="snappy")
+    content = pa.BufferOutputStream()
+    pq.write_table(table, content, compression="snappy")
+    write_bytes(path, memoryview(content.getvalue()))
 
 
 def _own_folder(path: Path) -> tuple[Path, FileLock]:
@@ -83,7 +88,7 @@ def _own_folder(path: Path) -> tuple[Path, FileLock]:
         lock = FileLock(folder / "lock")
         try:
             lock.acquire()
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             continue  # another process took it for a leftover before it was locked
         except NotImplementedError:
             return folder, lock  # a file system without locks, on which nobody removes leftovers

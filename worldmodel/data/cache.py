@@ -45,14 +45,12 @@ def computed_once(
     Raises:
         UserError: The folder cannot be written, the disk is too full, or the array is corrupt.
     """
-    lock = path.with_suffix(".lock")
     busy = f"{title}: another process fills {path}; waiting for it"
     try:
         if not path.exists():
-            with locked(lock, busy):
+            with locked(path.with_suffix(".lock"), busy):
                 if not path.exists():
                     _compute(path, shape, np.dtype(dtype), fill, title)
-                lock.unlink(missing_ok=True)  # whoever has it open finds the array complete
     except OSError as error:
         raise UserError(
             f"Cannot write the cache {path}: {error}. Use a writable folder."

@@ -47,7 +47,8 @@ def needing_room(path: Path, size: int = 0, partial: Path | None = None) -> Gene
         if partial is not None and partial.exists():
             written = partial.stat().st_size
             free += partial.stat().st_blocks * _BLOCK
-        need = f"at least {in_units(size)}" if size > written else f"over {in_units(written)}"
+        more = f"over {in_units(written or free, floor)}"
+        need = f"at least {in_units(size)}" if size > written else more
         raise NoRoomError(
             f"Expected {need} free in {folder} for {path.name}, got {in_units(free, floor)} "
             f"({reason}). Make room there and run again, or use another folder."

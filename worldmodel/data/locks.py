@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,11 +22,10 @@ _POLL_S = 0.2
 def locked(path: Path, busy: str, *, wait: bool = True) -> Generator[None]:
     """Runs the block while no other process, on this machine or another, holds the lock ``path``.
 
-    The kernel releases the lock of a process that was killed. The file stays behind: removing it
-    would let a second process lock a new file while a third waits for the old one.
+    The kernel releases the lock of a process that was killed.
 
     Args:
-        path: A file that is there for this purpose; made if absent.
+        path: A file for this purpose alone; made if absent, removed when the block ends.
         busy: What to say when another process holds the lock: what it does, what follows.
         wait: Say it and wait; or say it in an error.
 
@@ -49,4 +48,6 @@ def locked(path: Path, busy: str, *, wait: bool = True) -> Generator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):
+            path.unlink()  # whoever has it open notices, and locks the next one
         lock.release()

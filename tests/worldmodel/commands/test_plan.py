@@ -14,6 +14,7 @@ from planners import compiled
 from worldmodel.cli import main
 from worldmodel.commands import plan
 from worldmodel.commands.evaluation import SEED_OFFSET
+from worldmodel.data.atomic import replacing
 from worldmodel.dynamics import probe
 from worldmodel.predictors.compact_world import CompactPrior, CompactWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
@@ -340,6 +341,33 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(planned, tmp_
         f"error: Cannot write to out={tmp_path / 'file' / 'out'} (Not a directory); "
         "choose another\n"
     )
+
+
+def test_without_room_for_the_reports_no_work_is_done(planned, tmp_path, monkeypatch, small_files):
+    monkeypatch.setattr(plan, "load_world", lambda name: pytest.fail("work was done"))
+    with small_files(100_000):
+        code, printed = planned("task=push episodes=3")
+    assert code == 1
+    assert f"Expected at least 383.5 kB free in {tmp_path / 'out'} for results, got" in printed.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_costs_what_does_not_fit_and_nothing_else(
+    planned, tmp_path, monkeypatch
+):
+    def full(path, **_):
+        with replacing(path):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plan, "write_video", full)
+    monkeypatch.setattr(plan, "write_html", full)
+    code, printed = planned("task=reach episodes=2")
+    assert code == 1
+    assert "reach: n = 2 · success" in printed.out
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["n"] == 2
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("error:")]
+    assert f"free in {tmp_path / 'out/videos'} for episode_000.mp4, got" in line
+    assert line.endswith("Not written either: videos/episode_001.mp4, report.html.")
 
 
 def test_every_episode_is_filmed_unless_told_otherwise(planned, tmp_path):

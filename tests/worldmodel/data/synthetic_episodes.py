@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -55,6 +56,12 @@ def broken_at(seed: int, bad: int) -> SyntheticEpisode:
 def dying_at(seed: int, bad: int) -> SyntheticEpisode:
     if seed == bad:
         os._exit(3)
+    return make_episode(seed)
+
+
+def full_at(seed: int, bad: int) -> SyntheticEpisode:
+    if seed == bad:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return make_episode(seed)
 
 

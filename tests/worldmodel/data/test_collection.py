@@ -13,6 +13,7 @@ import pytest
 from synthetic_episodes import (
     broken_at,
     dying_at,
+    full_at,
     logged,
     make_episode,
     telling_threads,
@@ -78,6 +79,31 @@ def test_a_killed_collection_continues_where_it_was(collected, collect_synthetic
     # The shard of seed 14 alone asks nothing of its parent, so that it may be finished.
     assert {12, 13} <= made_again <= {12, 13, 14}
     assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
+
+
+def test_a_second_collection_waits_for_the_first_and_finds_what_it_made(
+    collected, collect_synthetic, tmp_path, capfd
+):
+    root, log = tmp_path / "out", tmp_path / "log"
+    (tmp_path / "first.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "first.py"), str(root), str(log)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not log.exists():
+        assert process.poll() is None, "it ended before the first episode"
+        time.sleep(0.01)
+    collect_synthetic(root, make_episode=partial(logged, log=str(log)))
+    assert process.wait() == 0
+    assert f"another process collects into {root}; waiting for it" in capfd.readouterr().err
+    assert sorted(map(int, log.read_text().split())) == [10, 11, 12, 13, 14]
+    assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
+
+
+def test_a_full_disk_ends_in_one_line_and_what_is_finished_is_kept(collect_synthetic, tmp_path):
+    named = r"seed 13: Expected over .* free in .* for file-001\.mp4, got .*: finished shards"
+    with pytest.raises(UserError, match=named):
+        collect_synthetic(tmp_path, make_episode=partial(full_at, bad=13), workers=1)
+    assert shards(tmp_path) == [0]
 
 
 def test_a_failing_episode_is_named_and_what_is_finished_is_kept(collect_synthetic, tmp_path):
