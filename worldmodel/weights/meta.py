@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.errors import UserError
-from worldmodel.weights.tensor_file import check_finite, first_line
+from worldmodel.weights.tensor_file import check_finite, first_line, some
 
 __all__ = ["ENCODER_WEIGHTS", "holds", "read_pt"]
 
@@ -52,23 +52,24 @@ def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
     path = Path(path)
     content, records = _unpickled(path)
     if part not in content:
-        have = ", ".join(str(name) for name, value in content.items() if isinstance(value, Mapping))
-        raise UserError(f"{path}: expected '{part}', found {have[:200] or 'no weights'}.")
+        have = some([str(name) for name, value in content.items() if isinstance(value, Mapping)])
+        raise UserError(f"{path}: expected '{part}', found {have or 'no weights'}.")
     weights = content[part]
     if not isinstance(weights, Mapping) or not weights:
         raise UserError(f"{path}: expected tensors by name in '{part}', got {_kind(weights)}.")
     found: dict[str, Tensor] = {}
     intact: set[int] = set()
-    for name, tensor in weights.items():
-        _check_dense(path, str(name), tensor)
+    for key, tensor in weights.items():
+        name, bare = some([str(key)]), _bare(str(key))
+        _check_dense(path, name, tensor)
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in intact and not _is_among(records, storage):
             raise UserError(f"{path} is damaged: {name} has not its checksum. {_REMEDY}")
         intact.add(storage.data_ptr())  # which many tensors may share
-        if (bare := _bare(str(name))) in found:
+        if bare in found:
             raise UserError(f"{path}: expected one tensor for '{bare}', got another: {name}")
         found[bare] = tensor.float()
-        check_finite({str(name): found[bare]}, str(path), _REMEDY)
+        check_finite({name: found[bare]}, str(path), _REMEDY)
     return found
 
 
