@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Generator, Mapping
@@ -9,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import torch
 from torch.utils._pytree import tree_leaves
@@ -21,6 +21,8 @@ from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError, not_finite, remedy
 
 __all__ = ["TrainingState", "sole_run"]
+
+_DIGEST = hashlib.sha256().digest_size
 
 
 @contextmanager
@@ -72,9 +74,11 @@ class TrainingState:
                 f"Training stopped: expected finite weights, got NaN or infinities in "
                 f"{', '.join(wrong[:3])}. They are not saved to {self._path}. {remedy()}."
             )
-        with replacing(self._path, _size(content)) as partial, partial.open("wb") as file:
+        with replacing(self._path, _size(content)) as partial, partial.open("wb+") as file:
             # To a path, torch would not say why it cannot write.
             torch.save({**content, "config": json.dumps(self.settings)}, file)
+            file.seek(0)
+            file.write(hashlib.file_digest(file, "sha256").digest())
 
     def load(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
         """What was saved last, its tensors on ``device``; None if nothing is stored.
@@ -84,11 +88,8 @@ class TrainingState:
         """
         if not self._path.exists():
             return None
-        raw = io.BytesIO(self._path.read_bytes())
         try:
-            if wrong := ZipFile(raw).testzip():  # torch looks at no checksum
-                raise ValueError(f"{wrong} has not its checksum")
-            raw.seek(0)
+            raw = _verified(memoryview(self._path.read_bytes()))
             content: dict[str, Any] = torch.load(raw, map_location=device, weights_only=True)
             stored: dict[str, Any] = json.loads(content.pop("config"))
         except Exception as error:  # damaged bytes raise nearly anything
@@ -115,6 +116,14 @@ class TrainingState:
     @property
     def _path(self) -> Path:
         return self.folder / "training_state.pt"
+
+
+def _verified(stored: memoryview) -> io.BytesIO:
+    """What torch wrote; a ValueError where the digest behind it is another's."""
+    written, digest = stored[:-_DIGEST], stored[-_DIGEST:]
+    if hashlib.sha256(written).digest() != digest:
+        raise ValueError("it has not its digest")
+    return io.BytesIO(written)
 
 
 def _size(content: Any) -> int:

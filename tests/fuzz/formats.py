@@ -27,6 +27,7 @@ from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 from worldmodel.training_state import TrainingState
 from worldmodel.weights.encoder import load_encoder, save_encoder
 from worldmodel.weights.huggingface import export_vjepa2
+from worldmodel.weights.masked_predictor import load_masked_predictor, save_masked_predictor
 from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.vjepa2 import load_vjepa2, load_vjepa2_ac, load_vjepa2_masked_predictor
 from worldmodel.weights.world import load_world, save_world
@@ -95,6 +96,15 @@ def make_token_world(folder: Path) -> None:
 def read_world(folder: Path) -> str:
     world = load_world(folder)
     return of_module(world, world.encoder.model.config, world.predictor.config)
+
+
+def make_masked_predictor(folder: Path) -> None:
+    save_masked_predictor(folder, MaskedPredictor(ENCODER, MaskedSizes(width=12, heads=2)), {})
+
+
+def read_masked_predictor(folder: Path) -> str:
+    predictor = load_masked_predictor(folder)
+    return of_module(predictor, predictor.encoder_sizes, predictor.sizes)
 
 
 def make_state(folder: Path) -> None:
@@ -230,6 +240,7 @@ def image_format(name: str, mode: str) -> Format:
 
 FORMATS = {
     "encoder": Format(make_encoder, read_encoder, sealed=True),
+    "masked_predictor": Format(make_masked_predictor, read_masked_predictor, sealed=True),
     "vector_world": Format(make_vector_world, read_world, sealed=True),
     "token_world": Format(make_token_world, read_world, sealed=True),
     "training_state": Format(make_state, read_state, sealed=True),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zipfile
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -45,6 +47,10 @@ def mutated(content: bytes, name: str, random: Random) -> bytes:
         kinds = [_json_changed, _json_changed, _json_changed, _json_nested, _flipped]
     if name.endswith(".parquet") and random.random() < 0.6:
         kinds = [_table_changed]
+    if name.endswith(".safetensors") and random.random() < 0.5:
+        kinds = [_header_changed]
+    if name.endswith(".pt") and random.random() < 0.5:
+        kinds = [_pickle_changed]
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         content = random.choice(kinds)(content, random)
     return content
@@ -144,6 +150,29 @@ def _json_nested(content: bytes, random: Random) -> bytes:
     opening, closing = random.choice(((b"[", b"]"), (b'{"a":', b"}")))
     nest = opening * depth + b"1" + closing * depth
     return random.choice((nest, content.replace(b": ", b": " + nest + b', "b": ', 1)))
+
+
+def _header_changed(content: bytes, random: Random) -> bytes:
+    """Names, types, shapes and places in a safetensors file."""
+    if len(content) < 8 or (length := struct.unpack("<Q", content[:8])[0]) > len(content) - 8:
+        return _flipped(content, random)
+    header = _json_changed(content[8 : 8 + length], random)
+    return struct.pack("<Q", len(header)) + header + content[8 + length :]
+
+
+def _pickle_changed(content: bytes, random: Random) -> bytes:
+    """What is pickled in a ``.pt``, under a checksum that is right again."""
+    out = io.BytesIO()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(out, "w") as after:
+            for info in before.infolist():
+                record = before.read(info)
+                if info.filename.endswith("data.pkl"):
+                    record = random.choice((_flipped, _overwritten, _cut, _moved))(record, random)
+                after.writestr(info.filename, record)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError):
+        return _flipped(content, random)
+    return out.getvalue()
 
 
 def _table_changed(content: bytes, random: Random) -> bytes:

@@ -36,9 +36,9 @@ def require_memory(build: Callable[[], nn.Module], keys: str, device: torch.devi
     needed, memory = _COPIES * weights, _memory(device)
     if memory is not None and needed > memory:
         raise UserError(
-            f"Expected a model that can be trained in {memory / 1e9:.1f} GB, the memory of "
+            f"Expected a model that can be trained in {memory / 1e9:.3g} GB, the memory of "
             f"{'this machine' if device.type == 'cpu' else device}, got one whose weights, "
-            f"gradients and moments take {needed / 1e9:.1f} GB. Lower {keys}.width or .depth."
+            f"gradients and moments take {needed / 1e9:.3g} GB. Lower {keys}.width or .depth."
         )
 
 

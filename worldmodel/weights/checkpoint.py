@@ -139,7 +139,7 @@ def load_model(
             model = build(config)
     except ValueError as error:
         raise UserError(
-            f"{folder}: config.json does not describe a {kind} ({described(error)}). {REMEDY}"
+            f"{folder}: config.json describes no {kind} ({described(error)}). {REMEDY}"
         ) from error
     tensors = mapped(folder / _TENSORS, REMEDY)
     check_fit(model, tensors, f"{folder / _TENSORS}: these weights")

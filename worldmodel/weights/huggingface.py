@@ -169,7 +169,8 @@ class HuggingFaceFolder:
             for name, tensor in found.items():
                 if not tensor.is_floating_point():
                     raise UserError(
-                        f"{file}: expected floating-point numbers, got {tensor.dtype}: {name}"
+                        f"{file}: expected floating-point numbers, got {tensor.dtype}: "
+                        f"{some([name])}"
                     )
                 tensors[name] = tensor.float()
                 check_finite({name: tensors[name]}, str(file), _REMEDY)
@@ -290,9 +291,12 @@ def download(name: str) -> Path:
 def _files(path: Path) -> dict[str, Path]:
     if (path / _INDEX).is_file():
         index = read_json(path / _INDEX, _REMEDY).get("weight_map")
-        if not isinstance(index, dict) or not all(isinstance(file, str) for file in index.values()):
-            raise UserError(f"{path / _INDEX} is damaged: expected weight_map. {_REMEDY}")
-        listed = {name: path / Path(file).name for name, file in index.items()}
+        if not isinstance(index, dict) or not all(map(_is_file_name, index.values())):
+            raise UserError(
+                f"{path / _INDEX} is damaged: expected weight_map of tensors to .safetensors files "
+                f"beside it. {_REMEDY}"
+            )
+        listed = {name: path / file for name, file in index.items()}
         found = {name: file for file in set(listed.values()) for name in _names(file)}
         if wrong := sorted(set(listed) ^ set(found)):
             raise UserError(
@@ -301,6 +305,10 @@ def _files(path: Path) -> dict[str, Path]:
             )
         return {name: listed[name] for name in found}
     return dict.fromkeys(_names(path / _TENSORS), path / _TENSORS)
+
+
+def _is_file_name(file: object) -> bool:
+    return isinstance(file, str) and bool(re.fullmatch(r"[\w.-]{1,200}\.safetensors", file))
 
 
 def _names(file: Path) -> list[str]:

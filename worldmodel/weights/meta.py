@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.errors import UserError
-from worldmodel.weights.tensor_file import check_finite, first_line
+from worldmodel.weights.archive import Records, is_among, read_records
+from worldmodel.weights.tensor_file import check_finite, first_line, some
 
 __all__ = ["ENCODER_WEIGHTS", "holds", "read_pt"]
 
@@ -28,11 +27,6 @@ ENCODER_WEIGHTS = ("encoder", "target_encoder", "ema_encoder")
 
 _PREFIXES = ("module.", "backbone.")  # of distributed training, and of its mask wrapper
 _REMEDY = "Download it again."
-_PICKLED = 64 * 2**20
-"""Bytes of all that is no tensor, at most: names and numbers of a training state take a tenth."""
-
-_Records = frozenset[tuple[int, int]]
-"""Size and checksum of all that a file holds; empty where it was written without checksums."""
 
 
 def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
@@ -52,23 +46,24 @@ def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
     path = Path(path)
     content, records = _unpickled(path)
     if part not in content:
-        have = ", ".join(str(name) for name, value in content.items() if isinstance(value, Mapping))
-        raise UserError(f"{path}: expected '{part}', found {have[:200] or 'no weights'}.")
+        have = some([str(name) for name, value in content.items() if isinstance(value, Mapping)])
+        raise UserError(f"{path}: expected '{part}', found {have or 'no weights'}.")
     weights = content[part]
     if not isinstance(weights, Mapping) or not weights:
         raise UserError(f"{path}: expected tensors by name in '{part}', got {_kind(weights)}.")
     found: dict[str, Tensor] = {}
     intact: set[int] = set()
-    for name, tensor in weights.items():
-        _check_dense(path, str(name), tensor)
+    for key, tensor in weights.items():
+        name, bare = some([str(key)]), _bare(str(key))
+        _check_dense(path, name, tensor)
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in intact and not _is_among(records, storage):
+        if storage.data_ptr() not in intact and not is_among(records, storage):
             raise UserError(f"{path} is damaged: {name} has not its checksum. {_REMEDY}")
         intact.add(storage.data_ptr())  # which many tensors may share
-        if (bare := _bare(str(name))) in found:
+        if bare in found:
             raise UserError(f"{path}: expected one tensor for '{bare}', got another: {name}")
         found[bare] = tensor.float()
-        check_finite({str(name): found[bare]}, str(path), _REMEDY)
+        check_finite({name: found[bare]}, str(path), _REMEDY)
     return found
 
 
@@ -86,13 +81,6 @@ def _check_dense(path: Path, name: str, tensor: object) -> None:
         )
 
 
-def _is_among(records: _Records, storage: torch.UntypedStorage) -> bool:
-    if not records or not storage.nbytes():
-        return True
-    numbers = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
-    return (storage.nbytes(), zlib.crc32(numbers.data)) in records
-
-
 def holds(path: str | os.PathLike[str], part: str, key: str) -> bool:
     """Whether a file has such a part, and a tensor of this name in it.
 
@@ -103,11 +91,11 @@ def holds(path: str | os.PathLike[str], part: str, key: str) -> bool:
     return isinstance(weights, Mapping) and any(_bare(str(name)) == key for name in weights)
 
 
-def _unpickled(path: Path) -> tuple[Mapping[str, Any], _Records]:
+def _unpickled(path: Path) -> tuple[Mapping[str, Any], Records]:
     if not path.is_file():
         raise UserError(f"{path} does not exist. Give a .pt file, or a folder with a config.json.")
     try:
-        records = _records(path)
+        records = read_records(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -122,27 +110,6 @@ def _unpickled(path: Path) -> tuple[Mapping[str, Any], _Records]:
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: expected weights by name, got {_kind(content)}.")
     return content, records
-
-
-def _records(path: Path) -> _Records:
-    """Read the directory of the file, which is a zip archive, and all in it that is no tensor.
-
-    Raises:
-        ValueError: A record is compressed, which takes more memory than the file, or too large.
-        BadZipFile: It is no such archive, or what was read has not its checksum.
-    """
-    with zipfile.ZipFile(path) as archive:
-        infos = archive.infolist()
-        checked = any(info.CRC for info in infos)  # torch.save may be told to write zeros
-        for info in infos:
-            if info.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{info.filename} is compressed")
-            if "/data/" not in info.filename:
-                if info.file_size > _PICKLED:
-                    raise ValueError(f"{info.filename} takes {info.file_size} bytes")
-                if checked:
-                    archive.read(info)
-    return frozenset((info.file_size, info.CRC) for info in infos if checked)
 
 
 def _bare(name: str) -> str:

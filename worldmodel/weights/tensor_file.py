@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,10 +107,11 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def some(names: list[str], shown: int = 5) -> str:
-    """The first few names, none longer than a line holds."""
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """The first few names, in one line whatever they hold."""
     rest = len(names) - shown
-    clipped = [name if len(name) <= 80 else f"{name[:77]}…" for name in names[:shown]]
+    plain = [name.encode("unicode_escape").decode() for name in names[:shown]]
+    clipped = [name if len(name) <= 80 else f"{name[:77]}…" for name in plain]
     return ", ".join(clipped) + (f" and {rest} more" if rest > 0 else "")
 
 

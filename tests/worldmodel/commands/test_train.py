@@ -92,6 +92,16 @@ def _train(tmp_path: Path, data: Path, *options: str) -> int:
     return cli.main(["train", f"data={data}", f"out={out}", f"cache={cache}", *options])
 
 
+def test_a_predictor_too_large_to_train_is_refused_before_frames_are_embedded(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["predictor.model.width=16384", "predictor.model.depth=256"]
+    for kind in ([], ["predictor=tokens", "device=cpu"]):
+        assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *kind, *sizes) == 1
+        assert "Lower predictor.model.width" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
 def test_either_kind_of_world_is_trained_validated_and_saved(
     tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

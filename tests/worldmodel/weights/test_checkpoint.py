@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from worldmodel.data.disk import NoRoomError
@@ -33,6 +34,106 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     config, loaded = load_checkpoint(tmp_path, "thing")
     assert config == CONFIG
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    change(content)
+    (folder / "config.json").write_text(json.dumps(content))
+
+
+def rewrite(folder: Path, **tensors: torch.Tensor) -> None:
+    """Put other tensors in place, as another program would."""
+    file = folder / "model.safetensors"
+    stored = load_file(file) | tensors
+    file.unlink()
+    save_file(stored, file)
+
+
+def test_settings_that_were_changed_are_refused(folder: Path) -> None:
+    intact = (folder / "config.json").read_text()
+    changes: list[Callable[[dict[str, Any]], object]] = [
+        lambda content: content.update(width=4),
+        lambda content: content.update(width=3.0),
+        lambda content: content["names"].reverse(),
+        lambda content: content.pop("names"),
+        lambda content: content.update(more=None),
+        lambda content: content.update(kind="other thing"),
+        lambda content: content.update(format_version=1),
+        lambda content: content["sha256"].update(config="0" * 64),
+        lambda content: content.pop("sha256"),
+        lambda content: content.update(sha256=["a"]),
+    ]
+    for change in changes:
+        (folder / "config.json").write_text(intact)
+        edit(folder, change)
+        with pytest.raises(
+            UserError, match=r"config\.json was changed or damaged after it was saved"
+        ):
+            load_checkpoint(folder, "thing")
+
+
+def test_settings_in_another_order_are_the_same(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(dict(reversed(content.items()))))
+    assert load_checkpoint(folder, "thing")[0] == CONFIG
+
+
+def test_settings_that_are_stored_as_something_else_are_the_same(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, "thing", {"pair": (1, 2), "names": {3: "c"}}, {})
+    assert load_checkpoint(tmp_path, "thing")[0] == {"pair": [1, 2], "names": {"3": "c"}}
+
+
+def test_tensors_that_were_changed_are_refused(folder: Path) -> None:
+    rewrite(folder, bias=load_file(folder / "model.safetensors")["bias"] + 1e-6)
+    with pytest.raises(UserError, match=r"model\.safetensors was changed or damaged after"):
+        load_checkpoint(folder, "thing")
+
+
+def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_tensor(folder: Path) -> None:
+    for number, shown in ((torch.nan, "nan"), (torch.inf, "inf"), (-torch.inf, "-inf")):
+        rewrite(folder, bias=torch.tensor([0.0, number, 1.0]))
+        with pytest.raises(UserError, match=rf"model\.safetensors: .*got {shown} in bias\."):
+            load_checkpoint(folder, "thing")
+
+
+def test_numbers_that_are_not_finite_are_never_saved(folder: Path) -> None:
+    before = checkpoint_sha256(folder)
+    with pytest.raises(UserError, match=f"Cannot write a checkpoint to {folder}.*got nan in gain"):
+        save_checkpoint(folder, "thing", {}, {"gain": torch.tensor(torch.nan)})
+    assert checkpoint_sha256(folder) == before
+
+
+def test_a_range_that_is_not_known_may_be_infinite_and_no_nan(tmp_path: Path) -> None:
+    known = {"predictor.state_features.lowest": torch.tensor([0.0, -torch.inf])}
+    save_checkpoint(tmp_path, "thing", {}, known)
+    assert torch.equal(load_checkpoint(tmp_path, "thing")[1].popitem()[1], *known.values())
+    with pytest.raises(UserError, match="got nan in"):
+        save_checkpoint(tmp_path, "thing", {}, dict.fromkeys(known, torch.tensor(torch.nan)))
+
+
+def first_format(folder: Path) -> None:
+    """Turn a checkpoint into one of format 1, which had no digests."""
+    edit(folder, lambda content: content.pop("sha256") and content.update(format_version=1))
+
+
+def test_the_first_format_is_read(folder: Path) -> None:
+    first_format(folder)
+    assert load_checkpoint(folder, "thing")[0] == CONFIG
+
+
+@pytest.mark.parametrize("version", [True, 2.0, "2", None, [1]])
+def test_a_version_of_another_type_is_refused(folder: Path, version: object) -> None:
+    edit(folder, lambda content: content.update(format_version=version))
+    with pytest.raises(UserError, match=r"config\.json is damaged \(expected format_version, got"):
+        load_checkpoint(folder, "thing")
+
+
+@pytest.mark.parametrize("kind", [["thing"], {"thing": 1}, None])
+def test_a_kind_of_another_type_is_refused(folder: Path, kind: object) -> None:
+    edit(folder, lambda content: content.update(kind=kind))
+    with pytest.raises(UserError, match=r"config\.json is damaged \(expected kind, got"):
+        load_checkpoint(folder, "thing")
 
 
 def test_whoever_may_read_the_settings_may_read_the_weights(folder: Path) -> None:
@@ -110,7 +211,7 @@ def test_another_version_or_kind_is_refused(folder: Path) -> None:
         load_checkpoint(folder, "world")
     content = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(content | {"format_version": 99}))
-    with pytest.raises(UserError, match="checkpoint format 99, this version reads 1"):
+    with pytest.raises(UserError, match="checkpoint format 99, this version reads 1 and 2"):
         load_checkpoint(folder, "thing")
 
 
@@ -122,6 +223,13 @@ def test_every_key_that_does_not_fit_is_listed() -> None:
     assert "missing: bias" in message
     assert "unexpected: extra.gain" in message
     assert "wrong shape: weight (expected [3, 2], got [2, 2])" in message
+
+
+def test_numbers_of_another_type_are_refused() -> None:
+    tensors = nn.Linear(2, 3).bfloat16().state_dict()
+    with pytest.raises(UserError) as caught:
+        load_into(nn.Linear(2, 3), tensors)
+    assert "wrong type: weight (expected torch.float32, got torch.bfloat16)" in str(caught.value)
 
 
 def test_allowed_misfits_pass_and_the_rest_is_loaded() -> None:
