@@ -27,6 +27,7 @@ __all__ = [
     "Features",
     "Frames",
     "Layers",
+    "LearningRate",
     "NonEmpty",
     "Pixels",
     "Places",
@@ -87,8 +88,9 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 """A position (m), an angle (rad), or another component of a state or an action."""
 Dimension = Annotated[int, Field(ge=0, lt=2**14)]
 """Number of a dimension of an action."""
-Positive = Annotated[float, Field(gt=0, le=1e30)]
-"""Whatever float32 holds with room to spare: what is too large shows in what comes of it."""
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+LearningRate = Annotated[float, Field(gt=0, le=1e30)]
+"""Whatever float32 holds: a rate beyond reason shows in the loss."""
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 """Of a term of a loss, or another number that may be 0."""
 
