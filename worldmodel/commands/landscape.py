@@ -306,7 +306,10 @@ def _populations(energy: RecordedEnergy, iterations: int) -> list[Population]:
 
 def _tell(scene: Scene, actions: Tensor, total: Tensor, plan: Plan) -> None:
     """The lowest of the actions drawn, the plan and the truth, in words."""
-    lowest = int((total if scene.true_actions is None else total[:-1]).argmin())
+    of_grid = total if scene.true_actions is None else total[:-1]
+    if unknown := int((~of_grid.isfinite()).sum()):
+        print(f"{unknown} of {len(of_grid)} held actions have no finite energy and are left blank")
+    lowest = int(of_grid.where(of_grid.isfinite(), torch.inf).argmin())
     _print("lowest held action", actions[lowest, 0], total[lowest])
     _print("mean of the plan", plan.actions[0].mean(0), plan.energy[0])
     if scene.true_actions is not None:

@@ -63,9 +63,10 @@ def draw(landscape: Landscape) -> Figure:
 
 def _panel(axes: Axes, landscape: Landscape, panel: Panel) -> None:
     plane, axis = panel.plane, _CM * landscape.axis
-    heat = axes.pcolormesh(axis, axis, panel.values, cmap="viridis", shading="gouraud")
-    if np.ptp(panel.values) > 0:
-        axes.contour(axis, axis, panel.values, levels=12, colors="white", linewidths=0.4, alpha=0.6)
+    values = np.ma.masked_invalid(panel.values)
+    heat = axes.pcolormesh(axis, axis, values, cmap="viridis", shading="gouraud")
+    if np.ptp(values) > 0:
+        axes.contour(axis, axis, values, levels=12, colors="white", linewidths=0.4, alpha=0.6)
     axes.figure.colorbar(heat, ax=axes, shrink=0.75)
     _samples(axes, landscape, plane)
     if landscape.beyond_search:
