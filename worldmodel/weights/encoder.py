@@ -14,7 +14,10 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.errors import UserError
 from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
 
-__all__ = ["load_encoder", "save_encoder"]
+__all__ = ["KIND", "load_encoder", "save_encoder"]
+
+KIND = "encoder"
+"""What the checkpoint says it is."""
 
 
 def save_encoder(
@@ -26,7 +29,7 @@ def save_encoder(
     settings: dict[str, Any] = {"encoder": asdict(model.config)}
     if record is not None:
         settings["record"] = dict(record)
-    save_checkpoint(folder, "encoder", settings, model.state_dict())
+    save_checkpoint(folder, KIND, settings, model.state_dict())
 
 
 def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
@@ -35,7 +38,7 @@ def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
     Raises:
         UserError: The folder is not an intact encoder checkpoint.
     """
-    settings, tensors = load_checkpoint(folder, "encoder")
+    settings, tensors = load_checkpoint(folder, KIND)
     try:
         config = EncoderConfig(**settings["encoder"])
     except (KeyError, TypeError, ValueError) as error:

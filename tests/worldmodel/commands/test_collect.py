@@ -82,10 +82,17 @@ def test_both_sceneries_take_turns_round_by_round_and_can_be_told_apart(tmp_path
         ({"episodes": 0}, "episodes of at least 1, got 0"),
         ({"length": -1}, "length of at least 1, got -1"),
         ({"workers": 0}, "workers=0"),
+        ({"seed": -1}, "seed of at least 0, got -1"),
         ({"scenery": "ritch"}, "scenery among plain, rich, both, got 'ritch'"),
     ],
 )
 def test_a_value_out_of_range_is_refused_before_anything_is_written(tmp_path, change, message):
     with pytest.raises(UserError, match=message):
         run(CollectConfig(**{"task": TaskConfig("push"), "out": str(tmp_path / "out"), **change}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_the_camera_does_not_have_is_refused_before_workers_start(tmp_path):
+    with pytest.raises(ValueError, match=r"^Expected image_size in .*got 100"):
+        run(CollectConfig(TaskConfig("push"), image_size=100, out=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
