@@ -11,19 +11,30 @@ Shapes: see ``planners.protocols``; E is the number of elites.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.noise import autoregressive
 from planners.search import Population, Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
+from planners.settings import (
+    CHECKED,
+    Correlation,
+    Dimension,
+    Horizon,
+    Iterations,
+    Positive,
+    Proposals,
+    Samples,
+    Weight,
+    distinct,
+    no_more_than,
+)
 
 __all__ = ["CEM", "CEMConfig"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CEMConfig:
     """Settings of the search.
 
@@ -42,26 +53,22 @@ class CEMConfig:
         active_dims: Action dimensions to search over; the others stay zero.
     """
 
-    samples: int = 96
-    iterations: int = 3
-    horizon: int = 8
-    elites: int = 12
-    std: float = 0.35
-    min_std: float = 0.05
-    momentum: float = 0.0
-    correlation: float = 0.5
-    proposals: int = 24
-    execute: int = 2
+    samples: Samples = 96
+    iterations: Iterations = 3
+    horizon: Horizon = 8
+    elites: Samples = 12
+    std: Positive = 0.35
+    min_std: Weight = 0.05
+    momentum: Correlation = 0.0
+    correlation: Correlation = 0.5
+    proposals: Proposals = 24
+    execute: Horizon = 2
     warm_start: bool = True
-    active_dims: tuple[int, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "samples", "iterations", "horizon", "elites", "execute")
         distinct(self, "active_dims")
         no_more_than(self, elites="samples", proposals="samples", execute="horizon")
-        positive(self, "std")
-        not_negative(self, "proposals", "min_std")
-        within(self, 0, 0.99, "momentum", "correlation")
 
 
 class CEM(SequencePlanner[CEMConfig]):

@@ -8,21 +8,20 @@ Shapes: see ``planners.protocols``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.cem import CEM, CEMConfig
 from planners.gradient import descend
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, no_more_than, positive
+from planners.settings import CHECKED, Iterations, Positive, Samples, no_more_than
 
 __all__ = ["CEMGradient", "CEMGradientConfig"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CEMGradientConfig(CEMConfig):
     """Settings of the search, and of the refinement.
 
@@ -32,17 +31,15 @@ class CEMGradientConfig(CEMConfig):
         learning_rate: Of Adam, as a share of half the action range.
     """
 
-    samples: int = 64
-    iterations: int = 2
-    refined: int = 4
-    steps: int = 4
-    learning_rate: float = 0.05
+    samples: Samples = 64
+    iterations: Iterations = 2
+    refined: Samples = 4
+    steps: Iterations = 4
+    learning_rate: Positive = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least_one(self, "refined", "steps")
         no_more_than(self, refined="elites")
-        positive(self, "learning_rate")
 
 
 class CEMGradient(SequencePlanner[CEMGradientConfig]):

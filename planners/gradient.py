@@ -10,21 +10,32 @@ Shapes: see ``planners.protocols``; S is the number of starts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.box import ActionBox
 from planners.noise import autoregressive
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
+from planners.settings import (
+    CHECKED,
+    Correlation,
+    Dimension,
+    Horizon,
+    Iterations,
+    Positive,
+    Proposals,
+    Samples,
+    Weight,
+    distinct,
+    no_more_than,
+)
 
 __all__ = ["Gradient", "GradientConfig", "descend", "improve"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class GradientConfig:
     """Settings of the search.
 
@@ -41,24 +52,20 @@ class GradientConfig:
         active_dims: Action dimensions to search over; the others stay zero.
     """
 
-    samples: int = 12
-    iterations: int = 12
-    horizon: int = 8
-    learning_rate: float = 0.1
-    std: float = 0.35
-    correlation: float = 0.5
-    proposals: int = 6
-    execute: int = 2
+    samples: Samples = 12
+    iterations: Iterations = 12
+    horizon: Horizon = 8
+    learning_rate: Positive = 0.1
+    std: Weight = 0.35
+    correlation: Correlation = 0.5
+    proposals: Proposals = 6
+    execute: Horizon = 2
     warm_start: bool = True
-    active_dims: tuple[int, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "samples", "iterations", "horizon", "execute")
         distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
-        within(self, 0, 0.99, "correlation")
-        positive(self, "learning_rate")
-        not_negative(self, "proposals", "std")
 
 
 class Gradient(SequencePlanner[GradientConfig]):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pydantic.dataclasses
 import torch
 from torch import Tensor
 
@@ -24,12 +25,24 @@ from planners.noise import autoregressive
 from planners.problem import Problem
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
+from planners.settings import (
+    CHECKED,
+    Correlation,
+    Dimension,
+    Horizon,
+    Iterations,
+    Positive,
+    Proposals,
+    Samples,
+    Weight,
+    distinct,
+    no_more_than,
+)
 
 __all__ = ["GRASP", "GRASPConfig"]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class GRASPConfig:
     """Settings of the search.
 
@@ -51,28 +64,24 @@ class GRASPConfig:
         active_dims: Action dimensions to search over; the others stay zero.
     """
 
-    samples: int = 8
-    iterations: int = 5
-    relaxed: int = 5
-    horizon: int = 8
-    learning_rate: float = 0.1
-    latent_rate: float = 0.05
-    residual: float = 1.0
-    noise: float = 0.05
-    std: float = 0.35
-    correlation: float = 0.5
-    proposals: int = 4
-    execute: int = 2
+    samples: Samples = 8
+    iterations: Iterations = 5
+    relaxed: Proposals = 5
+    horizon: Horizon = 8
+    learning_rate: Positive = 0.1
+    latent_rate: Positive = 0.05
+    residual: Weight = 1.0
+    noise: Weight = 0.05
+    std: Weight = 0.35
+    correlation: Correlation = 0.5
+    proposals: Proposals = 4
+    execute: Horizon = 2
     warm_start: bool = True
-    active_dims: tuple[int, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "samples", "iterations", "horizon", "execute")
         distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
-        within(self, 0, 0.99, "correlation")
-        not_negative(self, "proposals", "relaxed", "residual", "noise", "std")
-        positive(self, "learning_rate", "latent_rate")
 
 
 @dataclass(frozen=True)

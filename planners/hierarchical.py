@@ -10,17 +10,19 @@ Shapes: see ``planners.protocols``; G is the number of sub-goals.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import pydantic.dataclasses
 import torch
 from torch import Tensor
 
+from planners import clock
 from planners.cem import CEMConfig
 from planners.problem import Objective, Plan, Planner, Problem, Way
 from planners.protocols import Proposal, World
+from planners.settings import CHECKED, Count, Number, Positive, ProperShare
 from planners.timing import Stopwatch
 
 __all__ = [
@@ -73,7 +75,7 @@ class Guide(Protocol[GuideT]):
         ...
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class HierarchicalConfig:
     """Settings of both levels.
 
@@ -101,19 +103,14 @@ class HierarchicalConfig:
         )
     )
     fast: CEMConfig = field(default_factory=CEMConfig)
-    spread: float = 2.0
+    spread: Positive = 2.0
     prior: bool = True
-    hold: int = 2
-    near: float = 4.0
-    share: float = 0.5
+    hold: Count = 2
+    near: Number = 4.0
+    share: ProperShare = 0.5
     towards: str = "value"
 
     def __post_init__(self) -> None:
-        if self.spread <= 0 or self.hold < 1 or not 0 < self.share < 1:
-            raise ValueError(
-                "Expected spread > 0, hold of at least 1 and share between 0 and 1, got "
-                f"spread={self.spread}, hold={self.hold}, share={self.share}"
-            )
         if self.towards not in ("value", "latent"):
             raise ValueError(f"Expected towards value or latent, got '{self.towards}'")
 
@@ -220,7 +217,7 @@ class Hierarchical(Generic[GuideT, FastT]):
         if problem.goals is None:
             raise ValueError("Expected a problem with goal latents, which sub-goals lead to")
         if deadline is not None:
-            now = time.perf_counter()
+            now = clock.now()
             deadline = now + self._share * (deadline - now)
         subgoals, nonfinite, slow = self._guide.look_ahead(
             problem, state.slow, generator=generator, deadline=deadline
@@ -317,6 +314,6 @@ class MacroSearch(Generic[StateT]):
         )
         state = state._replace(planner=planner)
         if plan.trace.shape[1] == 0:
-            return problem.latents[:, :0], 0, state
+            return problem.latents[:, :0], plan.nonfinite, state
         ahead = self._world.rollout(problem.latents, problem.states, plan.actions[:, None])
         return ahead.latents[:, 0], plan.nonfinite, state

@@ -10,20 +10,32 @@ Shapes: see ``planners.protocols``; E is the number of elites.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.noise import power_law
 from planners.search import Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
+from planners.settings import (
+    CHECKED,
+    Dimension,
+    Horizon,
+    Iterations,
+    Multiple,
+    Positive,
+    Proposals,
+    Samples,
+    Share,
+    Weight,
+    distinct,
+    no_more_than,
+)
 
 __all__ = ["ICEM", "ICEMConfig"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class ICEMConfig:
     """Settings of the search; with its defaults a plan takes 48 + 34 + 24 rollouts.
 
@@ -44,28 +56,24 @@ class ICEMConfig:
         active_dims: Action dimensions to search over; the others stay zero.
     """
 
-    samples: int = 48
-    iterations: int = 3
-    horizon: int = 8
-    elites: int = 8
-    decay: float = 1.4
-    keep: float = 0.3
-    exponent: float = 2.0
-    std: float = 0.35
-    min_std: float = 0.0
-    momentum: float = 0.1
-    proposals: int = 12
-    execute: int = 2
+    samples: Samples = 48
+    iterations: Iterations = 3
+    horizon: Horizon = 8
+    elites: Samples = 8
+    decay: Multiple = 1.4
+    keep: Share = 0.3
+    exponent: Weight = 2.0
+    std: Positive = 0.35
+    min_std: Weight = 0.0
+    momentum: Share = 0.1
+    proposals: Proposals = 12
+    execute: Horizon = 2
     warm_start: bool = True
-    active_dims: tuple[int, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "samples", "iterations", "horizon", "elites", "execute", "decay")
         distinct(self, "active_dims")
         no_more_than(self, elites="samples", proposals="samples", execute="horizon")
-        within(self, 0, 1, "keep", "momentum")
-        positive(self, "std")
-        not_negative(self, "proposals", "min_std", "exponent")
 
 
 class ICEM(SequencePlanner[ICEMConfig]):

@@ -11,20 +11,31 @@ Shapes: see ``planners.protocols``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.noise import autoregressive
 from planners.search import Population, Search, moments
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, distinct, no_more_than, not_negative, positive, within
+from planners.settings import (
+    CHECKED,
+    Correlation,
+    Dimension,
+    Horizon,
+    Iterations,
+    Positive,
+    Proposals,
+    Samples,
+    Weight,
+    distinct,
+    no_more_than,
+)
 
 __all__ = ["MPPI", "MPPIConfig"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class MPPIConfig:
     """Settings of the search.
 
@@ -43,25 +54,21 @@ class MPPIConfig:
         active_dims: Action dimensions to search over; the others stay zero.
     """
 
-    samples: int = 96
-    iterations: int = 3
-    horizon: int = 8
-    temperature: float = 0.2
-    std: float = 0.35
-    min_std: float = 0.05
-    correlation: float = 0.5
-    proposals: int = 24
-    execute: int = 2
+    samples: Samples = 96
+    iterations: Iterations = 3
+    horizon: Horizon = 8
+    temperature: Positive = 0.2
+    std: Positive = 0.35
+    min_std: Weight = 0.05
+    correlation: Correlation = 0.5
+    proposals: Proposals = 24
+    execute: Horizon = 2
     warm_start: bool = True
-    active_dims: tuple[int, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "samples", "iterations", "horizon", "execute")
         distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
-        within(self, 0, 0.99, "correlation")
-        positive(self, "std", "temperature")
-        not_negative(self, "proposals", "min_std")
 
 
 class MPPI(SequencePlanner[MPPIConfig]):

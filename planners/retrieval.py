@@ -10,20 +10,22 @@ Shapes: see ``planners.protocols``; R remembered moments, L links of each, G sub
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.cem import CEMConfig
 from planners.hierarchical import Moments
 from planners.problem import Problem
+from planners.settings import CHECKED, Count, Horizon, Multiple, Number
 
 __all__ = ["Retrieval", "RetrievalConfig", "shortest_ways"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class RetrievalConfig:
     """Settings of the graph, and of the fast level.
 
@@ -41,18 +43,15 @@ class RetrievalConfig:
     """
 
     fast: CEMConfig = field(default_factory=CEMConfig)
-    links: int = 32
-    longest: float = 5.0
-    ahead: float = 4.0
-    subgoals: int = 4
-    hold: int = 2
-    near: float = 4.0
+    links: Count = 32
+    longest: Multiple = 5.0
+    ahead: Multiple = 4.0
+    subgoals: Horizon = 4
+    hold: Count = 2
+    near: Number = 4.0
     towards: str = "value"
 
     def __post_init__(self) -> None:
-        for name in ("links", "longest", "ahead", "subgoals", "hold"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         if self.towards not in ("value", "latent"):
             raise ValueError(f"Expected towards value or latent, got '{self.towards}'")
 
@@ -104,8 +103,9 @@ class Retrieval:
     ) -> tuple[Tensor, int, _Found]:
         """Look up; see ``Guide.look_ahead``. Where no way is known the goal is the sub-goal."""
         assert problem.goals is not None
+        nonfinite = 0
         if state is None or state.problem is not problem.energy:
-            state = self._find(problem)
+            state, nonfinite = self._find(problem)
         starts, reach = self._linked(problem.latents[:, -1])
         in_all, choice = (reach + state.distance.gather(1, starts)).min(1)
         goal = torch.full_like(choice, len(self._memory.latents))
@@ -124,7 +124,7 @@ class Retrieval:
 
         known = self._memory.latents[chosen.clamp(max=len(self._memory.latents) - 1)]
         is_goal = (chosen == goal[:, None])[..., None, None]
-        return torch.where(is_goal, problem.goals[:, None], known), 0, state
+        return torch.where(is_goal, problem.goals[:, None], known), nonfinite, state
 
     def _linked(self, latents: Tensor, *, among_themselves: bool = False) -> tuple[Tensor, Tensor]:
         """Moments within reach of latents ``[Q, N, D]``, and how far they are, ``[Q, L]`` each.
@@ -140,18 +140,21 @@ class Retrieval:
         length = self._distance(start, memory[near])
         return near, length.masked_fill(~(length <= self._config.longest), torch.inf).clamp(min=1.0)
 
-    def _find(self, problem: Problem) -> _Found:
+    def _find(self, problem: Problem) -> tuple[_Found, int]:
+        """The ways to a problem's goals, and how many moments have no finite energy to them."""
         memory, batch = self._memory, len(problem.latents)
         moments = Moments(
             memory.latents[None, :, None].expand(batch, -1, -1, -1, -1),
             memory.states[None, :, None].expand(batch, -1, -1, -1),
         )
         energy = problem.energy.to_go(moments)
+        nonfinite = int((~energy.isfinite()).sum())  # once a goal, and searching for ways waits too
         # The goal is linked with the nearest moments, however far these are.
         energy = energy.clamp(min=1.0).masked_fill(energy.isnan(), torch.inf)
         nearest = energy.topk(min(self._config.links, len(memory.latents)), largest=False)
         last = torch.full_like(energy, torch.inf).scatter(1, nearest.indices, nearest.values)
-        return _Found(problem.energy, *shortest_ways(self._neighbours, self._lengths, last))
+        ways = shortest_ways(self._neighbours, self._lengths, last)
+        return _Found(problem.energy, *ways), nonfinite
 
 
 def shortest_ways(neighbours: Tensor, lengths: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:

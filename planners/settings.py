@@ -1,31 +1,62 @@
-"""Checks that settings of several searches share."""
+"""The values that settings take, and checks of several settings that searches share.
+
+A configuration is a frozen pydantic dataclass: its annotations are checked wherever one is made.
+"""
 
 from __future__ import annotations
 
-import math
+from typing import Annotated
 
-__all__ = ["at_least_one", "distinct", "no_more_than", "not_negative", "positive", "within"]
+from pydantic import ConfigDict, Field
 
+__all__ = [
+    "CHECKED",
+    "Correlation",
+    "Count",
+    "Dimension",
+    "Horizon",
+    "Iterations",
+    "Multiple",
+    "Number",
+    "Positive",
+    "ProperShare",
+    "Proposals",
+    "Samples",
+    "Several",
+    "Share",
+    "Weight",
+    "distinct",
+    "no_more_than",
+]
 
-def at_least_one(settings: object, *names: str) -> None:
-    """Raise a ValueError where one of these settings is below 1."""
-    for name in names:
-        if not (value := getattr(settings, name)) >= 1:  # so that NaN is refused as well
-            raise ValueError(f"Expected {name} of at least 1, got {value}")
+CHECKED = ConfigDict(allow_inf_nan=False, extra="forbid")
+"""What every configuration dataclass is declared with: no number is NaN or infinite."""
 
-
-def positive(settings: object, *names: str) -> None:
-    """Raise a ValueError where one of these settings is not above 0, or not finite."""
-    for name in names:
-        if not 0 < (value := getattr(settings, name)) < math.inf:
-            raise ValueError(f"Expected {name} above 0, got {value}")
-
-
-def not_negative(settings: object, *names: str) -> None:
-    """Raise a ValueError where one of these settings is below 0, or not finite."""
-    for name in names:
-        if not 0 <= (value := getattr(settings, name)) < math.inf:
-            raise ValueError(f"Expected {name} of at least 0, got {value}")
+Count = Annotated[int, Field(ge=1, le=10**6)]
+"""How many of something."""
+Samples = Annotated[int, Field(ge=1, le=10**6)]
+"""Candidates of a round; they are held in memory together."""
+Several = Annotated[int, Field(ge=2, le=10**6)]
+"""As many as a deviation can be taken of."""
+Proposals = Annotated[int, Field(ge=0, le=10**6)]
+"""Of these, those of a policy prior, or another number that may be 0."""
+Iterations = Annotated[int, Field(ge=1, le=10**6)]
+"""Rounds of a search."""
+Horizon = Annotated[int, Field(ge=1, le=1024)]
+"""Steps of a plan; noise takes a matrix of their square."""
+Dimension = Annotated[int, Field(ge=0, lt=2**14)]
+"""Number of an action dimension."""
+Share = Annotated[float, Field(ge=0, le=1)]
+ProperShare = Annotated[float, Field(gt=0, lt=1)]
+"""More than nothing, and less than all."""
+Correlation = Annotated[float, Field(ge=0, le=0.99)]
+"""Of neighbouring steps or rounds; at 1 nothing would ever change."""
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+Number = Annotated[float, Field(ge=-1e9, le=1e9)]
+Multiple = Annotated[float, Field(ge=1, le=1e3)]
+"""A factor that does not shrink."""
+Weight = Annotated[float, Field(ge=0, le=1e9)]
+"""A number that may be 0."""
 
 
 def distinct(settings: object, *names: str) -> None:
@@ -45,10 +76,3 @@ def no_more_than(settings: object, **most: str) -> None:
                 f"Expected {name} of at most {other} ({limit}), got {value}; "
                 f"lower {name} or raise {other}"
             )
-
-
-def within(settings: object, low: float, high: float, *names: str) -> None:
-    """Raise a ValueError where one of these settings is outside ``[low, high]``."""
-    for name in names:
-        if not low <= (value := getattr(settings, name)) <= high:
-            raise ValueError(f"Expected {name} from {low:g} to {high:g}, got {value}")

@@ -5,18 +5,26 @@ Shapes: see ``planners.protocols``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 
 from planners.search import Search
 from planners.sequence import SequencePlanner
-from planners.settings import at_least_one, distinct, no_more_than, not_negative
+from planners.settings import (
+    CHECKED,
+    Dimension,
+    Horizon,
+    Iterations,
+    Proposals,
+    Samples,
+    distinct,
+    no_more_than,
+)
 
 __all__ = ["RandomShooting", "RandomShootingConfig"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class RandomShootingConfig:
     """Settings.
 
@@ -30,19 +38,17 @@ class RandomShootingConfig:
         active_dims: Action dimensions to search over; the others stay zero.
     """
 
-    samples: int = 96
-    iterations: int = 3
-    horizon: int = 8
-    proposals: int = 24
-    execute: int = 2
+    samples: Samples = 96
+    iterations: Iterations = 3
+    horizon: Horizon = 8
+    proposals: Proposals = 24
+    execute: Horizon = 2
     warm_start: bool = True
-    active_dims: tuple[int, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        at_least_one(self, "samples", "iterations", "horizon", "execute")
         distinct(self, "active_dims")
         no_more_than(self, proposals="samples", execute="horizon")
-        not_negative(self, "proposals")
 
 
 class RandomShooting(SequencePlanner[RandomShootingConfig]):

@@ -15,15 +15,15 @@ Shapes: see ``planners.protocols``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from planners.box import ActionBox
 from planners.problem import Plan, Problem, count_nonfinite
-from planners.settings import at_least_one, no_more_than, positive, within
+from planners.settings import CHECKED, Horizon, Iterations, Positive, Several, Share, no_more_than
 from planners.timing import Countdown, Pace, Stopwatch
 
 __all__ = ["VJEPA2AC", "VJEPA2ACConfig", "VJEPA2ACState"]
@@ -33,7 +33,7 @@ _SEARCHED = (0, 1, 2, 6)
 _GRIPPER = 3  # among those searched
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class VJEPA2ACConfig:
     """Settings; the defaults are the published ones.
 
@@ -52,18 +52,18 @@ class VJEPA2ACConfig:
         execute: Steps of a plan carried out before planning again.
     """
 
-    samples: int = 800
-    iterations: int = 10
-    elites: int = 10
-    horizon: int = 1
-    box: float = 0.075
-    gripper_box: float = 0.75
-    momentum_mean: float = 0.15
-    momentum_std: float = 0.75
-    gripper_momentum_mean: float = 0.15
-    gripper_momentum_std: float = 0.15
-    gripper_threshold: float = 0.25
-    execute: int = 1
+    samples: Several = 800
+    iterations: Iterations = 10
+    elites: Several = 10
+    horizon: Horizon = 1
+    box: Positive = 0.075
+    gripper_box: Positive = 0.75
+    momentum_mean: Share = 0.15
+    momentum_std: Share = 0.75
+    gripper_momentum_mean: Share = 0.15
+    gripper_momentum_std: Share = 0.15
+    gripper_threshold: Share = 0.25
+    execute: Horizon = 1
 
     @property
     def active_dims(self) -> tuple[int, ...]:
@@ -71,16 +71,7 @@ class VJEPA2ACConfig:
         return _SEARCHED
 
     def __post_init__(self) -> None:
-        at_least_one(self, "iterations", "horizon", "execute")
-        if not 2 <= self.elites <= self.samples:
-            raise ValueError(
-                f"Expected elites from 2, as a deviation needs, to samples ({self.samples}), got "
-                f"{self.elites}"
-            )
-        no_more_than(self, execute="horizon")
-        positive(self, "box", "gripper_box")
-        within(self, 0, 1, "momentum_mean", "momentum_std")
-        within(self, 0, 1, "gripper_momentum_mean", "gripper_momentum_std", "gripper_threshold")
+        no_more_than(self, elites="samples", execute="horizon")
 
 
 class VJEPA2ACState(NamedTuple):

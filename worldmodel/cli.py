@@ -313,7 +313,9 @@ def _unread(stream: IO[str] | None) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    message = " ".join(str(error).split())
-    if isinstance(error, UserError | ValueError | OSError) and message:
+    from worldmodel.settings import described
+
+    message = described(error) if isinstance(error, ValueError) else " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError) and message:
         return message
     return f"{type(error).__name__}: {message} (--debug shows the traceback)"

@@ -157,29 +157,27 @@ def test_no_plan_leaves_anything_to_the_next(point):
 
 
 def test_after_the_deadline_nothing_is_searched_and_the_arm_rests(point):
-    late = plan(point, torch.tensor([[0.05] * 7]), deadline=0.0)
+    late = plan(point, torch.tensor([[0.05] * 7]), deadline=-math.inf)
     assert late.trace.shape == (1, 0)
     assert (late.actions == 0).all()
     assert late.energy.isinf().all()
 
 
-def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(point, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
+def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(point, clock):
 
     class Slow(point.World):
         def rollout(self, *context):
-            now[0] += 0.05
+            clock.sleep(0.05)
             return super().rollout(*context)
 
     planner = VJEPA2AC(SMALL, -WIDE, WIDE)
     problem, state = point.problem(torch.zeros(1, 7), Slow(), metric="l1"), planner.init(1)
     tried = []
     for number in range(12):
-        begun = now[0]
+        begun = clock.time
         _, state = planner.plan(problem, state, generator=torch.Generator(), deadline=begun + 0.04)
         state = planner.shift(state, 1)
-        tried += [number] * (now[0] > begun)
+        tried += [number] * (clock.time > begun)
     assert tried == [0, 2, 5, 10]
     assert planner.init(1, state).pace == state.pace
 
@@ -198,14 +196,14 @@ def test_bounds_that_are_reversed_or_no_numbers_are_refused():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"elites": 1}, "elites from 2"),
-        ({"elites": 65}, "elites from 2"),
+        ({"elites": 1}, r"elites\n.* or equal to 2"),
+        ({"elites": 65}, "elites of at most samples"),
         ({"execute": 2}, "execute of at most horizon"),
-        ({"box": 0.0}, "box above 0"),
-        ({"gripper_box": math.inf}, "gripper_box above 0"),
-        ({"momentum_mean": 7.0}, "momentum_mean from 0 to 1"),
-        ({"gripper_threshold": math.nan}, "gripper_threshold from 0 to 1"),
-        ({"iterations": 0}, "iterations of at least 1"),
+        ({"box": 0.0}, r"box\n.*greater than 0"),
+        ({"gripper_box": math.inf}, r"gripper_box\n.*finite number"),
+        ({"momentum_mean": 7.0}, r"momentum_mean\n.* or equal to 1"),
+        ({"gripper_threshold": math.nan}, r"gripper_threshold\n.*finite number"),
+        ({"iterations": 0}, r"iterations\n.* or equal to 1"),
     ],
 )
 def test_settings_without_sense_are_refused(settings, words):

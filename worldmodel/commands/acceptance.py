@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic.dataclasses
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -30,9 +32,10 @@ from worldmodel.commands.evaluation import (
 from worldmodel.commands.policies import search, search_agent, task_objective
 from worldmodel.commands.rankings import Agreement, agreement, bootstrap
 from worldmodel.commands.recorder import Recorder
+from worldmodel.commands.results import Results, write_png
 from worldmodel.commands.true_errors import TRIVIAL, Moment, Watched
-from worldmodel.data.atomic import replacing, write_json
-from worldmodel.errors import UserError
+from worldmodel.data.atomic import write_json
+from worldmodel.settings import CHECKED, AnyCount, Count, Seed, Several, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_compact_world
 
@@ -42,7 +45,7 @@ Array = NDArray[Any]
 SETS = {"best": "best plans", "all": "all candidates"}
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class AcceptanceConfig:
     """Which episodes to plan, and what of them to carry out.
 
@@ -67,19 +70,14 @@ class AcceptanceConfig:
     scenery: str = "plain"
     pool: str = "test"
     checkpoint: str = "default"
-    episodes: int = 50
-    seed: int = 0
-    threads: int = 1
-    every: int = 4
-    candidates: int = 15
-    resamples: int = 200
+    episodes: Several = 50
+    seed: Seed = 0
+    threads: Threads = 1
+    every: Count = 4
+    candidates: AnyCount = 15
+    resamples: Count = 200
 
     def __post_init__(self) -> None:
-        for name, least in (("episodes", 2), ("threads", 1), ("every", 1), ("resamples", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"Expected {name} of at least {least}, got {getattr(self, name)}")
-        if self.candidates < 0:
-            raise ValueError(f"Expected candidates of at least 0, got {self.candidates}")
         check_scenery(self.scenery, self.pool)
 
 
@@ -126,9 +124,10 @@ def run(cfg: AcceptanceConfig) -> None:
     Raises:
         UserError: The checkpoint or the output folder cannot be used.
     """
+    results = Results(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
     measured, episodes = measure(cfg)
-    report = {
+    report: dict[str, Any] = {
         "task": cfg.task.name,
         "n": {
             "episodes": len(episodes),
@@ -158,15 +157,11 @@ def run(cfg: AcceptanceConfig) -> None:
             "ci95": f"bootstrap over episodes, {cfg.resamples} resamples",
         },
     }
-    out = Path(cfg.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "acceptance.json", report)
-        with replacing(out / "acceptance.png") as partial:
-            _figure(report).savefig(partial, format="png", dpi=110)
-    except OSError as error:
-        raise UserError(f"Cannot write to out={cfg.out} ({error.strerror})") from error
+    results.write("acceptance.json", partial(write_json, content=report))
+    results.write("acceptance.png", partial(write_png, figure=_figure(report)))
     print(table(report))
+    results.finish()
+    out = results.out
     print(f"report: {out / 'acceptance.json'}   picture: {out / 'acceptance.png'}")
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pydantic.dataclasses
 import torch
 from omegaconf import MISSING
 from tqdm import tqdm
@@ -49,8 +50,9 @@ from worldmodel.commands.devices import (
     usable_device,
 )
 from worldmodel.commands.levels import PlannerConfig, fast_search
+from worldmodel.commands.results import Results
 from worldmodel.data.atomic import write_json
-from worldmodel.errors import UserError
+from worldmodel.settings import CHECKED, Batch, Count, Depth, NonEmpty, Seed, Threads, Width
 from worldmodel.weights.world import load_compact_world
 
 __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
@@ -58,7 +60,7 @@ __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class Grid:
     """Sizes of search; every combination is measured.
 
@@ -69,16 +71,10 @@ class Grid:
         episodes: Episodes planned at once.
     """
 
-    samples: tuple[int, ...] = (48, 96, 192)
-    horizon: tuple[int, ...] = (4, 8)
-    iterations: tuple[int, ...] = (3,)
-    episodes: tuple[int, ...] = (1,)
-
-    def __post_init__(self) -> None:
-        for name in ("samples", "horizon", "iterations", "episodes"):
-            sizes = getattr(self, name)
-            if not sizes or min(sizes) < 1:
-                raise ValueError(f"Expected {name} to list sizes of at least 1, got {list(sizes)}")
+    samples: NonEmpty[Batch] = (48, 96, 192)
+    horizon: NonEmpty[Batch] = (4, 8)
+    iterations: NonEmpty[Batch] = (3,)
+    episodes: NonEmpty[Batch] = (1,)
 
     def searches(self, planner: PlannerConfig) -> list[SearchConfig]:
         """Settings of the search over actions at every size; what exceeds a size shrinks with it.
@@ -99,7 +95,7 @@ def _plain(search: SearchConfig) -> CEMConfig:
     return CEMConfig(proposals=0, **own)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class TokenGrid(Grid):
     """Sizes of search over patch tokens, which cost far more per rollout.
 
@@ -111,14 +107,14 @@ class TokenGrid(Grid):
     """
 
     checkpoint: str | None = RANDOM
-    width: int = 128
-    depth: int = 4
-    samples: tuple[int, ...] = (16,)
-    horizon: tuple[int, ...] = (8,)
-    iterations: tuple[int, ...] = (1,)
+    width: Width = 128
+    depth: Depth = 4
+    samples: NonEmpty[Batch] = (16,)
+    horizon: NonEmpty[Batch] = (8,)
+    iterations: NonEmpty[Batch] = (1,)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class BenchConfig(Grid):
     """What to measure: every combination of the sizes that are lists.
 
@@ -160,22 +156,18 @@ class BenchConfig(Grid):
     planner: Any = MISSING
     tokens: TokenGrid = field(default_factory=TokenGrid)
     plain: bool = True
-    plans: int = 200
-    warmup: int = 10
+    plans: Count = 200
+    warmup: Count = 10
     device: str = "cpu"
-    threads: int | None = None
+    threads: Threads | None = None
     dtype: str = "float32"
     compile: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.study not in STUDIES:
             raise ValueError(f"Expected study among {', '.join(STUDIES)}, got '{self.study}'")
         known_precision(self.dtype)
-        for name in ("plans", "warmup"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
 
 
 def run(cfg: BenchConfig) -> float | None:
@@ -193,7 +185,7 @@ def run(cfg: BenchConfig) -> float | None:
     """
     if cfg.study != "latency":
         _check_heeded(cfg)
-    return STUDIES[cfg.study](cfg, _writable(Path(cfg.out)))
+    return STUDIES[cfg.study](cfg, Results(Path(cfg.out)))
 
 
 def _check_heeded(cfg: BenchConfig) -> None:
@@ -207,10 +199,10 @@ def _check_heeded(cfg: BenchConfig) -> None:
             )
 
 
-def _frontier(cfg: BenchConfig, out: Path) -> None:
-    report = bench_frontier.frontier(cfg.frontier, out, _machine(cfg))
-    bench_frontier.write(report, out)
-    print(bench_frontier.table(report))
+def _frontier(cfg: BenchConfig, results: Results) -> None:
+    report = bench_frontier.frontier(cfg.frontier, results.out, _machine(cfg))
+    print(bench_frontier.table(report))  # whatever becomes of the files
+    bench_frontier.write(report, results.out)
 
 
 def _machine(cfg: BenchConfig) -> list[str]:
@@ -219,24 +211,23 @@ def _machine(cfg: BenchConfig) -> list[str]:
     return [f"{key}={value}" for key, value in given.items()] + [f"threads={cfg.threads or 1}"]
 
 
-def _scaling(cfg: BenchConfig, out: Path) -> None:
+def _scaling(cfg: BenchConfig, results: Results) -> None:
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     world = load_compact_world(cfg.checkpoint).to(device)
     report = bench_scaling.scaling(cfg.scaling, world, device, precision(cfg.dtype, world))
-    bench_scaling.write(report, out)
-    print(bench_scaling.table(report))
+    print(bench_scaling.table(report))  # whatever becomes of the files
+    bench_scaling.write(report, results.out)
 
 
-def _anytime(cfg: BenchConfig, out: Path) -> None:
-    report = bench_anytime.anytime(cfg.anytime, out, _machine(cfg))
-    bench_anytime.write(report, out)
-    print(bench_anytime.table(report))
+def _anytime(cfg: BenchConfig, results: Results) -> None:
+    report = bench_anytime.anytime(cfg.anytime, results.out, _machine(cfg))
+    print(bench_anytime.table(report))  # whatever becomes of the files
+    bench_anytime.write(report, results.out)
 
 
-def _latency(cfg: BenchConfig, out: Path) -> float:
-    path = out / "latency.json"
+def _latency(cfg: BenchConfig, results: Results) -> float:
     if cfg.compile:
         require_compiler()
     device = usable_device(cfg.device)
@@ -264,10 +255,11 @@ def _latency(cfg: BenchConfig, out: Path) -> float:
     with tqdm(total=sum(map(len, benches)), unit="row") as progress:
         for row in itertools.chain.from_iterable(bench.rows() for bench in benches):
             report["rows"].append(row)
-            write_json(path, report)
+            results.write("latency.json", partial(write_json, content=report))
             progress.update()
     print(table(report))
-    print(f"Written to {path}")
+    results.finish()
+    print(f"Written to {results.out / 'latency.json'}")
     return median(row["p50_ms"] for row in report["rows"] if "plain" not in row["planner"])
 
 
@@ -360,7 +352,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-STUDIES: dict[str, Callable[[BenchConfig, Path], float | None]] = {
+STUDIES: dict[str, Callable[[BenchConfig, Results], float | None]] = {
     "latency": _latency,
     "frontier": _frontier,
     "scaling": _scaling,
@@ -371,13 +363,3 @@ STUDIES: dict[str, Callable[[BenchConfig, Path], float | None]] = {
 def _size(row: Row) -> tuple[Any, ...]:
     world = row["planner"].partition("-")[2]
     return world, row["samples"], row["horizon"], row["iterations"], row["episodes"]
-
-
-def _writable(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={folder} cannot be made a folder ({error.strerror})") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"out={folder} cannot be written; choose another folder")
-    return folder

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,14 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.commands.devices import device_name, usable_device
+from worldmodel.commands.results import write_png
 from worldmodel.commands.stages import digest, stage
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import write_json
+from worldmodel.settings import CHECKED, Batch, Count, Seed
 
 __all__ = ["POINTS", "FrontierConfig", "equals", "frontier", "table", "write"]
 
@@ -52,7 +54,7 @@ POINTS = (
 """``NAME: keys of plan``; points of a name are joined."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class FrontierConfig:
     """What to plan, and with what.
 
@@ -67,19 +69,14 @@ class FrontierConfig:
             () for those of `POINTS`, most planners at several budgets.
     """
 
-    episodes: int = 200
-    batch: int = 20
-    timed: int = 10
-    seed: int = 0
+    episodes: Count = 200
+    batch: Batch = 20
+    timed: Count = 10
+    seed: Seed = 0
     plan: str = "task=push"
     points: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "batch", "timed"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Expected frontier.{name} of at least 1, got {getattr(self, name)}"
-                )
         if wrong := [point for point in self.points if ": " not in point]:
             raise ValueError(f"Expected frontier.points as 'NAME: keys of plan', got '{wrong[0]}'")
 
@@ -212,8 +209,7 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
     axes.set_title(f"{report['plan']}; {report['device']}", fontsize=9)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8, ncols=2)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    write_png(path, figure)
 
 
 def write(report: Mapping[str, Any], out: Path) -> None:

@@ -13,12 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import pydantic.dataclasses
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pydantic import Field
 
 from planners import CEM, CEMConfig
 from planners.latency import Ceiling, Latency, matmul_ceiling, measure
@@ -31,13 +33,18 @@ from worldmodel.commands.bench_subjects import (
     untrained_tokens,
 )
 from worldmodel.commands.devices import device_name
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.commands.results import write_png
+from worldmodel.data.atomic import write_json
 from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.settings import CHECKED, Batch, Count, Depth, Width
 
 __all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
 
+_Series = Annotated[tuple[Batch, ...], Field(min_length=2)]
+"""Sizes to fit a line to."""
 
-@dataclass(frozen=True)
+
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class ScalingConfig:
     """What to vary, from where.
 
@@ -53,30 +60,21 @@ class ScalingConfig:
         depth: Its blocks.
     """
 
-    samples: tuple[int, ...] = (48, 96, 192, 384, 768)
-    horizon: tuple[int, ...] = (4, 8, 12, 16)
-    token_horizon: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
-    tokens: tuple[int, ...] = (16, 36, 64, 100)
-    episodes: tuple[int, ...] = (1, 4, 16)
-    plans: int = 5
-    rounds: int = 3
-    width: int = 256
-    depth: int = 6
+    samples: _Series = (48, 96, 192, 384, 768)
+    horizon: _Series = (4, 8, 12, 16)
+    token_horizon: _Series = (1, 2, 3, 4, 5, 6, 7, 8)
+    tokens: _Series = (16, 36, 64, 100)
+    episodes: _Series = (1, 4, 16)
+    plans: Count = 5
+    rounds: Count = 3
+    width: Width = 256
+    depth: Depth = 6
 
     def __post_init__(self) -> None:
-        for name in ("samples", "horizon", "token_horizon", "tokens", "episodes"):
-            sizes = getattr(self, name)
-            if len(sizes) < 2 or min(sizes) < 1:
-                raise ValueError(f"Expected two sizes or more in scaling.{name}, got {list(sizes)}")
         if uneven := [count for count in self.tokens if isqrt(count) ** 2 != count]:
             raise ValueError(
-                f"Expected square numbers in scaling.tokens, as images are square, got {uneven[0]}"
+                f"Expected square numbers in tokens, as images are square, got {uneven[0]}"
             )
-        for name in ("plans", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Expected scaling.{name} of at least 1, got {getattr(self, name)}"
-                )
 
 
 def scaling(
@@ -231,5 +229,4 @@ def write(report: Mapping[str, Any], out: Path) -> None:
         axes.set_ylabel("p50 of a plan, ms")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    with replacing(out / "scaling.png") as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    write_png(out / "scaling.png", figure)

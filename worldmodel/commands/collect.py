@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.task import TaskConfig
 from worldmodel.data.collection import collect
 from worldmodel.errors import UserError
+from worldmodel.settings import CHECKED, Count, Pixels, Seed, Threads
 
 __all__ = ["CollectConfig", "run"]
 
@@ -21,7 +23,7 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CollectConfig:
     """What to collect and where.
 
@@ -39,14 +41,14 @@ class CollectConfig:
     """
 
     task: TaskConfig = field(default_factory=TaskConfig)
-    episodes: int = 1600
-    length: int = 50
-    image_size: int = 96
+    episodes: Count = 1600
+    length: Count = 50
+    image_size: Pixels = 96
     scenery: str = "plain"
     also: tuple[str, ...] = ()
     out: str = MISSING
-    seed: int = 0
-    workers: int | None = None
+    seed: Seed = 0
+    workers: Threads | None = None
 
 
 def run(cfg: CollectConfig) -> None:
@@ -62,9 +64,6 @@ def run(cfg: CollectConfig) -> None:
     for task in tasks:
         if task not in envs.TASKS:
             raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{task}'.")
-    for name, least in (("episodes", 1), ("length", 1), ("image_size", 1), ("seed", 0)):
-        if (value := getattr(cfg, name)) < least:
-            raise UserError(f"Expected {name} of at least {least}, got {value}.")
     if cfg.scenery not in (sceneries := (*envs.SCENERIES, "both")):
         raise UserError(f"Expected scenery among {', '.join(sceneries)}, got '{cfg.scenery}'.")
     envs.make(tasks[0], cfg.image_size).close()  # refuses here what every worker would refuse

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
+import pydantic
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -24,6 +25,7 @@ from worldmodel.commands.composition import Loader, loader
 from worldmodel.commands.registry import COMMANDS, SCHEMAS
 from worldmodel.commands.words import readable
 from worldmodel.errors import UserError, nearest
+from worldmodel.settings import described
 
 __all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
 
@@ -79,16 +81,15 @@ def typed(config: DictConfig) -> Any:
     """The dataclass instance that a composed configuration describes, lists as tuples.
 
     Raises:
-        UserError: A mandatory value is missing, or an interpolation leads nowhere.
+        UserError: A mandatory value is missing, a value is out of its bounds, or an interpolation
+            leads nowhere.
     """
     try:
         if missing := sorted(OmegaConf.missing_keys(config)):
             raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
-        result = _tuples(OmegaConf.to_object(config))
+        result = _made(config)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {_first_line(error)}") from error
-    except dataclasses.FrozenInstanceError as error:
-        raise UserError(f"{error}: use key=value without + for the keys that exist") from error
     if isinstance(result, dict):
         raise UserError(
             "the configuration has no schema; begin its YAML with `defaults: [plan, _self_]`, or "
@@ -179,13 +180,36 @@ def _thaw(node: DictConfig) -> None:
             _thaw(node[key])
 
 
-def _tuples(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(map(_tuples, value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value) if field.init]
-        return dataclasses.replace(value, **{name: _tuples(getattr(value, name)) for name in names})
-    return value
+def _made(value: Any, key: str = "") -> Any:
+    """What a node describes: its own nodes are made first, and the key of a wrong value is known.
+
+    ``OmegaConf.to_object`` does the same and forgets the key.
+    """
+    if isinstance(value, ListConfig):
+        return tuple(_made(entry) for entry in value)
+    if not isinstance(value, DictConfig):
+        return value
+    fields = {name: _made(value[name], f"{key}.{name}".strip(".")) for name in map(str, value)}
+    kind = OmegaConf.get_type(value)
+    if not dataclasses.is_dataclass(kind):
+        return fields
+    try:
+        return kind(**fields)
+    except pydantic.ValidationError as error:
+        raise UserError(described(error, key) + _hint(value, key, error)) from error
+
+
+def _hint(node: DictConfig, key: str, error: pydantic.ValidationError) -> str:
+    """What else there is to say of a wrong value: which other key it was taken from, for one."""
+    first = error.errors()[0]
+    if first["type"] == "unexpected_keyword_argument":
+        return "; use key=value without + for the keys that exist"
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if name not in node or not OmegaConf.is_interpolation(node, name):
+        return ""
+    given = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(given, dict)
+    return f" ({key}.{name}={given[name]})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,24 +15,28 @@ part of a world is trained by it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from envs import check_scenery
 from worldmodel.commands.diagnosis import Ruler, episode_figures, summary, table
-from worldmodel.commands.diagnosis_figure import draw
+from worldmodel.commands.diagnosis_figure import drawn
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.policies import CameraWorld
 from worldmodel.commands.readings import Reading, goal_energies, read
+from worldmodel.commands.results import Results, write_png
 from worldmodel.commands.trials import Trial, run_trial
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import write_json
 from worldmodel.dynamics.value import ValueTraining
 from worldmodel.errors import UserError
+from worldmodel.settings import CHECKED, Count, Frames, ProperShare, Seed, Several
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_world
 
@@ -41,7 +45,7 @@ __all__ = ["DiagnoseConfig", "run"]
 _PRIVILEGED = "reads the simulator's state and its scripted expert; nothing of it reaches planning"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class DiagnoseConfig:
     """Which tasks, and how closely to look.
 
@@ -64,20 +68,16 @@ class DiagnoseConfig:
     task: Any = MISSING
     checkpoint: str = "default"
     scenes: tuple[str, ...] = ("plain", "rich/train", "rich/test")
-    episodes: int = 20
-    seed: int = 0
-    forks: int = 3
-    candidates: int = 24
-    horizon: int = 8
-    window: int = 4
-    limit: int = 60
-    discount: float = ValueTraining.discount
+    episodes: Count = 20
+    seed: Seed = 0
+    forks: Count = 3
+    candidates: Several = 24
+    horizon: Frames = 8
+    window: Count = 4
+    limit: Count = 60
+    discount: ProperShare = ValueTraining.discount
 
     def __post_init__(self) -> None:
-        least = {"episodes": 1, "forks": 1, "candidates": 2, "horizon": 1, "window": 1, "limit": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"Expected {name} of at least {low}, got {getattr(self, name)}")
         if not self.scenes:
             raise ValueError("Expected a scene or more, such as scenes=[plain,rich/test], got none")
         for scene in self.scenes:
@@ -98,6 +98,7 @@ def run(cfg: DiagnoseConfig) -> None:
         UserError: The checkpoint or the output folder cannot be used, the horizon does not fit the
             world, or the expert solves none of the tasks.
     """
+    results = Results(Path(cfg.out))
     torch.set_num_threads(1)
     world = load_world(cfg.checkpoint)
     if cfg.horizon % world.stride:
@@ -131,15 +132,12 @@ def run(cfg: DiagnoseConfig) -> None:
             for scene, seen in readings.items()
         },
     }
-    out = Path(cfg.out)
-    try:
-        write_json(out / "diagnosis.json", report)
-        with replacing(out / "diagnosis.png") as partial:
-            draw(partial, scenes, readings, ruler)
-    except OSError as error:
-        raise UserError(f"Cannot write to out={out} ({error.strerror})") from error
+    results.write("diagnosis.json", partial(write_json, content=report))
+    results.write("diagnosis.png", partial(write_png, figure=drawn(scenes, readings, ruler)))
     print(f"{cfg.task.name}: n = {len(trials)} · {_PRIVILEGED}")
     print(table(scenes))
+    results.finish()
+    out = results.out
     print(f"report: {out / 'diagnosis.json'}   picture: {out / 'diagnosis.png'}")
 
 

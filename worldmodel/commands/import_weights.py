@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 from torch import nn
 
 from worldmodel.errors import UserError, nearest
+from worldmodel.settings import CHECKED, Count, Pixels
 from worldmodel.weights.checkpoint import checkpoint_kind
 from worldmodel.weights.encoder import save_encoder
 from worldmodel.weights.masked_predictor import save_masked_predictor
@@ -27,7 +29,7 @@ __all__ = ["ImportConfig", "run"]
 _MODELS = ("auto", "encoder", "masked_predictor", "ac")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class ImportConfig:
     """Settings.
 
@@ -49,9 +51,9 @@ class ImportConfig:
     out: str = MISSING
     model: str = "auto"
     weights: str = WEIGHTS
-    image_size: int | None = None
-    encoder_heads: int | None = None
-    predictor_heads: int | None = None
+    image_size: Pixels | None = None
+    encoder_heads: Count | None = None
+    predictor_heads: Count | None = None
     use_extrinsics: bool | None = None
 
 

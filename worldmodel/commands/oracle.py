@@ -6,10 +6,11 @@ solve within the budget, were the world model and the goal energy perfect.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from envs import ACTION_HIGH, TabletopEnv
@@ -24,11 +25,12 @@ from planners import (
     make_search,
 )
 from worldmodel.commands.simulator import Simulated, true_futures
+from worldmodel.settings import CHECKED, Count, Several, Threads
 
 __all__ = ["OracleConfig", "OraclePolicy", "SimulatorWorld", "cost_to_come"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class OracleConfig:
     """How much to compute of the baselines that are given the simulator.
 
@@ -39,21 +41,14 @@ class OracleConfig:
         probe_episodes: Exploration episodes that ``true_cost`` learns to read positions from.
     """
 
-    episodes: int = 20
-    workers: int | None = None
+    episodes: Count = 20
+    workers: Threads | None = None
     planner: CEMConfig = field(
         default_factory=lambda: CEMConfig(
             samples=32, iterations=3, horizon=10, elites=6, correlation=0.7, proposals=0
         )
     )
-    probe_episodes: int = 120
-
-    def __post_init__(self) -> None:
-        for name, least in (("episodes", 1), ("probe_episodes", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"Expected oracle.{name} of at least {least}, got {getattr(self, name)}"
-                )
+    probe_episodes: Several = 120
 
 
 class SimulatorWorld:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
 from envs import CONTROL_HZ, TabletopEnv, check_scenery
@@ -45,8 +46,10 @@ from worldmodel.commands.policies import (
     require_arm,
 )
 from worldmodel.commands.report import (
+    SHOWN,
     closing_table,
     episode_record,
+    nonfinite,
     over_budget,
     plan_times,
     real_time_summary,
@@ -54,21 +57,25 @@ from worldmodel.commands.report import (
     video_name,
     write_html,
 )
+from worldmodel.commands.results import Results
 from worldmodel.commands.task import TaskConfig
 from worldmodel.commands.video import write_video
 from worldmodel.data.atomic import write_json
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.settings import CHECKED, AnyCount, Batch, Coordinate, Count, Positive, Seed, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_world
 
 __all__ = ["PlanConfig", "run"]
 
+_PAGE_BYTES, _SHOWN_BYTES = 200_000, 60_000  # of report.html: charts, and pictures of an episode
+_EPISODE_BYTES, _STEP_BYTES = 1_000, 40  # of report.json
 _SHARE_OF_SLOT = 0.9  # that a plan may take; the rest is for what a search cannot foresee
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class PlanConfig:
     """Which episodes to plan, how, and what to report them against.
 
@@ -109,34 +116,29 @@ class PlanConfig:
     scenery: str = "plain"
     pool: str = "test"
     checkpoint: str = "default"
-    episodes: int = 100
-    seed: int = 0
+    episodes: Count = 100
+    seed: Seed = 0
     device: str = "cpu"
     dtype: str = "auto"
     compile: bool = False
-    threads: int = 1
-    budget_ms: float | None = None
-    hz: float | None = None
-    batch: int = 1
-    videos: int | None = None
-    camera_pose: tuple[float, ...] = ()
+    threads: Threads = 1
+    budget_ms: Positive | None = None
+    hz: Positive | None = None
+    batch: Batch = 1
+    videos: AnyCount | None = None
+    camera_pose: tuple[Coordinate, ...] = ()
     goal: Any = None
     baselines: tuple[str, ...] = ()
-    baseline_batch: int = 10
+    baseline_batch: Batch = 10
     random_encoder_checkpoint: str | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "threads", "batch", "baseline_batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {getattr(self, name)}")
         known_precision(self.dtype)
-        if self.budget_ms is not None and not 0 < self.budget_ms < math.inf:
-            raise ValueError(f"Expected a finite budget_ms above 0, got {self.budget_ms:g}")
-        if self.hz is not None and (not 0 < self.hz < math.inf or self.batch != 1):
+        if self.hz is not None and self.batch != 1:
             raise ValueError(
-                "Expected a finite hz above 0 and batch=1 with it, for an arm has a clock of its "
-                f"own; got hz={self.hz:g} and batch={self.batch}"
+                "Expected batch=1 with hz, for an arm has a clock of its own; got "
+                f"hz={self.hz:g} and batch={self.batch}"
             )
         check_scenery(self.scenery, self.pool)
         chosen(self.baselines)
@@ -173,7 +175,7 @@ def run(cfg: PlanConfig) -> float | None:
     Raises:
         UserError: The checkpoint, the goal image or the output folder cannot be used.
     """
-    out = _writable(Path(cfg.out))
+    results = Results(Path(cfg.out), _least(cfg))
     if cfg.compile:
         require_compiler()
     torch.set_num_threads(cfg.threads)
@@ -187,7 +189,7 @@ def run(cfg: PlanConfig) -> float | None:
         _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made,
         _acting(cfg, world) as policy,
     ):
-        results = evaluate(
+        evaluated = evaluate(
             policy,
             made,
             seeds,
@@ -197,13 +199,14 @@ def run(cfg: PlanConfig) -> float | None:
             films=cfg.episodes if cfg.videos is None else cfg.videos,
             pulse=None if cfg.hz is None else Pulse(cfg.hz),
         )
-        for episode in _watched(results, f"plan {task.name}", len(seeds)):
+        for episode in _watched(evaluated, f"plan {task.name}", len(seeds)):
             if episode.film is not None:
-                write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
+                write = partial(write_video, episode=episode, fps=CONTROL_HZ)
+                results.write(f"videos/{video_name(len(episodes))}", write)
             episodes.append(episode)
     baselines = _baselines(cfg, world, task, seeds, episodes)
     success = success_summary(episodes)
-    report = {
+    report: dict[str, Any] = {
         "task": task.name,
         "n": len(episodes),
         "seed": cfg.seed,
@@ -213,6 +216,7 @@ def run(cfg: PlanConfig) -> float | None:
         "plan_ms": plan_times(episodes),
         "over_budget": over_budget(episodes, cfg.limit_ms),
         "unsearched": unsearched(episodes),
+        "nonfinite": nonfinite(episodes),
         "real_time": real_time_summary(episodes, cfg.hz),
         "planner": asdict(cfg.planner),
         "checkpoint": {
@@ -234,10 +238,12 @@ def run(cfg: PlanConfig) -> float | None:
         },
         "episodes": [episode_record(episode) for episode in episodes],
     }
-    write_json(out / "report.json", report)
-    write_html(out / "report.html", report, episodes)
+    results.release()
+    results.write("report.json", partial(write_json, content=report))
+    results.write("report.html", partial(write_html, report=report, episodes=episodes))
     print(closing_table(report))
-    print(f"report: {out / 'report.html'}   videos: {out / 'videos'}")
+    results.finish()
+    print(f"report: {results.out / 'report.html'}   videos: {results.out / 'videos'}")
     return None if success is None else success["final"]["rate"]
 
 
@@ -315,16 +321,18 @@ def _baselines(
                 else:
                     count, policy = len(seeds), BASELINES[name](setting)
                     results = evaluate(policy, made, seeds, task, search_seed=cfg.seed)
-            except NotApplicableError as reason:
+                episodes = list(_watched(results, name, count))
+            # The others' episodes are not to be lost to what one of them cannot plan with.
+            except (NotApplicableError, FloatingPointError) as reason:
                 skipped = dict.fromkeys(("success", "paired", "plan_ms"))
                 entries[name] = {"n": 0, **skipped, "note": str(reason)}
                 continue
-            episodes = list(_watched(results, name, count))
             entries[name] = {
                 "n": len(episodes),
                 "success": success_summary(episodes),
                 "paired": paired_summary(planned, episodes),
                 "plan_ms": plan_times(episodes),
+                "nonfinite": nonfinite(episodes),
                 "outcomes": [episode.success for episode in episodes],
                 **facts,
             }
@@ -343,13 +351,7 @@ def _watched(episodes: Iterable[Episode], name: str, total: int) -> Iterator[Epi
             yield episode
 
 
-def _writable(out: Path) -> Path:
-    """The output folder, found writable before any work is done."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / "report.json.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"Cannot write to out={out} ({error.strerror}); choose another") from error
-    return out
+def _least(cfg: PlanConfig) -> int:
+    """Bytes that the two reports take, about."""
+    page = _PAGE_BYTES + _SHOWN_BYTES * min(cfg.episodes, SHOWN)
+    return page + cfg.episodes * (_EPISODE_BYTES + _STEP_BYTES * cfg.task.budget_steps)

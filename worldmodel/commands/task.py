@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 from omegaconf import MISSING
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from planners import METRICS, REDUCTIONS
-from worldmodel.errors import UserError, nearest
+from worldmodel.errors import UserError
 from worldmodel.predictors.doubts import TERMS
+from worldmodel.settings import CHECKED, AnyCount, Count, Frames, Weight, among
 
 __all__ = ["ENERGIES", "TaskConfig"]
 
+ArmDimension = Annotated[int, Field(ge=0, lt=7)]
+"""Number of a dimension of the built-in arm's actions."""
 ENERGIES = ("latent", "value", "reachability")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class TaskConfig:
     """A task and how its goals are pursued.
 
@@ -43,40 +48,28 @@ class TaskConfig:
     """
 
     name: str = MISSING
-    budget_steps: int = 40
-    hold_steps: int = 3
-    energy: str = "latent"
-    metric: str = "l1"
-    reduce: str = "final"
+    budget_steps: Count = 40
+    hold_steps: AnyCount = 3
+    energy: Annotated[str, among(*ENERGIES)] = "latent"
+    metric: Annotated[str, among(*METRICS)] = "l1"
+    reduce: Annotated[str, among(*REDUCTIONS)] = "final"
     goal_arm: bool = False
-    pessimism: float = 3.0
-    goal_weight: float = 1.0
-    rescore: int = 0
-    world_energy: tuple[str, ...] = ("disagreement",)
+    pessimism: Weight = 3.0
+    goal_weight: Weight = 1.0
+    rescore: AnyCount = 0
+    world_energy: tuple[Annotated[str, among(*TERMS)], ...] = ("disagreement",)
     prior: bool = False
-    prior_noise: float = 0.4
-    horizon: int = 8
-    execute: int = 2
-    search_std: float = 0.35
+    prior_noise: Weight = 0.4
+    horizon: Frames = 8
+    execute: Frames = 2
+    search_std: Weight = 0.35
     warm_start: bool = True
-    stage_steps: tuple[int, ...] = ()
-    active_dims: tuple[int, ...] = (0, 1, 2)
+    stage_steps: tuple[Count, ...] = ()
+    active_dims: tuple[ArmDimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        choices = {"energy": ENERGIES, "metric": METRICS, "reduce": REDUCTIONS}
-        for choice, allowed in choices.items():
-            if (given := getattr(self, choice)) not in allowed:
-                raise UserError(f"unknown task.{choice} '{given}'; {nearest(given, allowed)}")
-        for name in self.world_energy:
-            if name not in TERMS:
-                raise UserError(f"unknown task.world_energy '{name}'; {nearest(name, TERMS)}")
-        if self.rescore < 0 or (self.rescore and self.energy != "value"):
+        if self.rescore and self.energy != "value":
             raise UserError(
-                "Expected task.rescore of at least 0, and 0 unless task.energy=value, whose "
-                f"critics can be asked singly; got {self.rescore} with {self.energy}"
-            )
-        if self.budget_steps < 1 or self.hold_steps < 0:
-            raise ValueError(
-                "Expected task.budget_steps of at least 1 and task.hold_steps of at least 0, got "
-                f"{self.budget_steps} and {self.hold_steps}"
+                "Expected rescore of 0 unless energy=value, whose critics can be asked singly; got "
+                f"{self.rescore} with {self.energy}"
             )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
+from worldmodel.settings import CHECKED, Batch, Positive, Steps
 
 __all__ = ["ArmTraining", "train_arm"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class ArmTraining:
     """Settings.
 
@@ -22,9 +22,9 @@ class ArmTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 3000
-    batch: int = 256
-    learning_rate: float = 1e-3
+    steps: Steps = 3000
+    batch: Batch = 256
+    learning_rate: Positive = 1e-3
 
 
 def train_arm(bench: Workbench, config: ArmTraining) -> None:

@@ -10,9 +10,8 @@ its goal beside its start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,11 +19,23 @@ from worldmodel.dynamics.stage import Workbench
 from worldmodel.nn.gaussian import divergence
 from worldmodel.nn.mlp import mlp
 from worldmodel.precision import has_bfloat16
+from worldmodel.settings import (
+    CHECKED,
+    Batch,
+    Count,
+    Frames,
+    NonEmpty,
+    Positive,
+    Rate,
+    Share,
+    Steps,
+    Weight,
+)
 
 __all__ = ["CodeTraining", "train_code"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CodeTraining:
     """Settings.
 
@@ -41,18 +52,18 @@ class CodeTraining:
         bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
-    steps: int = 12000
-    batch: int = 256
-    way: tuple[int, ...] = (1, 2, 4, 7, 10)
-    way_weight: float = 400.0
-    goal_rate: float = 0.07
-    each_other: float = 0.5
-    learning_rate: float = 1e-3
-    parts: int = 8
+    steps: Steps = 12000
+    batch: Batch = 256
+    way: NonEmpty[Frames] = (1, 2, 4, 7, 10)
+    way_weight: Weight = 400.0
+    goal_rate: Rate = 0.07
+    each_other: Share = 0.5
+    learning_rate: Positive = 1e-3
+    parts: Count = 8
     bf16: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.parts < 1 or self.batch % self.parts:
+        if self.batch % self.parts:
             raise ValueError(
                 f"Expected a batch that divides into code.parts={self.parts} parts, "
                 f"got {self.batch}."

@@ -17,9 +17,10 @@ was, which with ``init`` is how one part of a world is trained anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
+from pydantic.dataclasses import dataclass
 
 from worldmodel.dynamics.arm import ArmTraining, train_arm
 from worldmodel.dynamics.code import CodeTraining, train_code
@@ -33,13 +34,14 @@ from worldmodel.dynamics.scenes import ScenesTraining, train_scenes
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, train_value
 from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.settings import CHECKED, Seed
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
 __all__ = ["CompactTraining", "train_compact"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CompactTraining:
     """Settings of the stages. Batches count windows, transitions or pairs of frames.
 
@@ -65,7 +67,7 @@ class CompactTraining:
     reachability: ReachabilityTraining = field(default_factory=ReachabilityTraining)
     doubts: DoubtsTraining = field(default_factory=DoubtsTraining)
     macros: MacrosTraining = field(default_factory=MacrosTraining)
-    seed: int = 0
+    seed: Seed = 0
 
 
 def _stages(config: CompactTraining) -> list[tuple[int, Callable[[Workbench], None]]]:

@@ -8,19 +8,19 @@ recorded code is most likely (Nix and Weigend, 1994; Lakshminarayanan et al., ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.predictors.doubts import Path
 from worldmodel.predictors.imagination import imagine, imagined_path
+from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps
 
 __all__ = ["DoubtsTraining", "train_doubts"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class DoubtsTraining:
     """Settings.
 
@@ -31,10 +31,10 @@ class DoubtsTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 3000
-    batch: int = 256
-    rollout: int = 4
-    learning_rate: float = 7e-4
+    steps: Steps = 3000
+    batch: Batch = 256
+    rollout: Frames = 4
+    learning_rate: Positive = 7e-4
 
 
 def train_doubts(bench: Workbench, config: DoubtsTraining) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
+from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps, Weight
 
 __all__ = ["EnsembleTraining", "train_ensemble"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class EnsembleTraining:
     """Settings.
 
@@ -25,11 +25,11 @@ class EnsembleTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 4000
-    batch: int = 192
-    rollout: int = 4
-    noise: float = 0.03
-    learning_rate: float = 7e-4
+    steps: Steps = 4000
+    batch: Batch = 192
+    rollout: Frames = 4
+    noise: Weight = 0.03
+    learning_rate: Positive = 7e-4
 
 
 def train_ensemble(bench: Workbench, config: EnsembleTraining) -> None:

@@ -8,20 +8,20 @@ to the macros that lead towards hindsight goals, as the high-level policy of HIQ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, hindsight_goals
 from worldmodel.nn.gaussian import divergence
+from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps, Weight
 
 __all__ = ["MacrosTraining", "train_macros"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class MacrosTraining:
     """Settings.
 
@@ -35,13 +35,13 @@ class MacrosTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 5000
-    batch: int = 256
-    rollout: int = 3
-    sigma: float = 0.2
-    noise: float = 0.03
-    temperature: float = 3.0
-    learning_rate: float = 7e-4
+    steps: Steps = 5000
+    batch: Batch = 256
+    rollout: Frames = 3
+    sigma: Positive = 0.2
+    noise: Weight = 0.03
+    temperature: Weight = 3.0
+    learning_rate: Positive = 7e-4
 
 
 def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining) -> None:

@@ -6,20 +6,20 @@ that the value was learned from, once the value stands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, backups, hindsight_goals
 from worldmodel.precision import has_bfloat16
+from worldmodel.settings import CHECKED, Batch, Positive, Steps, Weight
 
 __all__ = ["PriorTraining", "train_prior"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class PriorTraining:
     """Settings.
 
@@ -31,10 +31,10 @@ class PriorTraining:
         bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
-    steps: int = 18000
-    batch: int = 512
-    temperature: float = 3.0
-    learning_rate: float = 5e-4
+    steps: Steps = 18000
+    batch: Batch = 512
+    temperature: Weight = 3.0
+    learning_rate: Positive = 5e-4
     bf16: bool | None = None
 
 

@@ -13,18 +13,18 @@ Half of the goals are scenes, reached wherever the arm is; the other half count 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
+from worldmodel.settings import CHECKED, Batch, Frames, Positive, ProperShare, Share, Steps, Weight
 
 __all__ = ["ReachabilityTraining", "train_reachability"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class ReachabilityTraining:
     """Settings.
 
@@ -39,14 +39,14 @@ class ReachabilityTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 4000
-    batch: int = 512
-    horizon: int = 24
-    expectile: float = 0.9
-    spread: float = 0.1
-    arm_goals: float = 0.5
-    arm_near: float = 0.4
-    learning_rate: float = 5e-4
+    steps: Steps = 4000
+    batch: Batch = 512
+    horizon: Frames = 24
+    expectile: ProperShare = 0.9
+    spread: Weight = 0.1
+    arm_goals: Share = 0.5
+    arm_near: Weight = 0.4
+    learning_rate: Positive = 5e-4
 
 
 def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:

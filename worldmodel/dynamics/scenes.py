@@ -9,19 +9,19 @@ all, they drop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.nn.gaussian import divergence
+from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps, Weight
 
 __all__ = ["ScenesTraining", "train_scenes"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class ScenesTraining:
     """Settings.
 
@@ -33,11 +33,11 @@ class ScenesTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 4000
-    batch: int = 1024
-    apart: int = 8
-    code_weight: float = 20.0
-    learning_rate: float = 1e-3
+    steps: Steps = 4000
+    batch: Batch = 1024
+    apart: Frames = 8
+    code_weight: Weight = 20.0
+    learning_rate: Positive = 1e-3
 
 
 def train_scenes(bench: Workbench, config: ScenesTraining) -> None:

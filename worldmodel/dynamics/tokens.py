@@ -6,18 +6,19 @@ steps from the context, compared with the frame each step is of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import OpenLoop, compare
+from worldmodel.finite import LossGuard
 from worldmodel.nn.decay import decay_groups
 from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import warmup_constant_decay
+from worldmodel.settings import CHECKED, Batch, Count, Frames, Positive, Seed, Share, Steps, Weight
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
@@ -34,7 +35,7 @@ _MEMORY = 2 * 2**30
 """Bytes, by estimate, within which validation imagines."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class TokenTraining:
     """Settings; ``predictor=vjepa2_ac`` sets them as published.
 
@@ -59,31 +60,28 @@ class TokenTraining:
         seed: Of initialisation and the order of windows.
     """
 
-    steps: int = 2000
-    batch: int = 16
-    parts: int = 1
-    frames: int | None = None
-    rollout: int = 2
-    rollout_context: int | None = None
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    warmup_start: float = 0.0
-    decay: float = 0.95
-    weight_decay: float = 0.04
+    steps: Steps = 2000
+    batch: Batch = 16
+    parts: Count = 1
+    frames: Frames | None = None
+    rollout: Frames = 2
+    rollout_context: Frames | None = None
+    learning_rate: Positive = 1e-3
+    warmup: Share = 0.05
+    warmup_start: Share = 0.0
+    decay: Share = 0.95
+    weight_decay: Weight = 0.04
     bf16: bool | None = None
     checkpointing: bool = False
-    log_every: int = 20
-    save_every: int = 200
-    seed: int = 0
+    log_every: Count = 20
+    save_every: Count = 200
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if self.parts < 1 or self.batch % self.parts:
+        if self.batch % self.parts:
             raise ValueError(
                 f"Expected a batch that {self.parts} parts divide evenly, got {self.batch}."
             )
-        for name in ("frames", "rollout_context"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {value}.")
         if self.frames is not None and self.frames < self.rollout + (self.rollout_context or 1):
             raise ValueError(
                 f"Expected windows that hold a rollout of {self.rollout} steps and its context of "
@@ -164,9 +162,11 @@ def train_tokens(
     """Train in place, on the model's device; it is in evaluation mode afterwards.
 
     A killed run, called again with an equal model, goes on to the same weights.
+
+    Raises:
+        UserError: A loss was not finite; the state saved before it stays.
     """
     device, generator = _device(model), torch.Generator().manual_seed(config.seed)
-    camera = _camera(model, data)
     frames = config.window(model.config.context_frames)
     firsts = data.rows(data.train, frames)
     optimizer = torch.optim.AdamW(
@@ -186,6 +186,24 @@ def train_tokens(
         generator.set_state(saved["generator"])
         start = saved["step"]
     bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
+    guard = LossGuard("Training of the token predictor", config.learning_rate)
+
+    def losses(part: Tensor) -> dict[str, Tensor]:
+        """Of the windows that begin at rows ``[b]``, their share of a batch's."""
+        window = part.unsqueeze(1) + torch.arange(frames)
+        camera = _camera(model, data)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            terms = token_losses(
+                model,
+                data.latents[window].to(device).float(),
+                data.actions[window].to(device),
+                data.states[window].to(device),
+                config.rollout,
+                config.rollout_context,
+                None if camera is None else camera[window].to(device),
+            )
+        return {name: loss / config.parts for name, loss in terms.items()}
+
     model.checkpointing = config.checkpointing
     model.train()
     with TrainingLog(state.folder, "train", total=config.steps, start=start) as log:
@@ -194,27 +212,20 @@ def train_tokens(
             optimizer.zero_grad(set_to_none=True)
             figures: dict[str, Tensor] = {}
             for part in chosen.chunk(config.parts):
-                window = part.unsqueeze(1) + torch.arange(frames)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    losses = token_losses(
-                        model,
-                        data.latents[window].to(device).float(),
-                        data.actions[window].to(device),
-                        data.states[window].to(device),
-                        config.rollout,
-                        config.rollout_context,
-                        None if camera is None else camera[window].to(device),
-                    )
-                losses = {name: loss / config.parts for name, loss in losses.items()}
-                torch.stack(list(losses.values())).sum().backward()
-                for name, loss in losses.items():
+                terms = losses(part)
+                torch.stack(list(terms.values())).sum().backward()
+                for name, loss in terms.items():
                     figures[name] = figures.get(name, 0) + loss.detach()
+            guard.see(step, figures)
             optimizer.step()
             schedule.step()
             log.advance()
             if step % config.log_every == 0 or step == config.steps:
+                guard.check()
                 log.write(step, {name: float(figure) for name, figure in figures.items()})
             if step % config.save_every == 0 or step == config.steps:
+                with torch.no_grad():  # a state that the next step fails on is not worth keeping
+                    guard.require(step, losses(chosen[: config.batch // config.parts]))
                 state.save(
                     {
                         "step": step,

@@ -11,18 +11,19 @@ its own, that tell by their spread where the value is a guess.
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.nn.mlp import StackedMLP
+from worldmodel.settings import CHECKED, Batch, Positive, ProperShare, Rate, Share, Steps, Weight
 
 __all__ = ["ValueTraining", "backups", "hindsight_goals", "train_value"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class ValueTraining:
     """Settings.
 
@@ -40,16 +41,23 @@ class ValueTraining:
         learning_rate: At its highest.
     """
 
-    steps: int = 14000
-    batch: int = 512
-    discount: float = 0.95
-    expectile: float = 0.8
-    goal_rate: float = 0.06
-    episode_goals: float = 0.3
-    random_goals: float = 0.2
-    arm_goals: float = 0.5
-    arm_near: float = 0.4
-    learning_rate: float = 5e-4
+    steps: Steps = 14000
+    batch: Batch = 512
+    discount: ProperShare = 0.95
+    expectile: ProperShare = 0.8
+    goal_rate: Rate = 0.06
+    episode_goals: Share = 0.3
+    random_goals: Share = 0.2
+    arm_goals: Share = 0.5
+    arm_near: Weight = 0.4
+    learning_rate: Positive = 5e-4
+
+    def __post_init__(self) -> None:
+        if self.episode_goals + self.random_goals > 1:
+            raise ValueError(
+                "Expected episode_goals and random_goals, shares of the same goals, to add up to "
+                f"at most 1, got {self.episode_goals} and {self.random_goals}"
+            )
 
 
 def train_value(bench: Workbench, config: ValueTraining) -> None:

@@ -7,15 +7,15 @@ with patches one frame deep, an embedding that tells images from videos, and fou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.encoders.pixels import show_pixels
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
 from worldmodel.nn.rope import rotation_table, token_positions
+from worldmodel.settings import CHECKED, Count, Depth, Frames, Pixels, Positive, Width, check_heads
 
 __all__ = ["EncoderConfig", "VideoTransformer"]
 
@@ -23,7 +23,7 @@ _LAST_PLACE = 15.0
 """Row and column of the last patch in V-JEPA 2.1, whatever the size of the frame."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class EncoderConfig:
     """Sizes of a video transformer.
 
@@ -41,26 +41,25 @@ class EncoderConfig:
             `transformers` does; None to number them along the clip's own, as V-JEPA 2 does.
     """
 
-    image_size: int = 96
-    patch_size: int = 12
-    tubelet: int = 2
-    width: int = 128
-    depth: int = 4
-    heads: int = 4
-    mlp_ratio: float = 4.0
+    image_size: Pixels = 96
+    patch_size: Pixels = 12
+    tubelet: Frames = 2
+    width: Width = 128
+    depth: Depth = 4
+    heads: Count = 4
+    mlp_ratio: Positive = 4.0
     tiled_rope: bool = False
     vjepa_2_1: bool = False
-    fixed_grid: int | None = None
+    fixed_grid: Pixels | None = None
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "patch_size", "tubelet", "width", "heads"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {value}.")
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"Expected image_size to be a multiple of patch_size={self.patch_size}, "
                 f"got {self.image_size}."
             )
+        if self.depth:
+            check_heads(self.width, self.heads)
         if self.vjepa_2_1 and (self.depth % 4 or not self.depth):
             raise ValueError(
                 f"Expected a depth that is a multiple of 4 for V-JEPA 2.1, got {self.depth}."

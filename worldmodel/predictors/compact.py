@@ -15,10 +15,10 @@ Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isqrt
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.nn.mlp import MLP, StackedMLP, mlp
@@ -30,11 +30,12 @@ from worldmodel.predictors.planning_head import PlanningHead
 from worldmodel.predictors.reachability import Reachability
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 from worldmodel.predictors.scenes import Scenes
+from worldmodel.settings import CHECKED, Count, Features, Frames, Layers, Width
 
 __all__ = ["CompactConfig", "CompactPredictor", "Dynamics"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class CompactConfig:
     """Sizes.
 
@@ -61,26 +62,26 @@ class CompactConfig:
         memory: Moments of the data that are remembered.
     """
 
-    tokens: int = 64
-    token_width: int = 128
-    action_width: int = 7
-    state_width: int = 7
-    code_width: int = 16
-    stride: int = 2
-    members: int = 3
-    width: int = 384
-    depth: int = 3
-    critics: int = 4
-    sight_width: int = 128
-    points: int = 32
-    arm_width: int = 384
-    scene_width: int = 4
-    head_width: int = 256
-    prior_width: int = 768
-    leap: int = 4
-    macro_steps: int = 8
-    macro_width: int = 6
-    memory: int = 4096
+    tokens: Count = 64
+    token_width: Width = 128
+    action_width: Width = 7
+    state_width: Features = 7
+    code_width: Width = 16
+    stride: Frames = 2
+    members: Layers = 3
+    width: Width = 384
+    depth: Layers = 3
+    critics: Layers = 4
+    sight_width: Width = 128
+    points: Width = 32
+    arm_width: Width = 384
+    scene_width: Width = 4
+    head_width: Width = 256
+    prior_width: Width = 768
+    leap: Frames = 4
+    macro_steps: Frames = 8
+    macro_width: Width = 6
+    memory: Count = 4096
 
     def __post_init__(self) -> None:
         if isqrt(self.tokens) ** 2 != self.tokens:

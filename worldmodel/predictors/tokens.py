@@ -10,11 +10,11 @@ Shapes: B rows, T frames, N patches of width D per frame, A action, P state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from math import isqrt
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -23,6 +23,16 @@ from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
 from worldmodel.nn.rope import Rotation, rotation_table, token_positions
 from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.scaling import ActionScaling, StateFeatures
+from worldmodel.settings import (
+    CHECKED,
+    Count,
+    Depth,
+    Features,
+    Frames,
+    Positive,
+    Width,
+    check_heads,
+)
 
 __all__ = ["EXTRINSICS_WIDTH", "Caches", "TokenPredictor", "TokenPredictorConfig"]
 
@@ -32,7 +42,7 @@ Caches = list[KeyValueCache]
 EXTRINSICS_WIDTH = 6  # xyz, extrinsic-xyz Euler angles
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class TokenPredictorConfig:
     """Sizes, and where V-JEPA 2-AC is followed to the letter.
 
@@ -53,15 +63,15 @@ class TokenPredictorConfig:
         extrinsics: Feed the camera's pose, xyz and Euler angles, as one more token per frame.
     """
 
-    tokens: int = 64
-    token_width: int = 128
-    action_width: int = 7
-    state_width: int = 7
-    width: int = 128
-    depth: int = 4
-    heads: int = 4
-    mlp_ratio: float = 4.0
-    context_frames: int = 2
+    tokens: Count = 64
+    token_width: Width = 128
+    action_width: Width = 7
+    state_width: Features = 7
+    width: Width = 128
+    depth: Depth = 4
+    heads: Count = 4
+    mlp_ratio: Positive = 4.0
+    context_frames: Frames = 2
     residual: bool = True
     raw_inputs: bool = False
     tiled_rope: bool = False
@@ -70,6 +80,7 @@ class TokenPredictorConfig:
     def __post_init__(self) -> None:
         if isqrt(self.tokens) ** 2 != self.tokens:
             raise ValueError(f"Expected a square number of tokens per frame, got {self.tokens}.")
+        check_heads(self.width, self.heads)
 
 
 class TokenPredictor(nn.Module):

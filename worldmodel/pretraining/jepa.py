@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.encoders.preprocessing import to_clip
-from worldmodel.encoders.vision_transformer import VideoTransformer
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.blocks import normalise
 from worldmodel.pretraining.anticollapse import centre, covariance_loss, variance_loss
 from worldmodel.pretraining.clips import Clips, ClipSampler
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
+from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 from worldmodel.pretraining.masks import BlockMasks, Mask
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.sigreg import sigreg_loss
+from worldmodel.settings import (
+    CHECKED,
+    Count,
+    Depth,
+    NonEmpty,
+    Positive,
+    ProperShare,
+    Share,
+    Weight,
+    Width,
+)
 
 __all__ = ["JepaObjective", "JepaTraining"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class JepaTraining(PretrainingConfig):
     """``training=vjepa``. With all three anti-collapse weights 0 it is plain V-JEPA.
 
@@ -41,23 +52,43 @@ class JepaTraining(PretrainingConfig):
         keep_target: Keep the EMA target's weights rather than the online encoder's.
     """
 
-    hidden: tuple[float, ...] = (0.5, 0.7)
-    block_duration: float = 0.25
-    predictor_width: int = 96
-    predictor_depth: int = 2
-    predictor_heads: int = 3
-    momentum: tuple[float, float] = (0.99, 0.999)
-    std_target: float = 0.5
-    variance_weight: float = 1.0
-    covariance_weight: float = 0.04
-    sigreg_weight: float = 0.0
+    hidden: NonEmpty[ProperShare] = (0.5, 0.7)
+    block_duration: Share = 0.25
+    predictor_width: Width = 96
+    predictor_depth: Depth = 2
+    predictor_heads: Count = 3
+    momentum: tuple[Share, Share] = (0.99, 0.999)
+    std_target: Positive = 0.5
+    variance_weight: Weight = 1.0
+    covariance_weight: Weight = 0.04
+    sigreg_weight: Weight = 0.0
     keep_target: bool = True
 
     def __post_init__(self) -> None:
+        _ = self.sizes  # or it raises
         if self.batch % len(self.hidden):
             raise ValueError(
                 f"Expected a batch that divides into {len(self.hidden)} mask groups, "
                 f"got {self.batch}."
+            )
+
+    @property
+    def sizes(self) -> MaskedSizes:
+        """Of the masked predictor."""
+        return MaskedSizes(
+            width=self.predictor_width,
+            depth=self.predictor_depth,
+            heads=self.predictor_heads,
+            mask_tokens=len(self.hidden),
+        )
+
+    def check(self, encoder: EncoderConfig) -> None:
+        """Refuse an encoder that cannot be trained so."""
+        super().check(encoder)
+        if self.clip_frames % encoder.tubelet:
+            raise ValueError(
+                f"Expected clip_frames to be a multiple of the tubelet ({encoder.tubelet}), "
+                f"got {self.clip_frames}."
             )
 
     def objective(self, encoder: VideoTransformer, clips: ClipSampler) -> JepaObjective:
@@ -76,20 +107,10 @@ class JepaObjective(Objective):
     def __init__(self, encoder: VideoTransformer, config: JepaTraining) -> None:
         super().__init__()
         sizes = encoder.config
-        if config.clip_frames % sizes.tubelet:
-            raise ValueError(
-                f"Expected clip_frames to be a multiple of the tubelet ({sizes.tubelet}), "
-                f"got {config.clip_frames}."
-            )
+        config.check(sizes)
         self.encoder = encoder
         self.target = copy.deepcopy(encoder).requires_grad_(False)
-        self.predictor = MaskedPredictor(
-            sizes,
-            width=config.predictor_width,
-            depth=config.predictor_depth,
-            heads=config.predictor_heads,
-            mask_tokens=len(config.hidden),
-        )
+        self.predictor = MaskedPredictor(sizes, config.sizes)
         self.weights = {
             "prediction": 1.0,
             "variance": config.variance_weight,

@@ -11,10 +11,12 @@ Shapes: B clips of T frames, N tokens of width D, Z latent, A action, S control 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.encoders.preprocessing import to_clip
@@ -25,11 +27,12 @@ from worldmodel.predictors.scaling import ActionScaling
 from worldmodel.pretraining.clips import Clips, ClipSampler
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.sigreg import sigreg_loss
+from worldmodel.settings import CHECKED, Batch, Depth, Weight, Width
 
 __all__ = ["LewmObjective", "LewmTraining"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class LewmTraining(PretrainingConfig):
     """``training=lewm``.
 
@@ -43,13 +46,13 @@ class LewmTraining(PretrainingConfig):
         sigreg_weight: Weight of SIGReg, on the latents of one moment at a time.
     """
 
-    batch: int = 64
-    clip_frames: int = 5
-    latent_width: int = 32
-    head_width: int = 256
-    predictor_width: int = 512
-    predictor_depth: int = 3
-    sigreg_weight: float = 0.05
+    batch: Batch = 64
+    clip_frames: Annotated[int, Field(ge=2, le=4096)] = 5
+    latent_width: Width = 32
+    head_width: Width = 256
+    predictor_width: Width = 512
+    predictor_depth: Depth = 3
+    sigreg_weight: Weight = 0.05
 
     def objective(self, encoder: VideoTransformer, clips: ClipSampler) -> LewmObjective:
         """Next-latent prediction with the actions of these clips."""

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
 from worldmodel.nn.rope import rotation_table, token_positions
+from worldmodel.settings import CHECKED, Count, Depth, Layers, Positive, Width, check_heads
 
 __all__ = ["MaskedPredictor", "MaskedSizes"]
 
 
-class MaskedSizes(NamedTuple):
-    """Sizes of a masked predictor; see ``MaskedPredictor``."""
+@dataclass(frozen=True, config=CHECKED)
+class MaskedSizes:
+    """Sizes of a masked predictor.
 
-    width: int
-    depth: int
-    heads: int
-    mlp_ratio: float
-    mask_tokens: int
+    Attributes:
+        width: Of its latents.
+        depth: Its blocks.
+        heads: Its attention heads.
+        mlp_ratio: Hidden width of the MLPs over ``width``.
+        mask_tokens: Learned mask tokens, one per kind of mask.
+    """
+
+    width: Width = 96
+    depth: Depth = 2
+    heads: Count = 3
+    mlp_ratio: Positive = 4.0
+    mask_tokens: Layers = 2
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
 
 
 class MaskedPredictor(nn.Module):
@@ -30,35 +42,24 @@ class MaskedPredictor(nn.Module):
     Used in pretraining only; not the action-conditioned predictor that plans.
     """
 
-    def __init__(
-        self,
-        encoder: EncoderConfig,
-        *,
-        width: int = 96,
-        depth: int = 2,
-        heads: int = 3,
-        mlp_ratio: float = 4.0,
-        mask_tokens: int = 2,
-    ) -> None:
+    def __init__(self, encoder: EncoderConfig, sizes: MaskedSizes) -> None:
         """Build.
 
         Args:
             encoder: Sizes of the encoder whose latents are predicted.
-            width: Predictor width.
-            depth: Predictor blocks.
-            heads: Attention heads.
-            mlp_ratio: Hidden width of the MLPs over ``width``.
-            mask_tokens: Learned mask tokens, one per kind of mask.
+            sizes: Its own.
         """
         super().__init__()
-        self.encoder_sizes = encoder
-        self.sizes = MaskedSizes(width, depth, heads, mlp_ratio, mask_tokens)
+        self.encoder_sizes, self.sizes = encoder, sizes
+        width, heads = sizes.width, sizes.heads
         self._head_dim = width // heads
         self.predictor_embed = nn.Linear(encoder.width, width)
         self.mask_tokens = nn.ParameterList(
-            nn.Parameter(torch.zeros(1, 1, width)) for _ in range(mask_tokens)
+            nn.Parameter(torch.zeros(1, 1, width)) for _ in range(sizes.mask_tokens)
         )
-        self.predictor_blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.predictor_blocks = nn.ModuleList(
+            Block(width, heads, sizes.mlp_ratio) for _ in range(sizes.depth)
+        )
         self.predictor_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.predictor_proj = nn.Linear(width, encoder.width)
         initialise(self, self.predictor_blocks)

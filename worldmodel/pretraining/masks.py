@@ -7,12 +7,14 @@ given back. Shapes are then static, and one layout is shared by a group of clips
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
+
+from worldmodel.settings import CHECKED, Count, Positive, ProperShare, Share
 
 __all__ = ["BlockMasks", "Mask"]
 
@@ -28,7 +30,7 @@ class Mask(NamedTuple):
         return Mask(self.context_ids.to(device), self.target_ids.to(device))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class BlockMasks:
     """Samples a union of random blocks on a grid of (time, height, width) tokens.
 
@@ -40,15 +42,11 @@ class BlockMasks:
         duration: Shortest share of the clip a block spans; 1 makes tubes through the whole clip.
     """
 
-    grid: tuple[int, int, int]
-    hidden: float
-    scale: float = 0.15
-    aspect: tuple[float, float] = (0.75, 1.5)
-    duration: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.hidden < 1:
-            raise ValueError(f"Expected a hidden share between 0 and 1, got {self.hidden}.")
+    grid: tuple[Count, Count, Count]
+    hidden: ProperShare
+    scale: Share = 0.15
+    aspect: tuple[Positive, Positive] = (0.75, 1.5)
+    duration: Share = 1.0
 
     def sample(self, rng: np.random.Generator) -> Mask:
         """One mask, ``round(hidden * tokens)`` of its tokens hidden."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from worldmodel.encoders.vision_transformer import VideoTransformer
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.pretraining.clips import Clips, ClipSampler
 from worldmodel.pretraining.masked_predictor import MaskedPredictor
+from worldmodel.settings import CHECKED, Batch, Count, Frames, Positive, Seed, Share, Steps, Weight
 
 __all__ = ["Objective", "PretrainingConfig"]
 
@@ -42,7 +43,7 @@ class Objective(nn.Module, ABC):
         return
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class PretrainingConfig(ABC):
     """Settings that all objectives share.
 
@@ -60,17 +61,29 @@ class PretrainingConfig(ABC):
         seed: Of initialisation, data order and all else that is drawn.
     """
 
-    steps: int = 1800
-    batch: int = 32
-    clip_frames: int = 8
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
-    weight_decay: float = 0.04
-    min_rank: float = 4.0
+    steps: Steps = 1800
+    batch: Batch = 32
+    clip_frames: Frames = 8
+    learning_rate: Positive = 1e-3
+    warmup: Share = 0.1
+    weight_decay: Weight = 0.04
+    min_rank: Weight = 4.0
     bf16: bool | None = None
-    log_every: int = 10
-    probe_every: int = 100
-    seed: int = 0
+    log_every: Count = 10
+    probe_every: Count = 100
+    seed: Seed = 0
+
+    def check(self, encoder: EncoderConfig) -> None:
+        """Refuse an encoder that cannot be trained so.
+
+        Raises:
+            ValueError: There is nothing to train, or clips do not fit it.
+        """
+        if self.steps and not encoder.depth:
+            raise ValueError(
+                "Expected encoder.depth of at least 1 to train: without blocks tokens are the "
+                "pixels. Use training.steps=0 to save them as an encoder."
+            )
 
     @abstractmethod
     def objective(self, encoder: VideoTransformer, clips: ClipSampler) -> Objective:

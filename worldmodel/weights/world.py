@@ -11,16 +11,11 @@ from typing import Any
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.weights.checkpoint import (
-    checkpoint_kind,
-    load_checkpoint,
-    load_into,
-    save_checkpoint,
-)
+from worldmodel.weights.checkpoint import checkpoint_kind, load_model, save_checkpoint
+from worldmodel.weights.config_file import StoredConfig
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import KIND as TOKEN_WORLD
 from worldmodel.weights.token_world import load_token_world
@@ -96,13 +91,10 @@ def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
 
 def load_compact_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
     """Read a compact world's checkpoint; as `load_world`, but no other kind will do."""
-    folder = checkpoint_folder(name)
-    settings, tensors = load_checkpoint(folder, _KIND)
-    try:
-        encoder = EncoderConfig(**settings["encoder"])
-        predictor = CompactConfig(**settings["predictor"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: config.json does not describe a world ({error}).") from error
-    world = CompactWorld(FrozenEncoder(VideoTransformer(encoder)), CompactPredictor(predictor))
-    load_into(world, tensors)
-    return world
+    return load_model(checkpoint_folder(name), _KIND, _built, assign=False)
+
+
+def _built(config: StoredConfig) -> CompactWorld:
+    encoder = VideoTransformer(config.read(EncoderConfig, "encoder"))
+    predictor = CompactPredictor(config.read(CompactConfig, "predictor"))
+    return CompactWorld(FrozenEncoder(encoder), predictor)

@@ -63,8 +63,8 @@ def test_the_world_energy_is_the_mean_of_its_terms(tiny_world):
     torch.testing.assert_close(both, (one + other) / 2)
 
 
-def test_an_unknown_term_is_met_with_the_nearest():
-    with pytest.raises(UserError, match=r"unknown task\.world_energy 'densty'; .*'density'"):
+def test_an_unknown_term_is_met_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"world_energy.0\n  Input should be one of .*density"):
         TaskConfig(name="push", world_energy=("densty",))
 
 

@@ -14,6 +14,7 @@ import transformers
 from worldmodel import cli
 from worldmodel.commands.study import ARMS
 from worldmodel.data.writer import finish_dataset, write_shard
+from worldmodel.training_state import sole_run
 from worldmodel.weights import export_vjepa2, load_vjepa2, load_vjepa2_masked_predictor
 from worldmodel.weights.encoder import load_encoder
 
@@ -75,6 +76,17 @@ def test_an_encoder_is_trained_judged_and_saved(
     watched = {"rank", "std", "probe_object_cm", "probe_object1_cm", "probe_gripper_cm"}
     assert watched | {"loss", "prediction", "variance", "covariance"} <= logged
     assert "probe_gripper_cm" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["pretrain", "train"])
+def test_a_second_run_into_a_folder_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with sole_run(tmp_path / "out"):
+        assert cli.main([command, f"out={tmp_path / 'out'}", "data=none"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: Another process trains into {tmp_path / 'out'}. Let it end, or give another out.\n"
+    )
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -334,3 +334,52 @@ def _killed_at(last: int) -> Callable[[TrainingLog, int, Mapping[str, float]], N
             raise KeyboardInterrupt
 
     return interrupted
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([*COMPACT, "predictor.training.value.learning_rate=1e30"], "stage value stopped at step"),
+        ([*TOKENS, "predictor.training.learning_rate=1e30"], "token predictor stopped at step"),
+    ],
+)
+def test_a_run_that_diverges_writes_no_world_and_says_so_in_a_line(
+    options: list[str],
+    said: str,
+    tmp_path: Path,
+    dataset: Path,
+    encoder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *options) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in message
+    assert "Lower learning_rate (now 1e+30)" in message
+    assert not (tmp_path / "world" / "config.json").exists()
+    assert not (tmp_path / "world" / "model.safetensors").exists()
+
+
+def test_a_world_whose_validation_is_not_finite_is_taken_back_and_its_state_stays(
+    tmp_path: Path,
+    dataset: Path,
+    encoder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def imagine_nothing(*_: object) -> torch.Tensor:
+        return torch.full((1, 8, 4, 16), torch.nan)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worldmodel.dynamics.tokens.unroll", imagine_nothing)
+        patch.setattr("worldmodel.dynamics.tokens.token_losses", _no_losses)
+        assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *TOKENS) == 1
+    assert "fails on held-out episodes" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "world").iterdir()) == [
+        "metrics.jsonl",
+        "tensorboard",
+        "training_state.pt",
+    ]
+
+
+def _no_losses(model: torch.nn.Module, *_: object) -> dict[str, torch.Tensor]:
+    return {"nothing": sum((p.sum() * 0 for p in model.parameters()), torch.zeros(()))}

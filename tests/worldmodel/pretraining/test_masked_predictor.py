@@ -1,14 +1,14 @@
 import torch
 
 from worldmodel.encoders.vision_transformer import EncoderConfig
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
+from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 
 ENCODER = EncoderConfig(image_size=24, patch_size=12, width=24, depth=1, heads=2)
 
 
 def test_a_prediction_depends_on_where_it_is_asked_and_on_what_is_seen_where() -> None:
     torch.manual_seed(0)
-    predictor = MaskedPredictor(ENCODER, width=24, depth=1, heads=2)
+    predictor = MaskedPredictor(ENCODER, MaskedSizes(width=24, depth=1, heads=2))
     torch.nn.init.normal_(predictor.mask_tokens[0])  # they start at 0, which has no direction
     context, seen = torch.randn(1, 3, 24), torch.tensor([0, 1, 4])
 
@@ -23,7 +23,7 @@ def test_a_prediction_depends_on_where_it_is_asked_and_on_what_is_seen_where() -
 
 def test_the_order_of_the_context_does_not_matter() -> None:
     torch.manual_seed(0)
-    predictor = MaskedPredictor(ENCODER, width=24, depth=2, heads=2)
+    predictor = MaskedPredictor(ENCODER, MaskedSizes(width=24, depth=2, heads=2))
     context, ids, order = torch.randn(2, 3, 24), torch.tensor([0, 1, 4]), torch.tensor([2, 0, 1])
     targets = torch.tensor([5, 7])
     shuffled = predictor(context[:, order], ids[order], targets)
@@ -32,7 +32,8 @@ def test_the_order_of_the_context_does_not_matter() -> None:
 
 def test_parameters_have_the_names_of_v_jepa_2() -> None:
     names = {
-        name.split(".")[0] for name in MaskedPredictor(ENCODER, width=24, heads=2).state_dict()
+        name.split(".")[0]
+        for name in MaskedPredictor(ENCODER, MaskedSizes(width=24, heads=2)).state_dict()
     }
     assert names == {
         "predictor_embed",
@@ -46,7 +47,7 @@ def test_parameters_have_the_names_of_v_jepa_2() -> None:
 def test_ids_count_along_the_grid_that_is_given() -> None:
     """The same places, numbered along rows of 4 in frames of 2 × 4 and of 4 × 4."""
     torch.manual_seed(0)
-    predictor = MaskedPredictor(ENCODER, width=24, depth=2, heads=2)
+    predictor = MaskedPredictor(ENCODER, MaskedSizes(width=24, depth=2, heads=2))
     for parameter in predictor.parameters():
         parameter.data.normal_(std=0.3)
     context = torch.randn(1, 3, 24)

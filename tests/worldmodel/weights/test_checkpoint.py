@@ -1,11 +1,16 @@
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from worldmodel.data.disk import NoRoomError
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError
 from worldmodel.weights.checkpoint import (
     checkpoint_sha256,
     load_checkpoint,
@@ -44,16 +49,45 @@ def test_a_failed_save_leaves_the_old_checkpoint(folder: Path) -> None:
     assert checkpoint_sha256(folder) == before
 
 
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_not_written(folder: Path, number: float) -> None:
+    before = checkpoint_sha256(folder)
+    with pytest.raises(NotFiniteError, match=r"got NaN or infinities in bias; nothing is written"):
+        save_checkpoint(folder, "thing", {}, {"bias": torch.tensor([0.0, number])})
+    assert checkpoint_sha256(folder) == before
+
+
 def test_settings_of_one_checkpoint_never_lie_beside_tensors_of_another(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    seen: list[list[str]] = []
 
-    monkeypatch.setattr("worldmodel.weights.checkpoint.write_json", full)
-    with pytest.raises(UserError, match=f"Cannot write a checkpoint to {folder}.*No space left"):
-        save_checkpoint(folder, "thing", {}, {"a": torch.zeros(4)})
-    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+    def watched(source: Path, target: Path) -> None:
+        replace(source, target)
+        seen.append(sorted(path.name for path in folder.iterdir() if path.is_file()))
+
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", watched)
+    save_checkpoint(folder, "thing", {}, {"a": torch.zeros(4)})
+    assert seen == [["model.safetensors"], ["config.json", "model.safetensors"]]
+
+
+@pytest.mark.parametrize(
+    ("config", "tensor", "name"),
+    [({}, torch.zeros(5000), "model.safetensors"), ({"a": "x" * 9000}, torch.zeros(1), "config")],
+)
+def test_a_full_disk_keeps_the_old_checkpoint_and_is_named(
+    folder: Path,
+    small_files: Callable[[int], Any],
+    config: dict[str, Any],
+    tensor: torch.Tensor,
+    name: str,
+) -> None:
+    before = checkpoint_sha256(folder)
+    with small_files(3000), pytest.raises(NoRoomError, match=f"free in {folder} for {name}"):
+        save_checkpoint(folder, "thing", config, {"a": tensor})
+    assert checkpoint_sha256(folder) == before
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
