@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 
 from worldmodel.commands.registry import COMMANDS
 from worldmodel.endings import Ending, ending_signals
-from worldmodel.errors import nearest
+from worldmodel.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,6 +45,7 @@ options of Hydra, after a command
 """
 
 _PARTS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_OF_SWEEPS = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep.")
 _REFUSED = {  # of Hydra's own
     "--experimental-rerun": "it unpickles a file, which may run code",
     "--config-path": "the commands' configurations are a package; --config-dir adds a folder",
@@ -200,6 +201,9 @@ def _do(command: str, overrides: list[str], options: argparse.Namespace, words: 
     elif options.multirun or "hydra.mode=MULTIRUN" in overrides:
         HydraProgram(command, overrides, source, name).sweep(_job(command, words))
     else:
+        for word in overrides:
+            if word.lstrip("+").startswith(_OF_SWEEPS):
+                raise UserError(f"{word} is of sweeps only: add -m, or leave it out")
         _run(command, overrides, source, name, words)
 
 

@@ -160,8 +160,9 @@ def _unknown_key(key: str, command: str) -> UserError:
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in map(str, node):
         yield prefix + key
-        if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
-            yield from _keys(node[key], f"{prefix}{key}.")
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not (child._is_missing() or child._is_none()):
+            yield from _keys(child, f"{prefix}{key}.")
 
 
 def _schema(dataclass_type: type[Any]) -> DictConfig:

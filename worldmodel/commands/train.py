@@ -42,7 +42,8 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare
 from worldmodel.training_state import TrainingState, sole_run
-from worldmodel.weights.checkpoint import checkpoint_sha256, remove_checkpoint
+from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
+from worldmodel.weights.encoder import KIND as ENCODER
 from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.world import checkpoint_folder, encoder_of, load_world, save_world
 
@@ -152,6 +153,8 @@ def _run(config: TrainConfig) -> float:
     else:
         assert config.encoder_checkpoint is not None
         encoder = encoder_of(config.encoder_checkpoint)
+        if checkpoint_kind(checkpoint_folder(config.encoder_checkpoint)) != ENCODER:
+            print(f"encoder of the world in encoder_checkpoint={config.encoder_checkpoint}")
     if isinstance(recipe, TokensRecipe):
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
         dataset.require(extrinsics=sizes.extrinsics)

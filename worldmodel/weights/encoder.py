@@ -12,9 +12,10 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.weights.checkpoint import load_model, save_checkpoint
 from worldmodel.weights.config_file import StoredConfig
 
-__all__ = ["load_encoder", "save_encoder"]
+__all__ = ["KIND", "load_encoder", "save_encoder"]
 
-_KIND = "encoder"
+KIND = "encoder"
+"""What the checkpoint says it is."""
 
 
 def save_encoder(
@@ -26,7 +27,7 @@ def save_encoder(
     settings: dict[str, Any] = {"encoder": asdict(model.config)}
     if record is not None:
         settings["record"] = dict(record)
-    save_checkpoint(folder, _KIND, settings, model.state_dict())
+    save_checkpoint(folder, KIND, settings, model.state_dict())
 
 
 def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
@@ -35,7 +36,7 @@ def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
     Raises:
         UserError: The folder is not an intact encoder checkpoint.
     """
-    return FrozenEncoder(load_model(folder, _KIND, _built))
+    return FrozenEncoder(load_model(folder, KIND, _built))
 
 
 def _built(config: StoredConfig) -> VideoTransformer:
