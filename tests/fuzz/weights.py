@@ -58,6 +58,7 @@ def formats() -> dict[str, tuple[Make, Load]]:
     """By name: what writes intact files into a folder, and what reads them."""
     return {
         "encoder": (_encoder, lambda folder: _told(load_encoder(folder).model)),
+        "encoder, format 1": (_first_format, lambda f: _told(load_encoder(f).model) and ""),
         "masked predictor": (_masked, lambda folder: _told(load_masked_predictor(folder))),
         "compact world": (_compact, lambda folder: _told(load_world(folder))),
         "token world": (_tokens, lambda folder: _told(load_world(folder))),
@@ -196,6 +197,14 @@ def _sizes(**settings: Any) -> EncoderConfig:
 def _encoder(folder: Path) -> None:
     torch.manual_seed(0)
     save_encoder(folder, VideoTransformer(_sizes()), {"note": "test", "loss": [0.5, 0.25]})
+
+
+def _first_format(folder: Path) -> None:
+    """As it was before there were digests."""
+    _encoder(folder)
+    content = json.loads((folder / "config.json").read_text())
+    del content["sha256"]
+    (folder / "config.json").write_text(json.dumps(content | {"format_version": 1}))
 
 
 def _masked(folder: Path) -> None:
