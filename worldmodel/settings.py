@@ -188,7 +188,7 @@ def read_settings(kind: type[_T], stored: object, source: str) -> _T:
     if missing := [name for name in names if name not in stored]:
         raise UserError(f"{source}: expected also {', '.join(missing)}. Nothing takes a default.")
     if unknown := [str(name) for name in stored if name not in names]:
-        raise UserError(f"{source}: unknown key '{unknown[0]}'; {nearest(unknown[0], names)}")
+        raise UserError(f"{source}: unknown key {_shown(unknown[0])}; {nearest(unknown[0], names)}")
     try:
         return TypeAdapter(kind).validate_json(json.dumps(stored), strict=True)
     except ValidationError as error:

@@ -137,6 +137,8 @@ def load_model(
     try:
         with torch.device("meta"):
             model = build(config)
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(
             f"{folder}: config.json describes no {kind} ({described(error)}). {REMEDY}"

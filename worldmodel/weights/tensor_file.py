@@ -111,7 +111,7 @@ def some(names: Sequence[str], shown: int = 5) -> str:
     """The first few names, in one line whatever they hold."""
     rest = len(names) - shown
     plain = [name.encode("unicode_escape").decode() for name in names[:shown]]
-    clipped = [name if len(name) <= 80 else f"{name[:77]}…" for name in plain]
+    clipped = [name if len(name) <= 200 else f"{name[:197]}…" for name in plain]
     return ", ".join(clipped) + (f" and {rest} more" if rest > 0 else "")
 
 
