@@ -46,5 +46,5 @@ def test_the_generator_decides() -> None:
 
 
 def test_hiding_nothing_or_all_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"between 0 and 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"hidden\n.* less than 1"):
         BlockMasks(GRID, hidden=1.5)
