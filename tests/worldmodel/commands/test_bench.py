@@ -85,8 +85,10 @@ def report(config):
 
 
 def test_writes_the_schema_for_every_size_and_both_planners(config, capsys):
-    run(config)
+    objective = run(config)
     written = report(config)
+    own = [row["p50_ms"] for row in written["rows"] if row["planner"] == "cem"]
+    assert objective == pytest.approx(sum(own) / 2)  # the median of two
     assert set(written) == {"device", "dtype", "compile", "rows"}
     assert written["dtype"] == "float32"
     sizes = [(row["samples"], row["iterations"], row["planner"]) for row in written["rows"]]

@@ -37,6 +37,17 @@ def planned(tiny_checkpoint, tmp_path, capfd):
     return run
 
 
+def test_what_a_sweep_maximises_is_the_success_rate(planned, monkeypatch):
+    returned = []
+    run = plan.run
+    monkeypatch.setattr(plan, "run", lambda config: returned.append(run(config)))
+    rate = {"rate": 0.5, "ci95": [0, 1]}
+    monkeypatch.setattr(plan, "success_summary", lambda episodes: {"final": rate, "any": rate})
+    code, printed = planned("task=push episodes=1 videos=0")
+    assert code == 0, printed.err
+    assert returned == [0.5]
+
+
 def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_path):
     names = "[random,ignore_object,prior,no_world_energy,latent_distance,random_encoder]"
     code, printed = planned(f"task=push episodes=2 seed=5 videos=1 baselines={names}")
@@ -76,8 +87,10 @@ def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_pa
     assert "random_encoder_checkpoint=" in report["baselines"]["random_encoder"]["note"]
 
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        ".hydra",
         "report.html",
         "report.json",
+        "run.json",
         "videos",
     ]
     assert [p.name for p in (tmp_path / "out" / "videos").iterdir()] == ["episode_000.mp4"]
@@ -262,7 +275,7 @@ def test_a_users_sub_goal_images_are_pursued_in_order(planned, tmp_path, monkeyp
         ("", "[a.png,b.png]", "each of 2 goal image(s) but the last, got task.stage_steps=[]"),
         ("task.stage_steps=[5]", "a.png", "task.stage_steps=[5]; give 0"),
         ("", "[]", "a path or a list of paths"),
-        ("", "5", "a path or a list of paths"),
+        ("", "{a:5}", "a path or a list of paths"),
     ],
 )
 def test_goals_and_stages_must_fit(planned, words, goals, expected):

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from worldmodel import cli
-from worldmodel.commands.train import load_recordings
+from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.commands.train import load_recordings, run
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.writer import finish_dataset, write_shard
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -114,6 +115,20 @@ def test_either_kind_of_world_is_trained_validated_and_saved(
         record = json.loads((folder / "config.json").read_text())["record"]
         assert all(np.isfinite(record["validation"]["latent_error"]))
         assert "held-out open loop" in capsys.readouterr().out
+
+
+def test_an_encoder_comes_from_a_world_too_and_the_error_is_what_a_sweep_minimises(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not _train(tmp_path / "a", dataset, f"encoder_checkpoint={encoder}", *TOKENS)
+    world = tmp_path / "a" / "world"
+    load("train")
+    words = [f"data={dataset}", f"out={tmp_path / 'b'}", f"cache={tmp_path / 'cache'}", *TOKENS]
+    objective = run(typed(composed("train", [*words, f"encoder_checkpoint={world}"])))
+    assert f"encoder of the world in encoder_checkpoint={world}" in capsys.readouterr().out
+    assert load_world(tmp_path / "b").encoder.fingerprint() == load_encoder(encoder).fingerprint()
+    record = json.loads((tmp_path / "b" / "config.json").read_text())["record"]
+    assert objective == pytest.approx(np.mean(record["validation"]["latent_error"]))
 
 
 def test_widths_are_the_datasets_own(tmp_path: Path, encoder: Path) -> None:
@@ -297,7 +312,8 @@ def test_a_finished_world_is_trained_anew(tmp_path: Path, dataset: Path, encoder
     for seed in (0, 1):
         assert not _train(tmp_path, dataset, *options, f"predictor.training.seed={seed}")
         files = {file.name for file in (tmp_path / "world").iterdir()}
-        assert files == {"config.json", "model.safetensors", "metrics.jsonl", "tensorboard"}
+        own = {"config.json", "model.safetensors", "metrics.jsonl", "tensorboard"}
+        assert files == own | {".hydra", "run.json"}
         logs.append((tmp_path / "world" / "metrics.jsonl").read_text())
     assert logs[0] != logs[1]
 

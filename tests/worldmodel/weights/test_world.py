@@ -14,7 +14,8 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.weights.world import load_world, save_world
+from worldmodel.weights.encoder import save_encoder
+from worldmodel.weights.world import encoder_of, load_world, save_world
 
 
 @pytest.fixture
@@ -38,6 +39,16 @@ def test_a_world_comes_back_exactly(saved: tuple[CompactWorld, Path]) -> None:
     assert torch.equal(ours, theirs)
     for name, tensor in world.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_an_encoder_is_taken_from_a_world_as_from_its_own_checkpoint(
+    saved: tuple[CompactWorld, Path], tmp_path: Path
+) -> None:
+    world, folder = saved
+    save_encoder(tmp_path / "encoder", world.encoder.model)
+    for source in (folder, tmp_path / "encoder"):
+        assert encoder_of(source).fingerprint() == world.encoder.fingerprint()
+    assert encoder_of("default").fingerprint() == load_world("default").encoder.fingerprint()
 
 
 def test_a_truncated_world_is_named(saved: tuple[CompactWorld, Path]) -> None:
