@@ -177,9 +177,9 @@ class HuggingFaceFolder:
         return tensors
 
     def _read(self, sizes: type[_Sizes]) -> _Sizes:
-        stored = {field.name: self.config.get(field.name) for field in fields(sizes)}
-        known = {name: value for name, value in stored.items() if name in self.config}
-        return read_settings(sizes, known, str(self.path / _CONFIG))
+        names = [field.name for field in fields(sizes) if field.name in self.config]
+        stored = {name: self.config[name] for name in names}
+        return read_settings(sizes, stored, str(self.path / _CONFIG))
 
 
 @checked(frozen=True, config=CHECKED)

@@ -16,8 +16,10 @@ from worldmodel.weights.checkpoint import (
     checkpoint_sha256,
     load_checkpoint,
     load_into,
+    load_model,
     save_checkpoint,
 )
+from worldmodel.weights.config_file import StoredConfig
 
 CONFIG = {"width": 3, "names": ["a", "b"]}
 
@@ -80,8 +82,8 @@ def test_settings_in_another_order_are_the_same(folder: Path) -> None:
 
 
 def test_settings_that_are_stored_as_something_else_are_the_same(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, "thing", {"pair": (1, 2), "names": {3: "c"}}, {})
-    assert load_checkpoint(tmp_path, "thing")[0] == {"pair": [1, 2], "names": {"3": "c"}}
+    save_checkpoint(tmp_path, "thing", {"pair": (1, 2), "names": {9: "c", 10: "d"}}, {})
+    assert load_checkpoint(tmp_path, "thing")[0] == {"pair": [1, 2], "names": {"9": "c", "10": "d"}}
 
 
 def test_tensors_that_were_changed_are_refused(folder: Path) -> None:
@@ -110,6 +112,19 @@ def test_a_range_that_is_not_known_may_be_infinite_and_no_nan(tmp_path: Path) ->
     assert torch.equal(load_checkpoint(tmp_path, "thing")[1].popitem()[1], *known.values())
     with pytest.raises(UserError, match="got nan in"):
         save_checkpoint(tmp_path, "thing", {}, dict.fromkeys(known, torch.tensor(torch.nan)))
+
+
+def test_a_model_takes_no_memory_before_it_is_known_to_fit(folder: Path) -> None:
+    built = []
+
+    def build(config: StoredConfig) -> nn.Linear:
+        built.append(nn.Linear(2, config.settings["width"] + len(built)))
+        return built[-1]
+
+    load_model(folder, "thing", build)
+    with pytest.raises(UserError, match=r"wrong shape: weight \(expected \[4, 2\], got \[3, 2\]"):
+        load_model(folder, "thing", build, assign=False)
+    assert [module.weight.is_meta for module in built] == [False, True]
 
 
 def first_format(folder: Path) -> None:

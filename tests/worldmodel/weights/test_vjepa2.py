@@ -316,11 +316,17 @@ def test_sizes_beyond_all_bounds_are_refused_before_anything_is_built(
     )
 
 
-def test_a_block_far_beyond_the_others_is_refused_at_once(vjepa2_pt: Path, edited: Edit) -> None:
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [("99999999", "found blocks.99999999"), (5000 * "9", "unexpected: blocks.999")],
+)
+def test_a_block_far_beyond_the_others_is_refused_at_once(
+    vjepa2_pt: Path, edited: Edit, number: str, word: str
+) -> None:
     def change(content: dict) -> None:
-        content["target_encoder"]["module.backbone.blocks.99999999.norm1.bias"] = torch.ones(128)
+        content["target_encoder"][f"module.backbone.blocks.{number}.norm1.bias"] = torch.ones(128)
 
-    assert not unsaid(edited(vjepa2_pt, change), "found blocks.99999999")
+    assert not unsaid(edited(vjepa2_pt, change), word)
 
 
 class Planted:
