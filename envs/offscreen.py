@@ -20,7 +20,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.rendering import rendering_error
+from envs.rendering import RenderingError, rendering_error
 
 __all__ = ["OffscreenRenderer"]
 
@@ -126,7 +126,7 @@ def _let_go(context: Any) -> None:
 
 def _refuse_inherited_context() -> None:
     if _inherited:
-        raise RuntimeError(
+        raise RenderingError(
             "This process was forked from one that had opened OpenGL, so it cannot render: start "
             'it by spawn, e.g. gymnasium.vector.AsyncVectorEnv(..., context="spawn")'
         )

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-__all__ = ["choose_backend", "import_mujoco", "rendering_error"]
+__all__ = ["RenderingError", "choose_backend", "import_mujoco", "rendering_error"]
 
 _BACKENDS = ("egl", "osmesa")
 _GLFW = ("glfw", "glx", "enable", "enabled", "on", "true", "1")  # as MuJoCo reads them
@@ -37,6 +37,10 @@ def _works(backend: str) -> bool:
     return probe.returncode == 0
 
 
+class RenderingError(RuntimeError):
+    """This process cannot draw pictures; says why, and what to do."""
+
+
 def choose_backend(works: Callable[[str], bool] = _works) -> str:
     """Set ``MUJOCO_GL`` to the first backend that works, unless the user has set it.
 
@@ -47,7 +51,7 @@ def choose_backend(works: Callable[[str], bool] = _works) -> str:
         The backend's name. Worker processes inherit it and do not probe again.
 
     Raises:
-        RuntimeError: No backend works; names the system packages that bring one. Or
+        RenderingError: No backend works; names the system packages that bring one. Or
             ``PYOPENGL_PLATFORM`` forbids the backend.
     """
     allowed = os.environ.get("PYOPENGL_PLATFORM", "")
@@ -59,7 +63,7 @@ def choose_backend(works: Callable[[str], bool] = _works) -> str:
                 os.environ["MUJOCO_GL"] = backend
                 break
         else:
-            raise RuntimeError(f"MuJoCo can render neither with EGL nor with OSMesa: {_INSTALL}")
+            raise RenderingError(f"MuJoCo can render neither with EGL nor with OSMesa: {_INSTALL}")
     if allowed and _wish() in _BACKENDS and allowed.lower() != _wish():
         raise _failure(f"PYOPENGL_PLATFORM={allowed} forbids it", _BACKENDS, works)
     return os.environ["MUJOCO_GL"]
@@ -69,7 +73,7 @@ def import_mujoco() -> None:
     """Import MuJoCo, which loads the backend.
 
     Raises:
-        RuntimeError: The backend does not load; see `rendering_error`.
+        RenderingError: The backend does not load; see `rendering_error`.
     """
     try:
         import_module("mujoco")
@@ -79,19 +83,19 @@ def import_mujoco() -> None:
         raise rendering_error(error) from error
 
 
-def rendering_error(error: Exception, works: Callable[[str], bool] = _works) -> RuntimeError:
+def rendering_error(error: Exception, works: Callable[[str], bool] = _works) -> RenderingError:
     """What to raise where MuJoCo's backend fails: the variable, its value, why, and what works."""
     taken = getattr(sys.modules.get("mujoco"), "GLContext", None)
     taken = taken and taken.__module__.rpartition(".")[2]
     if taken and _wish() in _BACKENDS and taken != _wish():
-        return RuntimeError(
+        return RenderingError(
             f"MuJoCo cannot render with {taken}, which it took because it was imported before envs "
             f"had set MUJOCO_GL: import envs first, or set MUJOCO_GL={_wish()} before Python starts"
         )
     return _failure(_cause(error), [name for name in _BACKENDS if name != _wish()], works)
 
 
-def _failure(cause: str, others: Sequence[str], works: Callable[[str], bool]) -> RuntimeError:
+def _failure(cause: str, others: Sequence[str], works: Callable[[str], bool]) -> RenderingError:
     """Name what was set, why it fails, and the first of other backends that works."""
     other = next((name for name in others if works(name)), None)
     if other is None:
@@ -101,7 +105,7 @@ def _failure(cause: str, others: Sequence[str], works: Callable[[str], bool]) ->
         unset = "" if allowed.lower() == other else " and unset PYOPENGL_PLATFORM"
         remedy = f"{other} works here: set MUJOCO_GL={other}{unset}"
     setting = f"MUJOCO_GL={os.environ.get('MUJOCO_GL', '')}"
-    return RuntimeError(f"MuJoCo cannot render with {setting}: {cause}; {remedy}")
+    return RenderingError(f"MuJoCo cannot render with {setting}: {cause}; {remedy}")
 
 
 def _wish() -> str:

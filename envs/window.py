@@ -13,6 +13,8 @@ from copy import copy
 import mujoco
 import numpy as np
 
+from envs.rendering import RenderingError
+
 __all__ = ["Window"]
 
 _PATIENCE = 5.0  # s for a window to close
@@ -85,7 +87,7 @@ def _require_display() -> None:
     if probe.returncode != 0:
         display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         found = f"DISPLAY={display} is none" if display else "DISPLAY is not set"
-        raise RuntimeError(
+        raise RenderingError(
             f'render_mode="human" needs a display to open a window on, and {found}: use a desktop, '
             '`xvfb-run`, or render_mode="rgb_array"'
         )

@@ -323,6 +323,7 @@ def _one_line(error: Exception) -> str:
     from worldmodel.settings import described
 
     message = described(error) if isinstance(error, ValueError) else " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError) and message:
+    ours = type(error).__module__.partition(".")[0] in ("worldmodel", "planners", "envs")
+    if message and (ours or isinstance(error, ValueError | OSError | FloatingPointError)):
         return message
     return f"{type(error).__name__}: {message} (--debug shows the traceback)"

@@ -95,5 +95,5 @@ def test_the_users_choice_fails_in_one_line(wish: str) -> None:
         text=True,
         check=False,
     )
-    told = f"RuntimeError: MuJoCo cannot render with MUJOCO_GL={wish}: "
+    told = f"RenderingError: MuJoCo cannot render with MUJOCO_GL={wish}: "
     assert any(told in line and "works here: set" in line for line in run.stderr.splitlines())

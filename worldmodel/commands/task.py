@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from planners import METRICS, REDUCTIONS
+from planners.settings import distinct
 from worldmodel.errors import UserError
 from worldmodel.predictors.doubts import TERMS
 from worldmodel.settings import CHECKED, AnyCount, Count, Frames, Weight, among
@@ -68,6 +69,7 @@ class TaskConfig:
     active_dims: tuple[ArmDimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
+        distinct(self, "active_dims")
         if self.rescore and self.energy != "value":
             raise UserError(
                 "Expected rescore of 0 unless energy=value, whose critics can be asked singly; got "

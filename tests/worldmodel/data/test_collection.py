@@ -70,14 +70,15 @@ def test_a_killed_collection_continues_where_it_was(collected, collect_synthetic
     gate.touch()
     process.communicate()  # until the workers have closed it, too
     assert "13" not in log.read_text(), "workers go on although nobody waits for them"
+    finished = shards(root)  # a worker may have been at the one episode of the last one
+    assert finished in ([0], [0, 2])
     with pytest.raises(UserError, match=r"unfinished.*rerun the collect command"):
         Dataset.open(root)
 
     log.write_text("")
     collect_synthetic(root, make_episode=partial(logged, log=str(log)))
     made_again = {int(seed) for seed in log.read_text().split()}
-    # The shard of seed 14 alone asks nothing of its parent, so that it may be finished.
-    assert {12, 13} <= made_again <= {12, 13, 14}
+    assert made_again == {10 + e for e in range(5) if e // 2 not in finished}
     assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
 
 
