@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:  # the one place where errors become lines
             if ending.number is not None:
                 return _ended(ending)
-            if isinstance(error, BrokenPipeError) and _deserted():
+            if _is_of_a_pipe(error) and _deserted():
                 return _CLOSED
             if "--debug" in words:
                 raise
@@ -291,6 +291,13 @@ def _told(line: str, code: int) -> int:
     with suppress(OSError):
         print(line, file=sys.stderr)
     return code
+
+
+def _is_of_a_pipe(error: BaseException | None) -> bool:
+    """Whether a broken pipe is behind an error, be it that of a progress bar inside a command."""
+    while error is not None and not isinstance(error, BrokenPipeError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _deserted() -> bool:
