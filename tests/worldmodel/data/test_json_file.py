@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from worldmodel.weights.json_file import read_json
+from worldmodel.data.json_file import read_json
 
 from worldmodel.errors import UserError
 
