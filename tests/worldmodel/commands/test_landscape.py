@@ -208,7 +208,7 @@ def test_large_worlds_are_asked_in_turn(pair, monkeypatch):
         (["start=a.png", "goal=b.png"], "Expected state=[…] of 7 numbers"),
         (["start=a.png", "goal=b.png", f"state={STATE}"], "start=a.png: no such file"),
         (["start=a.png", "goal=b.png", f"state={STATE}", "action=[1]"], "action=[…] of 7 numbers"),
-        (["third=4"], "third of 3 or a larger odd number"),
+        (["third=4"], "third to be odd"),
         (["limit=0"], "limit above 0"),
     ],
 )
