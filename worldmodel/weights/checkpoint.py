@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from worldmodel.data.atomic import as_json, replacing
+from worldmodel.data.disk import needing_room
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError, not_finite, remedy
 from worldmodel.settings import described
@@ -85,7 +86,8 @@ def save_checkpoint(
             replacing(folder / _TENSORS, size(plain)) as partial,
         ):
             write_safetensors(partial, plain)
-            settings.write_text(as_json(content(kind, config, sha256(partial))), "utf-8")
+            with needing_room(folder / CONFIG):
+                settings.write_text(as_json(content(kind, config, sha256(partial))), "utf-8")
             # Both are written, so no full disk takes the old checkpoint away. The config is
             # what makes a folder a checkpoint: an old one goes before its tensors.
             (folder / CONFIG).unlink(missing_ok=True)

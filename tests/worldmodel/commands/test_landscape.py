@@ -225,7 +225,7 @@ def test_large_worlds_are_asked_in_turn(pair, monkeypatch):
             ["start=a.png", "goal=b.png", f"state={STATE}", "action=[nan,0,0,0,0,0,0]"],
             "finite numbers as action=[…]",
         ),
-        (["third=4"], "third of 3 or a larger odd number"),
+        (["third=4"], "third to be odd"),
         (["limit=0"], "limit above 0"),
     ],
 )

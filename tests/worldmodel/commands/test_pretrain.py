@@ -155,7 +155,7 @@ def test_a_run_goes_on_only_with_its_own_data(
     [
         ("encoder.image_size=36", "Expected frames of size (36, 36)"),
         ("encoder.patch_size=10", "multiple of patch_size=10"),
-        ("training.clip_frames=13", "Expected episodes of at least 13 frames"),
+        ("training.clip_frames=14", "Expected episodes of at least 14 frames"),
         ("training.clip_frames=5", "multiple of the tubelet"),
         ("training.stepz=3", "did you mean 'training.steps'?"),
         ("training=jepa", "unknown training 'jepa'; did you mean 'vjepa'?"),

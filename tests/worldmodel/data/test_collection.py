@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -83,19 +84,26 @@ def test_a_killed_collection_continues_where_it_was(collected, collect_synthetic
 
 
 def test_a_second_collection_waits_for_the_first_and_finds_what_it_made(
-    collected, collect_synthetic, tmp_path, capfd
+    collected, collect_synthetic, tmp_path, monkeypatch
 ):
-    root, log = tmp_path / "out", tmp_path / "log"
+    class Heard(io.StringIO):
+        def write(self, text):
+            if f"another process collects into {root}; waiting for it" in text:
+                gate.touch()  # which the first waits for
+            return super().write(text)
+
+    root, log, gate = tmp_path / "out", tmp_path / "log", tmp_path / "gate"
     (tmp_path / "first.py").write_text(KILLED)
-    command = [sys.executable, str(tmp_path / "first.py"), str(root), str(log)]
+    command = [sys.executable, str(tmp_path / "first.py"), str(root), str(log), str(gate)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     while not log.exists():
         assert process.poll() is None, "it ended before the first episode"
         time.sleep(0.01)
+    monkeypatch.setattr(sys, "stderr", Heard())
     collect_synthetic(root, make_episode=partial(logged, log=str(log)))
     assert process.wait() == 0
-    assert f"another process collects into {root}; waiting for it" in capfd.readouterr().err
+    assert gate.exists()
     assert sorted(map(int, log.read_text().split())) == [10, 11, 12, 13, 14]
     assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from worldmodel.data.json_file import read_json
 
+from worldmodel.data.json_file import read_json
 from worldmodel.errors import UserError
 
 

@@ -93,24 +93,17 @@ def test_tensors_that_were_changed_are_refused(folder: Path) -> None:
 
 
 def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_tensor(folder: Path) -> None:
-    for number, shown in ((torch.nan, "nan"), (torch.inf, "inf"), (-torch.inf, "-inf")):
+    for number in (torch.nan, torch.inf, -torch.inf):
         rewrite(folder, bias=torch.tensor([0.0, number, 1.0]))
-        with pytest.raises(UserError, match=rf"model\.safetensors: .*got {shown} in bias\."):
+        with pytest.raises(UserError, match=r"model\.safetensors: .*infinities in bias\."):
             load_checkpoint(folder, "thing")
-
-
-def test_numbers_that_are_not_finite_are_never_saved(folder: Path) -> None:
-    before = checkpoint_sha256(folder)
-    with pytest.raises(UserError, match=f"Cannot write a checkpoint to {folder}.*got nan in gain"):
-        save_checkpoint(folder, "thing", {}, {"gain": torch.tensor(torch.nan)})
-    assert checkpoint_sha256(folder) == before
 
 
 def test_a_range_that_is_not_known_may_be_infinite_and_no_nan(tmp_path: Path) -> None:
     known = {"predictor.state_features.lowest": torch.tensor([0.0, -torch.inf])}
     save_checkpoint(tmp_path, "thing", {}, known)
     assert torch.equal(load_checkpoint(tmp_path, "thing")[1].popitem()[1], *known.values())
-    with pytest.raises(UserError, match="got nan in"):
+    with pytest.raises(UserError, match="infinities in predictor.state"):
         save_checkpoint(tmp_path, "thing", {}, dict.fromkeys(known, torch.tensor(torch.nan)))
 
 

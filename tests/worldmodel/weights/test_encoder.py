@@ -52,7 +52,7 @@ def first_format(tmp_path: Path) -> Callable[..., Path]:
         ({"mlp_ratio": 10**400}, "mlp_ratio"),
         ({"heads": 0}, "heads of at least 1, got 0"),
         ({"patch_size": 7}, "multiple of patch_size=7"),
-        ({"heads": 5}, "describes no encoder .*divisible by 5 heads"),
+        ({"heads": 5}, "width that 5 heads divide evenly"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"width": 12}, r"wrong shape: patch_embed.proj.weight \(expected \[12, .*got \[24, "),
     ],

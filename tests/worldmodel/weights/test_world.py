@@ -91,7 +91,7 @@ def test_a_prior_that_is_not_finite_is_named(saved: tuple[CompactWorld, Path]) -
     tensors["predictor.prior_net.0.weight"][0, 0] = torch.nan
     (folder / "model.safetensors").unlink()
     save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(UserError, match=r"got nan in predictor\.prior_net\.0\.weight"):
+    with pytest.raises(UserError, match=r"infinities in predictor\.prior_net\.0\.weight"):
         load_world(folder)
 
 
