@@ -320,9 +320,13 @@ def _unread(stream: IO[str] | None) -> bool:
 
 
 def _one_line(error: Exception) -> str:
+    from pydantic import ValidationError
+
     from worldmodel.settings import described
 
-    message = described(error) if isinstance(error, ValueError) else " ".join(str(error).split())
+    message = " ".join(str(error).split())
+    if isinstance(error, ValidationError):
+        message = described(error)
     ours = type(error).__module__.partition(".")[0] in ("worldmodel", "planners", "envs")
     if message and (ours or isinstance(error, ValueError | OSError | FloatingPointError)):
         return message

@@ -89,7 +89,7 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Dimension = Annotated[int, Field(ge=0, lt=2**14)]
 """Number of a dimension of an action."""
 Positive = Annotated[float, Field(gt=0, le=1e9)]
-LearningRate = Annotated[float, Field(gt=0, le=1e30)]
+LearningRate = Annotated[float, Field(ge=0, le=1e30)]
 """Whatever float32 holds: a rate beyond reason shows in the loss."""
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 """Of a term of a loss, or another number that may be 0."""

@@ -223,7 +223,7 @@ def test_large_worlds_are_asked_in_turn(pair, monkeypatch):
         (["start=a.png", "goal=b.png", f"state={STATE}", "action=[1]"], "action=[…] of 7 numbers"),
         (
             ["start=a.png", "goal=b.png", f"state={STATE}", "action=[nan,0,0,0,0,0,0]"],
-            "finite numbers as action=[…]",
+            "a finite action[0], got nan",
         ),
         (["third=4"], "third to be odd"),
         (["limit=0"], "limit above 0"),
