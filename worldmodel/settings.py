@@ -27,6 +27,7 @@ __all__ = [
     "Features",
     "Frames",
     "Layers",
+    "LearningRate",
     "NonEmpty",
     "Pixels",
     "Places",
@@ -88,6 +89,8 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Dimension = Annotated[int, Field(ge=0, lt=2**14)]
 """Number of a dimension of an action."""
 Positive = Annotated[float, Field(gt=0, le=1e9)]
+LearningRate = Annotated[float, Field(ge=0, le=1e3)]
+"""At 0 steps change nothing."""
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 """Of a term of a loss, or another number that may be 0."""
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
-from worldmodel.settings import CHECKED, Batch, Positive, Steps
+from worldmodel.settings import CHECKED, Batch, LearningRate, Steps
 
 __all__ = ["ArmTraining", "train_arm"]
 
@@ -24,7 +24,7 @@ class ArmTraining:
 
     steps: Steps = 3000
     batch: Batch = 256
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
 
 
 def train_arm(bench: Workbench, config: ArmTraining) -> None:

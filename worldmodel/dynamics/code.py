@@ -24,8 +24,8 @@ from worldmodel.settings import (
     Batch,
     Count,
     Frames,
+    LearningRate,
     NonEmpty,
-    Positive,
     Rate,
     Share,
     Steps,
@@ -58,7 +58,7 @@ class CodeTraining:
     way_weight: Weight = 400.0
     goal_rate: Rate = 0.07
     each_other: Share = 0.5
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     parts: Count = 8
     bf16: bool | None = None
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.predictors.doubts import Path
 from worldmodel.predictors.imagination import imagine, imagined_path
-from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps
+from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps
 
 __all__ = ["DoubtsTraining", "train_doubts"]
 
@@ -34,7 +34,7 @@ class DoubtsTraining:
     steps: Steps = 3000
     batch: Batch = 256
     rollout: Frames = 4
-    learning_rate: Positive = 7e-4
+    learning_rate: LearningRate = 7e-4
 
 
 def train_doubts(bench: Workbench, config: DoubtsTraining) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
-from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps, Weight
+from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
 
 __all__ = ["EnsembleTraining", "train_ensemble"]
 
@@ -29,7 +29,7 @@ class EnsembleTraining:
     batch: Batch = 192
     rollout: Frames = 4
     noise: Weight = 0.03
-    learning_rate: Positive = 7e-4
+    learning_rate: LearningRate = 7e-4
 
 
 def train_ensemble(bench: Workbench, config: EnsembleTraining) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, hindsight_goals
 from worldmodel.nn.gaussian import divergence
-from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps, Weight
+from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Positive, Steps, Weight
 
 __all__ = ["MacrosTraining", "train_macros"]
 
@@ -41,7 +41,7 @@ class MacrosTraining:
     sigma: Positive = 0.2
     noise: Weight = 0.03
     temperature: Weight = 3.0
-    learning_rate: Positive = 7e-4
+    learning_rate: LearningRate = 7e-4
 
 
 def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining) -> None:

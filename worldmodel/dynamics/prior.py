@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.dynamics.value import ValueTraining, backups, hindsight_goals
 from worldmodel.precision import has_bfloat16
-from worldmodel.settings import CHECKED, Batch, Positive, Steps, Weight
+from worldmodel.settings import CHECKED, Batch, LearningRate, Steps, Weight
 
 __all__ = ["PriorTraining", "train_prior"]
 
@@ -34,7 +34,7 @@ class PriorTraining:
     steps: Steps = 18000
     batch: Batch = 512
     temperature: Weight = 3.0
-    learning_rate: Positive = 5e-4
+    learning_rate: LearningRate = 5e-4
     bf16: bool | None = None
 
 

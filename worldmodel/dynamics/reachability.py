@@ -19,7 +19,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
-from worldmodel.settings import CHECKED, Batch, Frames, Positive, ProperShare, Share, Steps, Weight
+from worldmodel.settings import (
+    CHECKED,
+    Batch,
+    Frames,
+    LearningRate,
+    ProperShare,
+    Share,
+    Steps,
+    Weight,
+)
 
 __all__ = ["ReachabilityTraining", "train_reachability"]
 
@@ -46,7 +55,7 @@ class ReachabilityTraining:
     spread: Weight = 0.1
     arm_goals: Share = 0.5
     arm_near: Weight = 0.4
-    learning_rate: Positive = 5e-4
+    learning_rate: LearningRate = 5e-4
 
 
 def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.nn.gaussian import divergence
-from worldmodel.settings import CHECKED, Batch, Frames, Positive, Steps, Weight
+from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
 
 __all__ = ["ScenesTraining", "train_scenes"]
 
@@ -37,7 +37,7 @@ class ScenesTraining:
     batch: Batch = 1024
     apart: Frames = 8
     code_weight: Weight = 20.0
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
 
 
 def train_scenes(bench: Workbench, config: ScenesTraining) -> None:

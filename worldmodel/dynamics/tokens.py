@@ -17,7 +17,17 @@ from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import warmup_constant_decay
-from worldmodel.settings import CHECKED, Batch, Count, Frames, Positive, Seed, Share, Steps, Weight
+from worldmodel.settings import (
+    CHECKED,
+    Batch,
+    Count,
+    Frames,
+    LearningRate,
+    Seed,
+    Share,
+    Steps,
+    Weight,
+)
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
@@ -65,7 +75,7 @@ class TokenTraining:
     frames: Frames | None = None
     rollout: Frames = 2
     rollout_context: Frames | None = None
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     warmup: Share = 0.05
     warmup_start: Share = 0.0
     decay: Share = 0.95

@@ -18,7 +18,16 @@ from torch import Tensor
 
 from worldmodel.dynamics.stage import Workbench
 from worldmodel.nn.mlp import StackedMLP
-from worldmodel.settings import CHECKED, Batch, Positive, ProperShare, Rate, Share, Steps, Weight
+from worldmodel.settings import (
+    CHECKED,
+    Batch,
+    LearningRate,
+    ProperShare,
+    Rate,
+    Share,
+    Steps,
+    Weight,
+)
 
 __all__ = ["ValueTraining", "backups", "hindsight_goals", "train_value"]
 
@@ -50,7 +59,7 @@ class ValueTraining:
     random_goals: Share = 0.2
     arm_goals: Share = 0.5
     arm_near: Weight = 0.4
-    learning_rate: Positive = 5e-4
+    learning_rate: LearningRate = 5e-4
 
     def __post_init__(self) -> None:
         if self.episode_goals + self.random_goals > 1:

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.pretraining.clips import Clips, ClipSampler
 from worldmodel.pretraining.masked_predictor import MaskedPredictor
-from worldmodel.settings import CHECKED, Batch, Count, Frames, Positive, Seed, Share, Steps, Weight
+from worldmodel.settings import (
+    CHECKED,
+    Batch,
+    Count,
+    Frames,
+    LearningRate,
+    Seed,
+    Share,
+    Steps,
+    Weight,
+)
 
 __all__ = ["Objective", "PretrainingConfig"]
 
@@ -64,7 +74,7 @@ class PretrainingConfig(ABC):
     steps: Steps = 1800
     batch: Batch = 32
     clip_frames: Frames = 8
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     warmup: Share = 0.1
     weight_decay: Weight = 0.04
     min_rank: Weight = 4.0
