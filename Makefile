@@ -1,14 +1,25 @@
 # make demo   set up, then plan to goal images with the default checkpoint
 # make test   set up, then lint, types and tests
+# make fuzz   damage COUNT=… files of every kind that is read, 10000 by default
+# make test-lowest   the tests of what other packages do, with the lowest versions allowed
 # PYTHON=…    choose the interpreter that makes .venv (3.11 or newer)
 
 SHELL := /bin/sh
 BIN := .venv/bin
 OUT ?= runs/demo
+COUNT ?= 10000
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test clean
+# The lowest versions are of a time before Python 3.13.
+LOWEST := .venv-lowest/bin
+LOWEST_PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
+LOWEST_TESTS := tests/envs tests/planners/test_cem.py tests/worldmodel/data tests/worldmodel/weights \
+  tests/worldmodel/test_training_log.py tests/worldmodel/commands/test_plan.py \
+  tests/worldmodel/commands/test_report.py tests/worldmodel/commands/test_video.py
+
+.PHONY: demo test test-lowest fuzz clean
 
 demo: .venv/.stamp
 	$(BIN)/worldmodel plan task=reach episodes=10 videos=2 out=$(OUT)/reach
@@ -21,6 +32,20 @@ test: .venv/.stamp
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
+fuzz: .venv/.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz --count $(COUNT)
+
+# Transformers, which one of these files compares with, wants higher versions than the lowest.
+test-lowest: .venv-lowest/.stamp
+	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -n auto --dist loadfile $(LOWEST_TESTS) \
+	  --ignore tests/worldmodel/weights/test_huggingface.py
+
+.venv-lowest/.stamp: pyproject.toml constraints-lowest.txt
+	@test -n "$(LOWEST_PYTHON)" || { echo "error: found no Python 3.11 or 3.12, which the lowest versions need; pass LOWEST_PYTHON=/path/to/one" >&2; exit 1; }
+	test -x $(LOWEST)/pip || $(LOWEST_PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e . pytest pytest-xdist
+	@touch $@
+
 # Written last, so that an interrupted set-up starts again.
 .venv/.stamp: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: found no Python 3.11 or newer; install one (apt-get install python3) or pass PYTHON=/path/to/python3" >&2; exit 1; }
@@ -31,4 +56,4 @@ test: .venv/.stamp
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-lowest build dist *.egg-info

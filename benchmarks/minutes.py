@@ -82,7 +82,9 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             for side in (0, 1)  # by rounding, an interval can end a little before its rate
         ]
         axes.errorbar(minutes, rates, yerr=bars, marker="o", capsize=3, label=scenery)
-    axes.set(xscale="log", ylim=(0, 100), xlabel="minutes of training")
+    axes.set(xscale="log", ylim=(-3, 103), xlabel="minutes of training")
+    if hidden := len(rows) - len(timed):
+        axes.set_title(f"{hidden} more trained for minutes that are not known", fontsize=9)
     axes.set_xticks(minutes, [f"{value:.3g}" for value in minutes])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("success on push, % (n = 100, Wilson 95 %)")

@@ -10,15 +10,18 @@ scenery, ``tabletop/ReachRich-v0`` and so on:
 >>> observation["goal"].shape, observation["state"].shape
 ((96, 96, 3), (7,))
 >>> env.close()
+
+With gymnasium alone, ``gymnasium.make("envs:tabletop/Push-v0")`` imports this package first.
 """
 
-from envs.rendering import choose_backend
+from envs.rendering import choose_backend, import_mujoco
 
 choose_backend()
+import_mujoco()  # reads the backend, once
 
-import gymnasium  # noqa: E402  (MuJoCo reads the backend when it is first imported)
+import gymnasium  # noqa: E402
 
-from envs.registry import TASKS, entry_point, gym_id, make  # noqa: E402
+from envs.registry import TASKS, budget, entry_point, gym_id, make  # noqa: E402
 from envs.scenery import SCENERIES, check_scenery  # noqa: E402
 from envs.tabletop import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
 
@@ -28,6 +31,7 @@ __all__ = [
     "SCENERIES",
     "TASKS",
     "TabletopEnv",
+    "budget",
     "check_scenery",
     "gym_id",
     "make",
@@ -36,5 +40,8 @@ __all__ = [
 for _task in TASKS:
     for _scenery in SCENERIES:
         gymnasium.register(
-            id=gym_id(_task, _scenery), entry_point=entry_point(_task), kwargs={"scenery": _scenery}
+            id=gym_id(_task, _scenery),
+            entry_point=entry_point(_task),
+            max_episode_steps=budget(_task),
+            kwargs={"scenery": _scenery},
         )

@@ -162,7 +162,7 @@ def collect_episode(
     rows: list[tuple[NDArray[np.uint8], NDArray[np.float32], Array, Array]] = []
     for _ in range(length):
         action = next(actions).astype(np.float32)
-        rows.append((env.render(), action, env.tool_pose(), env.object_position()))
+        rows.append((env.camera_image(), action, env.tool_pose(), env.object_position()))
         env.advance(action.astype(np.float64))
     frames, taken, states, objects = (np.stack(column) for column in zip(*rows, strict=True))
     single = np.float32

@@ -7,7 +7,7 @@ from typing import cast
 
 from envs.tabletop import TabletopEnv
 
-__all__ = ["TASKS", "entry_point", "gym_id", "make"]
+__all__ = ["TASKS", "budget", "entry_point", "gym_id", "make"]
 
 _CLASSES = {
     "reach": "ReachEnv",
@@ -17,11 +17,17 @@ _CLASSES = {
     "pick_and_place": "PickAndPlaceEnv",
 }
 TASKS = tuple(_CLASSES)
+_BUDGET, _BUDGETS = 40, {"pick_and_place": 60}  # control steps; the latter differ
 
 
 def entry_point(task: str) -> str:
     """Where gymnasium finds the class of a task."""
     return f"envs.{task}:{_CLASSES[task]}"
+
+
+def budget(task: str) -> int:
+    """Control steps after which ``gymnasium.make`` truncates an episode, as the protocol does."""
+    return _BUDGETS.get(task, _BUDGET)
 
 
 def gym_id(task: str, scenery: str = "plain") -> str:
@@ -31,14 +37,24 @@ def gym_id(task: str, scenery: str = "plain") -> str:
 
 
 def make(
-    task: str, image_size: int = 96, scenery: str = "plain", pool: str = "test"
+    task: str,
+    image_size: int = 96,
+    scenery: str = "plain",
+    pool: str = "test",
+    *,
+    render_mode: str | None = None,
+    width: int = 480,
+    height: int = 480,
 ) -> TabletopEnv:
     """A task's environment, without gymnasium's wrappers; see `TabletopEnv` for the arguments.
 
+    Episodes have no end; ``gymnasium.make`` truncates them after the task's `budget`.
+
     Raises:
-        ValueError: No such task, image size, scenery or pool.
+        ValueError: No such task, or an argument is not one of the supported values.
     """
     if task not in _CLASSES:
         raise ValueError(f"Expected a task among {', '.join(TASKS)}, got {task!r}")
     environment = getattr(import_module(f"envs.{task}"), _CLASSES[task])
-    return cast(TabletopEnv, environment(image_size=image_size, scenery=scenery, pool=pool))
+    made = environment(image_size, render_mode, scenery, pool, width=width, height=height)
+    return cast(TabletopEnv, made)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +11,15 @@ from typing import Any
 import gymnasium
 import mujoco
 import numpy as np
-from gymnasium import spaces
+from gymnasium import logger, spaces
 from numpy.typing import NDArray
 
 from envs.arm import Arm
+from envs.offscreen import OffscreenRenderer
 from envs.pools import POOLS
 from envs.pose import Array, compose
 from envs.scenery import RichScenery, check_scenery, furnish
+from envs.window import Window
 
 __all__ = ["ACTION_HIGH", "CONTROL_HZ", "MARK", "Script", "Snapshot", "TabletopEnv"]
 
@@ -28,6 +28,7 @@ MARK = None  # what a script yields, instead of an action, where a sub-goal imag
 
 CONTROL_HZ = 5
 ACTION_HIGH = np.array([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5], dtype=np.float32)
+_COMPONENTS = ("x", "y", "z", "roll", "pitch", "yaw", "closedness")
 
 WORKSPACE = np.array([[0.34, -0.23, 0.02], [0.70, 0.23, 0.30]])  # of the tool, m
 TILT_LIMIT = np.array([0.4, 0.4, 1.5])  # roll and pitch away from pointing down, yaw; rad
@@ -42,6 +43,7 @@ SUCCESS_DISTANCE = 0.04  # m
 _SUBSTEPS, _RAMP = 50, 7  # simulator steps per control step; tenths of it that move the target
 _WINDUP = 0.02  # m that a command may run ahead of a blocked arm
 _IMAGE_SIZES = (64, 96, 128, 192, 224, 256, 384)
+_LARGEST_PICTURE = 4096  # px
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,24 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     Actions: ``float32 [7]``, the change of that state in one control step (0.2 s), clipped to
     ``ACTION_HIGH``; rotations are about the world's axes and composed. Commands stay within the
-    workspace.
+    workspace. An action that is not seven finite numbers raises ValueError and changes nothing, so
+    that the episode can go on.
 
     Success is told in ``info`` (and as the reward) for evaluation only: nothing in an observation
     depends on it. An episode never terminates; whoever runs it decides on a budget.
+    ``gymnasium.make`` truncates it after the task's (`envs.registry`).
+
+    One thread at a time may use an environment, any thread. A process that was forked after
+    rendering cannot render, which is RuntimeError; spawn it instead.
 
     Args:
         image_size: Side of the square camera image in pixels.
+        render_mode: What `render` does: ``rgb_array`` returns a picture; ``human`` shows every step
+            in a window, in the time that it takes; None nothing. Observations do not depend on it.
         scenery: ``plain``, or ``rich`` for another look in every episode (`envs.scenery`).
         pool: What rich looks are drawn from: ``train``, or ``test``, which share nothing.
+        width: Of the picture that `render` returns, in pixels.
+        height: Of that picture, in pixels.
 
     Raises:
         ValueError: An argument is not one of the supported values.
@@ -77,20 +88,32 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     turned = np.pi  # rad by which objects lie turned at most, either way
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012  (as gymnasium declares it)
+    metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
+        "render_modes": ["human", "rgb_array"],
+        "render_fps": CONTROL_HZ,
+    }
 
     def __init__(
         self,
         image_size: int = 96,
-        render_mode: str | None = "rgb_array",
+        render_mode: str | None = None,
         scenery: str = "plain",
         pool: str = "test",
+        width: int = 480,
+        height: int = 480,
     ) -> None:
         if image_size not in _IMAGE_SIZES:
             raise ValueError(f"Expected image_size in {_IMAGE_SIZES}, got {image_size}")
+        if render_mode not in (modes := (None, *self.metadata["render_modes"])):
+            raise ValueError(f"Expected render_mode in {modes}, got {render_mode!r}")
+        if not all(1 <= side <= _LARGEST_PICTURE for side in (width, height)):
+            raise ValueError(
+                f"Expected width and height from 1 to {_LARGEST_PICTURE}, got {width} and {height}"
+            )
         check_scenery(scenery, pool)
         self.render_mode = render_mode
         self.image_size = image_size
+        self.width, self.height = width, height
         image = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         bound = np.array([1, 1, 1, np.pi, np.pi, np.pi, 1], dtype=np.float32)
         self.observation_space = spaces.Dict(
@@ -106,7 +129,9 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         self._data = mujoco.MjData(self._model)
         self._arm = Arm(self._model)
         self._cube = self._model.joint("cube").qposadr[0]
-        self._renderer: mujoco.Renderer | None = None
+        self._camera: OffscreenRenderer | None = None  # of observations
+        self._viewer: OffscreenRenderer | None = None  # of `render`
+        self._window: Window | None = None
         self._command = np.zeros(7)
         self.goal_image = np.zeros((image_size, image_size, 3), np.uint8)
         self.goal_state = np.zeros(7)
@@ -182,20 +207,28 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             self.arrange()
             self.settle()
             start, object_start = self.snapshot(), self.object_position()
-            images = [self.render() for action in self.script() if self._marks(action)]
+            images = [self.camera_image() for action in self.script() if self._marks(action)]
             self.advance(np.zeros(7))
             self.goal_state, self.goal_object = self.tool_pose(), self.object_position()
             if self.well_posed(object_start):
                 break
-        self.goal_image = self.render()
+        self.goal_image = self.camera_image()
         self.restore(start)
+        if self.render_mode == "human":
+            self._show()
         return self._observe(), self._info() | {"subgoals": np.stack([*images, self.goal_image])}
 
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
-        """Apply one action for 0.2 s; see the class for its meaning."""
-        self.advance(np.asarray(action, dtype=np.float64))
+        """Apply one action for 0.2 s; see the class for its meaning.
+
+        Raises:
+            ValueError: The action is not seven finite numbers. The simulation stays as it is.
+        """
+        self.advance(action)
+        if self._window is not None:
+            self._window.show_step(self._data)
         info = self._info()
         return self._observe(), float(info["success"]), False, False, info
 
@@ -205,8 +238,13 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         while True:
             yield np.zeros(7)
 
-    def advance(self, action: Array) -> None:
-        """Simulate one control step without rendering; actions are clipped to their bounds."""
+    def advance(self, action: NDArray[np.floating[Any]]) -> None:
+        """Simulate one control step without rendering; actions are clipped to their bounds.
+
+        Raises:
+            ValueError: The action is not seven finite numbers. The simulation stays as it is.
+        """
+        action = _checked(action)
         measured = self._arm.pose(self._data)
         blocked = np.abs(self._command[:3] - measured[:3]).max() > _WINDUP
         origin = np.concatenate([measured[:3], self._command[3:]]) if blocked else self._command
@@ -253,8 +291,11 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         if self._scenery is None:
             return
         self._scenery.dress(rng)
-        if self._renderer is not None:
-            _upload_textures(self._renderer)
+        for renderer in (self._camera, self._viewer):
+            if renderer is not None:
+                renderer.upload_textures()
+        if self._window is not None:
+            self._window.update_look(self._model)
 
     def reset_scene(self) -> None:
         """Everything at its default, at rest."""
@@ -276,20 +317,33 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         for _ in range(steps):
             self.advance(np.zeros(7))
 
-    def render(self) -> NDArray[np.uint8]:
-        """The camera image, ``uint8 [s, s, 3]``."""
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(self._model, self.image_size, self.image_size)
-            # MuJoCo terminates EGL in an exit handler; one registered after it runs before it.
-            atexit.register(_close_if_alive, weakref.ref(self))
-        self._renderer.update_scene(self._data, camera="front")
-        return self._renderer.render()
+    def camera_image(self) -> NDArray[np.uint8]:
+        """What an observation's ``image`` shows now, ``uint8 [s, s, 3]``."""
+        if self._camera is None:
+            self._camera = OffscreenRenderer(self._model, self.image_size, self.image_size)
+        return self._camera.picture(self._data, "front")
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """A picture for people, by ``render_mode``: ``uint8 [height, width, 3]``, or None."""
+        if self.render_mode is None:
+            logger.warn(
+                "render() shows nothing, as no render_mode was given: make the environment with "
+                'render_mode="rgb_array" or "human"'
+            )
+            return None
+        if self.render_mode == "human":
+            self._show()
+            return None
+        if self._viewer is None:
+            self._viewer = OffscreenRenderer(self._model, self.width, self.height)
+        return self._viewer.picture(self._data, "front")
 
     def close(self) -> None:
-        """Free the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        """Free the renderers and close the window; what is asked for next opens them again."""
+        for view in (self._camera, self._viewer, self._window):
+            if view is not None:
+                view.close()
+        self._camera = self._viewer = self._window = None
 
     def _build(self, rich: bool) -> mujoco.MjModel:
         with as_file(files("envs") / "assets" / "tabletop.xml") as path:
@@ -299,6 +353,11 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             furnish(spec)
         return spec.compile()
 
+    def _show(self) -> None:
+        if self._window is None:
+            self._window = Window(self._model, self._data, CONTROL_HZ)
+        self._window.show(self._data)
+
     def _marks(self, action: Array | None) -> bool:
         """Advance by an action; True at a `MARK`."""
         if action is not MARK:
@@ -307,7 +366,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     def _observe(self) -> dict[str, NDArray[Any]]:
         return {
-            "image": self.render(),
+            "image": self.camera_image(),
             "state": self.tool_pose().astype(np.float32),
             "goal": self.goal_image.copy(),
         }
@@ -326,17 +385,25 @@ def add_box(body: Any, name: str, half: list[float], rgba: list[float], mass: fl
     geom.solref = [0.01, 1.0]
 
 
-def _upload_textures(renderer: mujoco.Renderer) -> None:
-    """Have a renderer use its model's present textures; it read them once, when it was made."""
-    renderer._gl_context.make_current()
-    for texture in range(renderer.model.ntex):
-        mujoco.mjr_uploadTexture(renderer.model, renderer._mjr_context, texture)
-
-
-def _close_if_alive(env: weakref.ref[TabletopEnv]) -> None:
-    alive = env()
-    if alive is not None:
-        alive.close()
+def _checked(action: object) -> Array:
+    """The action as numbers, if it is seven finite ones."""
+    try:
+        given = np.asarray(action)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"Expected an action of {len(_COMPONENTS)} numbers: {error}") from error
+    if given.shape != ACTION_HIGH.shape or given.dtype.kind not in "fiu":
+        raise ValueError(
+            f"Expected an action of {len(_COMPONENTS)} numbers ({', '.join(_COMPONENTS)}), "
+            f"got shape {given.shape} of {given.dtype}"
+        )
+    values = given.astype(np.float64)
+    if not np.isfinite(values).all():
+        worst = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(
+            f"Expected a finite action, got {values[worst]} for {_COMPONENTS[worst]} "
+            f"(component {worst})"
+        )
+    return values
 
 
 def _inside(pose: Array) -> Array:

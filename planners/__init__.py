@@ -15,6 +15,7 @@
 - ``coarse_to_fine``: a costly energy for the best few candidates only.
 - ``agent``: acting on plans, step after step.
 - ``realtime``: acting at a fixed rate, while another thread plans.
+- ``clock``: the time that all of these go by.
 """
 
 from planners.agent import Agent, PlanRecord

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from planners import clock
 from planners.problem import Objective, Plan, Planner, Problem
 from planners.protocols import World
 from planners.timing import synchronize
@@ -176,7 +176,7 @@ class Agent(Generic[StateT]):
                 f"Expected frames of {len(episode.images)} episodes, as many as goals, "
                 f"got {list(frames.shape)}"
             )
-        episode.looked = time.perf_counter() if at is None else at
+        episode.looked = clock.now() if at is None else at
         seen = self._world.encode(frames[:, None].to(self._device))
         if episode.goals is None:
             episode.goals = self._world.compare(episode.images, seen[:, 0])
@@ -199,7 +199,7 @@ class Agent(Generic[StateT]):
         """
         episode = self._running()
         synchronize(self._device)
-        encoded = time.perf_counter()
+        encoded = clock.now()
         stage = bisect_right(self._stage_ends, step)
         assert episode.goals is not None
         if episode.objective is None or stage != episode.stage:
@@ -231,7 +231,7 @@ class Agent(Generic[StateT]):
         self._compiling = False
         episode.planned = step
         synchronize(self._device)
-        done = time.perf_counter()
+        done = clock.now()
         episode.records.append(
             PlanRecord(
                 step=step,

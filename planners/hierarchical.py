@@ -10,7 +10,6 @@ Shapes: see ``planners.protocols``; G is the number of sub-goals.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -19,6 +18,7 @@ import pydantic.dataclasses
 import torch
 from torch import Tensor
 
+from planners import clock
 from planners.cem import CEMConfig
 from planners.problem import Objective, Plan, Planner, Problem, Way
 from planners.protocols import Proposal, World
@@ -217,7 +217,7 @@ class Hierarchical(Generic[GuideT, FastT]):
         if problem.goals is None:
             raise ValueError("Expected a problem with goal latents, which sub-goals lead to")
         if deadline is not None:
-            now = time.perf_counter()
+            now = clock.now()
             deadline = now + self._share * (deadline - now)
         subgoals, nonfinite, slow = self._guide.look_ahead(
             problem, state.slow, generator=generator, deadline=deadline
@@ -314,6 +314,6 @@ class MacroSearch(Generic[StateT]):
         )
         state = state._replace(planner=planner)
         if plan.trace.shape[1] == 0:
-            return problem.latents[:, :0], 0, state
+            return problem.latents[:, :0], plan.nonfinite, state
         ahead = self._world.rollout(problem.latents, problem.states, plan.actions[:, None])
         return ahead.latents[:, 0], plan.nonfinite, state

@@ -13,7 +13,6 @@ import math
 import resource
 import statistics
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from planners import clock
 from planners.problem import Objective, Planner, Problem
 from planners.protocols import Trajectory, World
 from planners.timing import synchronize
@@ -111,12 +111,12 @@ def measure(
     ) -> float:
         nonlocal state
         synchronize(device)
-        started = time.perf_counter()
+        started = clock.now()
         latents = world.encode(workload.frames)
         latents = world.compare(latents, workload.look)
         if profile:
             synchronize(device)
-            split["encode"] = split.get("encode", 0.0) + time.perf_counter() - started
+            split["encode"] = split.get("encode", 0.0) + clock.now() - started
         problem = Problem(
             world,
             latents,
@@ -127,7 +127,7 @@ def measure(
         )
         plan, state = planner.plan(problem, state, generator=generator, profile=profile)
         plan.actions.cpu()
-        elapsed = time.perf_counter() - started
+        elapsed = clock.now() - started
         for part, seconds in plan.timings.items():
             split[part] = split.get(part, 0.0) + seconds
         state = planner.shift(state, planner.execute)
@@ -202,10 +202,10 @@ def _matmul_rates(
     spent = 0.0
     while spent < seconds:
         synchronize(device)
-        started = time.perf_counter()
+        started = clock.now()
         torch.mm(left, right, out=out)
         synchronize(device)
-        elapsed = time.perf_counter() - started
+        elapsed = clock.now() - started
         spent += elapsed
         rates.append(2 * size**3 / elapsed / 1e9)
     return rates

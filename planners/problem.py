@@ -105,25 +105,35 @@ class Problem:
             )
 
 
-def count_nonfinite(finite: Tensor, evaluated: int, required: Sequence[bool] | None = None) -> int:
-    """Candidates of a plan without a finite energy, which waits for the device if they are on one.
+def count_nonfinite(
+    finite: Tensor,
+    evaluated: int,
+    required: Sequence[bool] | None = None,
+    lost: Tensor | None = None,
+) -> int:
+    """Candidates of a plan without a finite energy, and proposals that were not finite.
+
+    It waits for the device if they are on one, once.
 
     Args:
         finite: How many had one, ``[B, I]``.
         evaluated: Candidates, over all episodes and iterations.
         required: For each iteration, whether every episode needs one; by default in all.
+        lost: How many proposals of the policy prior were not finite, ``[B]``; None for none.
 
     Raises:
         FloatingPointError: In one of these no candidate of an episode had one.
     """
-    finite = finite.cpu()
+    lost = finite.new_zeros(len(finite)) if lost is None else lost
+    together = torch.cat([finite, lost[:, None]], 1).cpu()
+    finite, lost = together[:, :-1], together[:, -1]
     needed = finite if required is None else finite[:, list(required)]
     if failed := (needed == 0).any(1).nonzero().flatten().tolist():
         raise FloatingPointError(
             f"No candidate of episodes {failed} had a finite energy in some iteration; look "
             "for NaN in the frames or states, or train the model on wider actions"
         )
-    return evaluated - int(finite.sum())
+    return evaluated - int(finite.sum()) + int(lost.sum())
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,8 @@ class Plan:
         breakdown: Its energy per term, ``[B]`` each.
         trace: Lowest energy known after each iteration, ``[B, I]``; it never rises. Without an
             iteration before the deadline, I is 0 and the energy is infinite.
-        nonfinite: Candidates whose energy was NaN or infinite, over all episodes and iterations.
+        nonfinite: Candidates whose energy was NaN or infinite, and proposals of the policy prior
+            that were so themselves, over all episodes and iterations.
         timings: Seconds spent per part of the search; empty unless profiled.
         way: The sub-goals it pursues, if it has any.
     """

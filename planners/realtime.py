@@ -13,16 +13,16 @@ Shapes: B episodes, H control steps, A action, P state.
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Condition, Thread
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from planners import clock
 from planners.agent import Agent, PlanRecord
 from planners.box import ActionBox
 
@@ -93,7 +93,7 @@ class RealTimeAgent:
         self._agent, self._every = agent, every
         ActionBox(low, high, ())  # that all of them may rest
         self._low, self._high = low.cpu(), high.cpu()
-        self._changed = Condition()
+        self._changed = clock.Condition()
         self._looks: deque[_Look] = deque(maxlen=context)
         self._path: _Path | None = None
         self._done: list[Tensor] = []
@@ -171,7 +171,7 @@ class RealTimeAgent:
 
     def _see(self, frames: Tensor, states: Tensor) -> None:
         self._check_open()
-        self._looks.append(_Look(self.slots.total, frames, states, time.perf_counter()))
+        self._looks.append(_Look(self.slots.total, frames, states, clock.now()))
 
     def _ask(self) -> None:
         self._wanted = True
@@ -257,10 +257,10 @@ class Pulse:
         It did where more than a tenth of a period had passed, be it that the caller was not back
         in time or that the system woke it late.
         """
-        due = time.perf_counter()
+        due = clock.now()
         for index in range(count):
-            now = time.perf_counter()
+            now = clock.now()
             if now < due:
-                time.sleep(due - now)
-            yield index > 0 and time.perf_counter() > due + self.period / 10
+                clock.sleep(due - now)
+            yield index > 0 and clock.now() > due + self.period / 10
             due = max(due, now) + self.period

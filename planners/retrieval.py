@@ -103,8 +103,9 @@ class Retrieval:
     ) -> tuple[Tensor, int, _Found]:
         """Look up; see ``Guide.look_ahead``. Where no way is known the goal is the sub-goal."""
         assert problem.goals is not None
+        nonfinite = 0
         if state is None or state.problem is not problem.energy:
-            state = self._find(problem)
+            state, nonfinite = self._find(problem)
         starts, reach = self._linked(problem.latents[:, -1])
         in_all, choice = (reach + state.distance.gather(1, starts)).min(1)
         goal = torch.full_like(choice, len(self._memory.latents))
@@ -123,7 +124,7 @@ class Retrieval:
 
         known = self._memory.latents[chosen.clamp(max=len(self._memory.latents) - 1)]
         is_goal = (chosen == goal[:, None])[..., None, None]
-        return torch.where(is_goal, problem.goals[:, None], known), 0, state
+        return torch.where(is_goal, problem.goals[:, None], known), nonfinite, state
 
     def _linked(self, latents: Tensor, *, among_themselves: bool = False) -> tuple[Tensor, Tensor]:
         """Moments within reach of latents ``[Q, N, D]``, and how far they are, ``[Q, L]`` each.
@@ -139,18 +140,21 @@ class Retrieval:
         length = self._distance(start, memory[near])
         return near, length.masked_fill(~(length <= self._config.longest), torch.inf).clamp(min=1.0)
 
-    def _find(self, problem: Problem) -> _Found:
+    def _find(self, problem: Problem) -> tuple[_Found, int]:
+        """The ways to a problem's goals, and how many moments have no finite energy to them."""
         memory, batch = self._memory, len(problem.latents)
         moments = Moments(
             memory.latents[None, :, None].expand(batch, -1, -1, -1, -1),
             memory.states[None, :, None].expand(batch, -1, -1, -1),
         )
         energy = problem.energy.to_go(moments)
+        nonfinite = int((~energy.isfinite()).sum())  # once a goal, and searching for ways waits too
         # The goal is linked with the nearest moments, however far these are.
         energy = energy.clamp(min=1.0).masked_fill(energy.isnan(), torch.inf)
         nearest = energy.topk(min(self._config.links, len(memory.latents)), largest=False)
         last = torch.full_like(energy, torch.inf).scatter(1, nearest.indices, nearest.values)
-        return _Found(problem.energy, *shortest_ways(self._neighbours, self._lengths, last))
+        ways = shortest_ways(self._neighbours, self._lengths, last)
+        return _Found(problem.energy, *ways), nonfinite
 
 
 def shortest_ways(neighbours: Tensor, lengths: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:

@@ -110,6 +110,7 @@ class Search:
         self.kept = start.kept if follow else start.kept[:, :0]
         following = follow and start.searched > 0
         self.proposals: Tensor | None = None
+        self._lost: Tensor | None = None  # proposals of each episode that were not finite
         if self._worthwhile:
             self.proposals = self._propose(proposals, start.actions.shape[1])
         elif not following and self._countdown.allows_asking():
@@ -201,6 +202,8 @@ class Search:
     def plan(self) -> Plan:
         """The best that was evaluated. Its count of failures is the only wait for the device.
 
+        Among them are the policy prior's proposals that were not finite, and were put to rest.
+
         Without time for a single iteration it is the fallback: where the search was to start, that
         is what is left of the last plan that was searched or what the prior would do now, as
         settings have it; the rest of whatever plan came last, where there was no time to ask the
@@ -212,9 +215,10 @@ class Search:
         if self._best is None:
             rest = self.problem.begin(self._box.clamp(self.fallback.actions)[:, None])[:, 0]
             unknown = rest.new_full((len(rest),), torch.inf)
-            return Plan(rest, unknown, {}, unknown[:, None][:, :0], 0)
+            lost = 0 if self._lost is None else int(self._lost.sum())
+            return Plan(rest, unknown, {}, unknown[:, None][:, :0], lost)
         finite = torch.stack(self._finite, 1)
-        nonfinite = count_nonfinite(finite, self._evaluated, self._required)
+        nonfinite = count_nonfinite(finite, self._evaluated, self._required, self._lost)
         terms = {name: term[:, 0] for name, term in self._best.terms.items()}
         self.watch.lap("update")
         return Plan(
@@ -237,8 +241,10 @@ class Search:
             horizon=horizon,
             generator=self._generator,
         )
+        proposals = proposals.detach()
+        self._lost = (~proposals.isfinite().all(-1).all(-1)).sum(1)
         # A search may end before it judges them.
-        return self._box.clamp(proposals.detach().nan_to_num(0.0, 0.0, 0.0))
+        return self._box.clamp(proposals.nan_to_num(0.0, 0.0, 0.0))
 
 
 def moments(population: Population, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,11 @@ Without profiling and without a deadline, nothing here waits for the device.
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 import torch
+
+from planners import clock
 
 __all__ = ["Countdown", "Lead", "Pace", "Stopwatch", "synchronize"]
 
@@ -37,7 +38,7 @@ class Stopwatch:
 
     def _now(self) -> float:
         synchronize(self._device)
-        return time.perf_counter()
+        return clock.now()
 
 
 class Lead(NamedTuple):
@@ -99,7 +100,7 @@ class Countdown:
 
     def __init__(self, device: torch.device, deadline: float | None, pace: Pace) -> None:
         self._device, self._before = device, pace
-        self._started = 0.0 if deadline is None else time.perf_counter()
+        self._started = 0.0 if deadline is None else clock.now()
         self._limit = None if deadline is None else deadline - self._started
         self._last: float | None = None
         self._slowest = 0.0
@@ -139,4 +140,4 @@ class Countdown:
 
     def _elapsed(self) -> float:
         synchronize(self._device)
-        return time.perf_counter() - self._started
+        return clock.now() - self._started

@@ -52,3 +52,7 @@ def test_an_arrow_back_is_seen_even_inside_a_function(tmp_path):
     (tmp_path / "commands").mkdir()
     (tmp_path / "commands" / "c.py").write_text("import envs\n")
     assert violations(tmp_path, ("commands",), ("envs",)) == ["a.py imports envs.push.PushEnv"]
+
+
+def test_planners_read_the_clock_and_wait_in_one_place():
+    assert violations(ROOT / "planners", ("clock.py",), ("time", "threading.Condition")) == []

@@ -12,14 +12,16 @@ from planners import Problem, TotalEnergy
 from worldmodel import cli
 from worldmodel.commands.policies import compared
 from worldmodel.predictors.doubts import TERMS
+from worldmodel.weights.checkpoint import FORMAT_VERSION
 from worldmodel.weights.world import checkpoint_folder, load_compact_world
 
 
 def test_it_stays_small_and_says_how_it_was_trained() -> None:
     folder = checkpoint_folder("default")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 25e6
-    record = json.loads((folder / "config.json").read_text())["record"]
-    assert {"training", "validation"} <= record.keys()
+    content = json.loads((folder / "config.json").read_text())
+    assert {"training", "validation"} <= content["record"].keys()
+    assert content["format_version"] == FORMAT_VERSION  # whose digests guard it
 
 
 def test_its_imagination_beats_copying_the_last_frame() -> None:

@@ -12,26 +12,39 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("worldmodel", "planners", "envs", "configs")
 
 
-def requirements() -> list[Requirement]:
+def requirements(extras: bool = True) -> list[Requirement]:
     project = PROJECT["project"]
-    extras = project["optional-dependencies"].values()
-    return [Requirement(text) for text in sum(extras, project["dependencies"])]
+    groups = project["optional-dependencies"].values() if extras else []
+    return [Requirement(text) for text in sum(groups, project["dependencies"])]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text().splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonicalize_name(package): version for package, version in pairs}
 
 
 @pytest.mark.parametrize("requirement", requirements(), ids=lambda r: r.name)
 def test_what_is_pinned_is_within_the_promised_range(requirement):
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pins = {
-        canonicalize_name(name): version
-        for name, version in (line.split("==") for line in lines if not line.startswith("#"))
-    }
-    assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+    version = pins("constraints.txt")[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(version)
+
+
+@pytest.mark.parametrize("requirement", requirements(extras=False), ids=lambda r: r.name)
+def test_the_lowest_version_that_is_promised_is_one_that_is_tested(requirement):
+    tested = pins("constraints-lowest.txt")[canonicalize_name(requirement.name)]
+    (lowest,) = (s.version for s in requirement.specifier if s.operator == ">=")
+    if requirement.name == "torch":  # the lowest is not tested, see pyproject.toml
+        assert Version(lowest) <= Version(tested)
+    else:
+        assert Version(lowest) == Version(tested)
 
 
 def test_a_wheel_holds_everything_that_is_read_at_run_time(tmp_path):

@@ -173,7 +173,7 @@ def test_links_to_files_lead_somewhere(page):
         path, _, anchor = target.partition("#")
         if "://" in target:
             continue
-        linked = (ROOT / page).parent / path
+        linked = (ROOT / page).parent / path if path else ROOT / page
         assert linked.is_file(), target
         if anchor:
             titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.M)

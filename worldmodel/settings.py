@@ -89,8 +89,8 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Dimension = Annotated[int, Field(ge=0, lt=2**14)]
 """Number of a dimension of an action."""
 Positive = Annotated[float, Field(gt=0, le=1e9)]
-LearningRate = Annotated[float, Field(ge=0, le=1e3)]
-"""At 0 steps change nothing."""
+LearningRate = Annotated[float, Field(ge=0, le=1e30)]
+"""Whatever float32 holds: a rate beyond reason shows in the loss, and at 0 steps change nothing."""
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 """Of a term of a loss, or another number that may be 0."""
 
@@ -188,7 +188,7 @@ def read_settings(kind: type[_T], stored: object, source: str) -> _T:
     if missing := [name for name in names if name not in stored]:
         raise UserError(f"{source}: expected also {', '.join(missing)}. Nothing takes a default.")
     if unknown := [str(name) for name in stored if name not in names]:
-        raise UserError(f"{source}: unknown key '{unknown[0]}'; {nearest(unknown[0], names)}")
+        raise UserError(f"{source}: unknown key {_shown(unknown[0])}; {nearest(unknown[0], names)}")
     try:
         return TypeAdapter(kind).validate_json(json.dumps(stored), strict=True)
     except ValidationError as error:

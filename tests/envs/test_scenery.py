@@ -134,7 +134,7 @@ def test_a_restored_snapshot_looks_as_it_did(rich: TabletopEnv) -> None:
     snapshot = rich.snapshot()
     rich.step(np.full(7, 0.02, np.float32))
     rich.restore(snapshot)
-    assert np.array_equal(rich.render(), observation["image"])
+    assert np.array_equal(rich.camera_image(), observation["image"])
 
 
 def test_rich_environments_run_in_parallel_as_they_do_alone() -> None:
@@ -226,9 +226,9 @@ def test_the_table_within_the_rim_stays_in_view(rich: TabletopEnv) -> None:
 
 def test_the_cube_stands_out_from_the_table(rich: TabletopEnv) -> None:
     for seed in range(20):
-        with_cube = dressed(rich, seed).render().astype(int)
+        with_cube = dressed(rich, seed).camera_image().astype(int)
         rich._model.geom("cube").rgba[3] = 0.0
-        without = rich.render()
+        without = rich.camera_image()
         rich._model.geom("cube").rgba[3] = 1.0
         assert (np.abs(with_cube - without).max(-1) > 40).sum() > 40, seed
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -25,6 +28,90 @@ def test_gymnasium_approves_of_every_task(task: str) -> None:
     env = gymnasium.make(envs.gym_id(task), image_size=64)
     check_env(env.unwrapped, skip_render_check=True)
     env.close()
+
+
+def test_gymnasium_approves_of_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = [mode for mode in envs.TabletopEnv.metadata["render_modes"] if mode != "human"]
+    monkeypatch.setitem(envs.TabletopEnv.metadata, "render_modes", modes)  # needs no display
+    env = gymnasium.make("tabletop/Push-v0", image_size=64, render_mode="rgb_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+    env.close()
+
+
+def test_gymnasium_truncates_every_task_after_its_budget(task: str) -> None:
+    for scenery in envs.SCENERIES:
+        spec = gymnasium.spec(envs.gym_id(task, scenery))
+        assert spec.max_episode_steps == envs.budget(task)
+
+
+def test_a_loop_until_done_ends_after_the_budget() -> None:
+    env = gymnasium.make(envs.gym_id("reach"), image_size=64)
+    env.reset(seed=0)
+    steps, done = 0, False
+    while not done:
+        *_, terminated, done, _ = env.step(np.zeros(7, np.float32))
+        assert not terminated
+        steps += 1
+    env.close()
+    assert steps == envs.budget("reach")
+
+
+def test_the_size_of_pictures_is_apart_from_that_of_observations() -> None:
+    pictured = envs.make("push", 64, render_mode="rgb_array", width=640, height=530)
+    plain = envs.make("push", 64, render_mode="rgb_array")
+    for env, shape in ((pictured, (530, 640, 3)), (plain, (480, 480, 3))):
+        env.reset(seed=0)
+        assert env.render().shape == shape
+    one, other = (env.step(np.full(7, 0.02, np.float32))[0] for env in (pictured, plain))
+    assert one["image"].shape == (64, 64, 3)
+    assert np.array_equal(one["image"], other["image"])
+    before = plain.render()
+    plain.step(np.full(7, 0.02, np.float32))
+    assert not np.array_equal(before, plain.render())
+    for env in (pictured, plain):
+        env.close()
+    with pytest.raises(ValueError, match="width and height from 1 to 4096, got 0 and 480"):
+        envs.make("push", width=0)
+
+
+def test_without_a_render_mode_a_picture_is_none_and_a_warning_says_why() -> None:
+    env = envs.make("push", 64)
+    env.reset(seed=0)
+    with pytest.warns(UserWarning, match=r"no render_mode.*rgb_array"):
+        assert env.render() is None
+    env.close()
+    with pytest.raises(ValueError, match=r"render_mode in .*human.*got 'ansi'"):
+        envs.make("push", 64, render_mode="ansi")
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        ([0, 0, np.nan, 0, 0, 0, 0], r"got nan for z \(component 2\)"),
+        ([0, 0, 0, 0, 0, 0, -np.inf], r"got -inf for closedness \(component 6\)"),
+        (np.zeros(6, np.float32), r"7 numbers.*shape \(6,\)"),
+        (np.zeros((1, 7), np.float32), r"shape \(1, 7\)"),
+        (0.0, r"shape \(\)"),
+        (["0"] * 7, "of <U1"),
+        ([None] * 7, "of object"),
+        ([[0], [0, 0]], "7 numbers"),
+    ],
+)
+def test_an_action_that_is_not_seven_finite_numbers_changes_nothing(
+    action: Any, message: str
+) -> None:
+    env = envs.make("push", image_size=64)
+    env.place_arm(np.array([0.4, 0.0, 0.2]), 1.0)
+    before = env.snapshot()
+    for act in (env.step, env.advance):
+        with pytest.raises(ValueError, match=message):
+            act(action)
+    after = env.snapshot()
+    env.close()
+    assert np.array_equal(before.physics, after.physics)
+    assert np.array_equal(before.command, after.command)
 
 
 def test_the_expert_solves_every_task_within_the_budget(task: str) -> None:

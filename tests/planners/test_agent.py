@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 
 import pytest
@@ -157,7 +156,8 @@ def test_subgoals_follow_one_another(camera_world, point):
     assert world.encoded[0][:2] == (1, 3)
 
 
-def test_records_time_and_energy_of_every_plan(camera_world, point):
+def test_records_time_and_energy_of_every_plan(camera_world, point, clock):
+    clock.reading = 1e-3
     agent = make_agent(camera_world(), point, profile=True)
     drive(agent, GOALS, 4)
     for record in agent.records:
@@ -168,17 +168,31 @@ def test_records_time_and_energy_of_every_plan(camera_world, point):
     assert agent.records[-1].plan.energy.sum() < agent.records[0].plan.energy.sum()
 
 
-def test_the_budget_becomes_a_deadline(camera_world, point):
+def test_the_budget_becomes_a_deadline_from_the_look_on(camera_world, point, clock):
+    class Slow(camera_world):
+        def encode(self, frames):
+            clock.sleep(1.0)
+            return super().encode(frames)
+
+        def rollout(self, *context):
+            clock.sleep(1.0)
+            return super().rollout(*context)
+
     config = CEMConfig(samples=48, iterations=500, horizon=4, elites=6)
+    agent = make_agent(Slow(), point, config=config, budget_s=3.5)
+    drive(agent, GOALS, 1)
+    assert agent.records[0].plan.trace.shape == (2, 2)
+    assert agent.records[0].total_ms == 3e3
     agent = make_agent(camera_world(), point, config=config, budget_s=0.0)
+    clock.reading = 1e-3
     drive(agent, GOALS, 1)
     assert agent.records[0].plan.trace.shape == (2, 0)
 
 
-def test_a_new_episode_knows_how_long_plans_take(camera_world, point):
+def test_a_new_episode_knows_how_long_plans_take(camera_world, point, clock):
     class Slow(camera_world):
         def rollout(self, *context):
-            time.sleep(0.05)
+            clock.sleep(0.05)
             return super().rollout(*context)
 
     agent = make_agent(Slow(), point, budget_s=0.04)
@@ -187,10 +201,10 @@ def test_a_new_episode_knows_how_long_plans_take(camera_world, point):
         assert agent.records[0].plan.trace.shape[1] == rounds
 
 
-def test_a_plan_without_a_limit_tells_the_next_how_long_it_took(camera_world, point):
+def test_a_plan_without_a_limit_tells_the_next_how_long_it_took(camera_world, point, clock):
     class Slow(camera_world):
         def rollout(self, *context):
-            time.sleep(0.05)
+            clock.sleep(0.05)
             return super().rollout(*context)
 
     agent = make_agent(Slow(), point, budget_s=0.04)

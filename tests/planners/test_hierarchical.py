@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from dataclasses import replace
 
 import pytest
@@ -26,8 +26,10 @@ from planners import (
     TotalEnergy,
     make_search,
 )
+from planners.clock import now
 from planners.hierarchical import Moments
 from planners.retrieval import shortest_ways
+from planners.timing import Lead, Pace
 
 LIMIT, SPAN = 0.05, 8
 FAST = CEMConfig(samples=48, iterations=3, horizon=8, elites=8, execute=2, active_dims=(0, 1))
@@ -261,10 +263,10 @@ def test_the_slow_plan_is_warm_started_macro_by_macro():
         assert float(state.planner.actions[0, 0, 0]) == first
 
 
-def test_both_levels_keep_a_deadline_and_the_slow_one_leaves_time():
+def test_both_levels_keep_a_deadline_and_the_slow_one_leaves_time(clock):
     class Slow(Walled):
         def rollout(self, *arguments):
-            time.sleep(0.01)
+            clock.sleep(0.01)
             return super().rollout(*arguments)
 
     worlds = Slow(scale=0.1), Slow()
@@ -273,16 +275,16 @@ def test_both_levels_keep_a_deadline_and_the_slow_one_leaves_time():
         guide(worlds[0], replace(SLOW, **many)), cem(replace(FAST, **many)), share=0.5
     )
     posed = problem(world=worlds[1])
-    started = time.perf_counter()
+    started = clock.time
     planner.plan(posed, planner.init(2), generator=generator(), deadline=started + 1.0)
-    assert time.perf_counter() - started < 1.1
+    assert clock.time <= started + 1.0
     assert worlds[0].asked > 3
     assert worlds[1].asked > 3
 
 
 def test_both_levels_know_the_pace_of_the_episodes_before():
     planner, posed = hierarchy(), problem()
-    late = {"deadline": time.perf_counter() - 1.0}
+    late = {"deadline": -math.inf}
     _, last = planner.plan(posed, planner.init(2), generator=generator(), **late)
     state = planner.init(2, last)
     assert state.way is None
@@ -298,7 +300,7 @@ def test_without_time_to_look_ahead_the_way_stays_or_is_the_goal_itself():
         return towards(latents, direct)
 
     planner, posed = hierarchy(to=recording, hold=1), problem()
-    late = {"deadline": time.perf_counter() - 1.0}
+    late = {"deadline": -math.inf}
     first, state = planner.plan(posed, planner.init(2), generator=generator(), **late)
     assert first.way.latents.shape[1] == 0
     assert bool(first.way.direct.all())
@@ -328,6 +330,46 @@ def test_nan_is_counted_and_never_chosen(level):
     assert plan.nonfinite > 0
     assert bool(plan.energy.isfinite().all())
     assert bool(plan.way.latents.isfinite().all())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_macros_that_are_proposed_and_not_finite_are_counted(late):
+    def prior(goals):
+        def proposal(latents, states, *, samples, horizon, generator):
+            return torch.full((2, samples, horizon, 2), torch.nan)
+
+        return proposal
+
+    slow = MacroSearch(cem(SLOW, 2.0), Walled(scale=0.5 * LIMIT * SPAN / 2), prior)
+    planner = hierarchy(slow)
+    state = planner.init(2)
+    if late:  # time to ask, none to search
+        rest = state.slow.planner._replace(pace=Pace(searching=Lead(seconds=9e9, latest=9e9)))
+        state = state._replace(slow=state.slow._replace(planner=rest))
+    given = {"deadline": now() + 1e9} if late else {}
+    plan, _ = planner.plan(problem(), state, generator=generator(), **given)
+    assert plan.nonfinite == 2 * (1 if late else SLOW.proposals)
+    assert bool(plan.actions.isfinite().all())
+
+
+def test_moments_whose_energy_is_not_finite_are_no_way_and_are_counted_once_a_goal():
+    class Holed:
+        def __init__(self, energy):
+            self.energy = energy
+
+        def __call__(self, trajectory):
+            return self.energy(trajectory)
+
+        def to_go(self, futures):
+            found = self.energy.to_go(futures)
+            return found.masked_fill(futures.latents[:, :, 0, 0, 1] > 0.44, torch.nan)
+
+    posed = replace(problem(), energy=Holed(problem().energy))
+    planner = hierarchy(retrieval(), hold=1)
+    first, state = planner.plan(posed, planner.init(2), generator=generator())
+    again, _ = planner.plan(posed, state, generator=generator())
+    assert (first.nonfinite, again.nonfinite) == (2 * 10, 0)
+    assert bool(first.way.latents.isfinite().all())
 
 
 def test_a_slow_level_without_any_finite_energy_is_an_error():

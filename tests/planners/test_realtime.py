@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import planners.clock
 from planners import (
     CEM,
     Agent,
@@ -23,6 +22,9 @@ from planners import (
     TotalEnergy,
 )
 
+# No thread is in a hurry: a plan is ready, or not, because a test says so.
+pytestmark = pytest.mark.usefixtures("clock")
+
 HIGH = torch.tensor([0.05, 0.05])
 
 
@@ -32,23 +34,34 @@ class Thinker:
     def __init__(self, *plans: Any) -> None:
         self.plans = list(plans)
         self.looks: list[float] = []
+        self.looked: list[float | None] = []
         self.asked: list[tuple[int, Tensor | None]] = []
         self.limited: list[bool] = []
         self.records: list[Any] = []
         self.searched = 1
-        self.may_go_on = threading.Event()
-        self.may_go_on.set()
+        self._changed, self._may_go_on = planners.clock.Condition(), True
+
+    def hold(self) -> None:
+        """Think until `go_on`."""
+        self._may_go_on = False
+
+    def go_on(self) -> None:
+        with self._changed:
+            self._may_go_on = True
+            self._changed.notify_all()
 
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
         self.goal, self.seed = goal_frames, seed
 
     def look(self, frames: Tensor, states: Tensor, at: float | None = None) -> None:
         self.looks.append(float(states[0, 0]))
+        self.looked.append(at)
 
     def plan(self, step: int, begun: Tensor | None = None, *, limited: bool = True) -> Any:
         self.asked.append((step, begun))
         self.limited.append(limited)
-        assert self.may_go_on.wait(10)
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._may_go_on, timeout=60)
         plan = self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
         if isinstance(plan, Exception):
             raise plan
@@ -56,14 +69,6 @@ class Thinker:
         if begun is not None:
             actions[:, : begun.shape[1]] = begun
         return SimpleNamespace(actions=actions, trace=torch.zeros(1, self.searched))
-
-
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("waited in vain")
 
 
 @pytest.fixture
@@ -79,7 +84,7 @@ def started() -> Iterator[Callable[..., tuple[RealTimeAgent, Thinker]]]:
 
     yield build
     for agent, thinker in agents:
-        thinker.may_go_on.set()
+        thinker.go_on()
         agent.close()
 
 
@@ -89,10 +94,6 @@ def act(agent: RealTimeAgent, at: float = 0.0) -> float:
     return round(float(action[0, 0]), 4)
 
 
-def idle(agent: RealTimeAgent) -> None:
-    until(lambda: not agent._wanted and not agent._busy)  # in this order: wanted, then busy
-
-
 def test_the_first_action_waits_for_the_first_plan(started) -> None:
     agent, thinker = started([0.01, 0.02, 0.03])
     assert act(agent) == 0.01
@@ -100,11 +101,11 @@ def test_the_first_action_waits_for_the_first_plan(started) -> None:
     assert thinker.limited == [False]  # nobody is kept waiting
 
 
-def test_a_plan_begins_with_what_is_done_while_it_is_made(started) -> None:
+def test_a_plan_begins_with_what_is_done_while_it_is_made(clock, started) -> None:
     agent, thinker = started([0.01, 0.02, 0.03], [0.04, 0.04, 0.04])
     act(agent)
     assert act(agent) == 0.02  # of the first plan: the second is asked for now
-    idle(agent)
+    clock.settle()
     step, begun = thinker.asked[1]
     assert step == 1
     assert thinker.limited[1]
@@ -118,80 +119,78 @@ def test_a_planner_that_is_late_is_followed_on_its_last_path_and_then_the_arm_ho
 ) -> None:
     agent, thinker = started([0.01, 0.02, 0.03])
     act(agent)
-    thinker.may_go_on.clear()
+    thinker.hold()
     assert [act(agent) for _ in range(4)] == [0.02, 0.03, 0.0, 0.0]
     assert (agent.slots.total, agent.slots.missed, agent.slots.held) == (5, 3, 2)
 
 
-def test_a_late_plan_is_taken_up_where_it_wants_to_be_by_now(started) -> None:
+def test_a_late_plan_is_taken_up_where_it_wants_to_be_by_now(clock, started) -> None:
     agent, thinker = started([0.01] * 8, [0.0, 0.03, 0.03, 0.03], every=3)
     for _ in range(3):
         act(agent)
-    thinker.may_go_on.clear()
+    thinker.hold()
     assert act(agent) == 0.01  # asks for the second plan, which will begin with this
-    until(lambda: len(thinker.asked) == 2)
+    clock.settle()
     assert act(agent) == 0.01  # but is not there yet
-    thinker.may_go_on.set()
-    idle(agent)
+    thinker.go_on()
+    clock.settle()
     # It wants to be 0.07 from its look by the end of this slot, of which 0.02 are done.
     assert act(agent) == 0.05
     assert agent.slots.missed == 1
 
 
-def test_the_newest_look_is_planned_from(started) -> None:
+def test_the_newest_look_is_planned_from(clock, started) -> None:
     agent, thinker = started([0.01] * 9, [0.02] * 9)
     act(agent, at=0.0)
-    idle(agent)
-    thinker.may_go_on.clear()
+    clock.settle()
+    thinker.hold()
     act(agent, at=1.0)
-    until(lambda: len(thinker.asked) == 2)
+    clock.settle()
     for at in (2.0, 3.0, 4.0):
         act(agent, at)
-    thinker.may_go_on.set()
-    until(lambda: len(thinker.asked) == 3)
-    idle(agent)
+    thinker.go_on()
+    clock.settle()
     assert thinker.looks == [0.0, 1.0, 4.0]
     assert [step for step, _ in thinker.asked] == [0, 1, 4]
 
 
-def test_looks_in_a_row_are_kept_for_worlds_that_see_several(started) -> None:
+def test_looks_in_a_row_are_kept_for_worlds_that_see_several(clock, started) -> None:
     agent, thinker = started([0.01] * 9, context=2)
     act(agent, at=0.0)
-    idle(agent)
-    thinker.may_go_on.clear()
+    clock.settle()
+    thinker.hold()
     act(agent, at=1.0)
-    until(lambda: len(thinker.asked) == 2)
+    clock.settle()
     for at in (2.0, 3.0, 4.0):
         act(agent, at)
-    thinker.may_go_on.set()
-    until(lambda: len(thinker.asked) == 3)
-    idle(agent)
+    thinker.go_on()
+    clock.settle()
     assert thinker.looks[-2:] == [3.0, 4.0]
 
 
-def test_plans_can_be_made_every_few_slots_only(started) -> None:
+def test_plans_can_be_made_every_few_slots_only(clock, started) -> None:
     agent, thinker = started([0.01] * 9, every=3)
     for _ in range(8):
         act(agent)
-        idle(agent)
+        clock.settle()
     assert [step for step, _ in thinker.asked] == [0, 3, 6]
     assert agent.slots.missed == 0
 
 
-def test_what_stops_the_planner_is_raised_where_actions_are_asked_for(started) -> None:
+def test_what_stops_the_planner_is_raised_where_actions_are_asked_for(clock, started) -> None:
     agent, _ = started([0.01] * 9, FloatingPointError("no candidate"))
     act(agent)
     act(agent)
-    until(lambda: agent._error)
+    clock.settle()
     with pytest.raises(FloatingPointError, match="no candidate"):
         act(agent)
 
 
-def test_a_reset_waits_for_the_plan_at_hand_and_forgets_it(started) -> None:
+def test_a_reset_waits_for_the_plan_at_hand_and_forgets_it(clock, started) -> None:
     agent, thinker = started([0.01] * 9, [0.02] * 9, [0.03] * 9)
     act(agent)
     act(agent)
-    until(lambda: len(thinker.asked) == 2)
+    clock.settle()
     agent.reset(torch.ones(1, 1, 1, 3), seed=4)
     assert (thinker.seed, agent.slots.total) == (4, 0)
     agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
@@ -199,11 +198,11 @@ def test_a_reset_waits_for_the_plan_at_hand_and_forgets_it(started) -> None:
     assert thinker.asked[-1] == (0, None)
 
 
-def test_after_an_error_it_can_be_reset_and_after_closing_it_says_so(started) -> None:
+def test_after_an_error_it_can_be_reset_and_after_closing_it_says_so(clock, started) -> None:
     agent, _ = started([0.01] * 9, FloatingPointError("no candidate"), [0.02] * 9)
     act(agent)
     act(agent)
-    until(lambda: agent._error)
+    clock.settle()
     agent.reset(torch.zeros(1, 1, 1, 3))
     agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
     assert act(agent) == 0.02
@@ -212,18 +211,20 @@ def test_after_an_error_it_can_be_reset_and_after_closing_it_says_so(started) ->
         act(agent)
 
 
-def test_a_plan_that_was_not_searched_for_does_not_replace_one_that_was(started) -> None:
+def test_a_plan_that_was_not_searched_for_does_not_replace_one_that_was(clock, started) -> None:
     agent, thinker = started([0.01] * 9, [0.0] * 9)
     thinker.searched = 0
     assert act(agent) == 0.01
     for _ in range(3):
         assert act(agent) == 0.01
-        idle(agent)
+        clock.settle()
     assert (agent.slots.missed, agent.slots.held) == (2, 0)
 
 
 @pytest.mark.parametrize(("every", "lasts"), [(1, 3), (2, 5)])
-def test_unless_that_one_ends_before_the_next_is_due(started, every: int, lasts: int) -> None:
+def test_unless_that_one_ends_before_the_next_is_due(
+    clock, started, every: int, lasts: int
+) -> None:
     for steps in (
         lasts,
         lasts - 1,
@@ -233,29 +234,29 @@ def test_unless_that_one_ends_before_the_next_is_due(started, every: int, lasts:
         followed = []
         for _ in range(lasts):
             followed.append(act(agent))
-            idle(agent)
+            clock.settle()
         assert (0.02 in followed) == (steps < lasts)
         assert agent.slots.held == 0
 
 
 def test_without_a_first_plan_the_arm_holds_rather_than_wait() -> None:
     thinker = Thinker([0.01] * 9)
-    thinker.may_go_on.clear()
+    thinker.hold()
     with RealTimeAgent(thinker, -HIGH, HIGH) as agent:  # type: ignore[arg-type]
         agent.reset(torch.zeros(1, 1, 1, 3))
         assert [act(agent), act(agent)] == [0.0, 0.0]
         assert (agent.slots.missed, agent.slots.held) == (2, 2)
-        thinker.may_go_on.set()
+        thinker.go_on()
 
 
-def test_without_time_to_search_the_newest_guess_is_followed() -> None:
+def test_without_time_to_search_the_newest_guess_is_followed(clock) -> None:
     thinker = Thinker([0.01] * 9, [0.02] * 9)
     thinker.searched = 0
     with RealTimeAgent(thinker, -HIGH, HIGH) as agent:  # type: ignore[arg-type]
         agent.reset(torch.zeros(1, 1, 1, 3))
         agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
         assert [act(agent), act(agent)] == [0.01, 0.01]
-        idle(agent)
+        clock.settle()
         assert act(agent) == 0.02
         assert (agent.slots.missed, agent.slots.held) == (3, 0)
 
@@ -267,22 +268,22 @@ def test_plans_too_short_to_act_on_until_the_next_are_refused() -> None:
             agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
 
 
-def test_the_time_to_plan_begins_with_the_slot_and_not_with_the_thought(point) -> None:
-    looked: list[float | None] = []
+def test_the_time_to_plan_begins_with_the_slot_and_not_with_the_thought(clock, started) -> None:
+    agent, thinker = started([0.01] * 9)
+    act(agent)
+    clock.time = 101.0
+    thinker.hold()
+    act(agent)
+    clock.settle()
+    clock.time = 102.0
+    act(agent)  # is planned from once the plan at hand is made
+    clock.time = 105.0
+    thinker.go_on()
+    clock.settle()
+    assert thinker.looked == [100.0, 101.0, 102.0]
 
-    class Noting(Thinker):
-        def look(self, frames: Tensor, states: Tensor, at: float | None = None) -> None:
-            looked.append(at)
 
-    before = time.perf_counter()
-    with RealTimeAgent(Noting([0.01] * 9), -HIGH, HIGH) as agent:  # type: ignore[arg-type]
-        agent.reset(torch.zeros(1, 1, 1, 3))
-        agent.prepare(torch.zeros(1, 1, 1, 3), torch.zeros(1, 7))
-    assert looked[0] is not None
-    assert before <= looked[0] <= time.perf_counter()
-
-
-def test_it_reaches_what_an_agent_reaches(point) -> None:
+def test_it_reaches_what_an_agent_reaches(clock, point) -> None:
     class CameraWorld(point.World):
         def encode(self, frames: Tensor) -> Tensor:
             return frames[:, :, 0].float() / 255 - 0.5
@@ -304,38 +305,33 @@ def test_it_reaches_what_an_agent_reaches(point) -> None:
         driver.prepare(image(positions), positions)
         for _ in range(14):
             positions = positions + driver.act(image(positions), positions)
-            idle(driver)
+            clock.settle()
     torch.testing.assert_close(positions, goals, atol=0.02, rtol=0)
     assert driver.slots.missed == driver.slots.held == 0
 
 
-def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(monkeypatch) -> None:
-    now, slept = [100.0], []
+def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(clock, monkeypatch) -> None:
+    slept = []
 
     def sleep(seconds: float) -> None:
         slept.append(round(seconds, 6))
-        now[0] += seconds
+        clock.sleep(seconds)
 
-    monkeypatch.setattr("planners.realtime.time.perf_counter", lambda: now[0])
-    monkeypatch.setattr("planners.realtime.time.sleep", sleep)
+    monkeypatch.setattr("planners.clock.sleep", sleep)
+    begun = clock.time
     late, at = [], []
     for tick, behind in enumerate(Pulse(10).ticks(5)):
         late.append(behind)
-        at.append(round(now[0] - 100, 6))
-        now[0] += 0.25 if tick == 1 else 0.02
+        at.append(round(clock.time - begun, 6))
+        clock.time += 0.25 if tick == 1 else 0.02
     assert late == [False, False, True, False, False]
     assert at == [0.0, 0.1, 0.35, 0.45, 0.55]
     assert slept == [0.08, 0.08, 0.08]
 
 
-def test_a_tick_that_the_system_oversleeps_is_late(monkeypatch) -> None:
-    now, over = [0.0], iter([0.001, 0.02, 0.001])
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds + next(over)
-
-    monkeypatch.setattr("planners.realtime.time.perf_counter", lambda: now[0])
-    monkeypatch.setattr("planners.realtime.time.sleep", sleep)
+def test_a_tick_that_the_system_oversleeps_is_late(clock, monkeypatch) -> None:
+    over = iter([0.001, 0.02, 0.001])
+    monkeypatch.setattr("planners.clock.sleep", lambda s: clock.sleep(s + next(over)))
     assert list(Pulse(10).ticks(4)) == [False, False, True, False]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,38 +19,32 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-class Clock:
-    """It stands still but for rollouts and the prior, which takes longer for more proposals."""
-
-    def __init__(self):
-        self.now = 100.0
-        self.rollouts, self.prior, self.proposal = 1.0, 0.25, 0.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def slow(point, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("planners.timing.time.perf_counter", clock)
+def slow(point, clock):
+    """A clock and a world whose rollouts take a second of it."""
 
     class Slow(point.World):
         def rollout(self, latents, states, actions):
-            clock.now += clock.rollouts
+            clock.sleep(1.0)
             return super().rollout(latents, states, actions)
 
     return clock, Slow
 
 
 @pytest.fixture
-def advised(slow, point):
+def costs():
+    """What the prior takes, s: once, and for each proposal."""
+    return SimpleNamespace(prior=0.25, proposal=0.0)
+
+
+@pytest.fixture
+def advised(slow, costs, point):
     """A problem with a prior that would move on, and how many candidates it was asked for."""
     clock, world = slow
     asked = []
 
     def propose(latents, states, *, samples, horizon, generator):
-        clock.now += clock.prior + clock.proposal * samples
+        clock.sleep(costs.prior + costs.proposal * samples)
         asked.append(samples)
         return torch.full((len(latents), samples, horizon, 3), 0.03)
 
@@ -65,9 +60,9 @@ def planned(slow, point):
         cem, found = CEM(replace(SMALL, **changes), *point.bounds()), []
         state = cem.init(1)
         for left in seconds:
-            deadline = clock.now + left
+            deadline = clock.time + left
             plan, state = cem.plan(problem, state, generator=generator(), deadline=deadline)
-            found.append((plan, clock.now - deadline + left))
+            found.append((plan, clock.time - deadline + left))
             state = cem.shift(state, 1)
         return found
 
@@ -77,8 +72,8 @@ def planned(slow, point):
 def test_a_deadline_returns_the_best_so_far_in_time(point, slow):
     clock, world = slow
     problem = point.problem(GOAL, world())
-    plan = point.solve(problem, replace(SMALL, iterations=50), deadline=clock.now + 3.5)
-    assert clock.now == 103.0
+    plan = point.solve(problem, replace(SMALL, iterations=50), deadline=clock.time + 3.5)
+    assert clock.time == 103.0
     assert plan.trace.shape == (1, 3)
     unhurried = point.solve(problem, replace(SMALL, iterations=3))
     assert torch.equal(plan.actions, unhurried.actions)
@@ -87,7 +82,7 @@ def test_a_deadline_returns_the_best_so_far_in_time(point, slow):
 def test_a_first_plan_tries_an_iteration_if_there_is_any_time(point, slow):
     clock, world = slow
     problem = point.problem(GOAL, world())
-    plan = point.solve(problem, SMALL, deadline=clock.now + 0.1)
+    plan = point.solve(problem, SMALL, deadline=clock.time + 0.1)
     assert plan.trace.shape == (1, 1)
     assert plan.actions.abs().sum() > 0
 
@@ -96,19 +91,19 @@ def test_too_late_for_an_iteration_the_plan_is_the_rest_of_the_last_and_says_so(
     clock, world = slow
     problem = point.problem(GOAL, world())
     cem = CEM(SMALL, *point.bounds())
-    late = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now - 1.0)[0]
+    late = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.time - 1.0)[0]
     assert (late.actions == 0).all()
-    first, state = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now + 9.0)
+    first, state = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.time + 9.0)
     state = cem.shift(state, 1)
     asked = len(problem.world.candidates)
     # By now it is known that an iteration takes a second.
-    plan, again = cem.plan(problem, state, generator=generator(), deadline=clock.now + 0.5)
+    plan, again = cem.plan(problem, state, generator=generator(), deadline=clock.time + 0.5)
     assert len(problem.world.candidates) == asked
     assert torch.equal(plan.actions[:, :3], first.actions[:, 1:])
     assert plan.trace.shape == (1, 0)
     assert plan.energy.isinf().all()
     assert again.searched == 3
-    in_time, _ = cem.plan(problem, again, generator=generator(), deadline=clock.now + 1.5)
+    in_time, _ = cem.plan(problem, again, generator=generator(), deadline=clock.time + 1.5)
     assert in_time.trace.shape == (1, 1)
 
 
@@ -133,20 +128,18 @@ def test_without_warm_start_the_rest_of_a_plan_is_only_what_to_do_when_it_is_too
 @pytest.mark.parametrize(
     ("slow", "rounds"), [([0.06], [1] * 6), ([0.06, 0.07], [1, 1, 1, 0, 1, 1])]
 )
-def test_slow_iterations_do_not_end_all_searching(point, monkeypatch, slow, rounds):
-    now = [0.0]
-    monkeypatch.setattr("planners.timing.time.perf_counter", lambda: now[0])
+def test_slow_iterations_do_not_end_all_searching(point, clock, slow, rounds):
     costs = iter([0.03, *slow, *[0.03] * 20])
 
     class Slow(point.World):
         def rollout(self, *context):
-            now[0] += next(costs)
+            clock.sleep(next(costs))
             return super().rollout(*context)
 
     cem, problem = CEM(SMALL, *point.bounds()), point.problem(torch.ones(1, 3), Slow())
     state, found = cem.init(1), []
     for _ in rounds:
-        plan, state = cem.plan(problem, state, generator=generator(), deadline=now[0] + 0.045)
+        plan, state = cem.plan(problem, state, generator=generator(), deadline=clock.time + 0.045)
         state = cem.shift(state, 1)
         found.append(plan.trace.shape[1])
     assert found == rounds
@@ -172,23 +165,23 @@ def test_where_plans_follow_the_last_one_it_is_not_asked(advised, planned):
     assert asked == [SMALL.proposals]
 
 
-def test_a_prior_that_proves_too_slow_for_a_search_is_what_is_done(advised, planned, slow):
-    slow[0].prior = 2.0
+def test_a_prior_that_proves_too_slow_for_a_search_is_what_is_done(advised, planned, costs):
+    costs.prior = 2.0
     ((plan, _),) = planned(advised[0], 1.5)
     assert (plan.actions == 0.03).all()
     assert plan.trace.shape == (1, 0)
 
 
-def test_a_prior_too_slow_for_a_search_is_asked_alone_where_that_fits(advised, planned, slow):
-    slow[0].proposal = 0.1
+def test_a_prior_too_slow_for_a_search_is_asked_alone_where_that_fits(advised, planned, costs):
+    costs.proposal = 0.1
     found = planned(advised[0], *[1.5] * 8, warm_start=False)
     assert [number for number, (_, took) in enumerate(found) if took > 1.5] == [0, 2, 5]
     assert all((plan.actions == 0.03).all() for plan, _ in found)
     assert advised[1] == [24, 1, 24, 1, 1, 24, 1, 1]
 
 
-def test_a_prior_that_takes_too_long_is_asked_ever_more_seldom(advised, planned, slow):
-    slow[0].prior = 2.0
+def test_a_prior_that_takes_too_long_is_asked_ever_more_seldom(advised, planned, costs):
+    costs.prior = 2.0
     found = planned(advised[0], *[1.5] * 24, warm_start=False)
     late = [number for number, (_, took) in enumerate(found) if took > 0]
     assert late == [0, 1, 2, 3, 5, 6, 10, 11, 19, 20]
@@ -207,22 +200,21 @@ def test_once_nothing_is_left_of_a_searched_plan_the_prior_is_asked(advised, slo
     for left in (3, 2, 1, 0):
         state = cem.shift(state, 1)
         assert state.searched == left
-        late, state = cem.plan(problem, state, generator=generator(), deadline=clock.now + 0.5)
+        late, state = cem.plan(problem, state, generator=generator(), deadline=clock.time + 0.5)
         found.append(late.actions)
     assert torch.equal(found[2][:, 0], plan.actions[:, 3])
     assert asked == [SMALL.proposals, 1]
     assert (found[3] == 0.03).all()
 
 
-def test_what_the_prior_would_do_carries_no_gradients(advised, slow, point):
-    clock, _ = slow
+def test_what_the_prior_would_do_carries_no_gradients(advised, clock, costs, point):
     problem, _ = advised
     weight = torch.ones(1, requires_grad=True)
     moved = problem.proposal
     problem = replace(problem, proposal=lambda *a, **k: weight * moved(*a, **k))
-    clock.prior = 2.0
+    costs.prior = 2.0
     planner = Gradient(GradientConfig(horizon=4), *point.bounds())
-    deadline = clock.now + 1.5
+    deadline = clock.time + 1.5
     plan, state = planner.plan(problem, planner.init(1), generator=generator(), deadline=deadline)
     assert plan.trace.shape == (1, 0)
     assert (plan.actions == 0.03).all()
@@ -243,10 +235,10 @@ def test_no_prior_is_asked_once_the_deadline_has_passed(advised, planned):
 def test_of_the_episode_before_only_the_pace_is_known(slow, point):
     clock, world = slow
     cem, problem = CEM(SMALL, *point.bounds()), point.problem(GOAL, world())
-    _, last = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.now + 9.0)
+    _, last = cem.plan(problem, cem.init(1), generator=generator(), deadline=clock.time + 9.0)
     state = cem.init(1, last)
     assert state.pace == last.pace
     assert state.searched == 0
     assert (state.actions == 0).all()
-    plan, _ = cem.plan(problem, state, generator=generator(), deadline=clock.now + 0.5)
+    plan, _ = cem.plan(problem, state, generator=generator(), deadline=clock.time + 0.5)
     assert plan.trace.shape == (1, 0)

@@ -1,9 +1,11 @@
-"""Tiny episodes in DROID's raw layout, for tests of data and of commands."""
+"""What tests of several packages share: tiny episodes in DROID's raw layout, and a full disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import h5py
@@ -53,3 +55,19 @@ def write_droid() -> DroidWriter:
         return folder
 
     return write
+
+
+@pytest.fixture
+def small_files() -> Callable[[int], AbstractContextManager[None]]:
+    """In the block, writing a file beyond so many bytes fails as on a full disk."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited

@@ -7,6 +7,8 @@ import torch
 
 from worldmodel import precision
 
+measured = precision._product_seconds  # which no other test asks, see tests/conftest.py
+
 
 @pytest.mark.parametrize(("half", "faster"), [(1.0, False), (0.5, True)])
 def test_a_cpu_has_bfloat16_if_it_is_the_faster_by_the_clock(
@@ -21,5 +23,11 @@ def test_a_cpu_has_bfloat16_if_it_is_the_faster_by_the_clock(
     precision.has_bfloat16.cache_clear()
 
 
-def test_the_clock_measures_products_of_either_precision() -> None:
-    assert all(precision._product_seconds(t) > 0 for t in (torch.float32, torch.bfloat16))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_clock_measures_the_quickest_product_of_either_precision(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    taken = [9.0, 3.0, 2.0, 5.0, 4.0, 6.0]
+    readings = iter([reading for seconds in taken for reading in (0.0, seconds)])
+    monkeypatch.setattr("worldmodel.precision.time.perf_counter", lambda: next(readings))
+    assert measured(dtype) == 2.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ from worldmodel.commands.evaluation import (
 from worldmodel.commands.policies import search, search_agent, task_objective
 from worldmodel.commands.rankings import Agreement, agreement, bootstrap
 from worldmodel.commands.recorder import Recorder
+from worldmodel.commands.results import Results, write_png
 from worldmodel.commands.true_errors import TRIVIAL, Moment, Watched
-from worldmodel.data.atomic import replacing, write_json
-from worldmodel.errors import UserError
+from worldmodel.data.atomic import write_json
 from worldmodel.settings import CHECKED, AnyCount, Count, Seed, Several, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_compact_world
@@ -123,9 +124,10 @@ def run(cfg: AcceptanceConfig) -> None:
     Raises:
         UserError: The checkpoint or the output folder cannot be used.
     """
+    results = Results(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
     measured, episodes = measure(cfg)
-    report = {
+    report: dict[str, Any] = {
         "task": cfg.task.name,
         "n": {
             "episodes": len(episodes),
@@ -155,15 +157,11 @@ def run(cfg: AcceptanceConfig) -> None:
             "ci95": f"bootstrap over episodes, {cfg.resamples} resamples",
         },
     }
-    out = Path(cfg.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "acceptance.json", report)
-        with replacing(out / "acceptance.png") as partial:
-            _figure(report).savefig(partial, format="png", dpi=110)
-    except OSError as error:
-        raise UserError(f"Cannot write to out={cfg.out} ({error.strerror})") from error
+    results.write("acceptance.json", partial(write_json, content=report))
+    results.write("acceptance.png", partial(write_png, figure=_figure(report)))
     print(table(report))
+    results.finish()
+    out = results.out
     print(f"report: {out / 'acceptance.json'}   picture: {out / 'acceptance.png'}")
 
 

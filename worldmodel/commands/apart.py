@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -57,11 +58,12 @@ def evaluate_apart(
     processes = min(workers or len(os.sched_getaffinity(0)), len(seeds))
     # A forked process would inherit a GL context that it cannot use.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, _one_thread) as workshop:
+    with ProcessPoolExecutor(processes, spawn, _begin) as workshop:
         yield from workshop.map(one, seeds)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers on Ctrl-C
     torch.set_num_threads(1)
 
 

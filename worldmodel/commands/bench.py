@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pydantic.dataclasses
@@ -49,8 +50,8 @@ from worldmodel.commands.devices import (
     usable_device,
 )
 from worldmodel.commands.levels import PlannerConfig, fast_search
+from worldmodel.commands.results import Results
 from worldmodel.data.atomic import write_json
-from worldmodel.errors import UserError
 from worldmodel.settings import CHECKED, Batch, Count, Depth, NonEmpty, Seed, Threads, Width
 from worldmodel.weights.world import load_compact_world
 
@@ -169,8 +170,12 @@ class BenchConfig(Grid):
         known_precision(self.dtype)
 
 
-def run(cfg: BenchConfig) -> None:
+def run(cfg: BenchConfig) -> float | None:
     """Measure, print a table and write it, beside a picture where there is one.
+
+    Returns:
+        The median of a plan's milliseconds, over the rows that are not plain; None of other studies
+        than ``latency``.
 
     Raises:
         UserError: The device is not there, the output cannot be written, or a checkpoint is not
@@ -180,7 +185,7 @@ def run(cfg: BenchConfig) -> None:
     """
     if cfg.study != "latency":
         _check_heeded(cfg)
-    STUDIES[cfg.study](cfg, _writable(Path(cfg.out)))
+    return STUDIES[cfg.study](cfg, Results(Path(cfg.out)))
 
 
 def _check_heeded(cfg: BenchConfig) -> None:
@@ -194,10 +199,10 @@ def _check_heeded(cfg: BenchConfig) -> None:
             )
 
 
-def _frontier(cfg: BenchConfig, out: Path) -> None:
-    report = bench_frontier.frontier(cfg.frontier, out, _machine(cfg))
-    bench_frontier.write(report, out)
-    print(bench_frontier.table(report))
+def _frontier(cfg: BenchConfig, results: Results) -> None:
+    report = bench_frontier.frontier(cfg.frontier, results.out, _machine(cfg))
+    print(bench_frontier.table(report))  # whatever becomes of the files
+    bench_frontier.write(report, results.out)
 
 
 def _machine(cfg: BenchConfig) -> list[str]:
@@ -206,24 +211,23 @@ def _machine(cfg: BenchConfig) -> list[str]:
     return [f"{key}={value}" for key, value in given.items()] + [f"threads={cfg.threads or 1}"]
 
 
-def _scaling(cfg: BenchConfig, out: Path) -> None:
+def _scaling(cfg: BenchConfig, results: Results) -> None:
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     world = load_compact_world(cfg.checkpoint).to(device)
     report = bench_scaling.scaling(cfg.scaling, world, device, precision(cfg.dtype, world))
-    bench_scaling.write(report, out)
-    print(bench_scaling.table(report))
+    print(bench_scaling.table(report))  # whatever becomes of the files
+    bench_scaling.write(report, results.out)
 
 
-def _anytime(cfg: BenchConfig, out: Path) -> None:
-    report = bench_anytime.anytime(cfg.anytime, out, _machine(cfg))
-    bench_anytime.write(report, out)
-    print(bench_anytime.table(report))
+def _anytime(cfg: BenchConfig, results: Results) -> None:
+    report = bench_anytime.anytime(cfg.anytime, results.out, _machine(cfg))
+    print(bench_anytime.table(report))  # whatever becomes of the files
+    bench_anytime.write(report, results.out)
 
 
-def _latency(cfg: BenchConfig, out: Path) -> None:
-    path = out / "latency.json"
+def _latency(cfg: BenchConfig, results: Results) -> float:
     if cfg.compile:
         require_compiler()
     device = usable_device(cfg.device)
@@ -251,10 +255,12 @@ def _latency(cfg: BenchConfig, out: Path) -> None:
     with tqdm(total=sum(map(len, benches)), unit="row") as progress:
         for row in itertools.chain.from_iterable(bench.rows() for bench in benches):
             report["rows"].append(row)
-            write_json(path, report)
+            results.write("latency.json", partial(write_json, content=report))
             progress.update()
     print(table(report))
-    print(f"Written to {path}")
+    results.finish()
+    print(f"Written to {results.out / 'latency.json'}")
+    return median(row["p50_ms"] for row in report["rows"] if "plain" not in row["planner"])
 
 
 @dataclass(frozen=True)
@@ -346,7 +352,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-STUDIES: dict[str, Callable[[BenchConfig, Path], None]] = {
+STUDIES: dict[str, Callable[[BenchConfig, Results], float | None]] = {
     "latency": _latency,
     "frontier": _frontier,
     "scaling": _scaling,
@@ -357,13 +363,3 @@ STUDIES: dict[str, Callable[[BenchConfig, Path], None]] = {
 def _size(row: Row) -> tuple[Any, ...]:
     world = row["planner"].partition("-")[2]
     return world, row["samples"], row["horizon"], row["iterations"], row["episodes"]
-
-
-def _writable(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={folder} cannot be made a folder ({error.strerror})") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"out={folder} cannot be written; choose another folder")
-    return folder

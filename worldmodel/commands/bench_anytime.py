@@ -22,8 +22,9 @@ from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.commands.devices import device_name, precision, usable_device
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.policies import planning_agent
+from worldmodel.commands.results import write_png
 from worldmodel.commands.stages import digest, stage
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import write_json
 from worldmodel.settings import CHECKED, AnyCount, Count, NonEmpty, Positive, Seed
 from worldmodel.weights.world import load_world
 
@@ -141,6 +142,12 @@ def write(report: Mapping[str, Any], out: Path) -> None:
     panels = figure.subplots(1, 2 if judged else 1, squeeze=False)[0]
     known = [row for row in rows if row["energy"] is not None]
     panels[0].plot([r["budget_ms"] for r in known], [r["energy"] for r in known], "o-")
+    unknown = [r["budget_ms"] for r in rows if r["energy"] is None]
+    if unknown:  # at the bottom, wherever the energies are
+        bottom = panels[0].get_xaxis_transform()
+        style = {"color": "0.4", "clip_on": False, "label": "not searched in time"}
+        panels[0].plot(unknown, [0.0] * len(unknown), "x", transform=bottom, **style)
+        panels[0].legend(fontsize=8)
     panels[0].set_ylabel("energy of the plan, mean of the same problems")
     if judged:
         rates = [100 * row["rate"] for row in judged]
@@ -161,5 +168,4 @@ def write(report: Mapping[str, Any], out: Path) -> None:
         axes.set_xlabel("deadline of a plan, ms")
         axes.grid(alpha=0.3)
     figure.suptitle(f"{report['plan']}; {report['device']}", fontsize=9)
-    with replacing(out / "anytime.png") as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    write_png(out / "anytime.png", figure)

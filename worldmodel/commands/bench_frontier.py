@@ -21,8 +21,9 @@ from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.configuration import composed, load, typed
 from worldmodel.commands.devices import device_name, usable_device
+from worldmodel.commands.results import write_png
 from worldmodel.commands.stages import digest, stage
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import write_json
 from worldmodel.settings import CHECKED, Batch, Count, Seed
 
 __all__ = ["POINTS", "FrontierConfig", "equals", "frontier", "table", "write"]
@@ -208,8 +209,7 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
     axes.set_title(f"{report['plan']}; {report['device']}", fontsize=9)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8, ncols=2)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    write_png(path, figure)
 
 
 def write(report: Mapping[str, Any], out: Path) -> None:

@@ -33,7 +33,8 @@ from worldmodel.commands.bench_subjects import (
     untrained_tokens,
 )
 from worldmodel.commands.devices import device_name
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.commands.results import write_png
+from worldmodel.data.atomic import write_json
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.settings import CHECKED, Batch, Count, Depth, Width
 
@@ -228,5 +229,4 @@ def write(report: Mapping[str, Any], out: Path) -> None:
         axes.set_ylabel("p50 of a plan, ms")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    with replacing(out / "scaling.png") as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    write_png(out / "scaling.png", figure)

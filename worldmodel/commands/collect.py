@@ -66,6 +66,7 @@ def run(cfg: CollectConfig) -> None:
             raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{task}'.")
     if cfg.scenery not in (sceneries := (*envs.SCENERIES, "both")):
         raise UserError(f"Expected scenery among {', '.join(sceneries)}, got '{cfg.scenery}'.")
+    envs.make(tasks[0], cfg.image_size).close()  # refuses here what every worker would refuse
     collect(
         Path(cfg.out),
         cfg.episodes,

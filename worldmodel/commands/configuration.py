@@ -9,11 +9,11 @@ from importlib import resources
 from typing import Any
 
 import pydantic
-from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -21,18 +21,21 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from worldmodel.commands.composition import Loader, loader
 from worldmodel.commands.registry import COMMANDS, SCHEMAS
+from worldmodel.commands.words import readable
 from worldmodel.errors import UserError, nearest
 from worldmodel.settings import described
 
 __all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
 
 
-def load(name: str) -> tuple[type[Any], Callable[[Any], None]]:
+def load(name: str) -> tuple[type[Any], Callable[[Any], float | None]]:
     """Import a command and register its schemas with Hydra.
 
     Returns:
-        The config dataclass and ``run``, which takes an instance of it.
+        The config dataclass and ``run``, which takes an instance of it and returns the figure that
+        a sweeper may optimise, if there is one.
     """
     module = importlib.import_module(f"worldmodel.commands.{COMMANDS[name].module or name}")
     config: type[Any] = getattr(module, COMMANDS[name].config)
@@ -46,17 +49,32 @@ def load(name: str) -> tuple[type[Any], Callable[[Any], None]]:
     return config, module.run
 
 
-def composed(command: str, overrides: Sequence[str]) -> DictConfig:
+def composed(
+    command: str,
+    overrides: Sequence[str],
+    source: Loader | None = None,
+    config_name: str | None = None,
+) -> DictConfig:
     """The configuration of a command after its overrides; its schemas must be registered.
+
+    Args:
+        command: Of the command line.
+        overrides: ``key=value`` and ``group=option``.
+        source: Where configurations are looked for; the shipped ones by default.
+        config_name: The configuration to begin with, the command's own by default.
 
     Raises:
         UserError: An override names an unknown key or option, or has the wrong type.
     """
     try:
-        with initialize_config_module("configs", version_base="1.3"):
-            return compose(command, list(overrides))
+        source = source or loader()
+        words, name = list(overrides), config_name or command
+        config = source.load_configuration(name, words, RunMode.RUN)
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, command, overrides) from error
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def typed(config: DictConfig) -> Any:
@@ -69,9 +87,21 @@ def typed(config: DictConfig) -> Any:
     try:
         if missing := sorted(OmegaConf.missing_keys(config)):
             raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
-        return _made(config)
+        result = _made(config)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {_first_line(error)}") from error
+    if isinstance(result, dict):
+        raise UserError(
+            "the configuration has no schema; begin its YAML with `defaults: [plan, _self_]`, or "
+            "another command's name"
+        )
+    for group in SCHEMAS:
+        if isinstance(getattr(result, group, None), dict):
+            raise UserError(
+                f"{group}: its YAML has no schema; begin it with `defaults: [option, _self_]`, the "
+                f"option being one of {', '.join(options(group))}"
+            )
+    return result
 
 
 def assignments(config: DictConfig, prefix: str = "") -> Iterator[str]:
@@ -100,11 +130,6 @@ def options(group: str) -> list[str]:
 
 def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserError:
     """The one line a user needs for an error of Hydra or OmegaConf."""
-    if isinstance(error, OverrideParseException):
-        return UserError(f"expected key=value, got '{error.override}'")
-    if isinstance(error, MissingConfigException):
-        group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return UserError(f"unknown {group} '{option}'; {nearest(option, options(group))}")
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _unknown_key(str(cause.full_key), command)
@@ -112,24 +137,32 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
         key = str(cause.full_key)
         got = next((o for o in overrides if o.startswith(f"{key.partition('[')[0]}=")), key)
         return UserError(f"{got}: {_first_line(cause)}")
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    for override in OverridesParser.create().parse_overrides([readable(o) for o in overrides]):
         # What is left is the group of another command, or an addition to a complete configuration.
-        if options(override.key_or_group) or override.is_add() or override.is_delete():
+        key = override.key_or_group
+        foreign = options(key) and key not in COMMANDS[command].groups
+        if foreign or override.is_add() or override.is_delete():
             return _unknown_key(override.key_or_group, command)
-    return UserError(_first_line(error))
+    told = _first_line(error)
+    if told.endswith(":"):  # the reason is below it
+        told = " ".join(line.strip() for line in str(error).splitlines()[:2])
+    return UserError(told)
 
 
 def _unknown_key(key: str, command: str) -> UserError:
-    with initialize_config_module("configs", version_base="1.3"):
-        valid = list(_keys(compose(command)))
-    return UserError(f"unknown key '{key}'; {nearest(key, valid)}")
+    config = loader().load_configuration(command, [], RunMode.RUN)
+    with open_dict(config):
+        hydra = config.pop("hydra")
+    valid = _keys(hydra, "hydra.") if key.startswith("hydra.") else _keys(config)
+    return UserError(f"unknown key '{key}'; {nearest(key, list(valid))}")
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in map(str, node):
         yield prefix + key
-        if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
-            yield from _keys(node[key], f"{prefix}{key}.")
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not (child._is_missing() or child._is_none()):
+            yield from _keys(child, f"{prefix}{key}.")
 
 
 def _schema(dataclass_type: type[Any]) -> DictConfig:

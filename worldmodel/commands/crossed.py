@@ -100,7 +100,7 @@ class RenderedWorld:
         )
 
     def _look(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        return self._environment.render(), self._environment.tool_pose()
+        return self._environment.camera_image(), self._environment.tool_pose()
 
 
 def true_cost(

@@ -16,6 +16,7 @@ part of a world is trained by it.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from tqdm import tqdm
 
 from envs import check_scenery
 from worldmodel.commands.diagnosis import Ruler, episode_figures, summary, table
-from worldmodel.commands.diagnosis_figure import draw
+from worldmodel.commands.diagnosis_figure import drawn
 from worldmodel.commands.evaluation import SEED_OFFSET, environments
 from worldmodel.commands.policies import CameraWorld
 from worldmodel.commands.readings import Reading, goal_energies, read
+from worldmodel.commands.results import Results, write_png
 from worldmodel.commands.trials import Trial, run_trial
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import write_json
 from worldmodel.dynamics.value import ValueTraining
 from worldmodel.errors import UserError
 from worldmodel.settings import CHECKED, Count, Frames, ProperShare, Seed, Several
@@ -96,6 +98,7 @@ def run(cfg: DiagnoseConfig) -> None:
         UserError: The checkpoint or the output folder cannot be used, the horizon does not fit the
             world, or the expert solves none of the tasks.
     """
+    results = Results(Path(cfg.out))
     torch.set_num_threads(1)
     world = load_world(cfg.checkpoint)
     if cfg.horizon % world.stride:
@@ -129,15 +132,12 @@ def run(cfg: DiagnoseConfig) -> None:
             for scene, seen in readings.items()
         },
     }
-    out = Path(cfg.out)
-    try:
-        write_json(out / "diagnosis.json", report)
-        with replacing(out / "diagnosis.png") as partial:
-            draw(partial, scenes, readings, ruler)
-    except OSError as error:
-        raise UserError(f"Cannot write to out={out} ({error.strerror})") from error
+    results.write("diagnosis.json", partial(write_json, content=report))
+    results.write("diagnosis.png", partial(write_png, figure=drawn(scenes, readings, ruler)))
     print(f"{cfg.task.name}: n = {len(trials)} · {_PRIVILEGED}")
     print(table(scenes))
+    results.finish()
+    out = results.out
     print(f"report: {out / 'diagnosis.json'}   picture: {out / 'diagnosis.png'}")
 
 

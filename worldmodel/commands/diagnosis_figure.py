@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from worldmodel.commands.diagnosis import Ruler
+from worldmodel.commands.marks import told_unknown
 from worldmodel.commands.readings import Reading
 
-__all__ = ["draw"]
+__all__ = ["drawn"]
 
 _TITLES = {
     "path": "rank agreement with remaining steps\nalong solved episodes",
@@ -22,16 +22,14 @@ _TITLES = {
 }
 
 
-def draw(
-    path: Path,
+def drawn(
     scenes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     readings: Mapping[str, Sequence[Reading]],
     ruler: Ruler,
-) -> None:
-    """Write the picture as PNG.
+) -> Figure:
+    """The picture.
 
     Args:
-        path: Where to.
         scenes: Summaries by scene.
         readings: What they are of.
         ruler: In what energies are measured.
@@ -43,7 +41,7 @@ def draw(
         panel.set_title(title, fontsize=10)
     axes[1].legend(fontsize=8, loc="lower left")
     _calibration(axes[-1], readings, ruler)
-    figure.savefig(path, format="png", dpi=110)
+    return figure
 
 
 def _bars(axes: Axes, scenes: Mapping[str, Mapping[str, Mapping[str, Any]]], kind: str) -> None:
@@ -60,9 +58,13 @@ def _bars(axes: Axes, scenes: Mapping[str, Mapping[str, Mapping[str, Any]]], kin
         means = np.array([figure["mean"] for _, figure in known])
         bounds = np.array([figure["ci95"] for _, figure in known]).reshape(-1, 2).T
         axes.barh(rows, means, height, xerr=abs(bounds - means), label=scene, capsize=2)
-    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-1, 1))
+        for row, name in enumerate(names):
+            if energies[name][kind]["mean"] is None:
+                place = row + height * (index - (len(scenes) - 1) / 2)
+                told_unknown(axes, f"unknown, {scene}", 0.51, place)
+    downwards = (len(names) - 0.5, -0.5)  # from above, and room for those without a bar
+    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-1, 1), ylim=downwards)
     axes.axvline(0, color="black", linewidth=0.6)
-    axes.invert_yaxis()
     axes.set_xlabel("Spearman (95 % bootstrap over episodes)")
 
 
@@ -75,8 +77,10 @@ def _calibration(axes: Axes, readings: Mapping[str, Sequence[Reading]], ruler: R
             if not len(true):
                 continue
             levels = np.unique(true)
-            means = [predicted[true == level].mean() for level in levels]
-            axes.plot(levels, means, style, color=f"C{index}", label=f"{name}, {scene}")
+            means = np.array([predicted[true == level].mean() for level in levels])
+            axes.plot(levels, means, style, color=f"C{index}", marker=".", label=f"{name}, {scene}")
+            if wrong := int((~np.isfinite(means)).sum()):
+                axes.plot([], [], " ", label=f"({wrong} of them not finite, not drawn)")
             largest = max(largest, float(levels[-1]))
     axes.plot([0, largest], [0, largest], color="black", linewidth=0.6)
     axes.set_title("steps to the goal along solved episodes", fontsize=10)

@@ -61,6 +61,8 @@ class Episode:
         film: All camera images ``[steps, h, w, 3]``, if they were asked for.
         slots: How its slots went, if the arm did not wait for plans.
         late: Control steps that began late, for what the simulator took.
+        nonfinite: Candidates and proposals that were not finite in all plans of the episodes that
+            ran beside each other; told with the first of them.
     """
 
     seed: int
@@ -78,6 +80,7 @@ class Episode:
     film: Image | None = None
     slots: Slots | None = None
     late: int = 0
+    nonfinite: int = 0
 
 
 @contextmanager
@@ -194,6 +197,7 @@ class _Run:
             film=np.stack(self._images) if film else None,
             slots=policy.slots if isinstance(policy, RealTimeAgent) else None,
             late=late,
+            nonfinite=sum(r.plan.nonfinite for r in records) if index == 0 else 0,
         )
 
 

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import PIL.Image
 
 from worldmodel.commands.evaluation import Image
 from worldmodel.errors import UserError
 
 __all__ = ["read_image"]
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Pillow would run another program for some that it also knows."""
 
 
 def read_image(key: str, path: Path, size: int) -> Image:
@@ -27,12 +31,16 @@ def read_image(key: str, path: Path, size: int) -> Image:
     if not path.is_file():
         raise UserError(f"{key}={path}: no such file; give the path of an image")
     try:
-        pixels = iio.imread(path, plugin="pillow")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{key}={path} is not an image that can be read ({error})") from error
-    if pixels.shape != (size, size, 3) or pixels.dtype != np.uint8:
+        PIL.Image.open(path, formats=_FORMATS).close()  # only looks at the header
+        found = iio.improps(path, plugin="pillow")
+        fits = found.shape == (size, size, 3) and found.dtype == np.uint8
+        pixels = iio.imread(path, plugin="pillow") if fits else None  # a large one takes memory
+    except Exception as error:  # whatever damaged bytes make the library raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{key}={path} is not an image that can be read ({reason})") from error
+    if pixels is None:
         raise UserError(
             f"Expected {key}={path} to be an RGB image of {size}x{size} pixels, the camera's, got "
-            f"shape {'x'.join(map(str, pixels.shape))} of {pixels.dtype}; resize or convert it"
+            f"shape {'x'.join(map(str, found.shape))} of {found.dtype}; resize or convert it"
         )
     return np.asarray(pixels, np.uint8)

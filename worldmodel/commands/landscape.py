@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pydantic.dataclasses
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from omegaconf import MISSING
 from pydantic import Field
 from torch import Tensor
@@ -35,6 +38,7 @@ from worldmodel.commands.landscape_energies import Landscape, Population, evalua
 from worldmodel.commands.landscape_figure import draw
 from worldmodel.commands.landscape_html import page
 from worldmodel.commands.landscape_scene import Scene, of_episode, of_files
+from worldmodel.commands.marks import holding
 from worldmodel.commands.policies import (
     CameraWorld,
     compared,
@@ -47,8 +51,9 @@ from worldmodel.commands.policies import (
 )
 from worldmodel.commands.positions import Plane, draw_plane, energy_panels, true_steps
 from worldmodel.commands.recorder import RecordedEnergy
+from worldmodel.commands.results import Results, write_png
 from worldmodel.commands.task import ENERGIES
-from worldmodel.data.atomic import replacing
+from worldmodel.data.atomic import write_text
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
@@ -76,8 +81,8 @@ class LandscapeConfig:
         action: True action between the two images, to be drawn, if it is known.
         goal_state: State at ``goal``, of which the true action follows; instead of ``action``.
         camera_pose: As in ``worldmodel plan``.
-        limit: Largest displacement per axis and step that is drawn and searched, m; null for the
-            built-in arm's, or 0.075 between image files.
+        limit: Largest displacement per axis and step that is drawn and searched, m; null to search
+            the built-in arm's, or 0.075 between image files, and to draw the true action as well.
         points: Actions or places along either axis of a plane.
         third: Actions along the axis that is not drawn, over which energies are reduced.
         plane: ``actions``, or ``positions`` of the gripper.
@@ -153,30 +158,26 @@ def run(cfg: LandscapeConfig) -> None:
             "Expected a planner without sub-goals, such as planner=cem: a landscape shows one "
             "search; `worldmodel subgoals` draws what a planner on two time scales sets itself"
         )
+    results = Results(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
     device = usable_device(cfg.device)
     world = load_world(cfg.checkpoint).to(device)
     place_camera(world, cfg.camera_pose)
-    out = Path(cfg.out)
     if cfg.plane == "positions":
-        _save(out, _positions(cfg, world))
+        _save(results, _positions(cfg, world))
         return
     landscape = _actions(cfg, world.imagine_in(precision("auto", world)), device)
-    _save(out, draw(landscape), page(landscape))
+    _save(results, draw(landscape), page(landscape))
 
 
-def _save(out: Path, figure: Figure, html: str | None = None) -> None:
-    try:
-        with replacing(out / "landscape.png") as partial:
-            figure.savefig(partial, format="png", dpi=110)
-        if html is not None:
-            with replacing(out / "landscape.html") as partial:
-                partial.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write to out={out} ({error.strerror})") from error
-    print(f"picture: {out / 'landscape.png'}")
+def _save(results: Results, figure: Figure, html: str | None = None) -> None:
+    results.write("landscape.png", partial(write_png, figure=figure))
     if html is not None:
-        print(f"interactive: {out / 'landscape.html'}")
+        results.write("landscape.html", partial(write_text, text=html))
+    results.finish()
+    print(f"picture: {results.out / 'landscape.png'}")
+    if html is not None:
+        print(f"interactive: {results.out / 'landscape.html'}")
 
 
 def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
@@ -211,8 +212,10 @@ def _actions(
     generator = torch.Generator(device).manual_seed(cfg.seed)
     plan, _ = planner.plan(problem, planner.init(batch=1), generator=generator)
 
-    limit = float(scene.bounds[0])
-    axis, third = (torch.linspace(-limit, limit, n) for n in (cfg.points, cfg.third))
+    searched = float(scene.bounds[:3].max())
+    drawn = searched if cfg.limit is not None else holding(searched, _known(scene, plan))
+    axis = torch.linspace(-drawn, drawn, cfg.points)
+    third = torch.linspace(-searched, searched, cfg.third)
     actions = held(axis, third, horizon, camera.action_width)
     count = len(actions)
     if scene.true_actions is not None:
@@ -221,13 +224,34 @@ def _actions(
     terms = _Terms(energy, {k: doubt for k, doubt in doubts.items() if doubt}, cfg.task.goal_weight)
     energies = evaluate(problem, terms, actions.to(device))
     _tell(scene, actions, next(iter(energies.values())), plan)
-    return Landscape(
+    landscape = Landscape(
         scene,
         axis.numpy(),
         panels({name: values[:count] for name, values in energies.items()}, cfg.points, third),
         _populations(recorded, iterations=plan.trace.shape[1]),
         plan.actions[0, :, :3].cpu().numpy(),
     )
+    _tell_of_range(landscape, searched)
+    return landscape
+
+
+def _known(scene: Scene, plan: Plan) -> list[NDArray[np.float32]]:
+    """Displacements that the picture is to hold: the plan's, and what truly leads to the goal."""
+    known = [plan.actions[0, :, :3].cpu().numpy()]
+    return known if scene.true_actions is None else [*known, scene.true_actions[:, :3].mean(0)]
+
+
+def _tell_of_range(landscape: Landscape, searched: float) -> None:
+    """Whether more is drawn than is searched, and which marks lie outside of what is drawn."""
+    drawn = f"{_CM * landscape.limit:.1f} cm per step"
+    if landscape.beyond_search:
+        print(
+            f"drawn to {drawn}, for a mark lies beyond the {_CM * searched:.1f} cm that are "
+            "searched; limit=… (m) sets both"
+        )
+    for mark in landscape.marks:
+        if mark.outside(landscape.limit):
+            print(f"{mark.name}: drawn to {drawn} (limit=…), a triangle at the edge points there")
 
 
 def _scene(cfg: LandscapeConfig, world: CompactWorld | TokenWorld) -> Scene:
@@ -282,7 +306,10 @@ def _populations(energy: RecordedEnergy, iterations: int) -> list[Population]:
 
 def _tell(scene: Scene, actions: Tensor, total: Tensor, plan: Plan) -> None:
     """The lowest of the actions drawn, the plan and the truth, in words."""
-    lowest = int((total if scene.true_actions is None else total[:-1]).argmin())
+    of_grid = total if scene.true_actions is None else total[:-1]
+    if unknown := int((~of_grid.isfinite()).sum()):
+        print(f"{unknown} of {len(of_grid)} held actions have no finite energy and are left blank")
+    lowest = int(of_grid.where(of_grid.isfinite(), torch.inf).argmin())
     _print("lowest held action", actions[lowest, 0], total[lowest])
     _print("mean of the plan", plan.actions[0].mean(0), plan.energy[0])
     if scene.true_actions is not None:

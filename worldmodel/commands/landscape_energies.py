@@ -23,11 +23,23 @@ from tqdm import tqdm
 from planners import Problem, Trajectory
 from worldmodel.commands.landscape_scene import Scene
 
-__all__ = ["PLANES", "Landscape", "Panel", "Plane", "Population", "evaluate", "held", "panels"]
+__all__ = [
+    "PLANES",
+    "Landscape",
+    "Mark",
+    "Panel",
+    "Plane",
+    "Population",
+    "evaluate",
+    "held",
+    "panels",
+]
 
 Array = NDArray[np.float32]
 EnergyTerms = Callable[[Trajectory], Mapping[str, Tensor]]
 
+_CM = 100.0
+_UNKNOWN = "(not known to the planner)"
 _AXES = ("Δx", "Δy", "Δz")
 _BYTES = 2**30  # of imagined latents and what an energy makes of them, at once
 
@@ -80,13 +92,38 @@ class Population(NamedTuple):
     energy: Array
 
 
+class Mark(NamedTuple):
+    """A displacement ``[3]`` (m per step) that is drawn over the energies.
+
+    Attributes:
+        key: Which one: ``plan``, ``first``, ``true`` or ``way``.
+        name: For the legend.
+        place: Where it lies; of the way, its end.
+        start: Where the way begins; None for the others.
+    """
+
+    key: str
+    name: str
+    place: Array
+    start: Array | None = None
+
+    def outside(self, limit: float) -> bool:
+        """Whether it lies beyond displacements of ``limit`` both ways."""
+        return bool(np.abs(self.place).max() > limit)
+
+    def told(self) -> Mark:
+        """The same with its place in its name."""
+        x, y, z = _CM * self.place
+        return self._replace(name=f"{self.name}, outside, at x {x:+.1f} y {y:+.1f} z {z:+.1f} cm")
+
+
 @dataclass(frozen=True)
 class Landscape:
     """All that is drawn; displacements in m per step.
 
     Attributes:
         scene: Where to plan from and to.
-        axis: Both axes of every plane, ``[n]``.
+        axis: Both axes of every plane, ``[n]``, from minus the largest displacement to it.
         panels: In the order in which they are drawn.
         populations: Of the search, by iteration.
         plan: Displacements ``[H, 3]``.
@@ -99,17 +136,29 @@ class Landscape:
     plan: Array
 
     @property
-    def true_displacement(self) -> Array | None:
-        """Mean of what truly leads to the goal, ``[3]``."""
-        true = self.scene.true_actions
-        return None if true is None else true[:, :3].mean(0)
+    def limit(self) -> float:
+        """Largest displacement that is drawn, m per step."""
+        return float(self.axis[-1])
 
     @property
-    def way(self) -> Array | None:
-        """The way of the task per step, ``[2, 3]``: from where, to where."""
-        if self.scene.way is None:
-            return None
-        return (self.scene.way / len(self.plan)).astype(np.float32)
+    def beyond_search(self) -> bool:
+        """Whether more is drawn than is searched."""
+        return self.limit > float(self.scene.bounds[:3].max()) * (1 + 1e-6)
+
+    @property
+    def marks(self) -> list[Mark]:
+        """The plan, and what is true; the names of those beyond the axes say where they lie."""
+        scene, plan = self.scene, self.plan
+        found = [Mark("plan", "plan, mean", plan.mean(0))]
+        if len(plan) > 1:
+            found.append(Mark("first", "plan, first action", plan[0]))
+        if scene.true_actions is not None:
+            true = scene.true_actions[:, :3].mean(0)
+            found.append(Mark("true", f"{scene.true_name} {_UNKNOWN}", true))
+        if scene.way is not None:
+            start, end = (scene.way / len(plan)).astype(np.float32)
+            found.append(Mark("way", f"way to the true goal {_UNKNOWN}", end, start))
+        return [mark.told() if mark.outside(self.limit) else mark for mark in found]
 
 
 def held(axis: Tensor, third: Tensor, horizon: int, width: int) -> Tensor:

@@ -8,14 +8,22 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from worldmodel.commands.landscape_energies import Landscape, Panel, Plane
+from worldmodel.commands.landscape_energies import Landscape, Mark, Panel, Plane
+from worldmodel.commands.marks import at_edge
 
 __all__ = ["columns", "draw", "shades"]
 
 _CM = 100.0
 _SHOWN = 60  # samples of an iteration; more would hide the energies
-_UNKNOWN = "(not known to the planner)"
+_LONG = 60  # characters of an entry of the legend of which four do not fit side by side
+_STYLES: dict[str, dict[str, Any]] = {
+    "plan": {"marker": "*", "markersize": 15, "color": "deepskyblue"},
+    "first": {"marker": "P", "markersize": 8, "color": "deepskyblue"},
+    "true": {"marker": "X", "markersize": 10, "color": "orange"},
+    "way": {"marker": "", "markersize": 10, "color": "orange"},
+}
 
 
 def columns(landscape: Landscape) -> int:
@@ -48,23 +56,23 @@ def draw(landscape: Landscape) -> Figure:
         _panel(axes, landscape, panel)
         if index == 0:
             handles, labels = axes.get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+            beside = 4 if max(map(len, labels)) < _LONG else 2
+            figure.legend(handles, labels, loc="outside lower center", ncols=beside, fontsize=8)
     return figure
 
 
 def _panel(axes: Axes, landscape: Landscape, panel: Panel) -> None:
     plane, axis = panel.plane, _CM * landscape.axis
-    heat = axes.pcolormesh(axis, axis, panel.values, cmap="viridis", shading="gouraud")
-    if np.ptp(panel.values) > 0:
-        axes.contour(axis, axis, panel.values, levels=12, colors="white", linewidths=0.4, alpha=0.6)
+    values = np.ma.masked_invalid(panel.values)
+    heat = axes.pcolormesh(axis, axis, values, cmap="viridis", shading="gouraud")
+    if np.ptp(values) > 0:
+        axes.contour(axis, axis, values, levels=12, colors="white", linewidths=0.4, alpha=0.6)
     axes.figure.colorbar(heat, ax=axes, shrink=0.75)
     _samples(axes, landscape, plane)
-    across, upright = _CM * landscape.plan[:, [plane.across, plane.upright]].T
-    star: dict[str, Any] = {"color": "deepskyblue", "markeredgecolor": "black", "linestyle": "none"}
-    axes.plot(across.mean(), upright.mean(), "*", markersize=15, label="plan, mean", **star)
-    if len(across) > 1:
-        axes.plot(across[0], upright[0], "P", markersize=8, label="plan, first action", **star)
-    _truth(axes, landscape, plane)
+    if landscape.beyond_search:
+        _searched(axes, landscape, plane)
+    for mark in landscape.marks:
+        _mark(axes, landscape, plane, mark)
     low, high = axis[0], axis[-1]
     down = plane.upright == 0  # x points towards the camera
     axes.set(xlim=(low, high), ylim=(high, low) if down else (low, high), aspect="equal")
@@ -89,25 +97,38 @@ def _samples(axes: Axes, landscape: Landscape, plane: Plane) -> None:
         )
 
 
-def _truth(axes: Axes, landscape: Landscape, plane: Plane) -> None:
+def _searched(axes: Axes, landscape: Landscape, plane: Plane) -> None:
+    """The box of the search, where more is drawn."""
+    across, upright = _CM * landscape.scene.bounds[[plane.across, plane.upright]]
+    box = Rectangle(
+        (-across, -upright),
+        2 * across,
+        2 * upright,
+        fill=False,
+        edgecolor="0.8",  # seen on the energies and in the legend
+        linestyle="--",
+        label="searched",
+    )
+    axes.add_patch(box)
+
+
+def _mark(axes: Axes, landscape: Landscape, plane: Plane, mark: Mark) -> None:
+    """A mark where it lies, or at the edge a triangle that points there."""
     ends = [plane.across, plane.upright]
-    true, way = landscape.true_displacement, landscape.way
-    if true is not None:
-        across, upright = _CM * true[ends]
-        axes.plot(
-            across,
-            upright,
-            "X",
-            color="orange",
-            markersize=10,
-            markeredgecolor="black",
-            linestyle="none",
-            label=f"{landscape.scene.true_name} {_UNKNOWN}",
-        )
-    if way is not None:
-        tail, head = (_CM * end[ends] for end in way)
-        arrow = {"arrowstyle": "->", "color": "orange", "linewidth": 2}
-        drawn = axes.annotate("", head, tail, arrowprops=arrow, annotation_clip=False)
+    style = {"markeredgecolor": "black", "linestyle": "none", **_STYLES[mark.key]}
+    start = None if mark.start is None else mark.start[ends]
+    edge = at_edge(mark.place[ends], landscape.limit, start)
+    if mark.start is not None:
+        arrow = {"arrowstyle": "->", "color": style["color"], "linewidth": 2}
+        (x, y), (from_x, from_y) = _CM * mark.place[ends], _CM * mark.start[ends]
+        drawn = axes.annotate("", (x, y), (from_x, from_y), arrowprops=arrow, annotation_clip=False)
         assert drawn.arrow_patch is not None
         drawn.arrow_patch.set_clip_path(axes.patch)
-        axes.plot([], [], color="orange", label=f"way to the true goal {_UNKNOWN}")
+        axes.plot([], [], color=style["color"], label=mark.name)
+    elif edge is None:
+        axes.plot(*_CM * mark.place[ends], label=mark.name, clip_on=False, zorder=4, **style)
+    else:  # the legend keeps the mark's own shape
+        axes.plot([], [], label=mark.name, **style)
+    if edge is not None:
+        pointing = (3, 0, -edge.angle(down=plane.upright == 0))
+        axes.plot(*_CM * edge.place, **style | {"marker": pointing}, clip_on=False, zorder=5)

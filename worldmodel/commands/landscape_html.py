@@ -18,12 +18,18 @@ from plotly.subplots import make_subplots
 from worldmodel.commands.evaluation import Image
 from worldmodel.commands.landscape_energies import Landscape, Panel, Plane, Population
 from worldmodel.commands.landscape_figure import columns, shades
+from worldmodel.commands.marks import at_edge
 
 __all__ = ["page"]
 
 _CM = 100.0
 _SIDE = 400  # pixels of a panel
-_UNKNOWN = "(not known to the planner)"
+_SYMBOLS = {
+    "plan": ("star", "deepskyblue"),
+    "first": ("cross", "deepskyblue"),
+    "true": ("x", "orange"),
+    "way": ("arrow", "orange"),
+}
 
 
 def page(landscape: Landscape) -> str:
@@ -144,38 +150,53 @@ def _points(displacements: NDArray[np.float32], plane: Plane) -> dict[str, NDArr
 
 
 def _marks(landscape: Landscape, plane: Plane, *, legend: bool) -> list[go.Scatter]:
-    """The plan, and what is true."""
-    plan, true, way = landscape.plan, landscape.true_displacement, landscape.way
-    named: list[tuple[str, NDArray[np.float32], str, str]] = []
-    named.append(("plan, mean", plan.mean(0, keepdims=True), "star", "deepskyblue"))
-    if len(plan) > 1:
-        named.append(("plan, first action", plan[:1], "cross", "deepskyblue"))
-    if true is not None:
-        named.append((f"{landscape.scene.true_name} {_UNKNOWN}", true[None], "x", "orange"))
-    if way is not None:
-        named.append((f"way to the true goal {_UNKNOWN}", way, "arrow", "orange"))
-    return [
-        go.Scatter(
-            **_points(places, plane),
-            mode="markers" if len(places) == 1 else "markers+lines",
-            marker={
-                "size": 12 if len(places) == 1 else [0, 12],
-                "symbol": symbol,
-                "angleref": "previous" if symbol == "arrow" else "up",
-                "color": colour,
-                "line": {"width": 1, "color": "black"},
-            },
-            line={"color": colour},
-            name=name,
-            legendgroup=name,
-            showlegend=legend,
+    """The plan, and what is true; triangles at the edge point to those beyond it."""
+    traces: list[go.Scatter] = []
+    for mark in landscape.marks:
+        places = np.stack([mark.place] if mark.start is None else [mark.start, mark.place])
+        symbol, colour = _SYMBOLS[mark.key]
+        marker = {"color": colour, "line": {"width": 1, "color": "black"}}
+        named = {"name": mark.name, "legendgroup": mark.name}
+        traces.append(
+            go.Scatter(
+                **_points(places, plane),
+                mode="markers" if len(places) == 1 else "markers+lines",
+                marker={
+                    **marker,
+                    "size": 12 if len(places) == 1 else [0, 12],
+                    "symbol": symbol,
+                    "angleref": "previous" if symbol == "arrow" else "up",
+                },
+                line={"color": colour},
+                showlegend=legend,
+                **named,
+            )
         )
-        for name, places, symbol, colour in named
-    ]
+        ends = list(plane[:2])
+        start = None if mark.start is None else mark.start[ends]
+        if (edge := at_edge(mark.place[ends], landscape.limit, start)) is not None:
+            (x, y), angle = _CM * edge.place, edge.angle(down=plane.upright == 0)
+            pointing = {**marker, "size": 12, "symbol": "triangle-up", "angle": angle}
+            traces.append(
+                go.Scatter(
+                    x=[x],
+                    y=[y],
+                    mode="markers",
+                    marker=pointing,
+                    cliponaxis=False,
+                    showlegend=False,
+                    **named,
+                )
+            )
+    return traces
 
 
 def _frame(figure: go.Figure, landscape: Landscape, plane: Plane, place: tuple[int, int]) -> None:
     row, column = place
+    if landscape.beyond_search:
+        x, y = (float(end) for end in _CM * landscape.scene.bounds[[plane.across, plane.upright]])
+        dashed = {"color": "white", "dash": "dash", "width": 1}
+        figure.add_shape(x0=-x, x1=x, y0=-y, y1=y, line=dashed, row=row, col=column)
     low, high = (_CM * float(landscape.axis[end]) for end in (0, -1))
     upright = [high, low] if plane.upright == 0 else [low, high]  # x points towards the camera
     figure.update_xaxes(

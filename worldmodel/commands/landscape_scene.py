@@ -158,3 +158,5 @@ def _check_width(key: str, values: Sequence[float], width: int) -> None:
         raise UserError(
             f"Expected {key}=[…] of {width} numbers{names}, got {len(values)}; give all of them"
         )
+    if not np.isfinite(values).all():
+        raise UserError(f"Expected finite numbers as {key}=[…], got {list(values)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ from worldmodel.commands.policies import (
     require_arm,
 )
 from worldmodel.commands.report import (
+    SHOWN,
     closing_table,
     episode_record,
+    nonfinite,
     over_budget,
     plan_times,
     real_time_summary,
@@ -54,6 +57,7 @@ from worldmodel.commands.report import (
     video_name,
     write_html,
 )
+from worldmodel.commands.results import Results
 from worldmodel.commands.task import TaskConfig
 from worldmodel.commands.video import write_video
 from worldmodel.data.atomic import write_json
@@ -66,6 +70,8 @@ from worldmodel.weights.world import checkpoint_folder, load_world
 
 __all__ = ["PlanConfig", "run"]
 
+_PAGE_BYTES, _SHOWN_BYTES = 200_000, 60_000  # of report.html: charts, and pictures of an episode
+_EPISODE_BYTES, _STEP_BYTES = 1_000, 40  # of report.json
 _SHARE_OF_SLOT = 0.9  # that a plan may take; the rest is for what a search cannot foresee
 
 
@@ -160,13 +166,16 @@ class PlanConfig:
         return tuple(self.goal) if isinstance(self.goal, list | tuple) else (self.goal,)
 
 
-def run(cfg: PlanConfig) -> None:
+def run(cfg: PlanConfig) -> float | None:
     """Plan the episodes, run the baselines, write the reports and print the figures.
+
+    Returns:
+        The success rate, settled at the end; None for a goal that nobody judges.
 
     Raises:
         UserError: The checkpoint, the goal image or the output folder cannot be used.
     """
-    out = _writable(Path(cfg.out))
+    results = Results(Path(cfg.out), _least(cfg))
     if cfg.compile:
         require_compiler()
     torch.set_num_threads(cfg.threads)
@@ -180,7 +189,7 @@ def run(cfg: PlanConfig) -> None:
         _environments(cfg, world, min(cfg.batch, cfg.episodes)) as made,
         _acting(cfg, world) as policy,
     ):
-        results = evaluate(
+        evaluated = evaluate(
             policy,
             made,
             seeds,
@@ -190,21 +199,24 @@ def run(cfg: PlanConfig) -> None:
             films=cfg.episodes if cfg.videos is None else cfg.videos,
             pulse=None if cfg.hz is None else Pulse(cfg.hz),
         )
-        for episode in _watched(results, f"plan {task.name}", len(seeds)):
+        for episode in _watched(evaluated, f"plan {task.name}", len(seeds)):
             if episode.film is not None:
-                write_video(out / "videos" / video_name(len(episodes)), episode, CONTROL_HZ)
+                write = partial(write_video, episode=episode, fps=CONTROL_HZ)
+                results.write(f"videos/{video_name(len(episodes))}", write)
             episodes.append(episode)
     baselines = _baselines(cfg, world, task, seeds, episodes)
-    report = {
+    success = success_summary(episodes)
+    report: dict[str, Any] = {
         "task": task.name,
         "n": len(episodes),
         "seed": cfg.seed,
         "budget_steps": task.budget_steps,
-        "success": success_summary(episodes),
+        "success": success,
         "baselines": baselines,
         "plan_ms": plan_times(episodes),
         "over_budget": over_budget(episodes, cfg.limit_ms),
         "unsearched": unsearched(episodes),
+        "nonfinite": nonfinite(episodes),
         "real_time": real_time_summary(episodes, cfg.hz),
         "planner": asdict(cfg.planner),
         "checkpoint": {
@@ -226,10 +238,13 @@ def run(cfg: PlanConfig) -> None:
         },
         "episodes": [episode_record(episode) for episode in episodes],
     }
-    write_json(out / "report.json", report)
-    write_html(out / "report.html", report, episodes)
+    results.release()
+    results.write("report.json", partial(write_json, content=report))
+    results.write("report.html", partial(write_html, report=report, episodes=episodes))
     print(closing_table(report))
-    print(f"report: {out / 'report.html'}   videos: {out / 'videos'}")
+    results.finish()
+    print(f"report: {results.out / 'report.html'}   videos: {results.out / 'videos'}")
+    return None if success is None else success["final"]["rate"]
 
 
 def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> Image:
@@ -306,16 +321,18 @@ def _baselines(
                 else:
                     count, policy = len(seeds), BASELINES[name](setting)
                     results = evaluate(policy, made, seeds, task, search_seed=cfg.seed)
-            except NotApplicableError as reason:
+                episodes = list(_watched(results, name, count))
+            # The others' episodes are not to be lost to what one of them cannot plan with.
+            except (NotApplicableError, FloatingPointError) as reason:
                 skipped = dict.fromkeys(("success", "paired", "plan_ms"))
                 entries[name] = {"n": 0, **skipped, "note": str(reason)}
                 continue
-            episodes = list(_watched(results, name, count))
             entries[name] = {
                 "n": len(episodes),
                 "success": success_summary(episodes),
                 "paired": paired_summary(planned, episodes),
                 "plan_ms": plan_times(episodes),
+                "nonfinite": nonfinite(episodes),
                 "outcomes": [episode.success for episode in episodes],
                 **facts,
             }
@@ -334,13 +351,7 @@ def _watched(episodes: Iterable[Episode], name: str, total: int) -> Iterator[Epi
             yield episode
 
 
-def _writable(out: Path) -> Path:
-    """The output folder, found writable before any work is done."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / "report.json.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"Cannot write to out={out} ({error.strerror}); choose another") from error
-    return out
+def _least(cfg: PlanConfig) -> int:
+    """Bytes that the two reports take, about."""
+    page = _PAGE_BYTES + _SHOWN_BYTES * min(cfg.episodes, SHOWN)
+    return page + cfg.episodes * (_EPISODE_BYTES + _STEP_BYTES * cfg.task.budget_steps)

@@ -23,6 +23,7 @@ from envs import TabletopEnv
 from envs.tabletop import CUBE, WORKSPACE
 from planners import Moments
 from worldmodel.commands.evaluation import Image
+from worldmodel.commands.marks import span
 from worldmodel.commands.policies import CameraWorld, EnergyTowards, Grounded, compared
 from worldmodel.commands.trials import steps_to_go
 from worldmodel.errors import UserError
@@ -160,15 +161,17 @@ def _draw(axes: Axes, plane: Plane, panel: Panel) -> None:
     if np.ptp(energy) > 0:
         axes.contour(y, x, energy, levels=12, colors="white", linewidths=0.4, alpha=0.6)
     axes.figure.colorbar(heat, ax=axes, shrink=0.75)
-    lowest = np.unravel_index(energy.argmin(), energy.shape)
     along = plane.thing_goal - plane.thing
     behind = plane.thing - _BEHIND * along / max(float(np.linalg.norm(along)), 1e-6)
-    marks = (
+    marks = [
         (plane.tool, "o", "white", "gripper, start"),
         (plane.tool_goal, "s", "white", "gripper, goal image"),
-        (np.array([panel.x[lowest[0]], panel.y[lowest[1]]]), "*", "red", "lowest energy"),
         (behind, "P", "orange", "behind the object (true, not known to the planner)"),
-    )
+    ]
+    if energy.count():  # else there is no lowest one
+        row, column = np.unravel_index(energy.argmin(), energy.shape)
+        lowest = np.array([panel.x[row], panel.y[column]], np.float64)
+        marks.insert(2, (lowest, "*", "red", "lowest energy"))
     for (px, py), marker, color, label in marks:
         axes.plot(
             _CM * py,
@@ -179,10 +182,13 @@ def _draw(axes: Axes, plane: Plane, panel: Panel) -> None:
             markeredgecolor="black",
             label=label,
             linestyle="none",
+            clip_on=False,
         )
     (from_x, from_y), (to_x, to_y) = _CM * plane.thing, _CM * plane.thing_goal
     arrow = {"arrowstyle": "->", "color": "orange", "linewidth": 2}
-    axes.annotate("", (to_y, to_x), (from_y, from_x), arrowprops=arrow)
+    axes.annotate("", (to_y, to_x), (from_y, from_x), arrowprops=arrow, annotation_clip=False)
     axes.plot([], [], color="orange", label="object to its goal (likewise)")
-    axes.set(xlim=(y[0], y[-1]), ylim=(x[-1], x[0]), aspect="equal")
+    drawn = [_CM * place for place, *_ in marks] + [_CM * plane.thing, _CM * plane.thing_goal]
+    across, down = (span(axis, [place[i] for place in drawn]) for axis, i in ((y, 1), (x, 0)))
+    axes.set(xlim=across, ylim=down[::-1], aspect="equal")
     axes.set_xlabel("y of the gripper, cm")

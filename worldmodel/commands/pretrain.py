@@ -12,16 +12,18 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.devices import usable_device
+from worldmodel.commands.model_memory import require_memory
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.frames import decoded_frames
 from worldmodel.data.reader import open_dataset
 from worldmodel.data.windows import episode_split, window_starts
-from worldmodel.encoders.vision_transformer import EncoderConfig
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe
 from worldmodel.pretraining.trainer import pretrain
 from worldmodel.settings import CHECKED, Frames, ProperShare
+from worldmodel.training_state import sole_run
 
 __all__ = ["PretrainConfig", "run"]
 
@@ -37,6 +39,8 @@ class PretrainConfig:
         training: By which objective it is trained, and how (group); ``training.steps=0`` saves a
             random encoder.
         camera: Which camera; may be left out when there is only one.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         cache: Folder of the decoded frames.
         holdout: Share of the episodes kept for the probe.
         frame_stride: Recorded frames from one frame of a clip to the next.
@@ -48,6 +52,7 @@ class PretrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     training: Any = MISSING
     camera: str | None = None
+    allow_links_outside: bool = False
     cache: str = "runs/cache"
     holdout: ProperShare = 0.1
     frame_stride: Frames = 1
@@ -58,10 +63,23 @@ class PretrainConfig:
             self.training.check(self.encoder)
 
 
-def run(config: PretrainConfig) -> None:
-    """Decode the frames if that was not done yet, train, save the encoder, print its probe."""
+def run(config: PretrainConfig) -> float | None:
+    """Decode the frames if that was not done yet, train, save the encoder, print its probe.
+
+    Returns:
+        The probe's error on held-out episodes, cm, the mean over what it reads from frames; None if
+        there is nothing to read. Losses of different objectives could not be compared.
+    """
+    with sole_run(Path(config.out)):
+        return _run(config)
+
+
+def _run(config: PretrainConfig) -> float | None:
     size, device = config.encoder.image_size, usable_device(config.device)
-    dataset = open_dataset(config.data, config.camera)
+    require_memory(lambda: VideoTransformer(config.encoder), "encoder", device)
+    dataset = open_dataset(
+        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    )
     dataset.require(image_size=(size, size))
     frames = decoded_frames(dataset, Path(config.cache))
     train, held_out = episode_split(dataset.num_episodes, config.holdout)
@@ -87,6 +105,7 @@ def run(config: PretrainConfig) -> None:
     )
     figures = ", ".join(f"{name} {value:.2f}" for name, value in report.metrics().items())
     print(f"{config.out}: {figures}")
+    return float(np.mean([*report.errors_cm.values()])) if report.errors_cm else None
 
 
 def probed_positions(dataset: EpisodeDataset) -> dict[str, NDArray[np.float32]]:

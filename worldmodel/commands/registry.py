@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COMMANDS", "SCHEMAS", "Command"]
+__all__ = ["COMMANDS", "PATHS", "SCHEMAS", "Command"]
+
+# Keys whose values are paths, whatever the command: ``~`` is expanded in them, none may be empty.
+PATHS = (
+    "out",
+    "data",
+    "video",
+    "cache",
+    "checkpoint",
+    "encoder_checkpoint",
+    "random_encoder_checkpoint",
+    "init",
+    "source",
+    "start",
+    "goal",
+)
 
 
 @dataclass(frozen=True)

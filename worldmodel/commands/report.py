@@ -16,12 +16,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from worldmodel.commands.evaluation import Episode
-from worldmodel.data.atomic import replacing
+from worldmodel.data.atomic import write_text
 
 __all__ = [
     "closing_table",
     "episode_record",
     "headline",
+    "nonfinite",
     "over_budget",
     "plan_times",
     "real_time_summary",
@@ -46,6 +47,11 @@ def unsearched(episodes: Sequence[Episode]) -> float:
     """Share of plans that had no time for a single iteration, and kept what was planned before."""
     plans = [energy for episode in episodes for energy in episode.energy]
     return sum(not math.isfinite(energy) for energy in plans) / max(1, len(plans))
+
+
+def nonfinite(episodes: Sequence[Episode]) -> int:
+    """Candidates without a finite energy and proposals that were not finite, in all plans."""
+    return sum(episode.nonfinite for episode in episodes)
 
 
 def over_budget(episodes: Sequence[Episode], budget_ms: float | None) -> float | None:
@@ -109,8 +115,7 @@ def write_html(path: Path, report: Mapping[str, Any], episodes: Sequence[Episode
         shown=min(n, SHOWN),
         settings=html.escape(_settings(report)),
     )
-    with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def headline(report: Mapping[str, Any]) -> str:
@@ -124,6 +129,8 @@ def headline(report: Mapping[str, Any]) -> str:
         parts.append(f"{report['over_budget']:.1%} of plans over their budget")
     if report["unsearched"]:
         parts.append(f"no time to search in {report['unsearched']:.0%} of plans")
+    if report["nonfinite"]:
+        parts.append(f"{report['nonfinite']} candidates or proposals not finite")
     if report["real_time"] is not None:
         told = "{hz:g} Hz: plan late in {missed:.2%} of slots, arm held in {held:.2%}"
         parts.append(told.format(**report["real_time"]))
@@ -147,7 +154,11 @@ def _compared(entry: Mapping[str, Any]) -> str:
     paired = entry["paired"]
     p = "p < 0.001" if paired["p"] < 0.001 else f"p = {paired['p']:.2g}"
     told = f"better on {paired['planner_only']}, worse on {paired['baseline_only']}, {p}"
-    return f"{told}; its probe errs by {entry['probe_cm']:.1f} cm" if "probe_cm" in entry else told
+    if "probe_cm" in entry:
+        told += f"; its probe errs by {entry['probe_cm']:.1f} cm"
+    if entry.get("nonfinite"):
+        told += f"; {entry['nonfinite']} candidates or proposals not finite"
+    return told
 
 
 def _rate(entry: Mapping[str, Any]) -> str:
@@ -216,6 +227,8 @@ def _energy_chart(episodes: Sequence[Episode]) -> Figure:
                 label=label if i == 0 else None,
             )
     axes.set(xlabel="control step", ylabel="energy of the plan")
+    if share := unsearched(episodes):
+        axes.set_title(f"{share:.0%} of plans were not searched and have no energy", fontsize=9)
     axes.legend(frameon=False)
     return figure
 

@@ -21,6 +21,7 @@ from worldmodel.commands.stages import stage
 from worldmodel.commands.study_table import summary, table
 from worldmodel.data.atomic import write_json
 from worldmodel.data.dataset import Dataset
+from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
 from worldmodel.settings import CHECKED, Count, NonEmpty, Seed
 
@@ -49,6 +50,8 @@ class StudyConfig:
         data: Folder of a LeRobotDataset v3.0, as `collect` makes it.
         video: Folder of another, for encoders to be pretrained on; null for the same. Of all arms
             but ``lewm`` they see its images only.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         out: Folder of study.json and of all that the arms leave. A killed study continues there;
             several processes may share it, each with arms or seeds of its own.
         arms: Which encoders.
@@ -64,6 +67,7 @@ class StudyConfig:
 
     data: str = MISSING
     video: str | None = None
+    allow_links_outside: bool = False
     out: str = MISSING
     arms: NonEmpty[str] = tuple(ARMS)
     seeds: NonEmpty[Seed] = (0, 1, 2)
@@ -121,11 +125,15 @@ class _Study:
     def __init__(self, config: StudyConfig) -> None:
         self._config, self._out = config, Path(config.out)
         self._settings = {
-            "data": Dataset.open(config.data).fingerprint(),
-            "video": config.video and Dataset.open(config.video).fingerprint(),
+            "data": self._fingerprint(config.data),
+            "video": config.video and self._fingerprint(config.video),
             **{name: getattr(config, name) for name in ("trials", "pretrain", "train", "plan")},
         }
         self.records = self._stored()
+
+    def _fingerprint(self, data: str) -> str:
+        links = self._config.allow_links_outside
+        return Dataset.open(data, allow_links_outside=links).fingerprint()
 
     def _stored(self) -> list[dict[str, Any]]:
         """What is recorded, by whichever process."""
@@ -148,14 +156,15 @@ class _Study:
             return
         encoder, latents = folder / "encoder", folder / "latents"
         data = f"data={config.data}"
+        links = f"allow_links_outside={config.allow_links_outside}"
         keys = [f"training.seed={seed}", f"cache={config.cache}", "training.min_rank=0"]
-        words = [f"data={config.video or config.data}", *shlex.split(config.pretrain)]
+        words = [f"data={config.video or config.data}", links, *shlex.split(config.pretrain)]
         words += [*ARMS[arm], *keys]
         spent = {"pretrain": stage("pretrain", encoder, words)}
         for episodes in missing:
             name = "all" if episodes is None else str(episodes)
             world = folder / f"world-{name}"
-            words = [data, *shlex.split(config.train), f"encoder_checkpoint={encoder}"]
+            words = [data, links, *shlex.split(config.train), f"encoder_checkpoint={encoder}"]
             words += [f"predictor.training.seed={seed}", f"cache={latents}"]
             if episodes is not None:
                 words.append(f"episodes={episodes}")
@@ -190,16 +199,18 @@ class _Study:
 
     def _record(self, record: dict[str, Any]) -> None:
         key = ("arm", "seed", "episodes")
-        others = [r for r in self._stored() if any(r[k] != record[k] for k in key)]
-        self.records = [*others, record]
-        write_json(
-            self._path,
-            {
-                "settings": self._settings,
-                "summary": summary(self.records),
-                "records": self.records,
-            },
-        )
+        # What another process records meanwhile is not to be written over.
+        with locked(self._out / ".lock", f"Another process writes {self._path}; waiting for it"):
+            others = [r for r in self._stored() if any(r[k] != record[k] for k in key)]
+            self.records = [*others, record]
+            write_json(
+                self._path,
+                {
+                    "settings": self._settings,
+                    "summary": summary(self.records),
+                    "records": self.records,
+                },
+            )
 
     @property
     def _path(self) -> Path:

@@ -6,6 +6,7 @@ checkpoint remembers stand for it: frames of the dataset, found by distance in p
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from envs import check_scenery
 from planners import HierarchicalConfig, PlanRecord, RetrievalConfig
 from worldmodel.commands.evaluation import SEED_OFFSET, Image, environments
 from worldmodel.commands.policies import planning_agent
-from worldmodel.data.atomic import replacing
+from worldmodel.commands.results import Results, write_png
 from worldmodel.data.dataset import Dataset
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact_world import CompactWorld
@@ -37,6 +38,8 @@ class SubgoalsConfig:
     Attributes:
         out: Folder of subgoals.png.
         data: Folder of the dataset that the checkpoint was trained on.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         task: Task and energies (group).
         planner: Planner on two time scales (group).
         scenery: ``plain``, or ``rich`` for another look.
@@ -48,6 +51,7 @@ class SubgoalsConfig:
 
     out: str = MISSING
     data: str = MISSING
+    allow_links_outside: bool = False
     task: Any = MISSING
     planner: Any = MISSING
     scenery: str = "plain"
@@ -69,19 +73,19 @@ def run(cfg: SubgoalsConfig) -> None:
     """
     if not isinstance(cfg.planner, HierarchicalConfig | RetrievalConfig):
         raise UserError("Expected planner=hierarchical or planner=retrieval, which have sub-goals")
+    results = Results(Path(cfg.out))
     torch.set_num_threads(1)
-    world, dataset = load_compact_world(cfg.checkpoint), Dataset.open(cfg.data)
+    world, dataset = (
+        load_compact_world(cfg.checkpoint),
+        Dataset.open(cfg.data, allow_links_outside=cfg.allow_links_outside),
+    )
     frames, goal, records = _episode(cfg, world)
     rows = [_row(world, dataset, frames, goal, records, moment) for moment in cfg.moments]
-    path = Path(cfg.out) / "subgoals.png"
-    try:
-        with replacing(path) as partial:
-            _figure(rows).savefig(partial, format="png", dpi=110)
-    except OSError as error:
-        raise UserError(f"Cannot write to out={cfg.out} ({error.strerror})") from error
+    results.write("subgoals.png", partial(write_png, figure=_figure(rows)))
     for row in rows:
         print("   ".join(caption for _, caption in row))
-    print(f"picture: {path}")
+    results.finish()
+    print(f"picture: {results.out / 'subgoals.png'}")
 
 
 def _episode(

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from worldmodel.commands.configuration import composed, typed
 from worldmodel.commands.devices import usable_device
+from worldmodel.commands.model_memory import require_memory
 from worldmodel.data.cropping import cropped
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.latents import latent_cache
@@ -34,16 +35,17 @@ from worldmodel.dynamics.tokens import (
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare
-from worldmodel.training_state import TrainingState
-from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.encoder import load_encoder
+from worldmodel.training_state import TrainingState, sole_run
+from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
+from worldmodel.weights.encoder import KIND as ENCODER
 from worldmodel.weights.token_world import save_token_world
-from worldmodel.weights.world import checkpoint_folder, load_world, save_world
+from worldmodel.weights.world import checkpoint_folder, encoder_of, load_world, save_world
 
 __all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
 
@@ -85,10 +87,12 @@ class TrainConfig:
             their central square and resized.
         camera: Which camera; may be left out when there is only one. DROID's are ``ext1``,
             ``ext2``, ``wrist``, ``left``, ``right`` and serial numbers.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
         fps: Frames a second, chosen by their timestamps; null for all that were recorded.
         actions: ``recorded``, or ``poses`` for the change of the pose from frame to frame, as in
             V-JEPA 2-AC; with ``fps`` only the latter. DROID has no others.
-        encoder_checkpoint: Folder of a pretrained encoder.
+        encoder_checkpoint: Folder of a pretrained encoder, or of a world whose encoder is taken.
         init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
         out: Folder of the world checkpoint that is written. A killed run continues there.
         cache: Folder of the latent cache.
@@ -102,6 +106,7 @@ class TrainConfig:
     predictor: Any = MISSING
     data: str = MISSING
     camera: str | None = None
+    allow_links_outside: bool = False
     fps: Positive | None = None
     actions: str = "recorded"
     encoder_checkpoint: str | None = None
@@ -114,11 +119,23 @@ class TrainConfig:
     device: str = "auto"
 
 
-def run(config: TrainConfig) -> None:
-    """Embed the dataset if that was not done yet, train, validate, save."""
+def run(config: TrainConfig) -> float:
+    """Embed the dataset if that was not done yet, train, validate, save.
+
+    Returns:
+        The latent error on held-out episodes, the mean over the steps that are looked ahead.
+    """
+    with sole_run(Path(config.out)):
+        return _run(config)
+
+
+def _run(config: TrainConfig) -> float:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
-    dataset = sampled(open_dataset(config.data, config.camera), config.fps, config.actions)
+    dataset = open_dataset(
+        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    )
+    dataset = sampled(dataset, config.fps, config.actions)
     recipe, device = config.predictor, usable_device(config.device)
     model: _Model | None = None
     if config.init is not None:
@@ -135,13 +152,17 @@ def run(config: TrainConfig) -> None:
         _refuse_other_sizes(config.init, recipe, model)
     else:
         assert config.encoder_checkpoint is not None
-        encoder = load_encoder(config.encoder_checkpoint)
+        encoder = encoder_of(config.encoder_checkpoint)
+        if checkpoint_kind(checkpoint_folder(config.encoder_checkpoint)) != ENCODER:
+            print(f"encoder of the world in encoder_checkpoint={config.encoder_checkpoint}")
     if isinstance(recipe, TokensRecipe):
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
         dataset.require(extrinsics=sizes.extrinsics)
         dataset = _of_size(dataset, encoder.image_size)
         train, _ = episode_split(dataset.num_episodes, config.holdout)
         window_starts(dataset, train, recipe.training.window(sizes.context_frames))  # or it raises
+    if model is None:
+        _require_memory(recipe, encoder, dataset, device)
     data = load_recordings(
         dataset,
         encoder.to(device),
@@ -172,6 +193,7 @@ def run(config: TrainConfig) -> None:
             f"moved by 4-8 cm taken for unmoved {known['moved']:.0%}"
         )
     print(f"saved {config.out}")
+    return float(np.mean(record["validation"]["latent_error"]))
 
 
 def _of_size(dataset: EpisodeDataset, size: int) -> EpisodeDataset:
@@ -241,7 +263,24 @@ _Model = CompactPredictor | TokenPredictor
 _Sizes = TypeVar("_Sizes", CompactConfig, TokenPredictorConfig)
 
 
-def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings) -> _Sizes:
+def _require_memory(
+    recipe: CompactRecipe | TokensRecipe,
+    encoder: FrozenEncoder,
+    dataset: EpisodeDataset,
+    device: torch.device,
+) -> None:
+    """Raise a UserError where the predictor is too large to train."""
+
+    def build() -> _Model:
+        if isinstance(recipe, TokensRecipe):
+            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
+        return CompactPredictor(_fitted(recipe.model, encoder, dataset))
+
+    trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
+    require_memory(build, "predictor.model", trained_on)
+
+
+def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings | EpisodeDataset) -> _Sizes:
     """The sizes, as these latents, actions and states determine them."""
     return replace(
         sizes,
@@ -287,7 +326,11 @@ def train_token_world(
     world = TokenWorld(encoder, model)
     save_token_world(state.folder, world, record)  # whatever becomes of the validation
     _tell_of_validation()
-    record["validation"] = asdict(open_loop_tokens(model, data))
+    try:
+        record["validation"] = asdict(open_loop_tokens(model, data))
+    except NotFiniteError:
+        remove_checkpoint(state.folder)  # it imagines nothing; what was trained is in the state
+        raise
     save_token_world(state.folder, world, record)
     return record
 

@@ -114,7 +114,7 @@ def views(env: TabletopEnv, moments: Sequence[Moment]) -> NDArray[np.uint8]:
     images: list[Image] = []
     for moment in moments:
         env.restore(moment.snapshot)
-        images.append(env.render())
+        images.append(env.camera_image())
     return np.stack(images)
 
 

@@ -67,6 +67,9 @@ class _EnergyChart:
             low, high = np.nanmin(self._energy), np.nanmax(self._energy)
             margin = 0.05 * (high - low) + 1e-6
             axes.set_ylim(low - margin, high + margin)
+        else:
+            note = axes.text(0.5, 0.5, "no plan was searched", transform=axes.transAxes)
+            note.set(ha="center", va="center", fontsize=8, color="0.4")
         (self._line,) = axes.plot([], [], color="tab:red", linewidth=1.5, marker="o", markersize=2)
         (self._now,) = axes.plot([], [], color="tab:red", marker="o", markersize=4)
 

@@ -6,7 +6,6 @@ workers. Each worker writes whole shards; a rerun skips the shards that are ther
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import traceback
@@ -25,6 +24,8 @@ from tqdm import tqdm
 from worldmodel.data import layout
 from worldmodel.data.atomic import write_json
 from worldmodel.data.episode import Episode
+from worldmodel.data.json_file import read_json
+from worldmodel.data.locks import locked
 from worldmodel.data.writer import finish_dataset, shard_range, write_shard
 from worldmodel.errors import UserError
 
@@ -32,6 +33,8 @@ __all__ = ["SETTINGS_PATH", "collect"]
 
 SETTINGS_PATH = "meta/collection.json"
 """What a collection was started with; not part of LeRobotDataset, which ignores it."""
+
+_LOCK_PATH = "meta/.lock"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def collect(
 ) -> None:
     """Collects ``episodes`` episodes into ``out``, or what is missing of them.
 
+    While another process collects into ``out``, it waits.
+
     Args:
         out: Folder of the dataset; made if absent.
         episodes: How many episodes the dataset is to have. More than before extends it.
@@ -113,21 +118,23 @@ def collect(
         "shard": shard,
         **(settings or {}),
     }
+    title = f"collect {', '.join(tasks)}"
+    busy = f"{title}: another process collects into {out}; waiting for it"
     try:
-        _claim(out, fixed)
-        shards = [
-            _Shard(number, first, min(first + shard, episodes))
-            for number, first in enumerate(range(0, episodes, shard))
-        ]
-        _refuse_fewer(out, shards, camera)
-        missing = [s for s in shards if shard_range(out, s.number, camera) != (s.first, s.last)]
-        done = episodes - sum(s.last - s.first for s in missing)
-        title = f"collect {', '.join(tasks)}"
-        with tqdm(total=episodes, initial=done, desc=title, unit="episode") as bar:
-            _run(job, missing, workers, bar.update)
-        finish_dataset(
-            out, len(shards), fps=fps, camera=camera, tasks=tasks, robot=robot, names=names
-        )
+        with locked(out / _LOCK_PATH, busy):
+            _claim(out, fixed)
+            shards = [
+                _Shard(number, first, min(first + shard, episodes))
+                for number, first in enumerate(range(0, episodes, shard))
+            ]
+            _refuse_fewer(out, shards, camera)
+            missing = [s for s in shards if shard_range(out, s.number, camera) != (s.first, s.last)]
+            done = episodes - sum(s.last - s.first for s in missing)
+            with tqdm(total=episodes, initial=done, desc=title, unit="episode") as bar:
+                _run(job, missing, workers, bar.update)
+            finish_dataset(
+                out, len(shards), fps=fps, camera=camera, tasks=tasks, robot=robot, names=names
+            )
     except OSError as error:
         raise UserError(
             f"Cannot write the dataset to {out}: {error}. Choose a writable folder with out=…"
@@ -142,7 +149,7 @@ def _claim(out: Path, fixed: Mapping[str, str | int | float]) -> None:
         return
     if not path.exists():
         raise UserError(f"{out} holds a dataset that was not collected here. Choose another out=…")
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_json(path, "Copy the dataset again, or choose another out=…")
     changed = [
         f"{name}={before.get(name)} (now {fixed.get(name)})"
         for name in sorted({*before, *fixed})
@@ -234,7 +241,8 @@ def _work(job: _Job, parent: Connection) -> None:
             except (BrokenPipeError, ConnectionResetError):
                 raise
             except Exception as error:
-                text = f"{type(error).__name__}: {error}".rstrip(".")
+                name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                text = f"{name}{error}".rstrip(".")
                 parent.send(_Failure(text, traceback.format_exc()))
                 return
             parent.send(shard)

@@ -8,6 +8,7 @@ whole grey levels.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -41,9 +42,10 @@ class CroppedDataset(EpisodeDataset):
         kept = {field.name: getattr(source, field.name) for field in fields(EpisodeDataset)}
         return cls(**{**kept, "image_size": (size, size)}, source=source)
 
-    def frames_at(self, episode: int, steps: Indices) -> Frames:
-        """Decodes, crops and resizes some frames; see `EpisodeDataset.frames_at`."""
-        return central_square(self.source.frames_at(episode, steps), self.image_size[0])
+    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Crops and resizes each frame as it is decoded; see `EpisodeDataset.each_frame`."""
+        for frame in self.source.each_frame(episode, steps):
+            yield central_square(frame[None], self.image_size[0])[0]
 
     def timestamp_source(self, episode: int) -> str:
         """File and key of an episode's timestamps, for errors."""

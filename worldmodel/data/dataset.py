@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from worldmodel.data import layout
+from worldmodel.data.alignment import check_videos
+from worldmodel.data.checksums import checked_digest, read_checksums
+from worldmodel.data.columns import read_table, real_numbers, row_count, vectors, whole_numbers
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset, content_key
-from worldmodel.data.metadata import Metadata, read_metadata, read_table
-from worldmodel.data.video import read_frames
+from worldmodel.data.metadata import Metadata, check_width, read_metadata
+from worldmodel.data.video import each_frame
 from worldmodel.errors import UserError
 
 __all__ = ["Dataset"]
@@ -34,29 +39,41 @@ class Dataset(EpisodeDataset):
     metadata: Metadata
 
     @classmethod
-    def open(cls, root: Path | str, camera: str | None = None) -> Dataset:
+    def open(
+        cls, root: Path | str, camera: str | None = None, *, allow_links_outside: bool = False
+    ) -> Dataset:
         """Opens the dataset in the folder ``root``.
+
+        All that its metadata says is checked against the rows and the times of the videos' frames.
+        An episode's last action, which nothing follows, may be NaN and is then read as zero.
 
         Args:
             root: The folder that contains ``meta/info.json``.
             camera: A camera's feature key or its last part; may be left out when there is only one.
+            allow_links_outside: Whether files may be symbolic links that lead out of the folder,
+                as in the cache of Hugging Face.
 
         Raises:
-            UserError: No dataset is there, it is incomplete or of another format version, the
-                camera, the actions or the states are missing, or timestamps run backwards.
+            UserError: No dataset is there, it is incomplete or of another format version, names
+                files outside of its folder, or contradicts itself; the camera, the actions or the
+                states are missing, not finite or no numbers; or timestamps run backwards.
         """
-        metadata = read_metadata(Path(root), camera)
+        metadata = read_metadata(Path(root), camera, allow_links_outside=allow_links_outside)
+        _check_row_count(metadata)
+        check_videos(metadata)
         columns = [layout.ACTION, layout.STATE]
         columns += [c for c in [layout.ENVIRONMENT_STATE] if c in metadata.features]
-        table = _read_data(metadata, [*columns, "episode_index", "frame_index"])
-        vectors = {name: _matrix(table[name]) for name in columns}
+        timestamps, vectors = _read_data(metadata, columns)
+        _mask_unused(vectors[layout.ACTION], metadata)
+        for name, values in vectors.items():
+            _refuse_nonfinite(values, name, metadata)
         return cls(
             root=metadata.root,
             camera=metadata.camera,
             image_size=metadata.image_size,
             lengths=metadata.lengths,
             tasks=metadata.tasks,
-            timestamps=_timestamps(table, metadata.fps),
+            timestamps=timestamps,
             actions=vectors[layout.ACTION],
             states=vectors[layout.STATE],
             objects=vectors.get(layout.ENVIRONMENT_STATE),
@@ -84,16 +101,16 @@ class Dataset(EpisodeDataset):
         """Names of the state's components, where they were recorded."""
         return self.metadata.names(layout.STATE)
 
-    def frames_at(self, episode: int, steps: Indices) -> Frames:
-        """Decodes some frames of an episode; see `EpisodeDataset.frames_at`."""
+    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some frames of an episode; see `EpisodeDataset.each_frame`."""
         video = self.metadata.videos[episode]
-        frames = read_frames(video.path, video.start, steps, self.fps)
-        if frames.shape[1:3] != self.image_size:
-            raise UserError(
-                f"Expected frames of {self.image_size} in {video.path}, as meta/info.json says, "
-                f"got {frames.shape[1:3]}. Correct the feature's shape in meta/info.json."
-            )
-        return frames
+        for frame in each_frame(video.path, video.start, steps, self.fps):
+            if frame.shape[:2] != self.image_size:
+                raise UserError(
+                    f"Expected frames of {self.image_size} in {video.path}, as meta/info.json "
+                    f"says, got {frame.shape[:2]}. Correct the feature's shape in meta/info.json."
+                )
+            yield frame
 
     def timestamp_source(self, episode: int) -> str:
         """File and key of an episode's timestamps, for errors."""
@@ -105,36 +122,107 @@ class Dataset(EpisodeDataset):
 
     @cached_property
     def _fingerprint(self) -> str:
-        return content_key(f"{self.camera} {self.fps}", self.root, self.metadata.files())
+        root = self.root
+        checked_digest(root / layout.INFO_PATH, root, read_checksums(root))
+        return content_key(f"{self.camera} {self.fps}", root, self.metadata.files())
 
 
-def _read_data(metadata: Metadata, columns: list[str]) -> pa.Table:
-    """The rows of all episodes in order."""
-    parts = [read_table(path, columns, [layout.TIMESTAMP]) for path in metadata.data_files]
-    table = pa.concat_tables(parts, promote_options="permissive")
-    expected = np.repeat(metadata.episodes, metadata.lengths)
-    if not np.array_equal(table["episode_index"].to_numpy(), expected):
-        table = table.sort_by([("episode_index", "ascending"), ("frame_index", "ascending")])
-    if not np.array_equal(table["episode_index"].to_numpy(), expected):
+def _check_row_count(metadata: Metadata) -> None:
+    """Raises UserError unless the files have as many rows as episodes; before any is read."""
+    expected = sum(int(length) for length in metadata.lengths)
+    if (rows := sum(row_count(path) for path in metadata.data_files)) != expected:
         raise UserError(
-            f"Expected {len(expected)} frames in {metadata.root}/data, as meta/episodes says, "
-            f"got {table.num_rows} rows that do not match. Copy the dataset again."
+            f"Expected {expected} frames in {metadata.root}/data, as 'length' in meta/episodes "
+            f"says, got {rows} rows that do not match. Copy the dataset again."
         )
-    return table
 
 
-def _matrix(column: pa.ChunkedArray) -> Floats:
-    """A column of vectors, or of plain numbers, as float32 ``[F,width]``."""
-    nested = pa.types.is_nested(column.type)
-    values = [(c.flatten() if nested else c).to_numpy() for c in column.chunks]
-    return np.concatenate(values).astype(np.float32, copy=False).reshape(len(column), -1)
+def _read_data(
+    metadata: Metadata, columns: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], dict[str, Floats]]:
+    """Timestamps ``[F]`` and vectors ``[F,width]`` of all episodes in order."""
+    order, times = [], []
+    parts: list[dict[str, Floats]] = []
+    held = defaultdict[Path, list[int]](list)
+    for number, path in enumerate(metadata.data):
+        held[path].append(number)
+    for path in metadata.data_files:
+        table = read_table(path, [*columns, "episode_index", "frame_index"], [layout.TIMESTAMP])
+        if not table.num_rows:
+            continue
+        episodes, steps = (whole_numbers(table, c, path) for c in ("episode_index", "frame_index"))
+        _check_rows(metadata, path, held[path], episodes, steps)
+        order.append(np.stack([steps, episodes]))
+        times.append(_timestamps(table, steps / metadata.fps, path))
+        part = {name: vectors(table, name, path) for name in columns}
+        for name, values in part.items():
+            check_width(metadata, name, values.shape[1], path)
+            if parts and values.shape[1] != (width := parts[0][name].shape[1]):
+                raise UserError(
+                    f"Expected '{name}' of width {width} in {path}, as in "
+                    f"{metadata.data_files[0]}, got {values.shape[1]}. Convert the dataset again."
+                )
+        parts.append(part)
+    rows = np.lexsort(np.concatenate(order, axis=1))
+    return (
+        np.concatenate(times)[rows],
+        {name: np.concatenate([part[name] for part in parts])[rows] for name in columns},
+    )
 
 
-def _timestamps(table: pa.Table, fps: float) -> npt.NDArray[np.float64]:
+def _check_rows(
+    metadata: Metadata, path: Path, here: list[int], episodes: Indices, steps: Indices
+) -> None:
+    """Raises UserError unless a file holds the frames of the episodes ``here``, all of them."""
+    lengths = dict(zip(metadata.episodes[here].tolist(), metadata.lengths[here], strict=True))
+    found = dict(zip(*(x.tolist() for x in np.unique(episodes, return_counts=True)), strict=True))
+    for episode in sorted({*lengths, *found}):
+        if lengths.get(episode, 0) != found.get(episode, 0):
+            raise UserError(
+                f"Expected {lengths.get(episode, 0)} rows of episode {episode} in {path}, as "
+                f"'length' in meta/episodes says, got {found.get(episode, 0)} rows with that "
+                "'episode_index'. Copy the dataset again."
+            )
+    order = np.lexsort((steps, episodes))
+    firsts = np.cumsum([0, *(lengths[e] for e in sorted(lengths))])[:-1]
+    counted = np.arange(len(steps)) - np.repeat(firsts, [lengths[e] for e in sorted(lengths)])
+    if (wrong := steps[order] != counted).any():
+        row = int(order[wrong.argmax()])
+        raise UserError(
+            f"Expected the frames of episode {episodes[row]} in {path} to be numbered from 0 on, "
+            f"got 'frame_index' {steps[row]} in row {row} where {counted[wrong.argmax()]} should "
+            "follow. Convert the dataset again."
+        )
+
+
+def _timestamps(
+    table: pa.Table, regular: npt.NDArray[np.float64], path: Path
+) -> npt.NDArray[np.float64]:
     """Seconds ``[F]``: as recorded, else as the frame rate has it."""
-    regular = table["frame_index"].to_numpy() / fps
     if layout.TIMESTAMP not in table.column_names:
         return regular
-    recorded = table[layout.TIMESTAMP]
-    given = np.asarray(recorded.is_valid())
-    return np.where(given, recorded.to_numpy().astype(np.float64), regular)
+    given = np.asarray(table[layout.TIMESTAMP].is_valid())
+    if not given.any():
+        return regular
+    return np.where(given, real_numbers(table, layout.TIMESTAMP, path), regular)
+
+
+def _mask_unused(actions: Floats, metadata: Metadata) -> None:
+    """Sets to zero those last actions of episodes that are NaN: nothing was seen after them."""
+    last = np.cumsum(metadata.lengths) - 1
+    actions[last[np.isnan(actions[last]).any(axis=1)]] = 0
+
+
+def _refuse_nonfinite(values: Floats, name: str, metadata: Metadata) -> None:
+    if (wrong := ~np.isfinite(values).all(axis=1)).any():
+        row = int(wrong.argmax())
+        ends = np.cumsum(metadata.lengths)
+        episode = int(np.searchsorted(ends, row, side="right"))
+        step = row - int(ends[episode] - metadata.lengths[episode])
+        held = values[row][~np.isfinite(values[row])][0]
+        raise UserError(
+            f"Expected finite numbers in {metadata.data[episode]}, column '{name}', got "
+            f"{'NaN or no value' if np.isnan(held) else 'infinity or more than float32 holds'} at "
+            f"frame {step} of episode {metadata.episodes[episode]}. Mend the recording, or leave "
+            "the episode out. (Only an episode's last action may be NaN.)"
+        )

@@ -24,8 +24,7 @@ the last row's frame (github.com/droid-dataset/droid/issues/54): that row is lef
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -37,8 +36,10 @@ import numpy.typing as npt
 
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset, content_key
+from worldmodel.data.json_file import read_json
+from worldmodel.data.paths import inside
 from worldmodel.data.sampling import pose_actions
-from worldmodel.data.video import read_numbered_frames, video_shape
+from worldmodel.data.video import each_numbered_frame, video_shape
 from worldmodel.errors import UserError, nearest
 
 __all__ = ["DroidDataset", "holds_droid"]
@@ -84,22 +85,26 @@ class DroidDataset(EpisodeDataset):
     episodes: Sequence[_Episode]
 
     @classmethod
-    def open(cls, root: Path | str, camera: str | None = None) -> DroidDataset:
+    def open(
+        cls, root: Path | str, camera: str | None = None, *, allow_links_outside: bool = False
+    ) -> DroidDataset:
         """Opens all episodes below the folder ``root``.
 
         Args:
             root: A folder with `trajectory.h5` anywhere below it.
             camera: ``ext1``, ``ext2``, ``wrist``, ``left``, ``right`` or a serial number.
+            allow_links_outside: Whether files may be symbolic links that lead out of the folder.
 
         Raises:
-            UserError: There is no episode; a file or key is missing, damaged or of another shape;
+            UserError: There is no episode; a file or key is missing, damaged, of another shape or
+                outside of the folder;
                 an episode has no such camera; a video does not fit its trajectory; frames differ in
                 size; or timestamps run backwards.
         """
         folders = sorted(path.parent for path in Path(root).rglob(_TRAJECTORY))
         if not folders:
             raise UserError(f"Expected episodes of DROID ({_TRAJECTORY}) below {root}, got none.")
-        episodes = [_read_episode(folder, camera) for folder in folders]
+        episodes = [_read_episode(Path(root), f, camera, allow_links_outside) for f in folders]
         first = episodes[0]
         for episode in episodes:
             if episode.image_size != first.image_size:
@@ -123,9 +128,16 @@ class DroidDataset(EpisodeDataset):
             episodes=episodes,
         )
 
-    def frames_at(self, episode: int, steps: Indices) -> Frames:
-        """Decodes some frames of an episode; see `EpisodeDataset.frames_at`."""
-        return read_numbered_frames(self.episodes[episode].video, steps)
+    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some frames of an episode; see `EpisodeDataset.each_frame`."""
+        video = self.episodes[episode].video
+        for frame in each_numbered_frame(video, steps):
+            if frame.shape[:2] != self.image_size:
+                raise UserError(
+                    f"Expected frames of {self.image_size} in {video}, as its header says, got "
+                    f"{frame.shape[:2]}. Copy it again, or leave out the episode."
+                )
+            yield frame
 
     def timestamp_source(self, episode: int) -> str:
         """File and key of an episode's timestamps, for errors."""
@@ -147,44 +159,55 @@ def holds_droid(root: Path | str) -> bool:
     return next(Path(root).rglob(_TRAJECTORY), None) is not None
 
 
-def _read_episode(folder: Path, camera: str | None) -> _Episode:
-    metadata, described = _read_metadata(folder)
+def _read_episode(
+    root: Path, folder: Path, camera: str | None, allow_links_outside: bool
+) -> _Episode:
+    def file_at(path: Path, source: Path) -> Path:
+        return inside(root, path.relative_to(root), str(source), allow_links_outside)
+
+    metadata = file_at(_metadata_path(folder), folder)
+    described = _read_metadata(metadata)
     serial = _serial(metadata, described, camera)
-    path, video = folder / _TRAJECTORY, folder / "recordings/MP4" / f"{serial}.mp4"
+    path = file_at(folder / _TRAJECTORY, folder)
+    video = file_at(folder / "recordings/MP4" / f"{serial}.mp4", metadata)
+    frames, *size = video_shape(video)
     try:
         with h5py.File(path, "r") as file:
-            pose = _array(file, _POSE, (None, 6))
+            pose = _found(file, _POSE, (None, 6))
             rows = len(pose)
-            gripper = _array(file, _GRIPPER, (rows,))
-            extrinsics = _array(file, _EXTRINSICS.format(serial=serial), (rows, 6))
+            gripper = _found(file, _GRIPPER, (rows,))
+            extrinsics = _found(file, _EXTRINSICS.format(serial=serial), (rows, 6))
             clocks = [clock.format(serial=serial) for clock in _CLOCKS]
             clock = next((clock for clock in clocks if clock in file), clocks[0])
-            milliseconds = _array(file, clock, (rows,))
-    except (OSError, RuntimeError) as error:
+            milliseconds = _found(file, clock, (rows,))
+            # Before anything is read, since a damaged header may tell of any number of rows.
+            if frames not in (rows, rows - 1):
+                raise UserError(
+                    f"Expected {rows} frames in {video}, one for each row of {path}['{_POSE}'] but "
+                    f"perhaps the last, got {frames}. Copy it again, or leave out the episode."
+                )
+            states = np.concatenate([_values(pose), _values(gripper)[:, None]], axis=1)
+            camera_poses, times = _values(extrinsics), _values(milliseconds)
+    except UserError:
+        raise
+    except Exception as error:  # of damaged files h5py raises errors of many kinds
         raise UserError(
             f"Cannot read {path}: it is truncated or corrupt ({error}). Copy it again."
         ) from error
-    frames, *size = video_shape(video)
-    if frames not in (rows, rows - 1):
-        raise UserError(
-            f"Expected {rows} frames in {video}, one for each row of {path}['{_POSE}'] but perhaps "
-            f"the last, got {frames}. Copy it again, or leave out the episode."
-        )
-    states = np.concatenate([pose, gripper[:, None]], axis=1)
     return _Episode(
         metadata=metadata,
         trajectory=path,
         video=video,
         clock=clock,
         image_size=(size[0], size[1]),
-        task=described.get("current_task"),
-        timestamps=(milliseconds[:frames] - milliseconds[0]) / 1000,
+        task=task if isinstance(task := described.get("current_task"), str) else None,
+        timestamps=(times[:frames] - times[0]) / 1000,
         states=states[:frames].astype(np.float32),
-        extrinsics=extrinsics[:frames].astype(np.float32),
+        extrinsics=camera_poses[:frames].astype(np.float32),
     )
 
 
-def _read_metadata(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+def _metadata_path(folder: Path) -> Path:
     found = sorted(folder.glob("metadata_*.json"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
@@ -192,13 +215,11 @@ def _read_metadata(folder: Path) -> tuple[Path, Mapping[str, Any]]:
             f"Expected one metadata_*.json in {folder}, as complete episodes of DROID have, got "
             f"{names}. Copy the episode again, or leave it out."
         )
-    try:
-        described = json.loads(found[0].read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {found[0]} ({error}). Copy it again.") from error
-    if not isinstance(described, dict):
-        raise UserError(f"Expected an object in {found[0]}, got {type(described).__name__}.")
-    return found[0], described
+    return found[0]
+
+
+def _read_metadata(path: Path) -> Mapping[str, Any]:
+    return read_json(path, "Copy it again.")
 
 
 def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str:
@@ -206,7 +227,7 @@ def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str
     serials = {
         name: str(serial)
         for name in ("ext1", "ext2", "wrist")
-        if (serial := described.get(f"{name}_cam_serial"))
+        if isinstance(serial := described.get(f"{name}_cam_serial"), str | int) and serial
     }
     if not serials:
         raise UserError(f"Expected 'ext1_cam_serial' and others in {path}, got none of them.")
@@ -214,8 +235,10 @@ def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str
     names |= {
         side: PurePosixPath(video).stem
         for side in ("left", "right")
-        if (video := described.get(f"{side}_mp4_path"))
+        if isinstance(video := described.get(f"{side}_mp4_path"), str)
     }
+    if paths := [name for name in names.values() if PurePosixPath(name).name != name]:
+        raise UserError(f"Expected serial numbers of cameras in {path}, got {paths[0]!r}.")
     if camera is None:
         raise UserError(f"Expected camera=…, one of {', '.join(names)} in {path}, got none.")
     if camera not in names:
@@ -223,25 +246,36 @@ def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str
     return names[camera]
 
 
-def _array(file: h5py.File, key: str, shape: tuple[int | None, ...]) -> npt.NDArray[np.float64]:
-    """A finite array of that shape, of which None is any length but none."""
+def _found(file: h5py.File, key: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
+    """An array of numbers of that shape, of which None is any length but none; not read yet."""
     found = file.get(key)
     if not isinstance(found, h5py.Dataset):
         raise UserError(f"Expected '{key}' in {file.filename}, which lacks it. Copy it again.")
-    fits = len(found.shape) == len(shape) and all(
+    if found.file.filename != file.filename or found.external or found.is_virtual:
+        raise UserError(
+            f"Expected the numbers of '{key}' in {file.filename}, got a link to another file. "
+            "Leave out the episode."
+        )
+    held = found.shape or ()
+    fits = len(held) == len(shape) and all(
         size == expected if expected is not None else size > 0
-        for size, expected in zip(found.shape, shape, strict=True)
+        for size, expected in zip(held, shape, strict=True)
     )
     wanted = ",".join("T" if size is None else str(size) for size in shape)
     if not fits or found.dtype.kind not in "iuf":
         raise UserError(
             f"Expected numbers [{wanted}] in {file.filename}['{key}'], got {found.dtype} "
-            f"{list(found.shape)}. Leave out the episode."
+            f"{list(held)}. Leave out the episode."
         )
+    return found
+
+
+def _values(found: h5py.Dataset) -> npt.NDArray[np.float64]:
+    """The numbers of an array, which must be finite, also as float32."""
     values = found[()].astype(np.float64)
-    if not np.isfinite(values).all():
+    if not (np.abs(values) <= np.finfo(np.float32).max).all():
         raise UserError(
-            f"Expected finite numbers in {file.filename}['{key}'], got NaN or infinity. "
-            "Leave out the episode."
+            f"Expected finite numbers in {found.file.filename}['{found.name.lstrip('/')}'], got "
+            "NaN or infinity. Leave out the episode."
         )
     return values

@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from worldmodel.data.checksums import checked_digest, read_checksums
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.errors import UserError, nearest
 
 __all__ = ["EpisodeDataset", "content_key"]
 
 _DECODING_THREADS = 2
+_PARTS_AHEAD = 8
+_PART_BYTES = 32_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class EpisodeDataset(ABC):
         lengths: Frames per episode, int64 ``[E]``.
         tasks: What each episode is about, ``[E]``.
         timestamps: float64 ``[F]``, s, ascending within an episode.
-        actions: float32 ``[F,A]``.
+        actions: float32 ``[F,A]``; an episode's last, which nothing follows, is not used.
         states: float32 ``[F,P]``.
         objects: float32 ``[F,3n]``, privileged object positions in m for probes, or None.
         extrinsics: float32 ``[F,6]``, the camera's pose seen from the robot's base, xyz (m) and
@@ -72,18 +75,18 @@ class EpisodeDataset(ABC):
             )
 
     @abstractmethod
-    def frames_at(self, episode: int, steps: Indices) -> Frames:
-        """Decodes some frames of an episode.
+    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some frames of an episode one by one, so that no more than one is in memory.
 
         Args:
             episode: Which.
             steps: Its frames, ascending, counted from its first.
 
-        Returns:
-            uint8 ``[len(steps),height,width,3]``.
+        Yields:
+            uint8 ``[height,width,3]``.
 
         Raises:
-            UserError: The video is missing, corrupt or too short.
+            UserError: The video is missing, corrupt or too short, or its frames have another size.
         """
 
     @abstractmethod
@@ -124,20 +127,58 @@ class EpisodeDataset(ABC):
         chosen = [not tasks or not set(tasks).isdisjoint(names) for names in self.tasks]
         return np.flatnonzero(chosen)
 
+    def frames_at(self, episode: int, steps: Indices) -> Frames:
+        """Decodes some frames of an episode: uint8 ``[len(steps),height,width,3]``.
+
+        Arguments and errors are those of `each_frame`.
+        """
+        frames = np.empty((len(steps), *self.image_size, 3), np.uint8)
+        for place, frame in enumerate(self.each_frame(episode, steps)):
+            frames[place] = frame
+        return frames
+
     def frames(self, episode: int) -> Frames:
-        """Decodes one episode: uint8 ``[T,height,width,3]``; errors as `frames_at`."""
+        """Decodes one episode: uint8 ``[T,height,width,3]``; errors as `each_frame`."""
         return self.frames_at(episode, np.arange(self.lengths[episode]))
 
     def iter_frames(self, first: int = 0) -> Iterator[Frames]:
-        """Decodes all episodes from ``first`` on, in order, a few ahead of the one in use."""
+        """Decodes all episodes from ``first`` on, in order; the next ones meanwhile."""
+        parts: list[Frames] = []
+        rest = iter(self.lengths[first:])
+        for part in self.iter_parts(int(self.lengths[:first].sum())):
+            if not parts:
+                missing = next(rest)
+            parts.append(part)
+            missing -= len(part)
+            if not missing:
+                yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+                parts = []
+
+    def iter_parts(self, row: int = 0) -> Iterator[Frames]:
+        """Decodes all rows from ``row`` on, in order, some of one episode at a time.
+
+        A part is at most 32 MB large, and at most eight of them are decoded ahead of the one in
+        use, however long episodes are.
+        """
+        most = max(_PART_BYTES // (3 * int(np.prod(self.image_size))), 1)
         with ThreadPoolExecutor(_DECODING_THREADS) as threads:
             ahead: deque[Future[Frames]] = deque()
-            for episode in range(first, self.num_episodes):
-                ahead.append(threads.submit(self.frames, episode))
-                if len(ahead) > 2 * _DECODING_THREADS:
+            try:
+                for episode, steps in self._parts(row, most):
+                    ahead.append(threads.submit(self.frames_at, episode, steps))
+                    if len(ahead) > _PARTS_AHEAD:
+                        yield ahead.popleft().result()
+                while ahead:
                     yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            finally:
+                for part in ahead:
+                    part.cancel()
+
+    def _parts(self, row: int, most: int) -> Iterator[tuple[int, Indices]]:
+        """Episodes and steps of the rows from ``row`` on, at most so many steps at a time."""
+        for episode, start in enumerate(self.starts):
+            for first in range(max(row - int(start), 0), int(self.lengths[episode]), most):
+                yield episode, np.arange(first, min(first + most, int(self.lengths[episode])))
 
     def require(
         self,
@@ -176,10 +217,13 @@ class EpisodeDataset(ABC):
 
 
 def content_key(settings: str, root: Path, files: Iterable[Path]) -> str:
-    """A key over the files' contents, their names below ``root``, and ``settings``."""
-    key = hashlib.sha256(settings.encode())
+    """A key over the files' contents, their names below ``root``, and ``settings``.
+
+    Raises:
+        UserError: A file is not as it was collected.
+    """
+    key, recorded = hashlib.sha256(settings.encode()), read_checksums(root)
     for path in files:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = checked_digest(path, root, recorded)
         key.update(f"{path.relative_to(root)} {digest}".encode())
     return key.hexdigest()

@@ -27,7 +27,7 @@ def decoded_frames(dataset: EpisodeDataset, cache_dir: Path | str) -> np.memmap[
     """
 
     def fill(array: npt.NDArray[Any], row: int) -> Iterator[int]:
-        for frames in dataset.iter_frames(int(np.searchsorted(dataset.starts, row))):
+        for frames in dataset.iter_parts(row):
             array[row : row + len(frames)] = frames
             row += len(frames)
             yield row

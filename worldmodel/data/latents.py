@@ -74,11 +74,9 @@ def latent_cache(
 
 def _batches(dataset: EpisodeDataset, row: int, size: int) -> Iterator[Frames]:
     """The dataset's frames from ``row`` on, ``size`` at a time."""
-    first = int(np.searchsorted(dataset.starts, row, side="right")) - 1
-    skip = row - int(dataset.starts[first])
     waiting = np.empty((0, *dataset.image_size, 3), dtype=np.uint8)
-    for frames in dataset.iter_frames(first):
-        waiting, skip = np.concatenate([waiting, frames[skip:]]), 0
+    for frames in dataset.iter_parts(row):
+        waiting = np.concatenate([waiting, frames])
         while len(waiting) >= size:
             yield waiting[:size]
             waiting = waiting[size:]

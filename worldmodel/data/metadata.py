@@ -2,33 +2,90 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy.typing as npt
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from worldmodel.data import layout
+from worldmodel.data.columns import (
+    COLLECT_AGAIN,
+    read_table,
+    real_numbers,
+    row_count,
+    unreadable,
+    whole_numbers,
+    words,
+)
 from worldmodel.data.episode import Indices
+from worldmodel.data.paths import check_template, inside
 from worldmodel.errors import UserError
 
-__all__ = ["Metadata", "VideoPart", "read_metadata", "read_table"]
+__all__ = ["RATE_TOLERANCE", "Feature", "Metadata", "VideoPart", "read_metadata"]
 
-_COLLECT_AGAIN = (
-    "rerun the collect command that made it (finished shards are kept), or copy it again."
-)
+RATE_TOLERANCE = 0.05
+"""Share by which nominal and real frame rates may differ.
+
+29.97 for 30 is 0.1 %, and times in milliseconds make up to 3 % of a rate of 60. That no frame is
+taken for another is seen to by its time.
+"""
+
+_LARGEST_INFO = 64_000_000
+"""Bytes. Names and shapes of features are a few thousand."""
+
+
+def _whole(value: object) -> object:
+    """Whole numbers that were stored as floats are whole numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Count = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature of info.json.
+
+    Attributes:
+        dtype: ``video``, ``image`` or that of numbers.
+        shape: Of one frame or vector.
+        names: Of its components or axes, in a form that differs between datasets.
+        info: What was measured of videos.
+    """
+
+    dtype: str
+    shape: tuple[_Count, ...] = ()
+    names: Any = None
+    info: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Info:
+    """What is read of info.json."""
+
+    codebase_version: str
+    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    features: Mapping[str, Feature]
+    total_episodes: _Count
+    data_path: str
+    video_path: str | None
 
 
 @dataclass(frozen=True)
 class VideoPart:
-    """Where an episode's frames are: from ``start`` seconds on in the mp4 at ``path``."""
+    """Where an episode's frames are: from ``start`` to ``end`` seconds in the mp4 at ``path``.
+
+    ``end`` is NaN where it was not recorded.
+    """
 
     path: Path
     start: float
+    end: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +103,13 @@ class Metadata:
         tasks: What each episode is about, ``[E]``.
         videos: Where each episode's frames are.
         data: Parquet that holds each episode's rows.
+        sources: The meta/episodes parquet that says so of each episode.
         episode_files: The meta/episodes parquets, in order.
     """
 
     root: Path
     fps: float
-    features: Mapping[str, Any]
+    features: Mapping[str, Feature]
     camera: str
     episodes: Indices
     lengths: Indices
@@ -59,17 +117,13 @@ class Metadata:
     tasks: Sequence[Sequence[str]]
     videos: Sequence[VideoPart]
     data: Sequence[Path]
+    sources: Sequence[Path]
     episode_files: Sequence[Path]
 
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the camera's frames."""
-        feature = self.features[self.camera]
-        names: Sequence[str] = feature.get("names") or ()
-        sizes = dict(zip(names, feature["shape"], strict=False))
-        # LeRobot writes [height,width,channels]; some converted datasets put channels first.
-        height, width = feature["shape"][:2]
-        return sizes.get("height", height), sizes.get("width", width)
+        return _image_size(self.features[self.camera])
 
     @property
     def data_files(self) -> list[Path]:
@@ -78,7 +132,7 @@ class Metadata:
 
     def names(self, feature: str) -> tuple[str, ...] | None:
         """Names of a vector's components; LeRobot has them as a list or as a dict of one list."""
-        names: Any = self.features[feature].get("names")
+        names = self.features[feature].names
         if isinstance(names, dict):
             names = next(iter(names.values()), None)
         return tuple(str(name) for name in names) if isinstance(names, list) else None
@@ -88,120 +142,175 @@ class Metadata:
         return [*self.episode_files, *self.data_files, *sorted({v.path for v in self.videos})]
 
 
-def read_metadata(root: Path, camera: str | None = None) -> Metadata:
-    """Reads ``meta/info.json`` and ``meta/episodes`` and checks that the files they name exist.
+def read_metadata(
+    root: Path, camera: str | None = None, *, allow_links_outside: bool = False
+) -> Metadata:
+    """Reads ``meta/info.json`` and ``meta/episodes`` and checks them against each other.
 
     Raises:
         UserError: As `Dataset.open`.
     """
-    info = _read_info(root)
-    features: dict[str, Any] = info["features"]
+    info = _read_info(root, allow_links_outside)
     for feature in (layout.ACTION, layout.STATE):
-        if feature not in features:
+        if feature not in info.features:
             raise UserError(
                 f"Expected a feature '{feature}' in {root / layout.INFO_PATH}, got "
-                f"{', '.join(features)}. Only datasets with actions and states can be used."
+                f"{', '.join(info.features)}. Only datasets with actions and states can be used."
             )
-    key = _camera(root, features, camera)
-
-    paths = sorted((root / "meta/episodes").glob("*/*.parquet"))
-    video = [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
-    columns = ["episode_index", "length", "data/chunk_index", "data/file_index", *video]
-    tables = [read_table(path, columns, optional=["seed", "tasks"]) for path in paths]
-    rows = pa.concat_tables(tables, promote_options="default") if tables else None
-    count = rows.num_rows if rows is not None else 0
-    if rows is None or not count or count != info["total_episodes"]:
+    key = _camera(root, info, camera)
+    paths = [
+        inside(root, path.relative_to(root), "meta/episodes", allow_links_outside)
+        for path in sorted((root / "meta/episodes").glob("*/*.parquet"))
+    ]
+    count = sum(row_count(path) for path in paths)
+    if not count or count != info.total_episodes:
         raise UserError(
-            f"Expected {info['total_episodes']} episodes in {root}/meta/episodes, as info.json "
-            f"says, got {count}. The dataset is incomplete: {_COLLECT_AGAIN}"
+            f"Expected {info.total_episodes} episodes in {root}/meta/episodes, as info.json "
+            f"says, got {count}. The dataset is incomplete: {COLLECT_AGAIN}"
         )
-    rows = rows.sort_by("episode_index")
-    data = [
-        root / info["data_path"].format(chunk_index=chunk, file_index=file)
-        for chunk, file in zip(*(rows[c].to_pylist() for c in columns[2:4]), strict=True)
-    ]
-    videos = [
-        VideoPart(root / info["video_path"].format(video_key=key, chunk_index=c, file_index=f), t)
-        for c, f, t in zip(*(rows[c].to_pylist() for c in video), strict=True)
-    ]
-    for path in sorted({*data, *(v.path for v in videos)}):
-        if not path.is_file():
-            raise UserError(f"Expected the file {path}, which is missing: {_COLLECT_AGAIN}")
+    rows = [_read_episodes(path, key) for path in paths]
+    episodes = np.concatenate([part.episodes for part in rows])
+    order = np.argsort(episodes, kind="stable")
+    if (again := np.diff(episodes[order]) == 0).any():
+        places = np.repeat(np.arange(len(paths)), [len(part.episodes) for part in rows])[order]
+        row = int(again.argmax())
+        raise UserError(
+            f"Expected each episode once in {root}/meta/episodes, got episode "
+            f"{episodes[order][row]} in {paths[places[row]]} and in {paths[places[row + 1]]}. "
+            "Convert the dataset again."
+        )
+
+    source, known = str(root / layout.INFO_PATH), dict[str, Path]()
+
+    def files(template: str, numbers: Indices) -> list[Path]:
+        found = []
+        for chunk, file in numbers[order].tolist():
+            name = template.format(video_key=key, chunk_index=chunk, file_index=file)
+            if name not in known:
+                known[name] = inside(root, name, source, allow_links_outside)
+            found.append(known[name])
+        return found
+
+    data = files(info.data_path, np.concatenate([part.data for part in rows]))
+    videos = files(info.video_path or "", np.concatenate([part.videos for part in rows]))
+    starts = np.concatenate([part.starts for part in rows])[order].tolist()
+    ends = np.concatenate([part.ends for part in rows])[order].tolist()
+    seeds = [part.seeds for part in rows if part.seeds is not None]
+    tasks = [task for part in rows for task in part.tasks]
+    sources = [path for path, part in zip(paths, rows, strict=True) for _ in part.episodes]
     return Metadata(
         root=root,
-        fps=float(info["fps"]),
-        features=features,
+        fps=info.fps,
+        features=info.features,
         camera=key,
-        episodes=rows["episode_index"].to_numpy().astype(np.int64),
-        lengths=rows["length"].to_numpy().astype(np.int64),
-        seeds=rows["seed"].to_numpy().astype(np.int64) if "seed" in rows.column_names else None,
-        tasks=rows["tasks"].to_pylist() if "tasks" in rows.column_names else [()] * count,
-        videos=videos,
+        episodes=episodes[order],
+        lengths=np.concatenate([part.lengths for part in rows])[order],
+        seeds=np.concatenate(seeds)[order] if len(seeds) == len(rows) else None,
+        tasks=[tasks[place] for place in order],
+        videos=[VideoPart(*part) for part in zip(videos, starts, ends, strict=True)],
         data=data,
+        sources=[sources[place] for place in order],
         episode_files=paths,
     )
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> pa.Table:
-    """Reads ``columns`` of a parquet, and those of ``optional`` that it has.
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of a meta/episodes parquet; files are numbers of chunk and file ``[E,2]``."""
 
-    Raises:
-        UserError: The file cannot be read or lacks a column.
-    """
-    try:
-        present = pq.read_schema(path).names
-        if lacking := [c for c in columns if c not in present]:
+    episodes: Indices
+    lengths: Indices
+    data: Indices
+    videos: Indices
+    starts: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
+    seeds: Indices | None
+    tasks: Sequence[Sequence[str]]
+
+
+def _read_episodes(path: Path, key: str) -> _Rows:
+    start, end = f"videos/{key}/from_timestamp", f"videos/{key}/to_timestamp"
+    bounds = ["dataset_from_index", "dataset_to_index"]
+    whole = ["episode_index", "length", "data/chunk_index", "data/file_index"]
+    whole += [f"videos/{key}/{name}" for name in ("chunk_index", "file_index")]
+    table = read_table(path, [*whole, start], optional=[end, *bounds, "seed", "tasks"])
+    numbers = {name: whole_numbers(table, name, path) for name in whole}
+    episodes, lengths = numbers["episode_index"], numbers["length"]
+    starts = real_numbers(table, start, path)
+
+    def refuse(wrong: npt.NDArray[np.bool_], name: str, expected: str, got: object) -> None:
+        if wrong.any():
+            row = int(wrong.argmax())
+            values = np.asarray(got)
             raise UserError(
-                f"Expected the columns {', '.join(lacking)} in {path}, got {', '.join(present)}. "
-                f"Convert the dataset to LeRobotDataset {layout.VERSION} with LeRobot."
+                f"Expected {expected} in {path}, column '{name}', got {values[row]:g} for episode "
+                f"{episodes[row]} (row {row}). Mend the column or convert the dataset again."
             )
-        return pq.read_table(path, columns=[*columns, *(c for c in optional if c in present)])
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"Cannot read {path}: it is missing, truncated or corrupt ({error}). {_remedy(path)}"
-        ) from error
+
+    refuse(lengths < 1, "length", "episodes of at least one frame", lengths)
+    refuse(~(np.isfinite(starts) & (starts >= 0)), start, "times from 0 s on", starts)
+    ends = np.full(len(episodes), np.nan)
+    if end in table.column_names:
+        ends = real_numbers(table, end, path)
+        refuse(~(ends > starts), end, "times after from_timestamp", ends)
+    if all(name in table.column_names for name in bounds):
+        first, last = (whole_numbers(table, name, path) for name in bounds)
+        refuse(last - first != lengths, bounds[1], "dataset_from_index + length", last)
+    seeded = "seed" in table.column_names and not table["seed"].null_count
+    named = "tasks" in table.column_names
+    return _Rows(
+        episodes=episodes,
+        lengths=lengths,
+        data=np.stack([numbers[name] for name in whole[2:4]], axis=1),
+        videos=np.stack([numbers[name] for name in whole[4:]], axis=1),
+        starts=starts,
+        ends=ends,
+        seeds=whole_numbers(table, "seed", path, least=None) if seeded else None,
+        tasks=words(table, "tasks", path) if named else [()] * len(episodes),
+    )
 
 
-def _remedy(path: Path) -> str:
-    return f"Delete it and {_COLLECT_AGAIN}"
-
-
-def _read_info(root: Path) -> dict[str, Any]:
+def _read_info(root: Path, allow_links_outside: bool) -> _Info:
     path = root / layout.INFO_PATH
     if not path.is_file():
         if (root / "meta").is_dir():
             raise UserError(
-                f"{root} holds an unfinished dataset (no {layout.INFO_PATH}): {_COLLECT_AGAIN}"
+                f"{root} holds an unfinished dataset (no {layout.INFO_PATH}): {COLLECT_AGAIN}"
             )
         raise UserError(
             f"Expected a LeRobotDataset in {root}, got "
             f"{'a folder without meta' if root.is_dir() else 'no such folder'}. "
             f"Make one with: worldmodel collect out={root}"
         )
+    inside(root, layout.INFO_PATH, "the dataset", allow_links_outside)
     try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = info["codebase_version"]
-        _ = (
-            info["features"],
-            info["fps"],
-            info["total_episodes"],
-            info["data_path"],
-            info["video_path"],
-        )
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"Cannot read {path} ({error!r}). {_remedy(path)}") from error
-    if not str(version).startswith("v3."):
+        if path.stat().st_size > _LARGEST_INFO:
+            raise unreadable(path, f"it is larger than {_LARGEST_INFO // 1_000_000} MB")
+        info = TypeAdapter(_Info).validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = f"'{'.'.join(str(part) for part in first['loc'])}': " if first["loc"] else ""
         raise UserError(
-            f"Expected a LeRobotDataset {layout.VERSION} in {root}, got {version}. Convert it with "
-            "LeRobot's convert_dataset_v21_to_v30."
+            f"Cannot read {path} ({where}{first['msg']}). Delete it and {COLLECT_AGAIN}"
+        ) from error
+    if not info.codebase_version.startswith("v3."):
+        raise UserError(
+            f"Expected a LeRobotDataset {layout.VERSION} in {root}, got {info.codebase_version}. "
+            "Convert it with LeRobot's convert_dataset_v21_to_v30."
         )
+    check_template(info.data_path, ("chunk_index", "file_index"), f"{path}['data_path']")
+    if info.video_path is not None:
+        fields = ("video_key", "chunk_index", "file_index")
+        check_template(info.video_path, fields, f"{path}['video_path']")
     return info
 
 
-def _camera(root: Path, features: Mapping[str, Any], wanted: str | None) -> str:
-    cameras = [key for key, feature in features.items() if feature["dtype"] == "video"]
-    stills = [key for key, feature in features.items() if feature["dtype"] == "image"]
-    if not cameras:
+def _camera(root: Path, info: _Info, wanted: str | None) -> str:
+    cameras = [key for key, feature in info.features.items() if feature.dtype == "video"]
+    stills = [key for key, feature in info.features.items() if feature.dtype == "image"]
+    if not cameras or info.video_path is None:
         raise UserError(
             f"Expected a camera stored as video in {root}, got "
             f"{'only still images: ' + ', '.join(stills) if stills else 'none'}. "
@@ -213,4 +322,37 @@ def _camera(root: Path, features: Mapping[str, Any], wanted: str | None) -> str:
             f"Expected one camera in {root}, got {', '.join(cameras)}"
             f"{f', none of them {wanted!r}' if wanted else ''}. Choose one with camera=…"
         )
-    return chosen[0]
+    key, feature = chosen[0], info.features[chosen[0]]
+    if not key.isprintable():
+        raise UserError(f"Expected the name of a camera in {root / layout.INFO_PATH}, got {key!r}.")
+    source = f"{root / layout.INFO_PATH}, feature '{key}'"
+    if len(feature.shape) != 3 or not all(1 <= size <= 16384 for size in feature.shape):
+        raise UserError(
+            f"Expected the shape [height, width, channels] of frames in {source}, got "
+            f"{list(feature.shape)}. Mend it."
+        )
+    rate = (feature.info or {}).get("video.fps")
+    if isinstance(rate, int | float) and not abs(rate / info.fps - 1) <= RATE_TOLERANCE:
+        raise UserError(
+            f"Expected one frame rate in {source}, got 'video.fps' {rate:g} where the dataset's "
+            f"'fps' is {info.fps:g}. Correct the one that is wrong."
+        )
+    return key
+
+
+def _image_size(feature: Feature) -> tuple[int, int]:
+    # LeRobot writes [height,width,channels]; some converted datasets put channels first.
+    names = feature.names if isinstance(feature.names, list) else []
+    sizes = {str(name): size for name, size in zip(names, feature.shape, strict=False)}
+    height, width = feature.shape[:2]
+    return sizes.get("height", height), sizes.get("width", width)
+
+
+def check_width(metadata: Metadata, feature: str, width: int, path: Path) -> None:
+    """Raises UserError unless vectors are as wide as info.json says."""
+    shape = metadata.features[feature].shape
+    if (shape and prod(shape) != width) or (not width and feature == layout.ACTION):
+        raise UserError(
+            f"Expected '{feature}' of shape {list(shape)} in {path}, as meta/info.json says, got "
+            f"{width} numbers a row. Correct the one that is wrong."
+        )

@@ -10,7 +10,7 @@ error.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,9 +116,9 @@ class SampledDataset(EpisodeDataset):
             steps=steps,
         )
 
-    def frames_at(self, episode: int, steps: Indices) -> Frames:
-        """Decodes some of the chosen frames; see `EpisodeDataset.frames_at`."""
-        return self.source.frames_at(episode, self.steps[episode][steps])
+    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some of the chosen frames; see `EpisodeDataset.each_frame`."""
+        return self.source.each_frame(episode, self.steps[episode][steps])
 
     def timestamp_source(self, episode: int) -> str:
         """File and key of an episode's timestamps, for errors."""

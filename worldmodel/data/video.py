@@ -6,16 +6,18 @@ conversion (0.4 levels on average, 52 dB). Any codec that PyAV knows is read, AV
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
 import numpy as np
+import numpy.typing as npt
+from av.codec.context import CodecContext
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
@@ -24,9 +26,11 @@ from worldmodel.errors import UserError
 
 __all__ = [
     "FrameSink",
+    "each_frame",
+    "each_numbered_frame",
+    "frame_times",
     "plain_number",
     "read_frames",
-    "read_numbered_frames",
     "video_info",
     "video_shape",
     "writing_video",
@@ -60,14 +64,15 @@ def writing_video(path: Path, fps: float, height: int, width: int) -> Generator[
         def append(frames: Frames) -> None:
             for pixels in frames:
                 rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                container.mux(stream.encode(to_yuv.reformat(rgb, format="yuv444p", threads=1)))
+                yuv = to_yuv.reformat(rgb, format="yuv444p", **_one_thread())
+                container.mux(stream.encode(yuv))
 
         yield append
         container.mux(stream.encode(None))
 
 
-def read_frames(path: Path, start: float, steps: Indices, fps: float) -> Frames:
-    """Decodes frames by the times that the video gives them.
+def each_frame(path: Path, start: float, steps: Indices, fps: float) -> Iterator[Frames]:
+    """Decodes frames by the times that the video gives them, and keeps none.
 
     Args:
         path: The video.
@@ -75,52 +80,79 @@ def read_frames(path: Path, start: float, steps: Indices, fps: float) -> Frames:
         steps: Which frames, ascending; ``fps`` of them a second.
         fps: Frames a second.
 
-    Returns:
-        uint8 ``[len(steps),height,width,3]``, RGB.
+    Yields:
+        uint8 ``[height,width,3]``, RGB.
 
     Raises:
         UserError: The file is missing, is no video, or lacks a frame asked for.
     """
-    times = start + steps / fps
-    found: list[Frames] = []
+    times, found = start + steps / fps, 0
+    if not len(steps):
+        return
     with _decoding(path) as (container, stream):
-        if times[0] > 0 and stream.time_base is not None:
-            container.seek(int((times[0] - 0.5 / fps) / stream.time_base), stream=stream)
         to_rgb = VideoReformatter()
-        for frame in container.decode(stream):
-            late = (frame.time or 0.0) - times[len(found)]
+        for frame, time in _decoded_from(container, stream, times[0], 0.5 / fps):
+            late = time - times[found]
             if late < -0.5 / fps:
                 continue
             if late > 0.5 / fps:
-                raise _unreadable(path, f"it has no frame at {times[len(found)]:.2f} s")
-            found.append(_pixels(frame, to_rgb))
-            if len(found) == len(steps):
-                return np.stack(found)
-    raise _unreadable(path, f"it ends {len(steps) - len(found)} frames too early")
+                raise _unreadable(path, f"it has no frame at {times[found]:.2f} s")
+            yield _pixels(path, frame, to_rgb)
+            found += 1
+            if found == len(steps):
+                return
+    raise _unreadable(path, f"it ends {len(steps) - found} frames too early")
 
 
-def read_numbered_frames(path: Path, numbers: Indices) -> Frames:
-    """Decodes frames by their number, whatever times the video gives them.
+def read_frames(path: Path, start: float, steps: Indices, fps: float) -> Frames:
+    """Decodes frames uint8 ``[len(steps),height,width,3]``; see `each_frame`."""
+    return np.stack(list(each_frame(path, start, steps, fps)))
+
+
+def each_numbered_frame(path: Path, numbers: Indices) -> Iterator[Frames]:
+    """Decodes frames by their number, whatever times the video gives them, and keeps none.
 
     Args:
         path: The video.
         numbers: Which frames, ascending.
 
-    Returns:
-        uint8 ``[len(numbers),height,width,3]``, RGB.
+    Yields:
+        uint8 ``[height,width,3]``, RGB.
 
     Raises:
         UserError: The file is missing, is no video, or lacks a frame asked for.
     """
-    found: list[Frames] = []
+    found = 0
+    if not len(numbers):
+        return
     with _decoding(path) as (container, stream):
         to_rgb = VideoReformatter()
         for number, frame in enumerate(container.decode(stream)):
-            if number == numbers[len(found)]:
-                found.append(_pixels(frame, to_rgb))
-                if len(found) == len(numbers):
-                    return np.stack(found)
-    raise _unreadable(path, f"it ends {len(numbers) - len(found)} frames too early")
+            if number == numbers[found]:
+                yield _pixels(path, frame, to_rgb)
+                found += 1
+                if found == len(numbers):
+                    return
+    raise _unreadable(path, f"it ends {len(numbers) - found} frames too early")
+
+
+def frame_times(path: Path) -> npt.NDArray[np.float64]:
+    """When the frames of a video are shown, s, ascending, without decoding it.
+
+    Raises:
+        UserError: The file is missing, truncated or no video.
+    """
+    with _decoding(path) as (container, stream):
+        if stream.time_base is None:
+            raise _unreadable(path, "its frames have no times")
+        shown: list[int] = []
+        for packet in container.demux(stream):
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.pts is None or packet.is_corrupt:
+                raise _unreadable(path, f"its frame {len(shown)} is cut off or has no time")
+            shown.append(packet.pts)
+        return np.sort(np.array(shown, np.float64)) * float(stream.time_base)
 
 
 def video_shape(path: Path) -> tuple[int, int, int]:
@@ -131,10 +163,15 @@ def video_shape(path: Path) -> tuple[int, int, int]:
     """
     with _decoding(path) as (container, stream):
         # Where the index comes first, it tells of frames that a truncated file has no more.
-        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
-        if end > path.stat().st_size:
-            raise _unreadable(path, f"it is {path.stat().st_size} bytes long instead of {end}")
-        frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+        if hasattr(stream, "index_entries"):
+            size = path.stat().st_size
+            missing = sum(entry.pos + entry.size > size for entry in stream.index_entries)
+            frames = stream.frames or _packets(container, stream)
+        else:  # PyAV before 17 shows no index, so that the whole file is read
+            frames = _packets(container, stream)
+            missing = max(stream.frames - frames, 0)
+        if missing:
+            raise _unreadable(path, f"it ends {missing} frames too early")
         return frames, stream.height, stream.width
 
 
@@ -161,18 +198,73 @@ def plain_number(value: float) -> float | int:
 
 @contextmanager
 def _decoding(path: Path) -> Generator[tuple[InputContainer, VideoStream]]:
-    """Opens a video for reading; whatever is wrong with it becomes one line."""
+    """Opens an mp4 for reading; whatever is wrong with it becomes one line."""
     try:
-        with av.open(str(path)) as container:
+        # Of this format and with this protocol, since a file may name other files, and hosts.
+        with av.open(
+            str(path.absolute()), format="mp4", container_options={"protocol_whitelist": "file"}
+        ) as container:
+            if not container.streams.video:
+                raise _unreadable(path, "it holds no video")
             stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
+            codec: CodecContext | None = stream.codec_context
+            if codec is None:
+                raise _unreadable(path, "its codec is not known")
+            codec.thread_count = 1
             yield container, stream
-    except (FFmpegError, IndexError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of damaged files PyAV raises errors of many kinds
         raise _unreadable(path, str(error)) from error
 
 
-def _pixels(frame: av.VideoFrame, to_rgb: VideoReformatter) -> Frames:
-    rgb = to_rgb.reformat(frame, format="rgb24", threads=1)
+def _packets(container: InputContainer, stream: VideoStream) -> int:
+    """The frames that are there whole."""
+    return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(stream))
+
+
+@cache
+def _one_thread() -> dict[str, int]:
+    """How a reformatter is told to use one thread; before PyAV 17 it knows no other number."""
+    try:
+        VideoReformatter().reformat(av.VideoFrame(16, 16, "rgb24"), format="yuv444p", threads=1)
+    except TypeError:
+        return {}
+    return {"threads": 1}
+
+
+def _decoded_from(
+    container: InputContainer, stream: VideoStream, time: float, near: float
+) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Frames and their times, s, from the one within ``near`` seconds of ``time`` or earlier on."""
+    first: tuple[av.VideoFrame, float] | None = None
+    timed: Iterator[tuple[av.VideoFrame, float]] = iter(())
+    # A seek goes by the order of decoding, in which frames can come after a later key frame.
+    for back in (near, 2.0, 8.0, None):
+        if stream.time_base is not None and back is not None and time > back:
+            container.seek(int((time - back) / stream.time_base), stream=stream)
+        elif back != near:  # it is at the beginning when it was opened
+            container.seek(min(0, stream.start_time or 0), stream=stream)
+        timed = _timed(container.decode(stream))
+        first = next(timed, None)
+        if first is not None and first[1] <= time + near:
+            break
+    if first is not None:
+        yield first
+        yield from timed
+
+
+def _timed(frames: Iterator[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, float]]:
+    for frame in frames:
+        if frame.time is None:
+            raise ValueError("a frame has no time")
+        yield frame, frame.time
+
+
+def _pixels(path: Path, frame: av.VideoFrame, to_rgb: VideoReformatter) -> Frames:
+    if frame.is_corrupt:
+        raise _unreadable(path, f"its frame at {frame.time or 0:.2f} s is damaged")
+    rgb = to_rgb.reformat(frame, format="rgb24", **_one_thread())
     return rgb.to_ndarray().astype(np.uint8, copy=False)
 
 

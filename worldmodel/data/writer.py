@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from worldmodel.data import layout
-from worldmodel.data.atomic import replacing, write_json, write_table
+from worldmodel.data.atomic import as_json, replacing, write_json, write_table
+from worldmodel.data.checksums import write_checksums
 from worldmodel.data.episode import Episode, check_episode
 from worldmodel.data.statistics import frame_statistics, merged, vector_statistics
 from worldmodel.data.video import plain_number, video_info, writing_video
@@ -136,7 +138,7 @@ def finish_dataset(
     robot: str | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Writes statistics, tasks and, last, info of a dataset whose shards are all there.
+    """Writes statistics, tasks, checksums and, last, info of a dataset whose shards are all there.
 
     Args:
         root: The dataset's folder.
@@ -167,6 +169,12 @@ def finish_dataset(
         "video_path": layout.VIDEO_PATH,
         "features": _features(root, key, names or {}),
     }
+    files = [
+        place(root, number)
+        for place in (layout.data_file, layout.episodes_file, partial(layout.video_file, key=key))
+        for number in range(shards)
+    ]
+    write_checksums(root, files, **{layout.INFO_PATH: as_json(info)})
     write_json(root / layout.INFO_PATH, info)
 
 

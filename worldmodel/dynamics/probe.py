@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldmodel.finite import LossGuard
 from worldmodel.pretraining.probe import fit_ridge
 from worldmodel.schedule import cosine_with_warmup
 
 __all__ = ["PositionProbe", "fit_probe"]
 
-_WIDTH, _STEPS, _BATCH = 256, 2000, 512
+_WIDTH, _STEPS, _BATCH, _RATE = 256, 2000, 512, 3e-3
 _RIDGE_ROWS = 3000
 
 
@@ -39,6 +40,9 @@ def fit_probe(latents: Tensor, positions: Tensor, rows: Tensor) -> PositionProbe
         latents: Of all frames, ``[F, N, D]``; may be half precision and memory-mapped.
         positions: Of all frames, ``[F, 3]`` (m).
         rows: The frames to fit to.
+
+    Raises:
+        UserError: Latents or positions are not finite.
     """
     if latents.shape[1] == 1:
         return _fit_network(latents[rows], positions[rows])
@@ -79,14 +83,18 @@ def _fit_network(codes: Tensor, positions: Tensor) -> _Network:
             nn.GELU(),
             nn.Linear(_WIDTH, targets.shape[1]),
         )
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), _RATE)
+    guard = LossGuard("Fitting the probe of positions", _RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: cosine_with_warmup(step, _STEPS, 0.05)
     )
-    for _ in range(_STEPS):
+    for step in range(1, _STEPS + 1):
         batch = torch.randint(len(inputs), (_BATCH,), generator=generator)
         optimizer.zero_grad(set_to_none=True)
-        F.mse_loss(network(inputs[batch]), targets[batch]).backward()
+        loss = F.mse_loss(network(inputs[batch]), targets[batch])
+        loss.backward()
+        guard.see(step, {"error": loss})
         optimizer.step()
         schedule.step()
+    guard.check()
     return _Network(network.requires_grad_(False), mean, std, middle, extent)

@@ -5,7 +5,8 @@ Shapes: see ``worldmodel.predictors.compact``; E episodes and F frames of the da
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from functools import cached_property
 from math import cos, pi
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from worldmodel.dynamics.recognition import nearness
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.finite import LossGuard
 from worldmodel.predictors.compact import CompactPredictor
 from worldmodel.training_log import TrainingLog
 
@@ -177,6 +179,9 @@ class Workbench:
             losses: Draws one part of an iteration's batch, and says what it costs.
             parts: How often it is asked. Where activations are large, those of a part stay in the
                 cache, and those of the whole do not.
+
+        Raises:
+            UserError: A loss or the gradient was not finite, or a loss after the last step is not.
         """
         if steps == 0:
             return
@@ -185,16 +190,32 @@ class Workbench:
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, (step + 1) / 100) * 0.5 * (1 + cos(pi * step / steps))
         )
+        guard = LossGuard(f"Training of stage {stage}", learning_rate)
+        terms = dict[str, Tensor]()
         for step in range(1, steps + 1):
             optimizer.zero_grad(set_to_none=True)
+            seen = dict[str, Tensor]()
             for _ in range(parts):
                 terms = losses()
                 (torch.stack(list(terms.values())).sum() / parts).backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
+                seen = {name: seen.get(name, 0) + term.detach() for name, term in terms.items()}
+            norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+            guard.see(step, {**seen, "norm of the gradient": norm})
             optimizer.step()
             schedule.step()
             self._done += 1
             self._log.advance()
             if step % 100 == 0 or step == steps:
+                guard.check()
                 figures = {f"{stage}/{name}": float(term.detach()) for name, term in terms.items()}
                 self._log.write(self._done, figures)
+        with torch.no_grad(), self._unchanged_streams():
+            guard.require(steps, losses())  # the last step must not have spoilt the model
+
+    @contextmanager
+    def _unchanged_streams(self) -> Generator[None]:
+        """Whatever is drawn within, later numbers are as they would have been."""
+        state = self.generator.get_state()
+        with torch.random.fork_rng(devices=()):
+            yield
+        self.generator.set_state(state)

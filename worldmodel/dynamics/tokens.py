@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import OpenLoop, compare
+from worldmodel.finite import LossGuard
 from worldmodel.nn.decay import decay_groups
 from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.scaling import imagined_states
@@ -171,9 +172,11 @@ def train_tokens(
     """Train in place, on the model's device; it is in evaluation mode afterwards.
 
     A killed run, called again with an equal model, goes on to the same weights.
+
+    Raises:
+        UserError: A loss was not finite; the state saved before it stays.
     """
     device, generator = _device(model), torch.Generator().manual_seed(config.seed)
-    camera = _camera(model, data)
     frames = config.window(model.config.context_frames)
     firsts = data.rows(data.train, frames)
     optimizer = torch.optim.AdamW(
@@ -193,6 +196,24 @@ def train_tokens(
         generator.set_state(saved["generator"])
         start = saved["step"]
     bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
+    guard = LossGuard("Training of the token predictor", config.learning_rate)
+
+    def losses(part: Tensor) -> dict[str, Tensor]:
+        """Of the windows that begin at rows ``[b]``, their share of a batch's."""
+        window = part.unsqueeze(1) + torch.arange(frames)
+        camera = _camera(model, data)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            terms = token_losses(
+                model,
+                data.latents[window].to(device).float(),
+                data.actions[window].to(device),
+                data.states[window].to(device),
+                config.rollout,
+                config.rollout_context,
+                None if camera is None else camera[window].to(device),
+            )
+        return {name: loss / config.parts for name, loss in terms.items()}
+
     model.checkpointing = config.checkpointing
     model.train()
     with TrainingLog(state.folder, "train", total=config.steps, start=start) as log:
@@ -201,27 +222,20 @@ def train_tokens(
             optimizer.zero_grad(set_to_none=True)
             figures: dict[str, Tensor] = {}
             for part in chosen.chunk(config.parts):
-                window = part.unsqueeze(1) + torch.arange(frames)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    losses = token_losses(
-                        model,
-                        data.latents[window].to(device).float(),
-                        data.actions[window].to(device),
-                        data.states[window].to(device),
-                        config.rollout,
-                        config.rollout_context,
-                        None if camera is None else camera[window].to(device),
-                    )
-                losses = {name: loss / config.parts for name, loss in losses.items()}
-                torch.stack(list(losses.values())).sum().backward()
-                for name, loss in losses.items():
+                terms = losses(part)
+                torch.stack(list(terms.values())).sum().backward()
+                for name, loss in terms.items():
                     figures[name] = figures.get(name, 0) + loss.detach()
+            guard.see(step, figures)
             optimizer.step()
             schedule.step()
             log.advance()
             if step % config.log_every == 0 or step == config.steps:
+                guard.check()
                 log.write(step, {name: float(figure) for name, figure in figures.items()})
             if step % config.save_every == 0 or step == config.steps:
+                with torch.no_grad():  # a state that the next step fails on is not worth keeping
+                    guard.require(step, losses(chosen[: config.batch // config.parts]))
                 state.save(
                     {
                         "step": step,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worldmodel.dynamics.probe import fit_probe
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.finite import NotFiniteError, not_finite, remedy
 from worldmodel.predictors.compact import CompactPredictor
 from worldmodel.predictors.doubts import STEPS
 from worldmodel.predictors.imagination import Imagined, imagine, known_doubts
@@ -69,12 +70,16 @@ def calibrate(
         data: Where the held-out episodes are.
         latents: Planning latents of all rows, ``[F, Z]``.
         windows: How many to take.
+
+    Raises:
+        NotFiniteError: A doubt is not finite.
     """
     longest = int(data.lengths[data.held_out].max()) - 1
     steps = min(STEPS, longest // model.config.stride)
     futures = _futures(model, data, latents, _windows(model, data, steps, windows))
-    for known in known_doubts(model).values():
+    for name, known in known_doubts(model).items():
         doubt = known.doubt(futures).squeeze(1)
+        _require_finite(f"the doubt '{name}'", doubt)
         for buffer, quantile in ((known.q90, 0.9), (known.q99, 0.99)):
             buffer[:steps] = doubt.quantile(quantile, dim=0)
             buffer[steps:] = buffer[steps - 1]
@@ -99,8 +104,13 @@ def compare(imagined: Tensor, frames: Tensor, data: Recordings, latents: Tensor)
         frames: Rows of the last seen frame and of the true futures, ``[R, K + 1]``.
         data: Where the rows are.
         latents: Of all rows, ``[F, N, D]``.
+
+    Raises:
+        NotFiniteError: What is imagined, or the recorded latents, are not finite.
     """
     truth, last = latents[frames[:, 1:]].float(), latents[frames[:, :1]].float()
+    _require_finite("imagined latents", imagined)
+    _require_finite("recorded latents", truth)
     errors: dict[str, list[float]] = {"object": [], "copy": [], "true": []}
     if data.objects is not None:
         probe = fit_probe(latents, data.objects, data.rows(data.train))
@@ -117,3 +127,11 @@ def compare(imagined: Tensor, frames: Tensor, data: Recordings, latents: Tensor)
         tuple((last - truth).square().mean((0, 2, 3)).tolist()),
         *(tuple(column) for column in errors.values()),
     )
+
+
+def _require_finite(what: str, found: Tensor) -> None:
+    if not_finite({what: found}):
+        raise NotFiniteError(
+            f"The trained model fails on held-out episodes: expected finite numbers as {what}, got "
+            f"NaN or infinities. {remedy()}."
+        )

@@ -126,6 +126,8 @@ def _compiled_halves() -> tuple[_Before, _Behind]:
 
 def initialise(model: nn.Module, blocks: nn.ModuleList) -> None:
     """V-JEPA 2 initialisation: truncated normal 0.02, residual branches damped with depth."""
+    if any(weight.is_meta for weight in model.parameters()):
+        return  # nothing to fill, and PyTorch would load its compiler, which takes a second
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv3d)):
             nn.init.trunc_normal_(module.weight, std=0.02)

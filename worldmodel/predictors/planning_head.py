@@ -69,17 +69,23 @@ class _Points(nn.Module):
         super().__init__()
         self.here = nn.Linear(token_width, width)
         self.there = nn.Linear(token_width, width, bias=False)
-        with torch.no_grad():  # begins with what differs, which holds in looks never seen as well
-            self.there.weight.copy_(-self.here.weight)
         self.place = nn.Parameter(torch.zeros(tokens, width))
         self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(width, width)
         self.points = nn.Linear(width, 2 * points)
-        nn.init.normal_(self.points.weight, std=0.3)  # points differ from the start
-        side = torch.linspace(-1, 1, isqrt(tokens))
         self.coordinates: Tensor
-        self.register_buffer("coordinates", torch.cartesian_prod(side, side), persistent=False)
+        self.register_buffer("coordinates", torch.empty(tokens, 2), persistent=False)
+        if not self.coordinates.is_meta:  # PyTorch would load its compiler, which takes a second
+            self._initialise()
         self.read = mlp(3 * points, 2 * width, 2, outputs)
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        # It begins with what differs, which holds in looks never seen as well.
+        self.there.weight.copy_(-self.here.weight)
+        nn.init.normal_(self.points.weight, std=0.3)  # points differ from the start
+        side = torch.linspace(-1, 1, isqrt(len(self.coordinates)))
+        self.coordinates.copy_(torch.cartesian_prod(side, side))
 
     def forward(self, tokens: Tensor, look: Tensor) -> Tensor:
         seen = F.gelu(self.norm(self.here(tokens) + self.there(look) + self.place))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.finite import NotFiniteError, not_finite, remedy
 from worldmodel.pretraining.anticollapse import centre, effective_rank
 
 __all__ = ["LatentProbe", "LatentReport", "RidgeProbe", "fit_ridge", "position_error_cm"]
@@ -39,6 +40,9 @@ def fit_ridge(latents: Tensor, targets: Tensor) -> RidgeProbe:
     """Ridge regression from ``[M, N, D]`` to ``[M, Y]``, penalty by leave-one-out error.
 
     Solved in the dual form, M x M, because flattened latents are wider than there are frames.
+
+    Raises:
+        NotFiniteError: Targets, latents or their squares are not finite.
     """
     inputs = latents.float().flatten(1)
     input_mean, output_mean = inputs.mean(0), targets.float().mean(0)
@@ -46,6 +50,10 @@ def fit_ridge(latents: Tensor, targets: Tensor) -> RidgeProbe:
     gram = (inputs @ inputs.T).double()
     # Centred again: what float32 left along the mean would decide for the smallest penalties.
     gram = gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
+    if wrong := not_finite({"squares of latents": gram, "targets": outputs}):
+        raise NotFiniteError(
+            f"Expected finite numbers to fit a probe to, got others as {wrong[0]}. {remedy()}."
+        )
     values, vectors = torch.linalg.eigh(gram)
     values = values.clamp_min(0)
     projected = vectors.T @ outputs.double()
@@ -136,7 +144,11 @@ class LatentProbe:
         )
 
     def evaluate(self, encoder: FrozenEncoder) -> LatentReport:
-        """Judge an encoder."""
+        """Judge an encoder.
+
+        Raises:
+            NotFiniteError: Its latents are not finite.
+        """
         held_out = _encode(encoder, self.held_out)
         scenes = centre(held_out)
         errors: dict[str, float] = {}
@@ -156,4 +168,9 @@ class LatentProbe:
 
 def _encode(encoder: FrozenEncoder, frames: NDArray[np.uint8], batch: int = 64) -> Tensor:
     chunks = torch.from_numpy(frames).split(batch)
-    return torch.cat([encoder.encode(chunk.unsqueeze(1)).squeeze(1).cpu() for chunk in chunks])
+    latents = torch.cat([encoder.encode(chunk.unsqueeze(1)).squeeze(1).cpu() for chunk in chunks])
+    if not_finite({"latents": latents}):
+        raise NotFiniteError(
+            f"Expected an encoder with finite latents, got NaN or infinities. {remedy()}."
+        )
+    return latents

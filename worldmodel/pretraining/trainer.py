@@ -15,6 +15,7 @@ from torch import Tensor
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
+from worldmodel.finite import LossGuard
 from worldmodel.nn.decay import decay_groups
 from worldmodel.precision import has_bfloat16
 from worldmodel.pretraining.clips import ClipSampler
@@ -58,7 +59,8 @@ def pretrain(
         The last probe's report.
 
     Raises:
-        UserError: The latents collapsed, or ``out`` holds a run with other settings.
+        UserError: A loss was not finite, the latents collapsed, or ``out`` holds a run with other
+            settings. The state saved before it stays.
         ValueError: There is nothing to train.
     """
     config.check(encoder)
@@ -76,8 +78,10 @@ def pretrain(
             log.advance()
             done = step + 1
             if done % config.log_every == 0:
+                run.guard.check()
                 log.write(done, {name: float(value) for name, value in figures.items()})
             if done % config.probe_every == 0 or done == config.steps:
+                run.require_finite(done, clips)
                 report = probe.evaluate(run.kept())
                 log.write(done, report.metrics())
                 _alarm(report, done, config)
@@ -100,6 +104,7 @@ class _Run:
         device: torch.device,
     ) -> None:
         self._config, self._state, self._device = config, state, device
+        self.guard = LossGuard("Pretraining", config.learning_rate)
         torch.manual_seed(config.seed)
         self._objective = config.objective(VideoTransformer(encoder), clips).to(device)
         self._optimizer = torch.optim.AdamW(
@@ -118,20 +123,31 @@ class _Run:
 
     def step(self, step: int, clips: ClipSampler) -> dict[str, Tensor | float]:
         config, objective = self._config, self._objective
-        rng = np.random.default_rng((config.seed, step))
-        batch = clips.sample(rng, config.batch).to(self._device)
         rate = config.learning_rate * cosine_with_warmup(step, config.steps, config.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=bool(config.bf16)):
-            terms = objective.losses(batch, rng)
+        terms = self._losses(step, clips)
         total = torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
+        figures = {name: value.detach() for name, value in {"loss": total, **terms}.items()}
+        self.guard.see(step + 1, figures)
         self._optimizer.step()
         objective.follow(step / config.steps)
-        figures = {"loss": total, **terms}
-        return {name: value.detach() for name, value in figures.items()} | {"learning_rate": rate}
+        return figures | {"learning_rate": rate}
+
+    def require_finite(self, done: int, clips: ClipSampler) -> None:
+        """Raise a UserError unless all losses were finite, and those of the next clips are."""
+        self._objective.eval()  # statistics of batches must not count these clips
+        with torch.no_grad():
+            self.guard.require(done, self._losses(done, clips))
+        self._objective.train()
+
+    def _losses(self, step: int, clips: ClipSampler) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self._config.seed, step))
+        batch = clips.sample(rng, self._config.batch).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bool(self._config.bf16)):
+            return self._objective.losses(batch, rng)
 
     def save(self, step: int) -> None:
         self._state.save(

@@ -7,18 +7,37 @@ name that the caller expects, not a class to import.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.data.atomic import as_json, replacing
+from worldmodel.data.disk import needing_room
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError, not_finite, remedy
+from worldmodel.settings import described
+from worldmodel.weights.config_file import (
+    CONFIG,
+    FORMAT_VERSION,
+    REMEDY,
+    StoredConfig,
+    content,
+    read_config,
+)
+from worldmodel.weights.fit import check_fit, load_into
+from worldmodel.weights.tensor_file import (
+    check_finite,
+    mapped,
+    sha256,
+    size,
+    some,
+    write_safetensors,
+)
 
 __all__ = [
     "FORMAT_VERSION",
@@ -27,14 +46,13 @@ __all__ = [
     "checkpoint_sha256",
     "load_checkpoint",
     "load_into",
+    "load_model",
+    "remove_checkpoint",
     "save_checkpoint",
-    "write_tensors",
 ]
 
-FORMAT_VERSION = 1
-
-_CONFIG = "config.json"
 _TENSORS = "model.safetensors"
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def save_checkpoint(
@@ -50,20 +68,39 @@ def save_checkpoint(
         kind: What the checkpoint is, for instance ``"encoder"``.
         config: JSON-serialisable settings.
         tensors: Weights and statistics.
+
+    Raises:
+        NotFiniteError: Some tensor is not finite; an old checkpoint stays.
+        UserError: The folder cannot be written, or the disk is full; an old checkpoint stays.
     """
     folder = Path(folder)
-    content = {"format_version": FORMAT_VERSION, "kind": kind, **config}
+    if wrong := not_finite(tensors):
+        raise NotFiniteError(
+            f"Expected finite weights for {folder}, got NaN or infinities in {some(wrong)}; "
+            f"nothing is written. {remedy()}."
+        )
     plain = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     try:
-        with replacing(folder / _TENSORS) as partial:
-            _write(partial, plain)
-            # The config is what makes a folder a checkpoint: an old one goes before its tensors.
-            (folder / _CONFIG).unlink(missing_ok=True)
-        write_json(folder / _CONFIG, content)
+        with (
+            replacing(folder / CONFIG) as settings,
+            replacing(folder / _TENSORS, size(plain)) as partial,
+        ):
+            write_safetensors(partial, plain)
+            with needing_room(folder / CONFIG):
+                settings.write_text(as_json(content(kind, config, sha256(partial))), "utf-8")
+            # Both are written, so no full disk takes the old checkpoint away. The config is
+            # what makes a folder a checkpoint: an old one goes before its tensors.
+            (folder / CONFIG).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"Cannot write a checkpoint to {folder} ({error}). Make room there, or choose another."
         ) from error
+
+
+def remove_checkpoint(folder: str | os.PathLike[str]) -> None:
+    """Take a checkpoint back; what else is in the folder stays."""
+    for name in (CONFIG, _TENSORS):  # the first is what makes a folder a checkpoint
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -76,19 +113,45 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
-    """Write safetensors straight from memory, under a temporary name at first."""
-    with replacing(path) as partial:
-        _write(partial, tensors, **metadata)
+def load_model(
+    folder: str | os.PathLike[str],
+    kind: str,
+    build: Callable[[StoredConfig], _Module],
+    *,
+    assign: bool = True,
+) -> _Module:
+    """A model as it was saved.
 
+    Nothing of its size is allocated before the tensors have the names, shapes and types of the
+    model that the settings describe.
 
-def _write(path: Path, tensors: Mapping[str, Tensor], **metadata: str) -> None:
-    # safetensors would make the file readable for its owner only, whatever others are.
-    path.unlink(missing_ok=True)
-    path.touch()
-    mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata=metadata or None)
-    path.chmod(mode)
+    Args:
+        folder: Of the checkpoint.
+        kind: What it has to be.
+        build: Makes the model that its config describes.
+        assign: Leave the tensors in their file, mapped; otherwise copy them into memory.
+
+    Raises:
+        UserError: The folder is missing, of another kind or version, damaged, or was changed.
+    """
+    folder = Path(folder)
+    config = _config(folder, kind)
+    try:
+        with torch.device("meta"):
+            model = build(config)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(
+            f"{folder}: config.json describes no {kind} ({described(error)}). {REMEDY}"
+        ) from error
+    tensors = mapped(folder / _TENSORS, REMEDY)
+    check_fit(model, tensors, f"{folder / _TENSORS}: these weights")
+    _check_tensors(folder, tensors, config)
+    if not assign:
+        model = build(config)  # with memory, and what is not stored
+    model.load_state_dict(tensors, assign=assign)
+    return model
 
 
 def load_checkpoint(
@@ -97,20 +160,20 @@ def load_checkpoint(
     """Settings and tensors of a checkpoint.
 
     Raises:
-        UserError: The folder is missing, of another kind or version, or damaged.
+        UserError: As `load_model`.
     """
     folder = Path(folder)
-    found, config = _settings(folder)
-    if found != kind:
-        raise UserError(f"{folder} holds a checkpoint of kind '{found}', expected '{kind}'.")
-    try:
-        tensors = load_file(folder / _TENSORS)
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{folder / _TENSORS} is damaged or truncated ({error}). "
-            "Train again, or copy the checkpoint anew."
-        ) from error
-    return config, tensors
+    config, tensors = _config(folder, kind), mapped(folder / _TENSORS, REMEDY)
+    _check_tensors(folder, tensors, config)
+    return config.settings, tensors
+
+
+def _check_tensors(folder: Path, tensors: Mapping[str, Tensor], config: StoredConfig) -> None:
+    """Raise a UserError where they are not finite, or not those that were saved."""
+    file = folder / _TENSORS
+    check_finite(tensors, str(file), REMEDY)
+    if config.tensors is not None and sha256(file) != config.tensors:
+        raise UserError(f"{file} was changed or damaged after it was saved. {REMEDY}")
 
 
 def checkpoint_kind(folder: str | os.PathLike[str]) -> str:
@@ -119,7 +182,7 @@ def checkpoint_kind(folder: str | os.PathLike[str]) -> str:
     Raises:
         UserError: The folder is missing, of another version, or damaged.
     """
-    return _settings(Path(folder))[0]
+    return _config(Path(folder)).kind
 
 
 def checkpoint_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -128,96 +191,30 @@ def checkpoint_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         UserError: As `checkpoint_kind`.
     """
-    record = _settings(Path(folder))[1].get("record")
+    record = _config(Path(folder)).settings.get("record")
     return dict(record) if isinstance(record, dict) else {}
 
 
-def _settings(folder: Path) -> tuple[str, dict[str, Any]]:
-    for name in (_CONFIG, _TENSORS):
+def _config(folder: Path, kind: str | None = None) -> StoredConfig:
+    for name in (CONFIG, _TENSORS):
         if not (folder / name).is_file():
             raise UserError(
                 f"{folder} is not a checkpoint: it has no {name}. "
                 "Give the folder that a training command wrote."
             )
-    try:
-        config = json.loads((folder / _CONFIG).read_text())
-        version, found = config.pop("format_version"), config.pop("kind")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    config = read_config(folder / CONFIG)
+    if kind not in (None, config.kind):
         raise UserError(
-            f"{folder / _CONFIG} is damaged ({error}). Train again, or copy the checkpoint anew."
-        ) from error
-    if version != FORMAT_VERSION:
-        raise UserError(
-            f"{folder} has checkpoint format {version}, this version reads {FORMAT_VERSION}. "
-            "Use the version of the toolkit that wrote it, or train again."
+            f"{folder} holds a checkpoint of kind '{config.kind:.60}', expected '{kind}'."
         )
-    return found, config
-
-
-def load_into(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    *,
-    source: str = "The weights",
-    assign: bool = False,
-    allow_missing: Iterable[str] = (),
-    allow_unexpected: Iterable[str] = (),
-) -> None:
-    """Copy tensors into a module; every key must fit unless told which may not.
-
-    Args:
-        module: Receives the tensors.
-        tensors: By parameter and buffer name.
-        source: What to call them in errors.
-        assign: Put the tensors themselves in place instead of copying them: a module built on the
-            ``meta`` device, which has no memory of its own, is complete afterwards.
-        allow_missing: Keys that the tensors need not hold; one that ends with a dot stands for all
-            that begin with it.
-        allow_unexpected: Keys that the module need not have, likewise.
-
-    Raises:
-        UserError: Lists missing keys, unexpected keys and wrong shapes.
-    """
-    own = module.state_dict()
-    missing = [k for k in own if k not in tensors and not _is_among(k, allow_missing)]
-    unexpected = [k for k in tensors if k not in own and not _is_among(k, allow_unexpected)]
-    wrong = [
-        f"{k} (expected {list(own[k].shape)}, got {list(tensors[k].shape)})"
-        for k in own
-        if k in tensors and own[k].shape != tensors[k].shape
-    ]
-    problems = [
-        f"{title}: {_some(keys)}"
-        for title, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("wrong shape", wrong),
-        )
-        if keys
-    ]
-    if problems:
-        raise UserError(
-            f"{source} do not fit {type(module).__name__}: {'; '.join(problems)}. "
-            "The checkpoint belongs to a model of another kind or size."
-        )
-    fitting = {k: v for k, v in tensors.items() if k in own}
-    module.load_state_dict(fitting, strict=False, assign=assign)
-
-
-def _is_among(key: str, names: Iterable[str]) -> bool:
-    return any(key.startswith(name) if name.endswith(".") else key == name for name in names)
+    return config
 
 
 def checkpoint_sha256(folder: str | os.PathLike[str]) -> str:
     """Digest over both files of a checkpoint."""
     digest = hashlib.sha256()
-    for name in (_CONFIG, _TENSORS):
+    for name in (CONFIG, _TENSORS):
         with (Path(folder) / name).open("rb") as file:
             while chunk := file.read(1 << 20):  # a large model need not fit into memory again
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def _some(keys: list[str], shown: int = 5) -> str:
-    rest = len(keys) - shown
-    return ", ".join(keys[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.errors import UserError
-from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
+from worldmodel.weights.checkpoint import load_model, save_checkpoint
+from worldmodel.weights.config_file import StoredConfig
 
-__all__ = ["load_encoder", "save_encoder"]
+__all__ = ["KIND", "load_encoder", "save_encoder"]
+
+KIND = "encoder"
+"""What the checkpoint says it is."""
 
 
 def save_encoder(
@@ -26,7 +27,7 @@ def save_encoder(
     settings: dict[str, Any] = {"encoder": asdict(model.config)}
     if record is not None:
         settings["record"] = dict(record)
-    save_checkpoint(folder, "encoder", settings, model.state_dict())
+    save_checkpoint(folder, KIND, settings, model.state_dict())
 
 
 def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
@@ -35,12 +36,8 @@ def load_encoder(folder: str | os.PathLike[str]) -> FrozenEncoder:
     Raises:
         UserError: The folder is not an intact encoder checkpoint.
     """
-    settings, tensors = load_checkpoint(folder, "encoder")
-    try:
-        config = EncoderConfig(**settings["encoder"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: config.json does not describe an encoder ({error}).") from error
-    with torch.device("meta"):
-        model = VideoTransformer(config)
-    load_into(model, tensors, assign=True)
-    return FrozenEncoder(model)
+    return FrozenEncoder(load_model(folder, KIND, _built))
+
+
+def _built(config: StoredConfig) -> VideoTransformer:
+    return VideoTransformer(config.read(EncoderConfig, "encoder"))

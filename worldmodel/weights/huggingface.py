@@ -6,26 +6,35 @@ queries, keys and values are stored apart. Source: ``transformers.models.vjepa2`
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from pydantic.dataclasses import dataclass as checked
 from torch import Tensor
 
 from worldmodel.data.atomic import write_json
+from worldmodel.data.json_file import read_json
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
 from worldmodel.nn.blocks import NORM_EPS
 from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
-from worldmodel.settings import described
-from worldmodel.weights.checkpoint import write_tensors
-from worldmodel.weights.sizes import check_heads
+from worldmodel.settings import (
+    CHECKED,
+    Count,
+    Frames,
+    Layers,
+    Pixels,
+    Positive,
+    Width,
+    read_settings,
+)
+from worldmodel.weights.sizes import check_heads, naming
+from worldmodel.weights.tensor_file import check_finite, mapped, some, stored_names, write_tensors
 
 __all__ = ["HuggingFaceFolder", "download", "export_vjepa2"]
 
@@ -45,6 +54,7 @@ _NAMES = {  # theirs, and ours
 }
 _QKV = ("query", "key", "value")
 _MASK_TOKENS = "predictor.embeddings.mask_tokens"
+_REMEDY = "Download it again."
 
 # What other values would compute, nothing here does.
 _FIXED = {"in_chans": 3, "hidden_act": "gelu", "qkv_bias": True, "layer_norm_eps": NORM_EPS}
@@ -72,20 +82,22 @@ class HuggingFaceFolder:
             UserError: It holds another kind of model, or files are missing or damaged.
         """
         path = Path(path)
-        config = _json(path / _CONFIG)
+        config = read_json(path / _CONFIG, _REMEDY)
         if config.get("model_type") != _MODEL_TYPE:
             raise UserError(
                 f"{path / _CONFIG}: expected model_type '{_MODEL_TYPE}', "
-                f"got {config.get('model_type')!r}. This folder holds another kind of model."
+                f"got {config.get('model_type')!r:.60}. This folder holds another kind of model."
             )
         for key, value in _FIXED.items():
             if config.get(key, value) != value:
-                raise UserError(f"{path / _CONFIG}: expected {key}={value}, got {config[key]!r}.")
+                raise UserError(
+                    f"{path / _CONFIG}: expected {key}={value}, got {config[key]!r:.60}."
+                )
         files = _files(path)
         if strange := [n for n in files if not n.startswith((*_NAMES, _MASK_TOKENS))]:
             raise UserError(
                 f"{path}: expected the encoder and predictor of VJEPA2Model, found also "
-                f"{', '.join(strange[:5])}. This folder holds another kind of model."
+                f"{some(strange)}. This folder holds another kind of model."
             )
         return cls(path, config, files)
 
@@ -93,48 +105,45 @@ class HuggingFaceFolder:
         self, image_size: int | None = None, heads: int | None = None
     ) -> EncoderConfig:
         """What config.json says of the encoder, with other heads or frames if given."""
-        heads = self._size("num_attention_heads") if heads is None else heads
-        check_heads(str(self.path / _CONFIG), self._size("hidden_size"), heads)
-        try:
+        stored = self._read(_EncoderSizes)
+        heads = stored.num_attention_heads if heads is None else heads
+        check_heads(str(self.path / _CONFIG), stored.hidden_size, heads)
+        with naming(str(self.path / _CONFIG)):
             return EncoderConfig(
-                image_size=self._size("crop_size") if image_size is None else image_size,
-                patch_size=self._size("patch_size"),
-                tubelet=self._size("tubelet_size"),
-                width=self._size("hidden_size"),
-                depth=self._size("num_hidden_layers"),
+                image_size=stored.crop_size if image_size is None else image_size,
+                patch_size=stored.patch_size,
+                tubelet=stored.tubelet_size,
+                width=stored.hidden_size,
+                depth=stored.num_hidden_layers,
                 heads=heads,
-                mlp_ratio=self._ratio("mlp_ratio", self._size("hidden_size")),
+                mlp_ratio=_rounded_down(stored.hidden_size, stored.mlp_ratio),
                 tiled_rope=True,
-                fixed_grid=self._size("crop_size") // self._size("patch_size"),
+                fixed_grid=stored.crop_size // stored.patch_size,
             )
-        except UserError:
-            raise
-        except ValueError as error:
-            raise UserError(f"{self.path / _CONFIG}: {described(error)}") from error
 
-    def predictor_sizes(self) -> MaskedSizes:
-        """What config.json says of the masked predictor."""
-        width = self._size("pred_hidden_size")
-        return MaskedSizes(
-            width,
-            self._size("pred_num_hidden_layers"),
-            self._size("pred_num_attention_heads"),
-            self._ratio("pred_mlp_ratio", width),
-            self._size("pred_num_mask_tokens"),
-        )
+    def predictor_sizes(self, heads: int | None = None) -> MaskedSizes:
+        """What config.json says of the masked predictor, with other heads if given."""
+        stored = self._read(_PredictorSizes)
+        heads = stored.pred_num_attention_heads if heads is None else heads
+        check_heads(str(self.path / _CONFIG), stored.pred_hidden_size, heads)
+        with naming(str(self.path / _CONFIG)):
+            return MaskedSizes(
+                width=stored.pred_hidden_size,
+                depth=stored.pred_num_hidden_layers,
+                heads=heads,
+                mlp_ratio=_rounded_down(stored.pred_hidden_size, stored.pred_mlp_ratio),
+                mask_tokens=stored.pred_num_mask_tokens,
+            )
 
     def tensors(self, part: str) -> dict[str, Tensor]:
         """Tensors of ``encoder`` or ``predictor``, by our names, mapped from the files."""
-        theirs = self._read([name for name in self.files if name.startswith(f"{part}.")])
+        theirs = self._floats([name for name in self.files if name.startswith(f"{part}.")])
         ours: dict[str, Tensor] = {}
         for name in sorted(theirs):
             tensor = theirs[name]
-            if not tensor.is_floating_point():
-                raise UserError(
-                    f"{self.files[name]}: expected floating-point numbers, got {tensor.dtype}: "
-                    f"{name}"
-                )
             if name == _MASK_TOKENS and tensor.ndim:
+                if len(tensor) > (most := self.predictor_sizes().mask_tokens):
+                    raise UserError(f"{self.path}: expected {most} mask tokens, got {len(tensor)}.")
                 ours |= {f"mask_tokens.{i}": token for i, token in enumerate(tensor.unbind())}
             elif ".attention.query." in name:
                 split = [name.replace("query", which) for which in _QKV]
@@ -149,49 +158,58 @@ class HuggingFaceFolder:
     def _check_alike(self, names: list[str], tensors: Mapping[str, Tensor]) -> None:
         """Queries, keys and values that add up to the right size by chance are not right."""
         shapes = {name: list(tensors[name].shape) for name in names}
-        if len({str(shape) for shape in shapes.values()}) > 1:
+        if len({str(shape) for shape in shapes.values()}) > 1 or not tensors[names[0]].ndim:
             raise UserError(f"{self.path}: expected tensors of one shape, got {shapes}")
 
-    def _read(self, names: list[str]) -> dict[str, Tensor]:
+    def _floats(self, names: list[str]) -> dict[str, Tensor]:
+        """Tensors by their names, float32 whatever they are stored in, and finite."""
         tensors: dict[str, Tensor] = {}
         for file in sorted({self.files[name] for name in names}):
-            try:
-                with safe_open(file, framework="pt") as stored:
-                    for name in names:
-                        if self.files[name] == file:
-                            tensors[name] = stored.get_tensor(name)
-            except (SafetensorError, OSError) as error:
-                raise UserError(
-                    f"{file} is damaged or truncated ({error}). Download it again."
-                ) from error
+            found = mapped(file, _REMEDY, [name for name in names if self.files[name] == file])
+            for name, tensor in found.items():
+                if not tensor.is_floating_point():
+                    raise UserError(
+                        f"{file}: expected floating-point numbers, got {tensor.dtype}: "
+                        f"{some([name])}"
+                    )
+                tensors[name] = tensor.float()
+                check_finite({name: tensors[name]}, str(file), _REMEDY)
         return tensors
 
-    def _size(self, key: str) -> int:
-        value = self.config.get(key, _DEFAULTS[key])
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"{self.path / _CONFIG}: expected {key} of at least 1, got {value!r}.")
-        return value
-
-    def _ratio(self, key: str, width: int) -> float:
-        value = self.config.get(key, 4.0)
-        if not isinstance(value, int | float) or value <= 0:
-            raise UserError(f"{self.path / _CONFIG}: expected {key} above 0, got {value!r}.")
-        return int(width * value) / width  # rounded down there
+    def _read(self, sizes: type[_Sizes]) -> _Sizes:
+        names = [field.name for field in fields(sizes) if field.name in self.config]
+        stored = {name: self.config[name] for name in names}
+        return read_settings(sizes, stored, str(self.path / _CONFIG))
 
 
-# Of VJEPA2Config: a config.json may leave out what it does not change.
-_DEFAULTS = {
-    "crop_size": 256,
-    "patch_size": 16,
-    "tubelet_size": 2,
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "pred_hidden_size": 384,
-    "pred_num_hidden_layers": 12,
-    "pred_num_attention_heads": 12,
-    "pred_num_mask_tokens": 10,
-}
+@checked(frozen=True, config=CHECKED)
+class _EncoderSizes:
+    """Keys of VJEPA2Config, which always writes them."""
+
+    crop_size: Pixels
+    patch_size: Pixels
+    tubelet_size: Frames
+    hidden_size: Width
+    num_hidden_layers: Layers
+    num_attention_heads: Count
+    mlp_ratio: Positive
+
+
+@checked(frozen=True, config=CHECKED)
+class _PredictorSizes:
+    pred_hidden_size: Width
+    pred_num_hidden_layers: Layers
+    pred_num_attention_heads: Count
+    pred_mlp_ratio: Positive
+    pred_num_mask_tokens: Layers
+
+
+_Sizes = TypeVar("_Sizes", _EncoderSizes, _PredictorSizes)
+
+
+def _rounded_down(width: int, ratio: float) -> float:
+    """The ratio of which hidden widths are rounded down, as they are there."""
+    return int(width * ratio) / width
 
 
 def export_vjepa2(
@@ -272,38 +290,29 @@ def download(name: str) -> Path:
 
 def _files(path: Path) -> dict[str, Path]:
     if (path / _INDEX).is_file():
-        index = _json(path / _INDEX).get("weight_map")
-        if not isinstance(index, dict):
-            raise UserError(f"{path / _INDEX} is damaged: expected weight_map. Download it again.")
-        listed = {str(name): path / Path(str(file)).name for name, file in index.items()}
-        found = {name: file for file in set(listed.values()) for name in _keys(file)}
+        index = read_json(path / _INDEX, _REMEDY).get("weight_map")
+        if not isinstance(index, dict) or not all(map(_is_file_name, index.values())):
+            raise UserError(
+                f"{path / _INDEX} is damaged: expected weight_map of tensors to .safetensors files "
+                f"beside it. {_REMEDY}"
+            )
+        listed = {name: path / file for name, file in index.items()}
+        found = {name: file for file in set(listed.values()) for name in _names(file)}
         if wrong := sorted(set(listed) ^ set(found)):
             raise UserError(
-                f"{path / _INDEX} and the files beside it differ on {', '.join(wrong[:5])}. "
+                f"{path / _INDEX} and the files beside it differ on {some(wrong)}. "
                 "Download the folder again."
             )
         return {name: listed[name] for name in found}
-    return dict.fromkeys(_keys(path / _TENSORS), path / _TENSORS)
+    return dict.fromkeys(_names(path / _TENSORS), path / _TENSORS)
 
 
-def _keys(file: Path) -> list[str]:
-    if not file.is_file():
-        raise UserError(f"{file} does not exist. Download the folder again.")
-    try:
-        with safe_open(file, framework="pt") as stored:
-            return list(stored.keys())
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{file} is damaged or truncated ({error}). Download it again.") from error
+def _is_file_name(file: object) -> bool:
+    return isinstance(file, str) and bool(re.fullmatch(r"[\w.-]{1,200}\.safetensors", file))
 
 
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read ({error}). Download it again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file} is damaged: expected settings by name. Download it again.")
-    return content
+def _names(file: Path) -> list[str]:
+    return stored_names(file, "Download the folder again.")
 
 
 def _renamed(name: str) -> str:

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from worldmodel.encoders.vision_transformer import EncoderConfig
-from worldmodel.errors import UserError
 from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
-from worldmodel.settings import read_settings
-from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
+from worldmodel.weights.checkpoint import load_model, save_checkpoint
+from worldmodel.weights.config_file import StoredConfig
 
 __all__ = ["load_masked_predictor", "save_masked_predictor"]
 
@@ -38,15 +35,10 @@ def load_masked_predictor(folder: str | os.PathLike[str]) -> MaskedPredictor:
     Raises:
         UserError: The folder is not an intact checkpoint of a masked predictor.
     """
-    settings, tensors = load_checkpoint(folder, _KIND)
-    encoder = read_settings(EncoderConfig, settings.get("encoder"), f"{folder}/config.json encoder")
-    sizes = read_settings(MaskedSizes, settings.get("predictor"), f"{folder}/config.json predictor")
-    try:
-        with torch.device("meta"):
-            model = MaskedPredictor(encoder, sizes)
-    except ValueError as error:
-        raise UserError(
-            f"{folder}: config.json does not describe a masked predictor ({error})."
-        ) from error
-    load_into(model, tensors, assign=True)
-    return model
+    return load_model(folder, _KIND, _built)
+
+
+def _built(config: StoredConfig) -> MaskedPredictor:
+    return MaskedPredictor(
+        config.read(EncoderConfig, "encoder"), config.read(MaskedSizes, "predictor")
+    )

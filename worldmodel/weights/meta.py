@@ -1,7 +1,8 @@
 """Meta's checkpoints of V-JEPA 2, 2.1 and 2-AC: one ``.pt`` with several sets of weights in it.
 
 Nothing in such a file is executed, and only what is asked for is read: its tensors are views of the
-file, which the operating system loads when they are used.
+file, which the operating system loads when they are used. What is asked for is compared with the
+checksums that the file holds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.errors import UserError
+from worldmodel.weights.archive import Records, is_among, read_records
+from worldmodel.weights.tensor_file import check_finite, first_line, some
 
 __all__ = ["ENCODER_WEIGHTS", "holds", "read_pt"]
 
@@ -23,6 +26,7 @@ ENCODER_WEIGHTS = ("encoder", "target_encoder", "ema_encoder")
 """Sets of encoder weights: the trained one, and its moving average under either name."""
 
 _PREFIXES = ("module.", "backbone.")  # of distributed training, and of its mask wrapper
+_REMEDY = "Download it again."
 
 
 def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
@@ -33,29 +37,48 @@ def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
         part: ``encoder``, ``target_encoder``, ``ema_encoder`` or ``predictor``.
 
     Returns:
-        Tensors as they are stored, mapped from the file; names without Meta's prefixes.
+        Float32 tensors, mapped from the file if it holds such; names without Meta's prefixes.
 
     Raises:
-        UserError: The file is missing, truncated, holds other than tensors and plain values, or
-            has no such part.
+        UserError: The file is missing, truncated or damaged, holds other than tensors and plain
+            values, has no such part, or numbers in it are not finite.
     """
-    content = _unpickled(Path(path))
+    path = Path(path)
+    content, records = _unpickled(path)
     if part not in content:
-        have = ", ".join(name for name, value in content.items() if isinstance(value, Mapping))
+        have = some([str(name) for name, value in content.items() if isinstance(value, Mapping)])
         raise UserError(f"{path}: expected '{part}', found {have or 'no weights'}.")
     weights = content[part]
     if not isinstance(weights, Mapping) or not weights:
         raise UserError(f"{path}: expected tensors by name in '{part}', got {_kind(weights)}.")
     found: dict[str, Tensor] = {}
-    for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            raise UserError(f"{path}: expected floating-point numbers, got {_kind(tensor)}: {name}")
-        if tensor.layout != torch.strided:
-            raise UserError(f"{path}: expected dense tensors, got {tensor.layout}: {name}")
-        if (bare := _bare(str(name))) in found:
+    intact: set[int] = set()
+    for key, tensor in weights.items():
+        name, bare = some([str(key)]), _bare(str(key))
+        _check_dense(path, name, tensor)
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in intact and not is_among(records, storage):
+            raise UserError(f"{path} is damaged: {name} has not its checksum. {_REMEDY}")
+        intact.add(storage.data_ptr())  # which many tensors may share
+        if bare in found:
             raise UserError(f"{path}: expected one tensor for '{bare}', got another: {name}")
-        found[bare] = tensor
+        found[bare] = tensor.float()
+        check_finite({name: found[bare]}, str(path), _REMEDY)
     return found
+
+
+def _check_dense(path: Path, name: str, tensor: object) -> None:
+    """Raise a UserError for anything but a dense tensor whose every number is in the file."""
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        raise UserError(f"{path}: expected floating-point numbers, got {_kind(tensor)}: {name}")
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        kind = tensor.layout if tensor.device.type == "cpu" else f"one on {tensor.device}"
+        raise UserError(f"{path}: expected dense tensors, got {kind}: {name}")
+    if tensor.numel() * tensor.element_size() > (given := tensor.untyped_storage().nbytes()):
+        raise UserError(
+            f"{path}: expected numbers for a tensor of {list(tensor.shape)}, got {given} bytes of "
+            f"them: {name}"
+        )
 
 
 def holds(path: str | os.PathLike[str], part: str, key: str) -> bool:
@@ -64,28 +87,29 @@ def holds(path: str | os.PathLike[str], part: str, key: str) -> bool:
     Raises:
         UserError: The file cannot be read at all.
     """
-    weights = _unpickled(Path(path)).get(part)
+    weights = _unpickled(Path(path))[0].get(part)
     return isinstance(weights, Mapping) and any(_bare(str(name)) == key for name in weights)
 
 
-def _unpickled(path: Path) -> Mapping[str, Any]:
+def _unpickled(path: Path) -> tuple[Mapping[str, Any], Records]:
     if not path.is_file():
         raise UserError(f"{path} does not exist. Give a .pt file, or a folder with a config.json.")
     try:
+        records = read_records(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} holds more than tensors and plain values, and nothing else is ever loaded "
             f"({_reason(error)})."
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # whatever damaged bytes make the libraries raise
         raise UserError(
-            f"{path} is truncated, or no PyTorch checkpoint of 2020 or later ({_reason(error)}). "
-            "Download it again."
+            f"{path} is damaged or truncated, or no PyTorch checkpoint of 2020 or later "
+            f"({_reason(error)}). {_REMEDY}"
         ) from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: expected weights by name, got {_kind(content)}.")
-    return content
+    return content, records
 
 
 def _bare(name: str) -> str:
@@ -100,7 +124,7 @@ def _kind(value: object) -> str:
 
 def _reason(error: Exception) -> str:
     """The first sentence: what follows in PyTorch's messages advises to trust the file."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = ("WeightsUnpickler error", "Trying to load unsupported GLOBAL")
-    told = next((line for line in lines if line.startswith(named)), "")
-    return (told or next(iter(lines), type(error).__name__)).split(". ")[0].rstrip(".")
+    lines = (line.strip() for line in str(error).splitlines())
+    told = next((line for line in lines if line.startswith(named)), first_line(error))
+    return told.split(". ")[0].rstrip(".")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 
 from torch import Tensor
 
@@ -12,8 +13,15 @@ from worldmodel.errors import UserError
 from worldmodel.predictors.tokens import TokenPredictorConfig
 from worldmodel.pretraining.masked_predictor import MaskedSizes
 from worldmodel.settings import described
+from worldmodel.weights.tensor_file import some
 
-__all__ = ["ac_predictor_sizes", "check_heads", "encoder_sizes", "masked_predictor_sizes"]
+__all__ = [
+    "ac_predictor_sizes",
+    "check_heads",
+    "encoder_sizes",
+    "masked_predictor_sizes",
+    "naming",
+]
 
 _HEAD_WIDTHS = {1280: 80}
 """By width of the encoder: ViT-H has wider heads than the other sizes."""
@@ -47,7 +55,7 @@ def encoder_sizes(
         )
     width, _, tubelet, patch, _ = patches.shape
     newer = any(name.startswith("norms_block.") for name in tensors)
-    try:
+    with naming(source):
         return EncoderConfig(
             image_size=image_size,
             patch_size=patch,
@@ -59,10 +67,6 @@ def encoder_sizes(
             tiled_rope=not newer,
             vjepa_2_1=newer,
         )
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"{source}: {described(error)}") from error
 
 
 def ac_predictor_sizes(
@@ -83,21 +87,22 @@ def ac_predictor_sizes(
         if matrix.ndim != 2:
             raise UserError(f"{source}: expected a matrix, got {list(matrix.shape)}: {key}")
     width = _predictor_width(tensors, source, encoder)
-    return TokenPredictorConfig(
-        tokens=encoder.grid**2,
-        token_width=encoder.width,
-        action_width=actions.shape[-1],
-        state_width=states.shape[-1],
-        width=width,
-        depth=_depth(tensors, "predictor_blocks", source),
-        heads=_heads(source, width, heads, _HEAD_WIDTH),
-        mlp_ratio=_mlp_ratio(tensors, "predictor_blocks", width, source),
-        context_frames=_TRAINING_FRAMES,
-        residual=False,
-        raw_inputs=True,
-        tiled_rope=encoder.tiled_rope,
-        extrinsics=extrinsics,
-    )
+    with naming(source):
+        return TokenPredictorConfig(
+            tokens=encoder.grid**2,
+            token_width=encoder.width,
+            action_width=actions.shape[-1],
+            state_width=states.shape[-1],
+            width=width,
+            depth=_depth(tensors, "predictor_blocks", source),
+            heads=_heads(source, width, heads, _HEAD_WIDTH),
+            mlp_ratio=_mlp_ratio(tensors, "predictor_blocks", width, source),
+            context_frames=_TRAINING_FRAMES,
+            residual=False,
+            raw_inputs=True,
+            tiled_rope=encoder.tiled_rope,
+            extrinsics=extrinsics,
+        )
 
 
 def masked_predictor_sizes(
@@ -106,13 +111,29 @@ def masked_predictor_sizes(
     """Sizes of a masked predictor, with heads of 32 channels by default; as `encoder_sizes`."""
     _get(tensors, "mask_tokens.0", source, "a masked predictor of V-JEPA 2")
     width = _predictor_width(tensors, source, encoder)
-    return MaskedSizes(
-        width,
-        _depth(tensors, "predictor_blocks", source),
-        _heads(source, width, heads, _MASKED_HEAD_WIDTH),
-        _mlp_ratio(tensors, "predictor_blocks", width, source),
-        sum(name.startswith("mask_tokens.") for name in tensors),
-    )
+    with naming(source):
+        return MaskedSizes(
+            width=width,
+            depth=_depth(tensors, "predictor_blocks", source),
+            heads=_heads(source, width, heads, _MASKED_HEAD_WIDTH),
+            mlp_ratio=_mlp_ratio(tensors, "predictor_blocks", width, source),
+            mask_tokens=sum(name.startswith("mask_tokens.") for name in tensors),
+        )
+
+
+@contextmanager
+def naming(source: str) -> Generator[None]:
+    """Let errors of sizes say where those come from.
+
+    Raises:
+        UserError: In place of the configuration's own error.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{source}: {described(error)}.") from error
 
 
 def _predictor_width(tensors: Mapping[str, Tensor], source: str, encoder: EncoderConfig) -> int:
@@ -127,13 +148,14 @@ def _predictor_width(tensors: Mapping[str, Tensor], source: str, encoder: Encode
 
 def _get(tensors: Mapping[str, Tensor], key: str, source: str, kind: str) -> Tensor:
     if key not in tensors:
-        some = ", ".join(list(tensors)[:3])
-        raise UserError(f"{source}: expected {kind}, found no {key} among its keys ({some}, …).")
+        found = some(list(tensors), shown=3)
+        raise UserError(f"{source}: expected {kind}, found no {key} among its keys ({found}).")
     return tensors[key]
 
 
 def _depth(tensors: Mapping[str, Tensor], blocks: str, source: str) -> int:
-    found = {int(m[1]) for name in tensors if (m := re.match(rf"{blocks}\.(\d+)\.", name))}
+    numbered = re.compile(rf"{blocks}\.([0-9]{{1,9}})\.")
+    found = {int(match[1]) for name in tensors if (match := numbered.match(name))}
     if not found:
         raise UserError(f"{source}: expected transformer blocks, found no {blocks}.0.")
     if (depth := max(found) + 1) > len(tensors):  # or it would take long to list what is missing

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.errors import UserError
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
-from worldmodel.weights.checkpoint import load_checkpoint, load_into, save_checkpoint
+from worldmodel.weights.checkpoint import load_model, save_checkpoint
+from worldmodel.weights.config_file import StoredConfig
 
 __all__ = ["KIND", "load_token_world", "save_token_world"]
 
@@ -39,13 +37,10 @@ def load_token_world(folder: str | os.PathLike[str]) -> TokenWorld:
     Raises:
         UserError: The folder is not an intact checkpoint of a token world.
     """
-    settings, tensors = load_checkpoint(folder, KIND)
-    try:
-        with torch.device("meta"):
-            encoder = VideoTransformer(EncoderConfig(**settings["encoder"]))
-            predictor = TokenPredictor(TokenPredictorConfig(**settings["predictor"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: config.json does not describe a world ({error}).") from error
-    world = TokenWorld(FrozenEncoder(encoder), predictor)
-    load_into(world, tensors, assign=True)
-    return world
+    return load_model(folder, KIND, _built)
+
+
+def _built(config: StoredConfig) -> TokenWorld:
+    encoder = VideoTransformer(config.read(EncoderConfig, "encoder"))
+    predictor = TokenPredictor(config.read(TokenPredictorConfig, "predictor"))
+    return TokenWorld(FrozenEncoder(encoder), predictor)

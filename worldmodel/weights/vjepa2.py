@@ -8,17 +8,16 @@ left over or of another shape is an error, but for a few that are known to mean 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from worldmodel.data.json_file import read_json
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.errors import UserError, nearest
@@ -26,9 +25,9 @@ from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.pretraining.masked_predictor import MaskedPredictor
-from worldmodel.settings import described
-from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record, load_into
+from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record
 from worldmodel.weights.encoder import load_encoder
+from worldmodel.weights.fit import load_into
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
 from worldmodel.weights.masked_predictor import load_masked_predictor
 from worldmodel.weights.meta import ENCODER_WEIGHTS, holds, read_pt
@@ -36,6 +35,7 @@ from worldmodel.weights.sizes import (
     ac_predictor_sizes,
     encoder_sizes,
     masked_predictor_sizes,
+    naming,
 )
 from worldmodel.weights.token_world import KIND as TOKEN_WORLD
 from worldmodel.weights.token_world import load_token_world
@@ -147,8 +147,8 @@ def load_vjepa2_masked_predictor(
     else:
         _check_choice(path, weights)
         folder, source = HuggingFaceFolder.open(path), str(path)
-        encoder, stored = folder.encoder_sizes(image_size, encoder_heads), folder.predictor_sizes()
-        sizes = replace(stored, heads=heads or stored.heads)
+        encoder = folder.encoder_sizes(image_size, encoder_heads)
+        sizes = folder.predictor_sizes(heads)
         tensors = folder.tensors("predictor")
 
     def build() -> MaskedPredictor:
@@ -225,18 +225,11 @@ def _built(
     source: str,
     unused: tuple[str, ...] = (),
 ) -> _Module:
-    """A frozen float32 model of these very tensors."""
-    try:
-        with torch.device("meta"):
-            model = build()
-    except ValueError as error:
-        raise UserError(f"{source}: {described(error)}") from error
+    """A frozen model of these very tensors, float32 as their readers give them."""
+    with naming(source), torch.device("meta"):
+        model = build()
     load_into(
-        model,
-        {name: tensor.float() for name, tensor in tensors.items()},
-        source=f"{source}: these weights",
-        assign=True,
-        allow_unexpected=unused,
+        model, tensors, source=f"{source}: these weights", assign=True, allow_unexpected=unused
     )
     return model.eval().requires_grad_(False)
 
@@ -251,13 +244,10 @@ def _found(path: Source) -> Path:
 
 
 def _is_own(path: Path) -> bool:
-    try:
-        return path.is_dir() and "format_version" in json.loads((path / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} is no model: its config.json cannot be read ({error}). Give a .pt file, or a "
-            "folder with a config.json."
-        ) from error
+    if not path.is_dir():
+        return False
+    remedy = "Give a .pt file, or a folder with a config.json."
+    return "format_version" in read_json(path / "config.json", remedy, unmeasured=("record",))
 
 
 def _check_weights(weights: str) -> None:

@@ -11,20 +11,23 @@ from typing import Any
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.weights.checkpoint import (
-    checkpoint_kind,
-    load_checkpoint,
-    load_into,
-    save_checkpoint,
-)
+from worldmodel.weights.checkpoint import checkpoint_kind, load_model, save_checkpoint
+from worldmodel.weights.config_file import StoredConfig
+from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import KIND as TOKEN_WORLD
 from worldmodel.weights.token_world import load_token_world
 
-__all__ = ["DEFAULT", "checkpoint_folder", "load_compact_world", "load_world", "save_world"]
+__all__ = [
+    "DEFAULT",
+    "checkpoint_folder",
+    "encoder_of",
+    "load_compact_world",
+    "load_world",
+    "save_world",
+]
 
 DEFAULT = "default"
 _KIND = "compact world"
@@ -70,15 +73,28 @@ def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld | TokenWo
     return load_compact_world(folder)
 
 
+def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
+    """The encoder of a checkpoint, be it one of an encoder or of a world.
+
+    Args:
+        name: Its folder, or ``"default"`` for the shipped world.
+
+    Raises:
+        UserError: The folder is not an intact checkpoint of either.
+    """
+    folder = checkpoint_folder(name)
+    kind = checkpoint_kind(folder)
+    if kind in (TOKEN_WORLD, _KIND):
+        return load_world(folder).encoder
+    return load_encoder(folder)
+
+
 def load_compact_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
     """Read a compact world's checkpoint; as `load_world`, but no other kind will do."""
-    folder = checkpoint_folder(name)
-    settings, tensors = load_checkpoint(folder, _KIND)
-    try:
-        encoder = EncoderConfig(**settings["encoder"])
-        predictor = CompactConfig(**settings["predictor"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: config.json does not describe a world ({error}).") from error
-    world = CompactWorld(FrozenEncoder(VideoTransformer(encoder)), CompactPredictor(predictor))
-    load_into(world, tensors)
-    return world
+    return load_model(checkpoint_folder(name), _KIND, _built, assign=False)
+
+
+def _built(config: StoredConfig) -> CompactWorld:
+    encoder = VideoTransformer(config.read(EncoderConfig, "encoder"))
+    predictor = CompactPredictor(config.read(CompactConfig, "predictor"))
+    return CompactWorld(FrozenEncoder(encoder), predictor)

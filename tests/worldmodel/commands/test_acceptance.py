@@ -67,7 +67,7 @@ def test_errors_are_those_of_the_plan_first_and_then_of_what_was_searched(env, t
     for k in range(2):
         for action in plan[0, 2 * k : 2 * k + 2].double().numpy():
             env.advance(action)
-        true = tiny_world.encode(torch.from_numpy(env.render())[None, None])
+        true = tiny_world.encode(torch.from_numpy(env.camera_image())[None, None])
         true = tiny_world.compare(true, look)
         missed = tiny_world.predictor.codes(true[0, 0, 0] - imagined.latents[0, 0, k, 0])
         torch.testing.assert_close(moment.errors[0, k], missed.square().mean())

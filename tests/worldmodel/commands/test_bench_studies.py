@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,8 +86,9 @@ def test_rates_at_the_ends_of_the_scale_can_be_drawn(tmp_path: Path, solved: int
 
 
 def test_deadlines_cut_the_search_and_success_is_that_under_them(
-    tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], clock: Any
 ) -> None:
+    clock.reading = 1e-3
     words = ["bench", "study=anytime", f"out={tmp_path}", f"checkpoint={tiny_checkpoint}"]
     plan = f"task=push {SMALL}"
     settings = ["anytime.episodes=2", "anytime.problems=2", "anytime.budgets_ms=[0.001,10000]"]

@@ -51,7 +51,7 @@ def carried_out(env, actions):
         for step, action in enumerate(candidate):
             env.advance(action)
             if step % STRIDE == 1:
-                yield env.tool_pose(), env.object_position(), env.render()
+                yield env.tool_pose(), env.object_position(), env.camera_image()
     env.restore(start)
 
 

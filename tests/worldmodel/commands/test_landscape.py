@@ -192,6 +192,19 @@ def test_the_published_search_keeps_its_box_between_image_files(pair):
     assert layout["xaxis2"]["range"] == pytest.approx([-10, 10])
 
 
+def test_the_picture_is_widened_to_hold_the_true_action_unless_a_limit_was_given(pair):
+    far = f"action={[0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0]}"
+    _, page, printed = pair(far)
+    (low, high) = figure(page)[1]["xaxis2"]["range"]
+    assert high == -low > 20
+    assert f"drawn to {high:.1f} cm per step, for a mark lies beyond the 7.5 cm" in printed
+    plan = lines_of(printed, "mean of the plan")
+    assert plan == lines_of(pair()[2], "mean of the plan")  # what is drawn changes no plan
+    _, page, printed = pair(far, "limit=0.075")
+    assert figure(page)[1]["xaxis2"]["range"] == pytest.approx([-7.5, 7.5])
+    assert "outside, at x +20.0 y +10.0 z +0.0 cm: drawn to 7.5 cm per step (limit=…)" in printed
+
+
 def test_large_worlds_are_asked_in_turn(pair, monkeypatch):
     whole = pair(f"action={ACTION}")[2]
     monkeypatch.setattr("worldmodel.commands.landscape_energies._BYTES", 10_000)
@@ -208,6 +221,10 @@ def test_large_worlds_are_asked_in_turn(pair, monkeypatch):
         (["start=a.png", "goal=b.png"], "Expected state=[…] of 7 numbers"),
         (["start=a.png", "goal=b.png", f"state={STATE}"], "start=a.png: no such file"),
         (["start=a.png", "goal=b.png", f"state={STATE}", "action=[1]"], "action=[…] of 7 numbers"),
+        (
+            ["start=a.png", "goal=b.png", f"state={STATE}", "action=[nan,0,0,0,0,0,0]"],
+            "finite numbers as action=[…]",
+        ),
         (["third=4"], "third to be odd"),
         (["limit=0"], "limit above 0"),
     ],

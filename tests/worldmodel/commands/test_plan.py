@@ -8,13 +8,15 @@ import shutil
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 
 from planners import compiled
 from worldmodel.cli import main
 from worldmodel.commands import plan
 from worldmodel.commands.evaluation import SEED_OFFSET
+from worldmodel.data.atomic import replacing
 from worldmodel.dynamics import probe
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.compact_world import CompactPrior, CompactWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
 
 SMALL = (
@@ -33,6 +35,17 @@ def planned(tiny_checkpoint, tmp_path, capfd):
         return code, capfd.readouterr()
 
     return run
+
+
+def test_what_a_sweep_maximises_is_the_success_rate(planned, monkeypatch):
+    returned = []
+    run = plan.run
+    monkeypatch.setattr(plan, "run", lambda config: returned.append(run(config)))
+    rate = {"rate": 0.5, "ci95": [0, 1]}
+    monkeypatch.setattr(plan, "success_summary", lambda episodes: {"final": rate, "any": rate})
+    code, printed = planned("task=push episodes=1 videos=0")
+    assert code == 0, printed.err
+    assert returned == [0.5]
 
 
 def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_path):
@@ -74,8 +87,10 @@ def test_a_run_reports_what_the_schema_promises(planned, tiny_checkpoint, tmp_pa
     assert "random_encoder_checkpoint=" in report["baselines"]["random_encoder"]["note"]
 
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
+        ".hydra",
         "report.html",
         "report.json",
+        "run.json",
         "videos",
     ]
     assert [p.name for p in (tmp_path / "out" / "videos").iterdir()] == ["episode_000.mp4"]
@@ -138,7 +153,21 @@ def test_with_compile_plans_are_made_with_what_is_compiled(planned, monkeypatch)
     assert not called
 
 
-def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path):
+def test_a_prior_that_proposes_no_numbers_is_told(planned, tmp_path, monkeypatch):
+    def nothing(self, latents, states, *, samples, horizon, generator):
+        return torch.full((len(latents), samples, horizon, 7), torch.nan)
+
+    monkeypatch.setattr(CompactPrior, "__call__", nothing)
+    code, printed = planned("task=push episodes=2 batch=2 videos=0 baselines=[prior]")
+    assert code == 0, printed.err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["nonfinite"] == 2 * 2 * 2  # two plans of two episodes, with two proposals each
+    assert "8 candidates or proposals not finite" in printed.out
+    assert "skipped: The policy prior proposes actions that are not finite" in printed.out
+
+
+def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path, clock):
+    clock.reading = 1e-3
     code, printed = planned("task=push episodes=1 videos=0 budget_ms=0.001")
     assert code == 0, printed.err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -163,15 +192,38 @@ def test_settings_that_no_plan_could_keep_are_refused(planned, keys, said):
     assert "Traceback" not in printed.err
 
 
-def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(planned, tmp_path):
-    code, printed = planned("task=push episodes=2 videos=0 hz=10")
+def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(
+    planned, tmp_path, clock, monkeypatch
+):
+    def reported():
+        code, printed = planned("task=push episodes=2 videos=0 hz=10")
+        assert code == 0, printed.err
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert "10 Hz: plan late in" in printed.out
+        return report["real_time"], report["unsearched"]
+
+    quick = {"hz": 10, "slots": 2 * 4, "missed": 0, "held": 0, "late": 0}
+    assert reported() == (quick, 0)
+    rollout = CompactWorld.rollout
+
+    def slow(world, *context):
+        clock.sleep(0.2)  # no search fits a slot
+        return rollout(world, *context)
+
+    monkeypatch.setattr(CompactWorld, "rollout", slow)
+    # Plans for slot 0 have the time they need; those asked for in slot 2 are missed in slot 3.
+    assert reported() == (quick | {"missed": 0.25}, 0.5)
+
+
+def test_on_a_real_clock_every_slot_is_acted_in(planned, tmp_path):
+    code, printed = planned("task=push episodes=1 videos=0 hz=50")
     assert code == 0, printed.err
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    real_time = report["real_time"]
-    assert (real_time["hz"], real_time["slots"]) == (10, 2 * 4)
-    assert set(real_time) == {"hz", "slots", "missed", "held", "late"}
-    assert (real_time["held"], report["unsearched"]) == (0, 0)  # a plan takes some 10 ms
-    assert "10 Hz: plan late in" in printed.out
+    real_time = json.loads((tmp_path / "out" / "report.json").read_text())["real_time"]
+    assert (real_time["hz"], real_time["slots"]) == (50, 4)
+    assert all(0 <= real_time[name] <= 4 for name in ("missed", "held", "late"))
+
+
+def test_at_a_rate_of_its_own_one_arm_acts(planned):
     code, printed = planned("task=push episodes=2 batch=2 hz=100")
     assert code == 1
     assert "Expected batch=1 with hz" in printed.err
@@ -223,7 +275,7 @@ def test_a_users_sub_goal_images_are_pursued_in_order(planned, tmp_path, monkeyp
         ("", "[a.png,b.png]", "each of 2 goal image(s) but the last, got task.stage_steps=[]"),
         ("task.stage_steps=[5]", "a.png", "task.stage_steps=[5]; give 0"),
         ("", "[]", "a path or a list of paths"),
-        ("", "5", "a path or a list of paths"),
+        ("", "{a:5}", "a path or a list of paths"),
     ],
 )
 def test_goals_and_stages_must_fit(planned, words, goals, expected):
@@ -302,6 +354,33 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(planned, tmp_
         f"error: Cannot write to out={tmp_path / 'file' / 'out'} (Not a directory); "
         "choose another\n"
     )
+
+
+def test_without_room_for_the_reports_no_work_is_done(planned, tmp_path, monkeypatch, small_files):
+    monkeypatch.setattr(plan, "load_world", lambda name: pytest.fail("work was done"))
+    with small_files(100_000):
+        code, printed = planned("task=push episodes=3")
+    assert code == 1
+    assert f"Expected at least 383.5 kB free in {tmp_path / 'out'} for results, got" in printed.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_costs_what_does_not_fit_and_nothing_else(
+    planned, tmp_path, monkeypatch
+):
+    def full(path, **_):
+        with replacing(path):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plan, "write_video", full)
+    monkeypatch.setattr(plan, "write_html", full)
+    code, printed = planned("task=reach episodes=2")
+    assert code == 1
+    assert "reach: n = 2 · success" in printed.out
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["n"] == 2
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("error:")]
+    assert f"free in {tmp_path / 'out/videos'} for episode_000.mp4, got" in line
+    assert line.endswith("Not written either: videos/episode_001.mp4, report.html.")
 
 
 def test_every_episode_is_filmed_unless_told_otherwise(planned, tmp_path):

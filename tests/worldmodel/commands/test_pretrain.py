@@ -12,8 +12,10 @@ import torch
 import transformers
 
 from worldmodel import cli
+from worldmodel.commands import pretrain
 from worldmodel.commands.study import ARMS
 from worldmodel.data.writer import finish_dataset, write_shard
+from worldmodel.training_state import sole_run
 from worldmodel.weights import export_vjepa2, load_vjepa2, load_vjepa2_masked_predictor
 from worldmodel.weights.encoder import load_encoder
 
@@ -66,8 +68,14 @@ def _pretrain(tmp_path: Path, data: Path, *options: str) -> int:
 
 
 def test_an_encoder_is_trained_judged_and_saved(
-    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    dataset: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    returned: list[float] = []
+    run = pretrain.run
+    monkeypatch.setattr(pretrain, "run", lambda config: returned.append(run(config)))
     assert not _pretrain(tmp_path, dataset, "training.steps=2", "frame_stride=2")
     assert load_encoder(tmp_path / "encoder").image_size == SIZE
     lines = (tmp_path / "encoder" / "metrics.jsonl").read_text().splitlines()
@@ -75,6 +83,19 @@ def test_an_encoder_is_trained_judged_and_saved(
     watched = {"rank", "std", "probe_object_cm", "probe_object1_cm", "probe_gripper_cm"}
     assert watched | {"loss", "prediction", "variance", "covariance"} <= logged
     assert "probe_gripper_cm" in capsys.readouterr().out
+    probed = [json.loads(lines[-1])[name] for name in watched if name.endswith("_cm")]
+    assert returned == [pytest.approx(sum(probed) / 3)]  # what a sweep minimises
+
+
+@pytest.mark.parametrize("command", ["pretrain", "train"])
+def test_a_second_run_into_a_folder_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with sole_run(tmp_path / "out"):
+        assert cli.main([command, f"out={tmp_path / 'out'}", "data=none"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: Another process trains into {tmp_path / 'out'}. Let it end, or give another out.\n"
+    )
 
 
 @pytest.mark.parametrize("arm", ARMS)

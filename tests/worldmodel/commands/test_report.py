@@ -14,6 +14,7 @@ from worldmodel.commands.report import (
     closing_table,
     episode_record,
     headline,
+    nonfinite,
     plan_times,
     real_time_summary,
     unsearched,
@@ -70,6 +71,7 @@ def report_of(episodes, **entries):
         "baselines": {},
         "plan_ms": plan_times(episodes),
         "unsearched": unsearched(episodes),
+        "nonfinite": nonfinite(episodes),
         "over_budget": None,
         "real_time": real_time_summary(episodes, 10.0),
         "planner": {"samples": 8},
@@ -154,6 +156,16 @@ def test_slots_without_a_fresh_plan_are_reported_as_shares_of_all() -> None:
     assert "10 Hz: plan late in 7.50% of slots, arm held in 2.50%" in told
     assert "no time to search in 25% of plans" in told
     assert real_time_summary([SOLVED], None) is None
+
+
+def test_candidates_and_proposals_that_are_not_finite_are_told_of_planner_and_baselines() -> None:
+    told = "candidates or proposals not finite"
+    assert told not in closing_table(report_of([SOLVED], baselines=BASELINES))
+    baselines = {"no_prior": BASELINES["random"] | {"nonfinite": 7}}
+    report = report_of([replace(SOLVED, nonfinite=5), FAILED], baselines=baselines)
+    first, second = closing_table(report).splitlines()
+    assert f"5 {told}" in first
+    assert f"7 {told}" in second
 
 
 def test_energies_of_plans_that_were_not_searched_for_are_left_out() -> None:

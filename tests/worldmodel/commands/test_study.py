@@ -6,7 +6,8 @@ The commands it runs are played here; a test of the readme runs the real ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +65,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(study, "load", commands.load)
     monkeypatch.setattr(stages, "load", commands.load)
     dataset = SimpleNamespace(fingerprint=lambda: "the data")
-    monkeypatch.setattr(study, "Dataset", SimpleNamespace(open=lambda folder: dataset))
+    monkeypatch.setattr(study, "Dataset", SimpleNamespace(open=lambda folder, **_: dataset))
     return commands
 
 
@@ -249,3 +250,22 @@ def test_arms_differ_in_what_they_are_named_for() -> None:
     }
     assert active == {"vjepa": set(), "vjepa_vicreg": set(terms[:2]), "vjepa_sigreg": {terms[2]}}
     assert type(config["lewm"].training).__name__ == "LewmTraining"
+
+
+def test_what_another_process_records_at_the_same_moment_is_kept(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not run(tmp_path / "other", "arms=[lewm]", "seeds=[7]")
+    (theirs,) = records(tmp_path / "other")
+
+    @contextmanager
+    def just_after_the_other(path: Path, busy: str) -> Iterator[None]:
+        stored = tmp_path / "out" / "study.json"
+        if not stored.exists():
+            stored.write_text((tmp_path / "other" / "study.json").read_text())
+        yield
+
+    monkeypatch.setattr(study, "locked", just_after_the_other)
+    assert not run(tmp_path / "out", "arms=[random]", "seeds=[0]")
+    assert theirs in records(tmp_path / "out")
+    assert len(records(tmp_path / "out")) == 2

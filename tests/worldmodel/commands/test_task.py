@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from omegaconf import OmegaConf
+
+import configs
+import envs
 from worldmodel.commands.task import TaskConfig
 
 
@@ -29,3 +34,9 @@ def test_every_energy_metric_and_reduction_is_accepted():
             for reduce in ("final", "sum", "closest"):
                 task = TaskConfig(name="push", energy=energy, metric=metric, reduce=reduce)
                 assert (task.energy, task.metric, task.reduce) == (energy, metric, reduce)
+
+
+def test_gymnasium_truncates_episodes_where_the_protocol_does():
+    for task in envs.TASKS:
+        given = OmegaConf.load(Path(configs.__path__[0]) / "task" / f"{task}.yaml")
+        assert given.get("budget_steps", TaskConfig.budget_steps) == envs.budget(task)

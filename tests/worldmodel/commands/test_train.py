@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from worldmodel import cli
-from worldmodel.commands.train import load_recordings
+from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.commands.train import load_recordings, run
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.writer import finish_dataset, write_shard
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -92,6 +93,16 @@ def _train(tmp_path: Path, data: Path, *options: str) -> int:
     return cli.main(["train", f"data={data}", f"out={out}", f"cache={cache}", *options])
 
 
+def test_a_predictor_too_large_to_train_is_refused_before_frames_are_embedded(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["predictor.model.width=16384", "predictor.model.depth=256"]
+    for kind in ([], ["predictor=tokens", "device=cpu"]):
+        assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *kind, *sizes) == 1
+        assert "Lower predictor.model.width" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
 def test_either_kind_of_world_is_trained_validated_and_saved(
     tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +115,20 @@ def test_either_kind_of_world_is_trained_validated_and_saved(
         record = json.loads((folder / "config.json").read_text())["record"]
         assert all(np.isfinite(record["validation"]["latent_error"]))
         assert "held-out open loop" in capsys.readouterr().out
+
+
+def test_an_encoder_comes_from_a_world_too_and_the_error_is_what_a_sweep_minimises(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not _train(tmp_path / "a", dataset, f"encoder_checkpoint={encoder}", *TOKENS)
+    world = tmp_path / "a" / "world"
+    load("train")
+    words = [f"data={dataset}", f"out={tmp_path / 'b'}", f"cache={tmp_path / 'cache'}", *TOKENS]
+    objective = run(typed(composed("train", [*words, f"encoder_checkpoint={world}"])))
+    assert f"encoder of the world in encoder_checkpoint={world}" in capsys.readouterr().out
+    assert load_world(tmp_path / "b").encoder.fingerprint() == load_encoder(encoder).fingerprint()
+    record = json.loads((tmp_path / "b" / "config.json").read_text())["record"]
+    assert objective == pytest.approx(np.mean(record["validation"]["latent_error"]))
 
 
 def test_widths_are_the_datasets_own(tmp_path: Path, encoder: Path) -> None:
@@ -287,7 +312,8 @@ def test_a_finished_world_is_trained_anew(tmp_path: Path, dataset: Path, encoder
     for seed in (0, 1):
         assert not _train(tmp_path, dataset, *options, f"predictor.training.seed={seed}")
         files = {file.name for file in (tmp_path / "world").iterdir()}
-        assert files == {"config.json", "model.safetensors", "metrics.jsonl", "tensorboard"}
+        own = {"config.json", "model.safetensors", "metrics.jsonl", "tensorboard"}
+        assert files == own | {".hydra", "run.json"}
         logs.append((tmp_path / "world" / "metrics.jsonl").read_text())
     assert logs[0] != logs[1]
 
@@ -334,3 +360,52 @@ def _killed_at(last: int) -> Callable[[TrainingLog, int, Mapping[str, float]], N
             raise KeyboardInterrupt
 
     return interrupted
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([*COMPACT, "predictor.training.value.learning_rate=1e30"], "stage value stopped at step"),
+        ([*TOKENS, "predictor.training.learning_rate=1e30"], "token predictor stopped at step"),
+    ],
+)
+def test_a_run_that_diverges_writes_no_world_and_says_so_in_a_line(
+    options: list[str],
+    said: str,
+    tmp_path: Path,
+    dataset: Path,
+    encoder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *options) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in message
+    assert "Lower learning_rate (now 1e+30)" in message
+    assert not (tmp_path / "world" / "config.json").exists()
+    assert not (tmp_path / "world" / "model.safetensors").exists()
+
+
+def test_a_world_whose_validation_is_not_finite_is_taken_back_and_its_state_stays(
+    tmp_path: Path,
+    dataset: Path,
+    encoder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def imagine_nothing(*_: object) -> torch.Tensor:
+        return torch.full((1, 8, 4, 16), torch.nan)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worldmodel.dynamics.tokens.unroll", imagine_nothing)
+        patch.setattr("worldmodel.dynamics.tokens.token_losses", _no_losses)
+        assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *TOKENS) == 1
+    assert "fails on held-out episodes" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "world").iterdir()) == [
+        "metrics.jsonl",
+        "tensorboard",
+        "training_state.pt",
+    ]
+
+
+def _no_losses(model: torch.nn.Module, *_: object) -> dict[str, torch.Tensor]:
+    return {"nothing": sum((p.sum() * 0 for p in model.parameters()), torch.zeros(()))}

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # spawned workers import synthet
 
 from synthetic_episodes import LENGTH, make_episode
 
+from worldmodel.data.checksums import CHECKSUMS_PATH
 from worldmodel.data.collection import collect
 
 Collector = Callable[..., None]
@@ -48,5 +49,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory, collect_synthetic: Colle
 
 @pytest.fixture
 def copied(collected: Path, tmp_path: Path) -> Path:
-    """A copy of the finished dataset, to be damaged."""
-    return Path(shutil.copytree(collected, tmp_path / "dataset"))
+    """A copy of the finished dataset, to be damaged; without checksums, as others' are."""
+    root = Path(shutil.copytree(collected, tmp_path / "dataset"))
+    (root / CHECKSUMS_PATH).unlink()
+    return root

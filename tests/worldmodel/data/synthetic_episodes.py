@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -32,11 +33,18 @@ def make_episode(seed: int, length: int = LENGTH) -> SyntheticEpisode:
     return SyntheticEpisode(frames, rows(7), rows(7), rows(3))
 
 
-def logged(seed: int, log: str, seconds: float = 0.0) -> SyntheticEpisode:
+def logged(seed: int, log: str) -> SyntheticEpisode:
     with open(log, "a") as file:
         file.write(f"{seed}\n")
-    time.sleep(seconds)
     return make_episode(seed)
+
+
+def held_from(seed: int, log: str, first: int, gate: str) -> SyntheticEpisode:
+    """Seeds from `first` on take until there is a file called `gate`."""
+    episode = logged(seed, log)
+    while seed >= first and not os.path.exists(gate):
+        time.sleep(0.01)
+    return episode
 
 
 def broken_at(seed: int, bad: int) -> SyntheticEpisode:
@@ -48,6 +56,12 @@ def broken_at(seed: int, bad: int) -> SyntheticEpisode:
 def dying_at(seed: int, bad: int) -> SyntheticEpisode:
     if seed == bad:
         os._exit(3)
+    return make_episode(seed)
+
+
+def full_at(seed: int, bad: int) -> SyntheticEpisode:
+    if seed == bad:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return make_episode(seed)
 
 

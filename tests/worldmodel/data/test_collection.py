@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from synthetic_episodes import (
     broken_at,
     dying_at,
+    full_at,
     logged,
     make_episode,
     telling_threads,
@@ -26,11 +28,12 @@ KILLED = """
 import sys
 from functools import partial
 from pathlib import Path
-from synthetic_episodes import logged
+from synthetic_episodes import held_from
 from worldmodel.data.collection import collect
 if __name__ == "__main__":
-    make, tasks = partial(logged, log=sys.argv[2], seconds=0.15), ("push",)
-    collect(Path(sys.argv[1]), 5, make, tasks=tasks, length=6, fps=5, workers=2, shard=2, seed=10)
+    make = partial(held_from, log=sys.argv[2], first=12, gate=sys.argv[3])
+    sizes = {"length": 6, "fps": 5, "workers": 2, "shard": 2, "seed": 10}
+    collect(Path(sys.argv[1]), 5, make, tasks=("push",), **sizes)
 """
 
 
@@ -55,21 +58,21 @@ def test_the_number_of_workers_does_not_change_the_data(collected, collect_synth
 
 
 def test_a_killed_collection_continues_where_it_was(collected, collect_synthetic, tmp_path):
-    root, log = tmp_path / "out", tmp_path / "log"
+    root, log, gate = tmp_path / "out", tmp_path / "log", tmp_path / "gate"
     (tmp_path / "killed.py").write_text(KILLED)
-    command = [sys.executable, str(tmp_path / "killed.py"), str(root), str(log)]
+    command = [sys.executable, str(tmp_path / "killed.py"), str(root), str(log), str(gate)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    while not shards(root):
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    while not (shards(root) and "12" in log.read_text()):
         assert process.poll() is None, "it ended before the first shard was written"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(1.0)
-    begun = log.read_text()
-    time.sleep(0.5)
-    assert log.read_text() == begun, "workers go on although nobody waits for them"
-    finished = shards(root)
+    gate.touch()
+    process.communicate()  # until the workers have closed it, too
+    assert "13" not in log.read_text(), "workers go on although nobody waits for them"
+    finished = shards(root)  # a worker may have been at the one episode of the last one
+    assert finished in ([0], [0, 2])
     with pytest.raises(UserError, match=r"unfinished.*rerun the collect command"):
         Dataset.open(root)
 
@@ -78,6 +81,38 @@ def test_a_killed_collection_continues_where_it_was(collected, collect_synthetic
     made_again = {int(seed) for seed in log.read_text().split()}
     assert made_again == {10 + e for e in range(5) if e // 2 not in finished}
     assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
+
+
+def test_a_second_collection_waits_for_the_first_and_finds_what_it_made(
+    collected, collect_synthetic, tmp_path, monkeypatch
+):
+    class Heard(io.StringIO):
+        def write(self, text):
+            if f"another process collects into {root}; waiting for it" in text:
+                gate.touch()  # which the first waits for
+            return super().write(text)
+
+    root, log, gate = tmp_path / "out", tmp_path / "log", tmp_path / "gate"
+    (tmp_path / "first.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "first.py"), str(root), str(log), str(gate)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not log.exists():
+        assert process.poll() is None, "it ended before the first episode"
+        time.sleep(0.01)
+    monkeypatch.setattr(sys, "stderr", Heard())
+    collect_synthetic(root, make_episode=partial(logged, log=str(log)))
+    assert process.wait() == 0
+    assert gate.exists()
+    assert sorted(map(int, log.read_text().split())) == [10, 11, 12, 13, 14]
+    assert Dataset.open(root).fingerprint() == Dataset.open(collected).fingerprint()
+
+
+def test_a_full_disk_ends_in_one_line_and_what_is_finished_is_kept(collect_synthetic, tmp_path):
+    named = r"seed 13: Expected over .* free in .* for file-001\.mp4, got .*: finished shards"
+    with pytest.raises(UserError, match=named):
+        collect_synthetic(tmp_path, make_episode=partial(full_at, bad=13), workers=1)
+    assert shards(tmp_path) == [0]
 
 
 def test_a_failing_episode_is_named_and_what_is_finished_is_kept(collect_synthetic, tmp_path):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
-from worldmodel.data.cropping import central_square, cropped
+from worldmodel.data import episode_dataset
+from worldmodel.data.cropping import CroppedDataset, central_square, cropped
 from worldmodel.data.dataset import Dataset
+from worldmodel.data.sampling import SampledDataset
 
 
 @pytest.mark.parametrize("shape", [(36, 64), (64, 36), (40, 40), (9, 16)])
@@ -37,3 +42,66 @@ def test_a_dataset_is_seen_at_another_size_and_known_for_another(collected):
     keys = {dataset.fingerprint() for dataset in (source, view, cropped(source, 16))}
     assert len(keys) == 3
     assert cropped(view, 12) is view
+
+
+class Recording(Dataset):
+    """Frames of 90 x 160 out of nothing, counted while they are in memory."""
+
+    def each_frame(self, episode, steps):
+        for step in steps:
+            frame = np.full((90, 160, 3), step % 256, np.uint8)
+            token = object()
+            self.alive.add(token)
+            weakref.finalize(frame, self.alive.discard, token)
+            self.most.append(len(self.alive))
+            yield frame
+
+
+@pytest.fixture
+def recording(collected):
+    """Three episodes of 300 large frames each."""
+    made = Dataset.open(collected)
+    lengths = np.array([300, 300, 300])
+    rows = np.arange(900) % 300
+    values = {field: getattr(made, field) for field in ("root", "camera", "metadata", "tasks")}
+    poses = np.zeros((900, 7), np.float32)
+    dataset = Recording(
+        **values,
+        image_size=(90, 160),
+        lengths=lengths,
+        timestamps=rows / 30,
+        actions=poses,
+        states=poses,
+        objects=None,
+        extrinsics=None,
+    )
+    object.__setattr__(dataset, "alive", set())
+    object.__setattr__(dataset, "most", [])
+    return dataset
+
+
+def test_large_frames_are_cropped_as_they_are_decoded_and_never_kept(recording):
+    view = cropped(SampledDataset.of(recording, 15), 12)
+    for frames, steps in zip(view.iter_frames(), view.source.steps, strict=True):
+        assert frames[:, 0, 0, 0].tolist() == (steps % 256).tolist()
+    assert len(recording.most) == 450  # frames between the chosen ones were not even made
+    assert max(recording.most) <= 2 * episode_dataset._DECODING_THREADS
+    gc.collect()
+    assert not recording.alive
+
+
+def test_parts_of_long_episodes_are_decoded_a_few_ahead_whatever_their_length(
+    recording, monkeypatch
+):
+    monkeypatch.setattr(episode_dataset, "_PART_BYTES", 10 * 3 * 12 * 12)
+    monkeypatch.setattr(episode_dataset, "_PARTS_AHEAD", 3)
+    view = cropped(recording, 12)
+    parts = view.iter_parts(row=295)
+    assert [len(next(parts)) for _ in range(3)] == [5, 10, 10]
+    parts.close()
+    assert len(recording.most) <= 10 * (3 + 3)
+    whole = np.concatenate(list(view.iter_parts()))
+    assert np.array_equal(whole, np.concatenate(list(view.iter_frames())))
+    assert np.array_equal(whole, np.concatenate([view.frames(e) for e in range(3)]))
+    assert [len(frames) for frames in view.iter_frames(first=1)] == [300, 300]
+    assert isinstance(view, CroppedDataset)

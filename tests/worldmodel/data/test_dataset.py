@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from worldmodel.data.checksums import CHECKSUMS_PATH
 from worldmodel.data.dataset import Dataset
 from worldmodel.data.video import writing_video
 from worldmodel.errors import UserError
@@ -146,7 +148,17 @@ def test_the_fingerprint_depends_on_the_contents_and_not_on_the_place(collected,
             (changed / name).write_bytes(content)
         else:
             pq.write_table(pq.read_table(changed / name), changed / name, compression="none")
+        with pytest.raises(UserError, match=f"{Path(name).name} was changed or damaged"):
+            Dataset.open(changed).fingerprint()
+        (changed / CHECKSUMS_PATH).unlink()
         assert Dataset.open(changed).fingerprint() != original
+
+
+def test_a_dataset_that_was_edited_after_its_collection_is_told(collected, tmp_path):
+    root = shutil.copytree(collected, tmp_path / "edited")
+    edit_info(root, lambda info: info.update(robot_type="another"))
+    with pytest.raises(UserError, match=r"info.json was changed.*delete .*checksums.json"):
+        Dataset.open(root).fingerprint()
 
 
 def test_a_camera_is_chosen_by_name_when_there_are_several(copied):
@@ -259,3 +271,215 @@ def test_a_checkpoint_for_another_robot_is_told_apart(collected):
         dataset.require(action_width=4)
     with pytest.raises(UserError, match=r"frames of size \(96, 96\), .*got \(24, 32\)"):
         dataset.require(image_size=(96, 96))
+
+
+def put(root, name, column, values, kind=None):
+    """Replaces a column of a file."""
+    table = pq.read_table(root / name)
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values, kind)), root / name)
+
+
+FEATURE = "observation.images.front"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda i: i.update(fps="5"), r"'fps': Input should be a valid number"),
+        (lambda i: i.update(fps=0), r"'fps': Input should be greater than 0"),
+        (lambda i: i.update(fps=float("nan")), r"'fps': Input should be a finite number"),
+        (lambda i: i.update(total_episodes="5"), r"'total_episodes': Input should be"),
+        (lambda i: i.update(total_episodes=10**40), r"Expected 1000.* episodes .*got 5"),
+        (lambda i: i.update(features=[1]), r"'features': Input should be an object"),
+        (lambda i: i.update(features={"action": "x"}), r"'features\.action': Input should be"),
+        (lambda i: i["features"][FEATURE].update(shape=[24]), r"shape \[height, width, channels\]"),
+        (lambda i: i["features"][FEATURE].update(shape=[10**9, 24, 3]), r"got \[1000000000, 24, 3"),
+        (lambda i: i.update(data_path="{chunk_index:99999999999}"), r"info\.json\['data_path'\]"),
+        (lambda i: i.update(video_path="{video_key[0]}"), r"info\.json\['video_path'\]"),
+        (lambda i: i.update(data_path="../{file_index}"), r"inside .*'\.\./0' .*leads out"),
+        (lambda i: i.update(data_path="/etc/passwd"), r"inside .*'/etc/passwd' .*leads out"),
+        (lambda i: i["features"]["action"].update(shape=[6]), r"'action' of shape \[6\].*got 7"),
+    ],
+)
+def test_an_info_that_cannot_be_is_one_clear_line(copied, change, message):
+    edit_info(copied, change)
+    with pytest.raises(UserError, match=message) as raised:
+        Dataset.open(copied)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "5", '{"fps": ' + "9" * 6000 + "}", "\x00"])
+def test_an_info_that_is_no_object_is_one_clear_line(copied, text):
+    (copied / "meta/info.json").write_text(text)
+    with pytest.raises(UserError, match=r"Cannot read .*info\.json") as raised:
+        Dataset.open(copied)
+    assert "\n" not in str(raised.value)
+
+
+def test_whole_numbers_stored_as_floats_or_as_lists_of_one_are_read(collected, copied):
+    edit_info(copied, lambda i: i.update(total_episodes=5.0, fps=5.0))
+    put(copied, EPISODES, "length", [[6], [6]])
+    for name in ("data/chunk_index", "data/file_index", f"videos/{FEATURE}/file_index"):
+        put(
+            copied,
+            EPISODES,
+            name,
+            [float(x) for x in pq.read_table(copied / EPISODES)[name].to_pylist()],
+        )
+    put(copied, DATA, "episode_index", [2.0] * 6 + [3.0] * 6)
+    put(copied, DATA, "frame_index", [[step] for step in [*range(6)] * 2])
+    expected, read = Dataset.open(collected), Dataset.open(copied)
+    assert np.array_equal(read.actions, expected.actions)
+    assert np.array_equal(read.frames(3), expected.frames(3))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("length", [6, 0], r"at least one frame .*'length', got 0 for episode 3"),
+        ("length", [10**12, 6], r"'length' .*got .*|dataset_to_index"),
+        ("length", ["6", "6"], r"numbers in .*file-001\.parquet, column 'length', got string"),
+        (
+            "episode_index",
+            [2, 2],
+            r"each episode once .*episode 2 in .*file-001.* and in .*file-001",
+        ),
+        (
+            "episode_index",
+            [2, 4],
+            r"each episode once .*episode 4 in .*file-001.* and in .*file-002",
+        ),
+        ("dataset_to_index", [18, 23], r"dataset_from_index \+ length .*got 23 for episode 3"),
+        ("data/file_index", [0, 1], r"Expected 6 rows of episode 2 in .*file-000.*got 0 rows"),
+        ("tasks", [1, 2], r"texts in .*column 'tasks', got 1 in row 0"),
+    ],
+)
+def test_episodes_that_cannot_be_are_told_with_file_column_and_row(copied, column, values, message):
+    put(copied, EPISODES, column, values)
+    with pytest.raises(UserError, match=message):
+        Dataset.open(copied)
+
+
+def test_a_length_beyond_all_rows_is_compared_before_anything_is_made_of_it(copied):
+    table = pq.read_table(copied / EPISODES)
+    bounds = ["dataset_from_index", "dataset_to_index", f"videos/{FEATURE}/to_timestamp"]
+    pq.write_table(table.drop(bounds), copied / EPISODES)
+    put(copied, EPISODES, "length", [6, 10**12])
+    with pytest.raises(UserError, match=r"1000000000024 frames in .*'length'.*got 30 rows"):
+        Dataset.open(copied)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 4], [1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 7]])
+def test_rows_that_are_not_numbered_through_are_told(copied, order):
+    put(copied, DATA, "frame_index", [*range(6), *order])
+    with pytest.raises(UserError, match=r"episode 3 in .*numbered from 0 on, got 'frame_index'"):
+        Dataset.open(copied)
+
+
+def test_rows_come_in_the_order_of_their_numbers(collected, copied):
+    table = pq.read_table(copied / DATA)
+    pq.write_table(table.take([3, 11, 0, 7, 5, 1, 2, 10, 4, 9, 6, 8]), copied / DATA)
+    expected, read = Dataset.open(collected), Dataset.open(copied)
+    assert np.array_equal(read.actions, expected.actions)
+    assert np.array_equal(read.timestamps, expected.timestamps)
+
+
+def test_shards_that_mean_the_same_are_read_whatever_their_types(collected, copied):
+    expected = Dataset.open(collected)
+    table = pq.read_table(copied / DATA)
+    put(copied, DATA, "action", table["action"].to_pylist(), pa.list_(pa.float64()))
+    put(
+        copied,
+        DATA,
+        "observation.state",
+        table["observation.state"].to_pylist(),
+        pa.list_(pa.float32()),
+    )
+    put(copied, DATA, "episode_index", table["episode_index"].to_pylist(), pa.int32())
+    pq.write_table(pq.read_table(copied / DATA).drop(["timestamp"]), copied / DATA)
+    episodes = pq.read_table(copied / EPISODES).drop(["seed", "tasks", "dataset_to_index"])
+    pq.write_table(episodes, copied / EPISODES)
+    put(copied, EPISODES, "length", [6, 6], pa.int32())
+    read = Dataset.open(copied)
+    assert np.array_equal(read.actions, expected.actions)
+    assert np.array_equal(read.states, expected.states)
+    assert read.timestamps == pytest.approx(expected.timestamps, abs=1e-6)
+    assert read.seeds is None
+    assert read.metadata.tasks == [("push",), ("push",), (), (), ("push",)]
+
+
+def test_shards_that_differ_are_told_with_file_and_column(copied):
+    edit_info(copied, lambda i: i["features"]["action"].pop("shape"))
+    put(copied, DATA, "action", [[0.0] * 6] * 12)
+    with pytest.raises(UserError, match=r"'action' of width 7 in .*file-001\.parquet.*got 6"):
+        Dataset.open(copied)
+    table = pq.read_table(copied / DATA).drop(["observation.environment_state"])
+    pq.write_table(table, copied / DATA)
+    with pytest.raises(UserError, match=r"columns observation\.environment_state in .*file-001"):
+        Dataset.open(copied)
+
+
+def spoilt(root, column, row, value):
+    values = np.stack(pq.read_table(root / DATA)[column].to_pylist()).astype(np.float64)
+    values[row, 1] = value
+    put(root, DATA, column, list(values), pa.list_(pa.float64()))
+
+
+def test_a_last_action_may_be_nan_and_is_then_zero(collected, copied):
+    spoilt(copied, "action", 5, float("nan"))
+    spoilt(copied, "action", 11, float("nan"))
+    expected, read = Dataset.open(collected).actions, Dataset.open(copied).actions
+    assert not read[[17, 23]].any()
+    others = np.setdiff1d(np.arange(30), [17, 23])
+    assert np.array_equal(read[others], expected[others])
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "message"),
+    [
+        ("action", 4, float("nan"), "got NaN or no value at frame 4 of episode 2"),
+        ("action", 6, float("nan"), "got NaN or no value at frame 0 of episode 3"),
+        ("action", 5, float("inf"), "got infinity.* at frame 5 of episode 2"),
+        ("action", 0, 1e300, "got infinity or more than float32 holds at frame 0 of episode 2"),
+        ("observation.state", 5, float("nan"), "got NaN or no value at frame 5 of episode 2"),
+        ("observation.environment_state", 11, float("nan"), "at frame 5 of episode 3"),
+    ],
+)
+def test_values_that_are_not_finite_are_told_with_their_place(copied, column, row, value, message):
+    spoilt(copied, column, row, value)
+    expected = rf"file-001\.parquet, column '{column}', .*{message}.*leave the episode out"
+    with pytest.raises(UserError, match=expected):
+        Dataset.open(copied)
+
+
+def linked(root, name):
+    """Moves a file out of the dataset and leaves a link."""
+    target = root.parent / f"blob-{len(list(root.parent.iterdir()))}"
+    (root / name).replace(target)
+    (root / name).symlink_to(target)
+
+
+@pytest.mark.parametrize("name", [VIDEO, DATA, EPISODES, "meta/info.json"])
+def test_links_lead_out_of_the_dataset_only_if_that_was_asked_for(collected, copied, name):
+    linked(copied, name)
+    with pytest.raises(
+        UserError, match=rf"{name}, a link that leads to .*allow_links_outside=true"
+    ):
+        Dataset.open(copied)
+    read = Dataset.open(copied, allow_links_outside=True)
+    assert read.fingerprint() == Dataset.open(collected).fingerprint()
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "ffconcat version 1.0\nfile 'other.mp4'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nother.mp4\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_playlist_named_mp4_is_never_followed(copied, playlist):
+    (copied / VIDEO).rename((copied / VIDEO).with_name("other.mp4"))
+    (copied / VIDEO).write_text(playlist)
+    with pytest.raises(UserError, match=r"Cannot read the video .*file-001\.mp4"):
+        Dataset.open(copied)

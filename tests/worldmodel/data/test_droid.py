@@ -171,7 +171,7 @@ def truncated(path):
         (lambda r, w: shortened(r, 31, w), r"30 frames in .*11111111\.mp4.*got 31"),
         (
             lambda r, w: cut_behind_its_index(r / FIRST / "recordings/MP4/11111111.mp4"),
-            r"11111111\.mp4.*bytes long instead of",
+            r"11111111\.mp4.*it ends [0-9]+ frames too early",
         ),
         (lambda r, w: truncated(r / FIRST / "trajectory.h5"), r"Cannot read .*trajectory\.h5"),
         (
@@ -197,7 +197,7 @@ def truncated(path):
             r"ascend in .*trajectory\.h5\['.*estimated_capture'\], episode 0, got .* at frame 1",
         ),
         (lambda r, w: (r / FIRST / "metadata_x.json").unlink(), r"metadata_\*\.json in .*got none"),
-        (lambda r, w: truncated(r / FIRST / "metadata_x.json"), r"Cannot read .*metadata_x"),
+        (lambda r, w: truncated(r / FIRST / "metadata_x.json"), r"metadata_x.* is damaged"),
         (lambda r, w: (r / FIRST / "metadata_x.json").write_text("{}"), r"'ext1_cam_serial'"),
         (
             lambda r, w: w(r / "larger", size=(72, 128)),
@@ -210,6 +210,97 @@ def test_a_damaged_episode_is_one_clear_line(root, write_droid, damage, message)
     with pytest.raises(UserError, match=message) as raised:
         open_dataset(root, "ext1")
     assert "\n" not in str(raised.value)
+
+
+def described(root, **changes):
+    path = root / FIRST / "metadata_x.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def linked_array(root):
+    """An array that lies in another file."""
+    with h5py.File(root.parent / "other.h5", "w") as file:
+        file["x"] = np.zeros((30, 6))
+    edit(root, lambda file: replaced(file, POSE, h5py.ExternalLink(root.parent / "other.h5", "x")))
+
+
+def virtual_array(root):
+    with h5py.File(root.parent / "other.h5", "w") as file:
+        file["x"] = np.zeros((30, 6))
+
+    def change(file):
+        del file[POSE]
+        layout = h5py.VirtualLayout((30, 6), float)
+        layout[:] = h5py.VirtualSource(root.parent / "other.h5", "x", (30, 6))
+        file.create_virtual_dataset(POSE, layout)
+
+    edit(root, change)
+
+
+def endless(file):
+    """A header that tells of more rows than any memory holds; none was written."""
+    for key in (
+        POSE,
+        "observation/robot_state/gripper_position",
+        "observation/camera_extrinsics/11111111_left",
+        f"{CLOCK}_estimated_capture",
+    ):
+        width = file[key].shape[1:]
+        del file[key]
+        file.create_dataset(key, (10**12, *width), chunks=(1000, *width))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda r: (r / FIRST / "metadata_x.json").write_text("[" * 100_000),
+            r"_x.* is damaged .nested",
+        ),
+        (
+            lambda r: (r / FIRST / "metadata_x.json").write_text("[]"),
+            r"_x.* is damaged .expected settings",
+        ),
+        (lambda r: described(r, ext1_cam_serial=[1]), r"no camera 'ext1'"),
+        (
+            lambda r: described(r, ext1_cam_serial="../../outside"),
+            r"serial numbers .*metadata_x\.json, got '\.\./\.\./outside'",
+        ),
+        (linked_array, r"numbers of '.*cartesian_position' .*a link to another file"),
+        (virtual_array, r"numbers of '.*cartesian_position' .*a link to another file"),
+        (
+            lambda r: edit(r, lambda f: replaced(f, POSE, h5py.Empty("f"))),
+            r"\[T,6\] in .*cartesian_position'\], got float32 \[\]",
+        ),
+        (
+            lambda r: edit(r, lambda f: replaced(f, POSE, np.full((30, 6), 1e300))),
+            r"finite numbers in .*cartesian_position",
+        ),
+        (lambda r: edit(r, endless), r"1000000000000 frames in .*11111111\.mp4.*got 30"),
+    ],
+)
+def test_an_episode_that_cannot_be_is_one_clear_line(root, damage, message):
+    damage(root)
+    with pytest.raises(UserError, match=message) as raised:
+        open_dataset(root, "ext1")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_task_or_a_side_that_is_no_text_is_left_out(root):
+    described(root, current_task=5, left_mp4_path=7)
+    dataset = open_dataset(root, "ext1")
+    assert dataset.tasks[0] == ()
+    with pytest.raises(UserError, match="no camera 'left'"):
+        open_dataset(root, "left")
+
+
+def test_links_lead_out_of_the_folder_only_if_that_was_asked_for(root):
+    video = root / FIRST / "recordings/MP4/11111111.mp4"
+    video.rename(root.parent / "blob")
+    video.symlink_to(root.parent / "blob")
+    with pytest.raises(UserError, match=r"a link that leads to .*allow_links_outside=true"):
+        open_dataset(root, "ext1")
+    assert grey(open_dataset(root, "ext1", allow_links_outside=True).frames(0)) == [*range(30)]
 
 
 def test_cameras_go_by_name_so_that_serials_may_differ(root):

@@ -21,7 +21,7 @@ def test_a_dataset_is_decoded_once_and_from_where_it_was_interrupted(
     collected, tmp_path, monkeypatch
 ):
     dataset = Dataset.open(collected)
-    read, asked = dataset_module.read_frames, []
+    read, asked = dataset_module.each_frame, []
 
     def counting(path, start, steps, fps):
         asked.append((path, start))
@@ -29,7 +29,7 @@ def test_a_dataset_is_decoded_once_and_from_where_it_was_interrupted(
             raise KeyboardInterrupt
         return read(path, start, steps, fps)
 
-    monkeypatch.setattr(dataset_module, "read_frames", counting)
+    monkeypatch.setattr(dataset_module, "each_frame", counting)
     monkeypatch.setattr(episode_dataset, "_DECODING_THREADS", 1)
     broken = True
     with pytest.raises(KeyboardInterrupt):

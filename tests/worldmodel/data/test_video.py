@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from worldmodel.data.video import read_frames, writing_video
+from worldmodel.data.video import each_frame, frame_times, read_frames, writing_video
 from worldmodel.errors import UserError
 
 
@@ -54,3 +54,42 @@ def test_a_hole_in_the_video_is_an_error_and_never_a_wrong_frame(tmp_path, noise
         container.mux(stream.encode(None))
     with pytest.raises(UserError, match=r"no frame at 0\.60 s"):
         read_frames(path, 0.0, np.arange(5), 5.0)
+
+
+def test_frames_that_a_video_cuts_off_at_its_beginning_are_not_shown(tmp_path, noise):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=5, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv444p"
+        for time in range(-3, 6):
+            frame = av.VideoFrame.from_ndarray(noise[time], format="rgb24")
+            frame.pts = time
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert frame_times(path) == pytest.approx(np.arange(6) / 5)
+    read = read_frames(path, 0.0, np.arange(6), 5.0)
+    assert np.abs(read.astype(int) - noise[:6]).mean() < 30  # and not those before
+
+
+def test_no_frame_asked_for_is_none_decoded(tmp_path):
+    assert list(each_frame(tmp_path / "none.mp4", 0.0, np.arange(0), 5.0)) == []
+
+
+def test_a_file_that_holds_no_video_is_one_clear_line(tmp_path):
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(UserError, match=r"v\.mp4: it holds no video"):
+        frame_times(path)
+
+
+def test_a_video_whose_codec_is_not_known_is_one_clear_line(tmp_path, noise):
+    path = write(tmp_path / "v.mp4", noise)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"xxxx").replace(b"avcC", b"xxxC"))
+    with pytest.raises(UserError, match=r"Cannot read the video .*v\.mp4") as raised:
+        read_frames(path, 0.0, np.arange(3), 5.0)
+    assert "\n" not in str(raised.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from worldmodel.dynamics.stage import planning_latents
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.dynamics.value import ValueTraining
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError, not_finite
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.doubts import TERMS
 from worldmodel.predictors.imagination import known_doubts
@@ -293,3 +294,20 @@ def _killed_in(stage: str) -> Callable[[TrainingLog, int, Mapping[str, float]], 
 def test_windows_longer_than_every_episode_are_refused(data: Recordings) -> None:
     with pytest.raises(UserError, match="at least 31 frames"):
         data.rows(data.train, 31)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(SHORT) if field.name != "seed"])
+def test_a_stage_that_diverges_is_named_and_the_stages_before_it_are_kept(
+    name: str, data: Recordings, tmp_path: Path
+) -> None:
+    stages = {
+        field.name: replace(getattr(SHORT, field.name), steps=1, batch=16)
+        for field in fields(SHORT)
+        if field.name != "seed"
+    }
+    stages[name] = replace(stages[name], learning_rate=1e30)
+    with pytest.raises(NotFiniteError, match=f"Training of stage {name} stopped at step 1: "):
+        _trained(data, tmp_path, CompactTraining(**stages))
+    saved = TrainingState(tmp_path, {}).load()
+    assert (0 if saved is None else saved["stages"]) == list(stages).index(name)
+    assert saved is None or not not_finite(saved)

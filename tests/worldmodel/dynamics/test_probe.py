@@ -9,6 +9,7 @@ import torch
 
 from worldmodel.dynamics import probe
 from worldmodel.dynamics.probe import fit_probe
+from worldmodel.finite import NotFiniteError
 
 
 @pytest.mark.parametrize("tokens", [1, 3])
@@ -23,3 +24,9 @@ def test_a_probe_survives_pickling_and_reads_what_it_was_fitted_to(
     found = pickle.loads(pickle.dumps(read))(latents[200:].view(4, 25, tokens, 6))
     assert torch.equal(found, read(latents[200:]).view(4, 25, 3))
     assert (found - positions[200:].view(4, 25, 3)).norm(dim=-1).mean() < 0.05
+
+
+def test_codes_that_are_not_finite_are_an_error_that_says_so() -> None:
+    latents = torch.full((20, 1, 6), torch.nan)
+    with pytest.raises(NotFiniteError, match="the probe of positions stopped at step 1"):
+        fit_probe(latents, torch.rand(20, 3), torch.arange(20))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodel.dynamics import tokens
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.tokens import (
     TokenTraining,
@@ -15,6 +16,7 @@ from worldmodel.dynamics.tokens import (
     train_tokens,
     unroll,
 )
+from worldmodel.finite import NotFiniteError, not_finite
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
@@ -239,3 +241,36 @@ def test_in_validation_the_camera_stands_still_from_the_last_seen_frame(
     assert open_loop_tokens(model, data, steps=3, windows=1) == reference
     poses[first + 1] += 3
     assert open_loop_tokens(model, data, steps=3, windows=1) != reference
+
+
+@pytest.mark.parametrize("bad", [2, 5, 6])
+def test_the_first_loss_that_is_not_finite_leaves_the_last_good_state(
+    normed: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    asked = 0
+
+    def poisoned(*arguments: Any) -> dict[str, torch.Tensor]:
+        nonlocal asked
+        asked += torch.is_grad_enabled()
+        found = token_losses(*arguments)
+        return found | ({"rollout": found["rollout"] * torch.nan} if asked == bad else {})
+
+    monkeypatch.setattr(tokens, "token_losses", poisoned)
+    state = TrainingState(tmp_path, {})
+    config = TokenTraining(steps=8, batch=4, save_every=2, bf16=False)
+    with pytest.raises(NotFiniteError, match=f"stopped at step {bad}: .* got rollout = nan"):
+        train_tokens(fresh(), normed, config, state)
+    saved = state.load()
+    last = 2 * ((bad - 1) // 2)
+    assert (0 if saved is None else saved["step"]) == last
+    assert saved is None or not not_finite(saved)
+
+
+def test_a_state_whose_next_loss_is_not_finite_is_not_kept(
+    normed: Recordings, tmp_path: Path
+) -> None:
+    state = TrainingState(tmp_path, {})
+    config = TokenTraining(steps=1, batch=4, learning_rate=1e30, warmup=0, bf16=False)
+    with pytest.raises(NotFiniteError, match=r"stopped at step 1: .* got teacher_forcing = nan"):
+        train_tokens(fresh(), normed, config, state)
+    assert state.load() is None

@@ -10,6 +10,7 @@ import torch
 
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import OpenLoop, compare
+from worldmodel.finite import NotFiniteError
 from worldmodel.pretraining.probe import fit_ridge, position_error_cm
 
 EPISODES, HELD_OUT, LENGTH = 100, 10, 20
@@ -67,3 +68,10 @@ def test_the_probe_is_fitted_to_training_episodes_and_leaves_the_callers_stream_
     before = torch.get_rng_state()
     assert _read(replace(polar, objects=objects, latents=latents)) == found
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_imagination_that_is_not_finite_is_an_error(polar: Recordings) -> None:
+    imagined = polar.latents[FRAMES[:, 1:]].clone()
+    imagined[0, 1] = torch.nan
+    with pytest.raises(NotFiniteError, match=r"fails on held-out episodes: .* imagined latents"):
+        compare(imagined, FRAMES, polar, polar.latents)

@@ -4,6 +4,7 @@ import torch
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.finite import NotFiniteError
 from worldmodel.pretraining.probe import LatentProbe, fit_ridge, position_error_cm
 
 
@@ -60,3 +61,11 @@ def test_an_encoder_that_ignores_the_scene_has_no_std() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (30, 24, 24, 3), dtype=np.uint8)
     probe = LatentProbe.draw(frames, np.arange(20), np.arange(20, 30), {}, samples=20)
     assert probe.evaluate(FrozenEncoder(model)).std < 1e-4
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, 1e30])
+def test_latents_that_no_probe_can_be_fitted_to_are_an_error_that_says_so(number: float) -> None:
+    latents = torch.randn(20, 2, 3)
+    latents[4, 1, 2] = number
+    with pytest.raises(NotFiniteError, match="finite numbers to fit a probe to, got others as squ"):
+        fit_ridge(latents, torch.rand(20, 2))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import torch
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError
 from worldmodel.pretraining.clips import Clips, ClipSampler
-from worldmodel.pretraining.jepa import JepaTraining
+from worldmodel.pretraining.jepa import JepaObjective, JepaTraining
+from worldmodel.pretraining.lewm import LewmTraining
 from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
 from worldmodel.pretraining.trainer import pretrain
@@ -30,6 +33,16 @@ CONFIG = JepaTraining(
     log_every=1,
     probe_every=3,
 )
+
+LEWM: dict[str, Any] = {
+    "steps": 6,
+    "batch": 4,
+    "clip_frames": 4,
+    "head_width": 16,
+    "predictor_width": 16,
+    "min_rank": 0.0,
+    "probe_every": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +82,7 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     def killed(self: ClipSampler, rng: np.random.Generator, batch: int) -> Clips:
         nonlocal calls
         calls += 1
-        if calls == 5:
+        if calls == 6:  # at step 5: the state of step 3 took one more look
             raise KeyboardInterrupt
         return sample(self, rng, batch)
 
@@ -172,3 +185,48 @@ def test_the_kept_weights_are_the_targets_or_the_encoders(
 def test_a_batch_that_mask_groups_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="divides into 2 mask groups"):
         JepaTraining(batch=3)
+
+
+@pytest.mark.parametrize("bad", [2, 4, 6])
+def test_the_first_loss_that_is_not_finite_leaves_the_last_good_state_and_no_encoder(
+    frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int
+) -> None:
+    asked, whole = 0, JepaObjective.losses
+
+    def poisoned(self: JepaObjective, *arguments: Any) -> dict[str, torch.Tensor]:
+        nonlocal asked
+        asked += torch.is_grad_enabled()
+        found = whole(self, *arguments)
+        return found | ({"variance": found["variance"] * torch.nan} if asked == bad else {})
+
+    monkeypatch.setattr(JepaObjective, "losses", poisoned)
+    with pytest.raises(NotFiniteError, match=f"stopped at step {bad}: .* variance = nan"):
+        run(frames, tmp_path)
+    state = tmp_path / "training_state.pt"
+    saved = torch.load(state, weights_only=True)["step"] if state.exists() else 0
+    assert saved == 3 * ((bad - 1) // 3)
+    assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize("objective", [CONFIG, LewmTraining(**LEWM)])
+def test_a_last_step_that_spoils_the_encoder_is_an_error_that_says_so(
+    frames: np.ndarray, tmp_path: Path, objective: PretrainingConfig
+) -> None:
+    config = replace(objective, steps=1, learning_rate=1e30, warmup=0)
+    with pytest.raises(NotFiniteError, match="Pretraining stopped at step 1: expected finite"):
+        run(frames, tmp_path, config)
+    assert not (tmp_path / "config.json").exists()
+    assert not (tmp_path / "training_state.pt").exists()
+
+
+def test_statistics_of_batches_do_not_count_the_look_beyond_a_saved_step(
+    frames: np.ndarray, tmp_path: Path
+) -> None:
+    def means(probe_every: int) -> torch.Tensor:
+        out = tmp_path / str(probe_every)
+        run(frames, out, LewmTraining(**LEWM | {"probe_every": probe_every}))
+        saved = torch.load(out / "training_state.pt", weights_only=True)["objective"]
+        found: torch.Tensor = saved["head.read.1.running_mean"]
+        return found
+
+    assert torch.equal(means(1), means(6))

@@ -184,6 +184,13 @@ def edit_config(folder: Path, **settings: object) -> None:
         ({"num_attention_heads": 3}, ("config.json", "heads that divide a width of 128")),
         ({"num_attention_heads": 64}, ("config.json", "even parts of 6 or more, got 64")),
         ({"crop_size": 60}, ("multiple of patch_size=16",)),
+        ({"num_hidden_layers": True}, ("a whole number for num_hidden_layers", "True")),
+        ({"num_hidden_layers": 10**6}, ("num_hidden_layers of at most 256",)),
+        ({"hidden_size": 2**31}, ("hidden_size of at most",)),
+        ({"mlp_ratio": float("nan")}, ("a finite number for 'mlp_ratio'",)),
+        ({"mlp_ratio": 1e-300}, ("mlp_ratio above 0",)),
+        ({"mlp_ratio": "4"}, ("a number for mlp_ratio",)),
+        ({"in_chans": [3]}, ("in_chans=3, got [3]",)),
     ],
 )
 def test_settings_that_contradict_the_tensors_are_refused(
@@ -191,6 +198,41 @@ def test_settings_that_contradict_the_tensors_are_refused(
 ) -> None:
     edit_config(small, **settings)
     assert not unsaid(small, *words)
+
+
+def test_heads_which_leave_no_trace_take_no_default(small: Path) -> None:
+    config = json.loads((small / "config.json").read_text())
+    del config["num_attention_heads"]
+    (small / "config.json").write_text(json.dumps(config))
+    assert not unsaid(small, "expected also num_attention_heads")
+
+
+def test_sizes_of_the_predictor_are_bounded_too(small: Path) -> None:
+    for key, value in (("pred_num_attention_heads", 0), ("pred_hidden_size", 2**31)):
+        edit_config(small, **{key: value})
+        assert not unsaid(small, f"{key} of at", load=load_vjepa2_masked_predictor)
+
+
+def test_mask_tokens_beyond_those_told_are_refused_at_once(small: Path) -> None:
+    tensors = load_file(small / "model.safetensors")
+    tensors["predictor.embeddings.mask_tokens"] = torch.zeros(10**9, 0)
+    save_file(tensors, small / "model.safetensors")
+    assert not unsaid(small, "expected 3 mask tokens", load=load_vjepa2_masked_predictor)
+
+
+@pytest.mark.parametrize("number", [torch.nan, -torch.inf])
+def test_numbers_that_are_not_finite_are_refused(small: Path, number: float) -> None:
+    tensors = load_file(small / "model.safetensors")
+    tensors["encoder.layer.1.norm1.bias"][5] = number
+    save_file(tensors, small / "model.safetensors")
+    assert not unsaid(small, "model.safetensors", "infinities", "encoder.layer.1.norm1.bias")
+
+
+def test_weights_of_half_precision_are_computed_with_in_float32(small: Path) -> None:
+    tensors = load_file(small / "model.safetensors")
+    save_file({k: v.bfloat16() for k, v in tensors.items()}, small / "model.safetensors")
+    norm = load_vjepa2(small).norm.weight
+    assert torch.equal(norm, tensors["encoder.layernorm.weight"].bfloat16().float())
 
 
 def test_a_folder_with_a_classifier_is_refused(small: Path) -> None:
@@ -239,6 +281,13 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     shard = max(tmp_path.glob("*.safetensors"))
     shard.unlink()
     assert not unsaid(tmp_path, shard.name, "does not exist")
+
+
+@pytest.mark.parametrize("file", ["../a.safetensors", "/a.safetensors", 1, "x" * 300, "model.pt"])
+def test_shards_lie_in_the_folder(small: Path, file: object) -> None:
+    index = {"weight_map": dict.fromkeys(load_file(small / "model.safetensors"), file)}
+    (small / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert not unsaid(small, "index.json is damaged", "files beside it")
 
 
 def test_a_folder_holds_one_set_of_weights(small: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -233,11 +234,99 @@ def test_sparse_tensors_are_refused(vjepa2_pt: Path, edited: Edit) -> None:
     assert not unsaid(edited(vjepa2_pt, change), "dense tensors", "norm.weight")
 
 
-def test_a_block_far_beyond_the_others_is_refused_at_once(vjepa2_pt: Path, edited: Edit) -> None:
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(1).expand(10**12),
+        torch.zeros(1).as_strided((10**6, 10**6), (0, 0)),
+        torch.zeros(10**12, device="meta"),
+    ],
+    ids=["expanded", "strided", "meta"],
+)
+def test_tensors_larger_than_what_is_stored_are_refused_at_once(
+    vjepa2_pt: Path, edited: Edit, tensor: torch.Tensor
+) -> None:
     def change(content: dict) -> None:
-        content["target_encoder"]["module.backbone.blocks.99999999.norm1.bias"] = torch.ones(128)
+        content["target_encoder"]["module.backbone.norm.weight"] = tensor
 
-    assert not unsaid(edited(vjepa2_pt, change), "found blocks.99999999")
+    assert not unsaid(edited(vjepa2_pt, change), "norm.weight")
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, 1e300])
+def test_numbers_that_are_not_finite_in_float32_are_refused(
+    vjepa2_pt: Path, edited: Edit, number: float
+) -> None:
+    def change(content: dict) -> None:
+        bias = content["target_encoder"]["module.backbone.norm.bias"].double()
+        bias[3] = number
+        content["target_encoder"]["module.backbone.norm.bias"] = bias
+
+    assert not unsaid(edited(vjepa2_pt, change), "finite", "module.backbone.norm.bias")
+
+
+def test_a_changed_bit_is_found(tmp_path: Path, vjepa2_pt: Path) -> None:
+    norm = torch.load(vjepa2_pt, weights_only=True)["target_encoder"]["module.backbone.norm.bias"]
+    whole = bytearray(vjepa2_pt.read_bytes())
+    whole[whole.rindex(norm.numpy().tobytes())] ^= 1
+    (tmp_path / "flipped.pt").write_bytes(whole)
+    assert not unsaid(tmp_path / "flipped.pt", "norm.bias has not its checksum")
+    load_vjepa2(tmp_path / "flipped.pt", weights="encoder", image_size=64)  # which is intact
+
+
+def test_a_file_that_was_written_without_checksums_is_read(vjepa2_pt: Path, tmp_path: Path) -> None:
+    content = torch.load(vjepa2_pt, weights_only=True)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(content, tmp_path / "plain.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    ours, theirs = (
+        load_vjepa2(p, image_size=64).state_dict() for p in (tmp_path / "plain.pt", vjepa2_pt)
+    )
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_a_compressed_file_which_may_take_any_memory_is_refused(
+    tmp_path: Path, vjepa2_pt: Path
+) -> None:
+    with zipfile.ZipFile(vjepa2_pt) as old, zipfile.ZipFile(tmp_path / "small.pt", "w") as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info), zipfile.ZIP_DEFLATED)
+    assert not unsaid(tmp_path / "small.pt", "is compressed")
+
+
+def test_names_that_are_no_words_are_refused(vjepa2_pt: Path, edited: Edit) -> None:
+    def change(content: dict) -> None:
+        content.clear()
+        content[3] = {"a": torch.ones(1)}
+
+    assert not unsaid(edited(vjepa2_pt, change), "expected 'target_encoder', found 3")
+
+
+def test_sizes_beyond_all_bounds_are_refused_before_anything_is_built(
+    vjepa2_ac_pt: Path, edited: Edit
+) -> None:
+    def change(content: dict) -> None:
+        content["predictor"]["module.action_encoder.weight"] = torch.zeros(128, 2**15)
+
+    assert not unsaid(
+        edited(vjepa2_ac_pt, change),
+        "['predictor']: Expected action_width of at most",
+        load=load_vjepa2_ac,
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [("99999999", "found blocks.99999999"), (5000 * "9", "unexpected: blocks.999")],
+)
+def test_a_block_far_beyond_the_others_is_refused_at_once(
+    vjepa2_pt: Path, edited: Edit, number: str, word: str
+) -> None:
+    def change(content: dict) -> None:
+        content["target_encoder"][f"module.backbone.blocks.{number}.norm1.bias"] = torch.ones(128)
+
+    assert not unsaid(edited(vjepa2_pt, change), word)
 
 
 class Planted:

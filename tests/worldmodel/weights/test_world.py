@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.weights.world import load_world, save_world
+from worldmodel.weights.encoder import save_encoder
+from worldmodel.weights.world import encoder_of, load_world, save_world
 
 
 @pytest.fixture
@@ -38,6 +41,16 @@ def test_a_world_comes_back_exactly(saved: tuple[CompactWorld, Path]) -> None:
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
+def test_an_encoder_is_taken_from_a_world_as_from_its_own_checkpoint(
+    saved: tuple[CompactWorld, Path], tmp_path: Path
+) -> None:
+    world, folder = saved
+    save_encoder(tmp_path / "encoder", world.encoder.model)
+    for source in (folder, tmp_path / "encoder"):
+        assert encoder_of(source).fingerprint() == world.encoder.fingerprint()
+    assert encoder_of("default").fingerprint() == load_world("default").encoder.fingerprint()
+
+
 def test_a_truncated_world_is_named(saved: tuple[CompactWorld, Path]) -> None:
     _, folder = saved
     weights = folder / "model.safetensors"
@@ -46,11 +59,39 @@ def test_a_truncated_world_is_named(saved: tuple[CompactWorld, Path]) -> None:
         load_world(folder)
 
 
-def test_a_config_of_other_sizes_is_refused(saved: tuple[CompactWorld, Path]) -> None:
+def test_nothing_is_left_without_memory_and_all_of_it_is_its_own(
+    saved: tuple[CompactWorld, Path],
+) -> None:
+    world, folder = saved
+    again = load_world(folder)
+    (folder / "model.safetensors").write_bytes(b"")  # what was mapped from it would be gone
+    for name, tensor in world.named_buffers():  # those that are not stored as well
+        assert torch.equal(tensor, again.get_buffer(name)), name
+    assert not any(tensor.is_meta for tensor in again.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("heads", 1), ("fixed_grid", 2), ("tiled_rope", True), ("tiled_rope", "no"), ("depth", 10**5)],
+)
+def test_settings_that_leave_every_shape_as_it_is_cannot_be_changed(
+    saved: tuple[CompactWorld, Path], key: str, value: object
+) -> None:
     _, folder = saved
-    config = folder / "config.json"
-    config.write_text(config.read_text().replace('"code_width": 16', '"code_width": 4'))
-    with pytest.raises(UserError, match="wrong shape"):
+    content = json.loads((folder / "config.json").read_text())
+    content["encoder"][key] = value
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"config\.json was changed or damaged"):
+        load_world(folder)
+
+
+def test_a_prior_that_is_not_finite_is_named(saved: tuple[CompactWorld, Path]) -> None:
+    _, folder = saved
+    tensors = load_file(folder / "model.safetensors")
+    tensors["predictor.prior_net.0.weight"][0, 0] = torch.nan
+    (folder / "model.safetensors").unlink()
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"infinities in predictor\.prior_net\.0\.weight"):
         load_world(folder)
 
 
