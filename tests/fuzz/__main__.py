@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 
 import av
 import torch
@@ -23,6 +24,7 @@ def main() -> int:
     chosen = parser.parse_args()
     names = chosen.format or list(FORMATS)
     av.logging.set_level(av.logging.PANIC)
+    warnings.simplefilter("ignore")  # of the libraries that read the files
     torch.set_num_threads(1)
     failures: list[str] = []
     for name in names:
