@@ -17,7 +17,8 @@ LOWEST_PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
 LOWEST_TESTS := tests/envs tests/planners/test_cem.py tests/worldmodel/data tests/worldmodel/weights \
   tests/worldmodel/test_training_log.py tests/worldmodel/commands/test_plan.py \
-  tests/worldmodel/commands/test_report.py tests/worldmodel/commands/test_video.py
+  tests/worldmodel/commands/test_report.py tests/worldmodel/commands/test_video.py \
+  tests/worldmodel/commands/test_image_files.py
 
 .PHONY: demo test test-lowest fuzz clean
 
