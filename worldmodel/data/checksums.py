@@ -14,7 +14,7 @@ from worldmodel.data.atomic import write_json
 from worldmodel.data.json_file import read_json
 from worldmodel.errors import UserError
 
-__all__ = ["CHECKSUMS_PATH", "checked_digest", "read_checksums", "write_checksums"]
+__all__ = ["CHECKSUMS_PATH", "checked_digest", "read_checksums", "sha256", "write_checksums"]
 
 CHECKSUMS_PATH = "meta/checksums.json"
 """Not part of LeRobotDataset, which ignores it."""
@@ -24,7 +24,7 @@ _REMEDY = "Copy the dataset again; where the change is meant, delete this file."
 
 def write_checksums(root: Path, files: Iterable[Path], **planned: str) -> None:
     """Record the digests of files below ``root``, and of texts yet to be written, by their path."""
-    digests = {str(path.relative_to(root)): _sha256(path) for path in files}
+    digests = {str(path.relative_to(root)): sha256(path) for path in files}
     texts = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in planned.items()}
     write_json(root / CHECKSUMS_PATH, digests | texts)
 
@@ -41,7 +41,7 @@ def checked_digest(path: Path, root: Path, recorded: Mapping[str, object] | None
     Raises:
         UserError: Another one was recorded.
     """
-    digest, name = _sha256(path), str(path.relative_to(root))
+    digest, name = sha256(path), str(path.relative_to(root))
     if recorded is not None and recorded.get(name) != digest:
         raise UserError(
             f"{path} was changed or damaged after it was collected. Copy the dataset again; where "
@@ -50,6 +50,7 @@ def checked_digest(path: Path, root: Path, recorded: Mapping[str, object] | None
     return digest
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Digest of a file, read once and never held in memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from worldmodel.data.atomic import as_json, replacing
+from worldmodel.data.checksums import sha256
 from worldmodel.data.disk import needing_room
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError, not_finite, remedy
@@ -33,7 +34,6 @@ from worldmodel.weights.fit import check_fit, load_into
 from worldmodel.weights.tensor_file import (
     check_finite,
     mapped,
-    sha256,
     size,
     some,
     write_safetensors,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,6 @@ __all__ = [
     "check_finite",
     "first_line",
     "mapped",
-    "sha256",
     "size",
     "some",
     "stored_names",
@@ -99,12 +97,6 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], **metadata: str
     mode = path.stat().st_mode
     save_file(dict(tensors), path, metadata=metadata or None)
     path.chmod(mode)
-
-
-def sha256(file: Path) -> str:
-    """Digest of a file, read once and never held in memory."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def some(names: Sequence[str], shown: int = 5) -> str:
