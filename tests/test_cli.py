@@ -420,3 +420,8 @@ def test_help_lists_the_commands_without_importing_anything_heavy():
     *usage, last = done.stdout.splitlines()
     assert last == "[] 0"
     assert all(any(line.startswith(f"  {name} ") for line in usage) for name in COMMANDS)
+
+
+def test_a_subject_may_have_an_equals_sign(capsys):
+    assert main(["import", "no/x=1.pt", "out=o"]) == 1
+    assert "no/x=1.pt does not exist" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import select
 import signal
 import sys
@@ -174,7 +175,7 @@ def _unknown_option(option: str, words: list[str]) -> str:
 def with_subject(command: str, words: list[str]) -> list[str]:
     """The first word as ``key=value``, if it is a value alone and the command has a key for it."""
     key = COMMANDS[command].subject
-    if key is None or not words or "=" in words[0]:
+    if key is None or not words or re.match(r"[+~]*(hydra/)?[\w.@]+=", words[0]):
         return words
     from worldmodel.commands.words import quoted
 

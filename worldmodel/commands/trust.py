@@ -1,7 +1,8 @@
 """What a configuration may make run: launchers and sweepers that are installed, nothing else.
 
-Hydra calls what ``_target_`` names under ``hydra.callbacks``, and Python's logging what ``()`` and
-``class`` name. A configuration may come from somebody else, so none of it is followed.
+Hydra calls what ``_target_`` names under ``hydra.callbacks``, Python's logging what ``()`` and
+``class`` name, and a worker what its ``PYTHONPATH`` holds. A configuration may come from somebody
+else, so none of it is followed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ _CLASSES = (
 )
 _FACTORIES = ("colorlog.ColoredFormatter",)  # of hydra-colorlog
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+_VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
+    *("MUJOCO_GL", "MUJOCO_EGL_DEVICE_ID", "HF_HOME", "HF_HUB_OFFLINE"),
+)
+"""Of a job's environment; others, such as PYTHONPATH, make worker processes run code."""
 
 
 class _Unknown:
@@ -65,6 +71,8 @@ def _is_harmless(path: _Path, value: Any) -> bool:
         return value is None
     if place == ("hydra", "callbacks"):
         return len(path) == 2
+    if path[:3] == ("hydra", "job", "env_set"):
+        return len(path) == 3 or key in _VARIABLES
     if place in _LOGGING:
         if isinstance(value, _Unknown):
             return key == "filename"

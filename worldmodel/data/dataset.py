@@ -24,6 +24,9 @@ from worldmodel.errors import UserError
 
 __all__ = ["Dataset"]
 
+_LARGEST = 1e18
+"""Of an action or a state; float32 still holds its square."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset(EpisodeDataset):
@@ -67,7 +70,7 @@ class Dataset(EpisodeDataset):
         _mask_unused(vectors[layout.ACTION], metadata)
         for name, values in vectors.items():
             _refuse_nonfinite(values, name, metadata)
-        return cls(
+        dataset = cls(
             root=metadata.root,
             camera=metadata.camera,
             image_size=metadata.image_size,
@@ -80,6 +83,8 @@ class Dataset(EpisodeDataset):
             extrinsics=None,
             metadata=metadata,
         )
+        _check_seconds(timestamps, metadata)
+        return dataset
 
     @property
     def fps(self) -> float:
@@ -207,22 +212,37 @@ def _timestamps(
     return np.where(given, real_numbers(table, layout.TIMESTAMP, path), regular)
 
 
+def _check_seconds(times: npt.NDArray[np.float64], metadata: Metadata) -> None:
+    """Cameras pause and drift, but another unit than seconds is far from the frame rate."""
+    ends = np.cumsum(metadata.lengths)
+    for episode, seconds in enumerate(np.split(times, ends[:-1])):
+        step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1 / metadata.fps
+        if not 0.1 < step * metadata.fps < 10:
+            raise UserError(
+                f"Expected '{layout.TIMESTAMP}' in s, about {1 / metadata.fps:.3g} from frame to "
+                f"frame as fps in {metadata.root / layout.INFO_PATH} says, got {step:.3g} in "
+                f"episode {metadata.episodes[episode]} of {metadata.data[episode]}. Convert the "
+                "column, or correct fps."
+            )
+
+
 def _mask_unused(actions: Floats, metadata: Metadata) -> None:
     """Sets to zero those last actions of episodes that are NaN: nothing was seen after them."""
     last = np.cumsum(metadata.lengths) - 1
-    actions[last[np.isnan(actions[last]).any(axis=1)]] = 0
+    actions[last[np.isnan(actions[last]).all(axis=1)]] = 0
 
 
 def _refuse_nonfinite(values: Floats, name: str, metadata: Metadata) -> None:
-    if (wrong := ~np.isfinite(values).all(axis=1)).any():
+    usable = np.abs(values) < _LARGEST
+    if (wrong := ~usable.all(axis=1)).any():
         row = int(wrong.argmax())
         ends = np.cumsum(metadata.lengths)
         episode = int(np.searchsorted(ends, row, side="right"))
         step = row - int(ends[episode] - metadata.lengths[episode])
-        held = values[row][~np.isfinite(values[row])][0]
+        held = values[row][~usable[row]][0]
         raise UserError(
             f"Expected finite numbers in {metadata.data[episode]}, column '{name}', got "
-            f"{'NaN or no value' if np.isnan(held) else 'infinity or more than float32 holds'} at "
+            f"{'NaN or no value' if np.isnan(held) else f'{held:g}, too large to train on'} at "
             f"frame {step} of episode {metadata.episodes[episode]}. Mend the recording, or leave "
             "the episode out. (Only an episode's last action may be NaN.)"
         )

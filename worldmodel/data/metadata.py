@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -18,11 +19,11 @@ from worldmodel.data.columns import (
     read_table,
     real_numbers,
     row_count,
-    unreadable,
     whole_numbers,
     words,
 )
 from worldmodel.data.episode import Indices
+from worldmodel.data.json_file import read_json
 from worldmodel.data.paths import check_template, inside
 from worldmodel.errors import UserError
 
@@ -34,9 +35,6 @@ RATE_TOLERANCE = 0.05
 29.97 for 30 is 0.1 %, and times in milliseconds make up to 3 % of a rate of 60. That no frame is
 taken for another is seen to by its time.
 """
-
-_LARGEST_INFO = 64_000_000
-"""Bytes. Names and shapes of features are a few thousand."""
 
 
 def _whole(value: object) -> object:
@@ -283,12 +281,9 @@ def _read_info(root: Path, allow_links_outside: bool) -> _Info:
             f"Make one with: worldmodel collect out={root}"
         )
     inside(root, layout.INFO_PATH, "the dataset", allow_links_outside)
+    described = read_json(path, f"Delete it and {COLLECT_AGAIN}")
     try:
-        if path.stat().st_size > _LARGEST_INFO:
-            raise unreadable(path, f"it is larger than {_LARGEST_INFO // 1_000_000} MB")
-        info = TypeAdapter(_Info).validate_json(path.read_bytes(), strict=True)
-    except OSError as error:
-        raise unreadable(path, error) from error
+        info = TypeAdapter(_Info).validate_json(json.dumps(described), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = f"'{'.'.join(str(part) for part in first['loc'])}': " if first["loc"] else ""

@@ -45,6 +45,7 @@ def _nothing_planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         f"+hydra.hydra_logging.formatters.x={{class:{RUNS}}}",
         f"+planner.x={{_target_:{RUNS},path:called}}",
         "hydra.searchpath=[pkg://antigravity]",
+        "+hydra.job.env_set.PYTHONPATH=evil",
     ],
 )
 def test_an_override_makes_nothing_run(
