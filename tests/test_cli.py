@@ -425,3 +425,11 @@ def test_help_lists_the_commands_without_importing_anything_heavy():
 def test_a_subject_may_have_an_equals_sign(capsys):
     assert main(["import", "no/x=1.pt", "out=o"]) == 1
     assert "no/x=1.pt does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "told"), [("~task", "give task=… a value"), ("task=push,", "ends with a comma")]
+)
+def test_a_word_that_leaves_something_out_is_told(capsys, word, told):
+    assert main(["plan", word, "out=o"]) == 1
+    assert told in capsys.readouterr().err

@@ -63,7 +63,7 @@ class Loader(ConfigLoaderImpl):
         """
         words = [readable(word) for word in overrides]
         if validate_sweep_overrides:
-            _refuse_sweeps(OverridesParser.create().parse_overrides(words), run_mode)
+            _refuse_words(OverridesParser.create().parse_overrides(words), run_mode)
         arguments = (run_mode, from_shell, validate_sweep_overrides)
         while True:
             try:
@@ -168,12 +168,16 @@ def _expand(node: DictConfig, prefix: str = "") -> None:
                 node[key] = full
 
 
-def _refuse_sweeps(overrides: list[Override], run_mode: RunMode) -> None:
+def _refuse_words(overrides: list[Override], run_mode: RunMode) -> None:
     for override in overrides:
+        word, key = override.input_line, override.key_or_group
+        if override.is_delete() and not key.startswith("hydra"):
+            raise UserError(f"{word}: no key of a command can be left out; give {key}=… a value")
         if not override.is_sweep_override():
             continue
-        word, key = override.input_line, override.key_or_group
         value = (word or "").partition("=")[2]
+        if value.endswith((",", ",''")):
+            raise UserError(f"the value of {key} ends with a comma; leave it out")
         if run_mode == RunMode.MULTIRUN:
             if key == "out":
                 raise UserError(
