@@ -19,10 +19,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from worldmodel.commands.configuration import load
-from worldmodel.commands.stages import stage
-from worldmodel.data.atomic import replacing, write_json
+from worldmodel.cli.configuration import load
 from worldmodel.dynamics.compact import CompactTraining
+from worldmodel.files.atomic import replacing, write_json
+from worldmodel.studies.stages import stage
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 SCENERIES = ("plain", "rich")

@@ -19,7 +19,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from planners import (
+from worldmodel.devices import device_name
+from worldmodel.files.atomic import write_json
+from worldmodel.latency.harness import Workload, matmul_ceiling, measure
+from worldmodel.latency.plain import PlainCEM
+from worldmodel.latency.subjects import compact_subject, token_subject, untrained_tokens
+from worldmodel.latency.uncached import UncachedTokenWorld
+from worldmodel.planners import (
     CEM,
     ICEM,
     CalibratedDoubt,
@@ -32,12 +38,6 @@ from planners import (
     Trajectory,
     World,
 )
-from planners.latency import Workload, matmul_ceiling, measure
-from planners.plain import PlainCEM
-from worldmodel.commands.bench_subjects import compact_subject, token_subject, untrained_tokens
-from worldmodel.commands.devices import device_name
-from worldmodel.commands.uncached import UncachedTokenWorld
-from worldmodel.data.atomic import write_json
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.weights.world import load_compact_world

@@ -37,7 +37,14 @@ from typing import Any
 
 import torch
 
-from planners import (
+from worldmodel.cli import configuration
+from worldmodel.devices import device_name, usable_device
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.errors import UserError
+from worldmodel.files.atomic import write_json
+from worldmodel.latency.harness import Latency, Workload, matmul_ceiling, measure
+from worldmodel.planners import (
     CEM,
     VJEPA2AC,
     CEMConfig,
@@ -47,13 +54,6 @@ from planners import (
     TotalEnergy,
     VJEPA2ACConfig,
 )
-from planners.latency import Latency, Workload, matmul_ceiling, measure
-from worldmodel.commands import configuration
-from worldmodel.commands.devices import device_name, usable_device
-from worldmodel.data.atomic import write_json
-from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.errors import UserError
 from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig

@@ -4,26 +4,27 @@ Importing this package registers ``tabletop/Reach-v0``, ``tabletop/Push-v0``, ``
 ``tabletop/ReachWithObject-v0`` and ``tabletop/PickAndPlace-v0`` with gymnasium, and each in rich
 scenery, ``tabletop/ReachRich-v0`` and so on:
 
->>> import envs
+>>> from worldmodel import envs
 >>> env = envs.make("push")
 >>> observation, info = env.reset(seed=0)
 >>> observation["goal"].shape, observation["state"].shape
 ((96, 96, 3), (7,))
 >>> env.close()
 
-With gymnasium alone, ``gymnasium.make("envs:tabletop/Push-v0")`` imports this package first.
+With gymnasium alone, ``gymnasium.make("worldmodel.envs:tabletop/Push-v0")`` imports this package
+first.
 """
 
-from envs.rendering import choose_backend, import_mujoco
+from worldmodel.envs.rendering import choose_backend, import_mujoco
 
 choose_backend()
 import_mujoco()  # reads the backend, once
 
 import gymnasium  # noqa: E402
 
-from envs.registry import TASKS, budget, entry_point, gym_id, make  # noqa: E402
-from envs.scenery import SCENERIES, check_scenery  # noqa: E402
-from envs.tabletop import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
+from worldmodel.envs.registry import TASKS, budget, entry_point, gym_id, make  # noqa: E402
+from worldmodel.envs.tabletop.environment import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
+from worldmodel.envs.tabletop.scenery import SCENERIES, check_scenery  # noqa: E402
 
 __all__ = [
     "ACTION_HIGH",

@@ -20,7 +20,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.rendering import RenderingError, rendering_error
+from worldmodel.envs.rendering import RenderingError, rendering_error
 
 __all__ = ["OffscreenRenderer"]
 

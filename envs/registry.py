@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from envs.tabletop import TabletopEnv
+from worldmodel.envs.tabletop.environment import TabletopEnv
 
 __all__ = ["TASKS", "budget", "entry_point", "gym_id", "make"]
 
@@ -22,7 +22,7 @@ _BUDGET, _BUDGETS = 40, {"pick_and_place": 60}  # control steps; the latter diff
 
 def entry_point(task: str) -> str:
     """Where gymnasium finds the class of a task."""
-    return f"envs.{task}:{_CLASSES[task]}"
+    return f"worldmodel.envs.tabletop.{task}:{_CLASSES[task]}"
 
 
 def budget(task: str) -> int:
@@ -55,6 +55,6 @@ def make(
     """
     if task not in _CLASSES:
         raise ValueError(f"Expected a task among {', '.join(TASKS)}, got {task!r}")
-    environment = getattr(import_module(f"envs.{task}"), _CLASSES[task])
+    environment = getattr(import_module(f"worldmodel.envs.tabletop.{task}"), _CLASSES[task])
     made = environment(image_size, render_mode, scenery, pool, width=width, height=height)
     return cast(TabletopEnv, made)

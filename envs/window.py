@@ -13,7 +13,7 @@ from copy import copy
 import mujoco
 import numpy as np
 
-from envs.rendering import RenderingError
+from worldmodel.envs.rendering import RenderingError
 
 __all__ = ["Window"]
 

@@ -18,12 +18,10 @@
 - ``clock``: the time that all of these go by.
 """
 
-from planners.agent import Agent, PlanRecord
-from planners.box import ActionBox, Start
-from planners.cem import CEM, CEMConfig
-from planners.cem_gradient import CEMGradient, CEMGradientConfig
-from planners.coarse_to_fine import CoarseToFine
-from planners.energies import (
+from worldmodel.planners.agent import Agent, PlanRecord
+from worldmodel.planners.box import ActionBox, Start
+from worldmodel.planners.coarse_to_fine import CoarseToFine
+from worldmodel.planners.energies import (
     METRICS,
     REDUCTIONS,
     CalibratedDoubt,
@@ -31,10 +29,8 @@ from planners.energies import (
     MeanEnergy,
     TotalEnergy,
 )
-from planners.family import SearchConfig, follows_gradients, make_search, search_name
-from planners.gradient import Gradient, GradientConfig
-from planners.grasp import GRASP, GRASPConfig
-from planners.hierarchical import (
+from worldmodel.planners.family import SearchConfig, follows_gradients, make_search, search_name
+from worldmodel.planners.hierarchical import (
     Guide,
     Hierarchical,
     HierarchicalConfig,
@@ -42,10 +38,16 @@ from planners.hierarchical import (
     Moments,
     SlowWorld,
 )
-from planners.icem import ICEM, ICEMConfig
-from planners.mppi import MPPI, MPPIConfig
-from planners.problem import Objective, Plan, Planner, Problem, Way
-from planners.protocols import (
+from worldmodel.planners.optimizers.cem import CEM, CEMConfig
+from worldmodel.planners.optimizers.cem_gradient import CEMGradient, CEMGradientConfig
+from worldmodel.planners.optimizers.collocation import GRASP, GRASPConfig
+from worldmodel.planners.optimizers.gradient import Gradient, GradientConfig
+from worldmodel.planners.optimizers.icem import ICEM, ICEMConfig
+from worldmodel.planners.optimizers.mppi import MPPI, MPPIConfig
+from worldmodel.planners.optimizers.shooting import RandomShooting, RandomShootingConfig
+from worldmodel.planners.optimizers.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
+from worldmodel.planners.problem import Objective, Plan, Planner, Problem, Way
+from worldmodel.planners.protocols import (
     Doubt,
     Energy,
     Futures,
@@ -55,10 +57,8 @@ from planners.protocols import (
     Trajectory,
     World,
 )
-from planners.realtime import Pulse, RealTimeAgent, Slots
-from planners.retrieval import Retrieval, RetrievalConfig
-from planners.shooting import RandomShooting, RandomShootingConfig
-from planners.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
+from worldmodel.planners.realtime import Pulse, RealTimeAgent, Slots
+from worldmodel.planners.retrieval import Retrieval, RetrievalConfig
 
 __all__ = [
     "CEM",

@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from planners import clock
-from planners.problem import Objective, Plan, Planner, Problem
-from planners.protocols import World
-from planners.timing import synchronize
+from worldmodel.planners import clock
+from worldmodel.planners.problem import Objective, Plan, Planner, Problem
+from worldmodel.planners.protocols import World
+from worldmodel.planners.timing import synchronize
 
 __all__ = ["Agent", "PlanRecord"]
 

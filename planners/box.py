@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from planners.timing import Pace
+from worldmodel.planners.timing import Pace
 
 __all__ = ["ActionBox", "Start"]
 

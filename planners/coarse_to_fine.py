@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from planners.protocols import Energy, Futures, Total, Trajectory
+from worldmodel.planners.protocols import Energy, Futures, Total, Trajectory
 
 __all__ = ["CoarseToFine"]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from planners.protocols import Total, Trajectory, World
+from worldmodel.planners.protocols import Total, Trajectory, World
 
 __all__ = ["compiled_judge", "compiled_rollout"]
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from planners.protocols import Doubt, Energy, Futures, GoalEnergy, Trajectory
+from worldmodel.planners.protocols import Doubt, Energy, Futures, GoalEnergy, Trajectory
 
 __all__ = [
     "METRICS",

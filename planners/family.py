@@ -6,15 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
-from planners.cem import CEM, CEMConfig
-from planners.cem_gradient import CEMGradient, CEMGradientConfig
-from planners.gradient import Gradient, GradientConfig
-from planners.grasp import GRASP, GRASPConfig
-from planners.icem import ICEM, ICEMConfig
-from planners.mppi import MPPI, MPPIConfig
-from planners.problem import Planner
-from planners.shooting import RandomShooting, RandomShootingConfig
-from planners.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
+from worldmodel.planners.optimizers.cem import CEM, CEMConfig
+from worldmodel.planners.optimizers.cem_gradient import CEMGradient, CEMGradientConfig
+from worldmodel.planners.optimizers.collocation import GRASP, GRASPConfig
+from worldmodel.planners.optimizers.gradient import Gradient, GradientConfig
+from worldmodel.planners.optimizers.icem import ICEM, ICEMConfig
+from worldmodel.planners.optimizers.mppi import MPPI, MPPIConfig
+from worldmodel.planners.optimizers.shooting import RandomShooting, RandomShootingConfig
+from worldmodel.planners.optimizers.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
+from worldmodel.planners.problem import Planner
 
 __all__ = ["SearchConfig", "follows_gradients", "make_search", "search_name"]
 

@@ -18,12 +18,12 @@ import pydantic.dataclasses
 import torch
 from torch import Tensor
 
-from planners import clock
-from planners.cem import CEMConfig
-from planners.problem import Objective, Plan, Planner, Problem, Way
-from planners.protocols import Proposal, World
-from planners.settings import CHECKED, Count, Number, Positive, ProperShare
-from planners.timing import Stopwatch
+from worldmodel.planners import clock
+from worldmodel.planners.optimizers.cem import CEMConfig
+from worldmodel.planners.problem import Objective, Plan, Planner, Problem, Way
+from worldmodel.planners.protocols import Proposal, World
+from worldmodel.planners.settings import CHECKED, Count, Number, Positive, ProperShare
+from worldmodel.planners.timing import Stopwatch
 
 __all__ = [
     "Guide",

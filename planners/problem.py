@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from planners.compiled import compiled_judge, compiled_rollout
-from planners.protocols import Proposal, Total, Trajectory, World
+from worldmodel.planners.compiled import compiled_judge, compiled_rollout
+from worldmodel.planners.protocols import Proposal, Total, Trajectory, World
 
 __all__ = ["Objective", "Plan", "Planner", "Problem", "Way", "count_nonfinite"]
 

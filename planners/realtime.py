@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from planners import clock
-from planners.agent import Agent, PlanRecord
-from planners.box import ActionBox
+from worldmodel.planners import clock
+from worldmodel.planners.agent import Agent, PlanRecord
+from worldmodel.planners.box import ActionBox
 
 __all__ = ["Pulse", "RealTimeAgent", "Slots"]
 

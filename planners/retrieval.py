@@ -17,10 +17,10 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from planners.cem import CEMConfig
-from planners.hierarchical import Moments
-from planners.problem import Problem
-from planners.settings import CHECKED, Count, Horizon, Multiple, Number
+from worldmodel.planners.hierarchical import Moments
+from worldmodel.planners.optimizers.cem import CEMConfig
+from worldmodel.planners.problem import Problem
+from worldmodel.planners.settings import CHECKED, Count, Horizon, Multiple, Number
 
 __all__ = ["Retrieval", "RetrievalConfig", "shortest_ways"]
 

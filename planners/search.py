@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from planners.box import ActionBox, Start
-from planners.problem import Plan, Problem, count_nonfinite
-from planners.protocols import Trajectory
-from planners.timing import Countdown, Pace, Stopwatch
+from worldmodel.planners.box import ActionBox, Start
+from worldmodel.planners.problem import Plan, Problem, count_nonfinite
+from worldmodel.planners.protocols import Trajectory
+from worldmodel.planners.timing import Countdown, Pace, Stopwatch
 
 __all__ = ["Population", "Search", "moments"]
 

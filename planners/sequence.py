@@ -14,9 +14,9 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from planners.box import ActionBox, Start
-from planners.problem import Plan, Problem
-from planners.search import Search
+from worldmodel.planners.box import ActionBox, Start
+from worldmodel.planners.problem import Plan, Problem
+from worldmodel.planners.search import Search
 
 __all__ = ["SequencePlanner", "SequenceSettings"]
 

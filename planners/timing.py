@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from planners import clock
+from worldmodel.planners import clock
 
 __all__ = ["Countdown", "Lead", "Pace", "Stopwatch", "synchronize"]
 

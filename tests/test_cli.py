@@ -18,11 +18,12 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
-from planners import ICEMConfig
-from worldmodel.cli import main
-from worldmodel.commands import collect, configuration, plan
-from worldmodel.commands.registry import COMMANDS, SCHEMAS
+from worldmodel.cli import configuration
+from worldmodel.cli.main import main
+from worldmodel.cli.registry import COMMANDS, SCHEMAS
+from worldmodel.commands import collect, plan
 from worldmodel.errors import UserError
+from worldmodel.planners import ICEMConfig
 
 
 @pytest.fixture
@@ -304,7 +305,7 @@ def test_configurations_of_the_users_own_are_found_beside_the_shipped_ones(ran, 
         ("--cfg all", "seed: 3"),
         ("--cfg job --resolve", "execute: 2"),
         ("--info defaults", "planner/icem"),
-        ("--info searchpath", "pkg://configs"),
+        ("--info searchpath", "pkg://worldmodel.configs"),
         ("-sc install=bash", "complete -o nospace"),
     ],
 )
@@ -411,7 +412,7 @@ def test_a_group_lists_its_options_and_not_their_schemas(group):
 
 def test_help_lists_the_commands_without_importing_anything_heavy():
     program = (
-        "import sys; from worldmodel.cli import main; code = main(['--help'])\n"
+        "import sys; from worldmodel.cli.main import main; code = main(['--help'])\n"
         "print(sorted({'torch', 'hydra', 'mujoco', 'numpy'} & set(sys.modules)), code)"
     )
     done = subprocess.run(

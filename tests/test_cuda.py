@@ -10,18 +10,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from planners import LatentDistance, Plan, Problem, SearchConfig, TotalEnergy, make_search
-from planners.cem import CEMConfig
-from planners.cem_gradient import CEMGradientConfig
-from planners.gradient import GradientConfig
-from planners.grasp import GRASPConfig
-from planners.icem import ICEMConfig
-from planners.mppi import MPPIConfig
-from planners.shooting import RandomShootingConfig
-from planners.vjepa2_ac import VJEPA2ACConfig
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.replay import Replayed
+from worldmodel.planners import (
+    LatentDistance,
+    Plan,
+    Problem,
+    SearchConfig,
+    TotalEnergy,
+    make_search,
+)
+from worldmodel.planners.optimizers.cem import CEMConfig
+from worldmodel.planners.optimizers.cem_gradient import CEMGradientConfig
+from worldmodel.planners.optimizers.collocation import GRASPConfig
+from worldmodel.planners.optimizers.gradient import GradientConfig
+from worldmodel.planners.optimizers.icem import ICEMConfig
+from worldmodel.planners.optimizers.mppi import MPPIConfig
+from worldmodel.planners.optimizers.shooting import RandomShootingConfig
+from worldmodel.planners.optimizers.vjepa2_ac import VJEPA2ACConfig
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
-import envs
-from planners import Problem, TotalEnergy
-from worldmodel import cli
-from worldmodel.commands.policies import compared
+from worldmodel import cli, envs
+from worldmodel.agents.policies import compared
+from worldmodel.planners import Problem, TotalEnergy
 from worldmodel.predictors.doubts import TERMS
 from worldmodel.weights.checkpoint import FORMAT_VERSION
 from worldmodel.weights.world import checkpoint_folder, load_compact_world

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -16,7 +18,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("worldmodel", "planners", "envs", "configs")
+FOLDERS = ("worldmodel", "planners", "envs", "configs", "benchmarks")
+FILES = ("pyproject.toml", "README.md")
 
 
 def requirements(extras: bool = True) -> list[Requirement]:
@@ -47,27 +50,74 @@ def test_the_lowest_version_that_is_promised_is_one_that_is_tested(requirement):
         assert Version(lowest) == Version(tested)
 
 
-def test_a_wheel_holds_everything_that_is_read_at_run_time(tmp_path):
-    """Built from a copy, without isolation: nothing is downloaded and no build folder stays."""
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md"):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Wheel and source distribution, built from a copy: nothing is downloaded, nothing stays."""
+    source = tmp_path_factory.mktemp("source")
+    for name in FOLDERS:
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
+    for name in FILES:
         shutil.copy(ROOT / name, source / name)
-    build = "import setuptools.build_meta as backend; backend.build_wheel('.')"
-    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
-    (wheel,) = source.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if not name.startswith("worldmodel-")}
-        entry_points = next(n for n in archive.namelist() if n.endswith("entry_points.txt"))
-        assert "worldmodel = worldmodel.cli:main" in archive.read(entry_points).decode()
-    present = {
-        str(path.relative_to(source))
-        for name in PACKAGES
-        for path in (source / name).rglob("*")
-        if path.is_file()
+    kinds = {"wheel": "*.whl", "sdist": "*.tar.gz"}
+    for kind in kinds:
+        build = f"import setuptools.build_meta as backend; backend.build_{kind}('.')"
+        subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    return {kind: next(source.glob(pattern)) for kind, pattern in kinds.items()}
+
+
+def test_the_wheel_claims_one_name_and_holds_everything_that_is_read_at_run_time(built):
+    with zipfile.ZipFile(built["wheel"]) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+        (entry_points,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
+        assert "worldmodel = worldmodel.cli.main:main" in archive.read(entry_points).decode()
+    files = (ROOT / "worldmodel").glob("**/*")
+    links = [path for path in (ROOT / "worldmodel").iterdir() if path.is_symlink()]
+    inside = [path for link in links for path in link.resolve().rglob("*")]
+    present = {str(path.relative_to(ROOT)) for path in files if path.is_file()}
+    present |= {
+        str(Path("worldmodel", link.name, path.relative_to(link.resolve())))
+        for link in links
+        for path in inside
+        if path.is_file() and path.is_relative_to(link.resolve())
     }
-    assert packed == present
-    assert {"configs/plan.yaml", "envs/assets/tabletop.xml", "worldmodel/py.typed"} <= packed
+    assert set(names) == {name for name in present if "__pycache__" not in name}
+    assert {
+        "worldmodel/configs/plan.yaml",
+        "worldmodel/envs/tabletop/assets/tabletop.xml",
+        "worldmodel/planners/optimizers/cem.py",
+        "worldmodel/py.typed",
+    } <= set(names)
+
+
+def test_the_source_distribution_holds_what_the_wheel_holds(built):
+    with zipfile.ZipFile(built["wheel"]) as archive:
+        wheel = {name for name in archive.namelist() if ".dist-info/" not in name}
+    with tarfile.open(built["sdist"]) as archive:
+        source = {name.partition("/")[2] for name in archive.getnames()}
+    assert wheel <= source
+
+
+def test_an_installed_copy_is_not_disturbed_by_other_packages_of_these_names(built, tmp_path):
+    """PyPI has an ``envs`` and a ``planners``, and many a robotics project a folder ``envs``."""
+    site, project = tmp_path / "site", tmp_path / "project"
+    with zipfile.ZipFile(built["wheel"]) as archive:
+        archive.extractall(site)
+    for name in ("envs", "planners", "configs"):  # as another package of that name installs it
+        (site / name).mkdir()
+        (site / name / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    (project / "envs").mkdir(parents=True)
+    (project / "envs" / "__init__.py").write_text("raise SystemExit('the project's own')\n")
+    script = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]; "
+        "import worldmodel; "
+        "from worldmodel.cli.main import main; "
+        f"assert worldmodel.__file__.startswith({str(site)!r}), worldmodel.__file__; "
+        "sys.exit(main(['plan', 'task=reach', 'episodes=1', 'videos=0', 'out=out']))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=project, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (project / "out" / "report.json").exists()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from worldmodel.commands import configuration
+from worldmodel.cli import configuration
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import warmup_constant_decay

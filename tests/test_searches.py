@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-import envs
-from planners import Problem
-from worldmodel.commands.configuration import composed, load, typed
-from worldmodel.commands.policies import compared, search, task_objective
+from worldmodel import envs
+from worldmodel.agents.policies import compared, search, task_objective
+from worldmodel.cli.configuration import composed, load, typed
+from worldmodel.planners import Problem
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.weights.world import load_compact_world
 

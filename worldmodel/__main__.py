@@ -2,7 +2,7 @@
 
 import sys
 
-from worldmodel.cli import main
+from worldmodel.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

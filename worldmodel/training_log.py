@@ -16,8 +16,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import scalar
 from tqdm import tqdm
 
-from worldmodel.data.atomic import write_text
-from worldmodel.data.disk import needing_room
+from worldmodel.files.atomic import write_text
+from worldmodel.files.disk import needing_room
 
 __all__ = ["TrainingLog"]
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
-from worldmodel.data.atomic import replacing
-from worldmodel.data.disk import needing_room
-from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
+from worldmodel.files.atomic import replacing
+from worldmodel.files.disk import needing_room
+from worldmodel.files.locks import locked
 from worldmodel.finite import NotFiniteError, not_finite, remedy
 
 __all__ = ["TrainingState", "sole_run"]

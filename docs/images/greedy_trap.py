@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from worldmodel.cli import main
+from worldmodel.cli.main import main
 
 with tempfile.TemporaryDirectory() as out:
     words = ["task=push", "plane=positions", "points=61", "truth=15", f"out={out}", *sys.argv[1:]]

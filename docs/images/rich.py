@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import envs
+from worldmodel import envs
 
 TASKS = ("push", "grasp", "pick_and_place", "reach")
 

@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from worldmodel.commands.configuration import composed, load, typed
-from worldmodel.commands.evaluation import wilson
+from worldmodel.cli.configuration import composed, load, typed
+from worldmodel.evaluation.episodes import wilson
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from planners.latency import Ceiling
+from worldmodel.latency.harness import Ceiling
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import VJEPA2AC
-from planners.latency import measure
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import VideoTransformer
+from worldmodel.latency.harness import measure
+from worldmodel.planners import VJEPA2AC
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 

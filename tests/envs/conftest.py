@@ -1,3 +1,3 @@
 """MuJoCo reads its OpenGL backend when first imported, so `envs`, which chooses it, comes first."""
 
-import envs  # noqa: F401
+from worldmodel import envs  # noqa: F401

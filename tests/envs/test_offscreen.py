@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import envs
-from envs.offscreen import OffscreenRenderer
+from worldmodel import envs
+from worldmodel.envs.offscreen import OffscreenRenderer
 
 ACTION = np.array([0.02, -0.03, -0.01, 0, 0, 0.1, 0.2], np.float32)
 

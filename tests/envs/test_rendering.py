@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from envs.rendering import choose_backend, rendering_error
+from worldmodel.envs.rendering import choose_backend, rendering_error
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv
 
-import envs
-from envs.behaviours import step_towards
-from envs.tabletop import CUBE, SUCCESS_DISTANCE, WORKSPACE
+from worldmodel import envs
+from worldmodel.envs.tabletop.behaviours import step_towards
+from worldmodel.envs.tabletop.environment import CUBE, SUCCESS_DISTANCE, WORKSPACE
 
 BUDGET = 43
 RETRACTED = ("push", "pick_and_place")
@@ -198,7 +198,10 @@ def test_image_sizes() -> None:
 
 def test_environments_run_in_parallel_as_they_do_alone() -> None:
     vector = AsyncVectorEnv(
-        [lambda: gymnasium.make("envs:tabletop/Push-v0", image_size=64) for _ in range(2)],
+        [
+            lambda: gymnasium.make("worldmodel.envs:tabletop/Push-v0", image_size=64)
+            for _ in range(2)
+        ],
         context="spawn",
     )
     together, _ = vector.reset(seed=[3, 4])

@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs import window
+from worldmodel import envs
+from worldmodel.envs import window
 
 ACTION = np.full(7, 0.02, np.float32)
 

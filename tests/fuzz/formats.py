@@ -13,17 +13,17 @@ import h5py
 import numpy as np
 import torch
 
-from worldmodel.commands.image_files import read_image
+from worldmodel.data.lerobot.video import writing_video
+from worldmodel.data.lerobot.writer import finish_dataset, write_shard
 from worldmodel.data.reader import open_dataset
-from worldmodel.data.video import writing_video
-from worldmodel.data.writer import finish_dataset, write_shard
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.evaluation.image_files import read_image
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.masked import MaskedPredictor, MaskedSizes
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
-from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 from worldmodel.training_state import TrainingState
 from worldmodel.weights.encoder import load_encoder, save_encoder
 from worldmodel.weights.huggingface import export_vjepa2

@@ -5,7 +5,15 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from planners import CEM, Agent, CEMConfig, LatentDistance, Objective, TotalEnergy, compiled
+from worldmodel.planners import (
+    CEM,
+    Agent,
+    CEMConfig,
+    LatentDistance,
+    Objective,
+    TotalEnergy,
+    compiled,
+)
 
 CONFIG = CEMConfig(samples=48, iterations=3, horizon=4, elites=6, execute=2, correlation=0.0)
 GOALS = torch.tensor([[0.2, -0.1, 0.1], [-0.15, 0.2, 0.0]])
@@ -225,8 +233,8 @@ def test_a_plan_that_compiles_has_no_limit(camera_world, point, monkeypatch):
 
         return lambda world: call
 
-    monkeypatch.setattr("planners.problem.compiled_rollout", noted("_rollout"))
-    monkeypatch.setattr("planners.problem.compiled_judge", noted("_judge"))
+    monkeypatch.setattr("worldmodel.planners.problem.compiled_rollout", noted("_rollout"))
+    monkeypatch.setattr("worldmodel.planners.problem.compiled_judge", noted("_judge"))
     agent = make_agent(camera_world(), point, compiled=True, budget_s=0.0)
     for rounds in ([CONFIG.iterations, 0], [0, 0]):  # the second episode finds all compiled
         drive(agent, GOALS, 2 * CONFIG.execute)

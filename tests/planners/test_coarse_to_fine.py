@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import CEMConfig, CoarseToFine, Plan, TotalEnergy
+from worldmodel.planners import CEMConfig, CoarseToFine, Plan, TotalEnergy
 
 
 class Asked:

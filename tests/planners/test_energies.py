@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from planners import CalibratedDoubt, LatentDistance, MeanEnergy, TotalEnergy
+from worldmodel.planners import CalibratedDoubt, LatentDistance, MeanEnergy, TotalEnergy
 
 
 @pytest.fixture

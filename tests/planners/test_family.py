@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from planners import CEM, CEMConfig, make_search
-from planners.cem_gradient import CEMGradient, CEMGradientConfig
-from planners.clock import now
-from planners.gradient import Gradient, GradientConfig
-from planners.grasp import GRASP, GRASPConfig
-from planners.icem import ICEM, ICEMConfig
-from planners.mppi import MPPI, MPPIConfig
-from planners.noise import power_law
-from planners.search import Population
-from planners.shooting import RandomShooting, RandomShootingConfig
-from planners.timing import Lead, Pace
+from worldmodel.planners import CEM, CEMConfig, make_search
+from worldmodel.planners.clock import now
+from worldmodel.planners.noise import power_law
+from worldmodel.planners.optimizers.cem_gradient import CEMGradient, CEMGradientConfig
+from worldmodel.planners.optimizers.collocation import GRASP, GRASPConfig
+from worldmodel.planners.optimizers.gradient import Gradient, GradientConfig
+from worldmodel.planners.optimizers.icem import ICEM, ICEMConfig
+from worldmodel.planners.optimizers.mppi import MPPI, MPPIConfig
+from worldmodel.planners.optimizers.shooting import RandomShooting, RandomShootingConfig
+from worldmodel.planners.search import Population
+from worldmodel.planners.timing import Lead, Pace
 
 GOAL = torch.tensor([[0.11, -0.07, 0.02], [-0.15, 0.0, 0.08]])
 

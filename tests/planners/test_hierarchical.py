@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import (
+from worldmodel.planners import (
     CEM,
     Agent,
     CEMConfig,
@@ -26,10 +26,10 @@ from planners import (
     TotalEnergy,
     make_search,
 )
-from planners.clock import now
-from planners.hierarchical import Moments
-from planners.retrieval import shortest_ways
-from planners.timing import Lead, Pace
+from worldmodel.planners.clock import now
+from worldmodel.planners.hierarchical import Moments
+from worldmodel.planners.retrieval import shortest_ways
+from worldmodel.planners.timing import Lead, Pace
 
 LIMIT, SPAN = 0.05, 8
 FAST = CEMConfig(samples=48, iterations=3, horizon=8, elites=8, execute=2, active_dims=(0, 1))
@@ -432,7 +432,7 @@ def test_retrieved_sub_goals_are_remembered_moments_in_steps_of_the_distance():
 def test_ways_are_found_once_per_goal(monkeypatch):
     found = []
     monkeypatch.setattr(
-        "planners.retrieval.shortest_ways",
+        "worldmodel.planners.retrieval.shortest_ways",
         lambda *arguments: found.append(1) or shortest_ways(*arguments),
     )
     drive(hierarchy(retrieval(), hold=1), steps=6)

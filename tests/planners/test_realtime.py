@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import planners.clock
-from planners import (
+import worldmodel.planners.clock
+from worldmodel.planners import (
     CEM,
     Agent,
     CEMConfig,
@@ -39,7 +39,7 @@ class Thinker:
         self.limited: list[bool] = []
         self.records: list[Any] = []
         self.searched = 1
-        self._changed, self._may_go_on = planners.clock.Condition(), True
+        self._changed, self._may_go_on = worldmodel.planners.clock.Condition(), True
 
     def hold(self) -> None:
         """Think until `go_on`."""
@@ -317,7 +317,7 @@ def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(clock, monkeypatch)
         slept.append(round(seconds, 6))
         clock.sleep(seconds)
 
-    monkeypatch.setattr("planners.clock.sleep", sleep)
+    monkeypatch.setattr("worldmodel.planners.clock.sleep", sleep)
     begun = clock.time
     late, at = [], []
     for tick, behind in enumerate(Pulse(10).ticks(5)):
@@ -331,7 +331,7 @@ def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(clock, monkeypatch)
 
 def test_a_tick_that_the_system_oversleeps_is_late(clock, monkeypatch) -> None:
     over = iter([0.001, 0.02, 0.001])
-    monkeypatch.setattr("planners.clock.sleep", lambda s: clock.sleep(s + next(over)))
+    monkeypatch.setattr("worldmodel.planners.clock.sleep", lambda s: clock.sleep(s + next(over)))
     assert list(Pulse(10).ticks(4)) == [False, False, True, False]
 
 

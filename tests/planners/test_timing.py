@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from planners import CEM, CEMConfig, Gradient, GradientConfig
-from planners.timing import Lead, Pace
+from worldmodel.planners import CEM, CEMConfig, Gradient, GradientConfig
+from worldmodel.planners.timing import Lead, Pace
 
 SMALL = CEMConfig(samples=64, iterations=4, horizon=4, elites=8, execute=1, correlation=0.0)
 GOAL = torch.tensor([[0.11, -0.07, 0.02]])

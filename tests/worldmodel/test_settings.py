@@ -12,8 +12,8 @@ from omegaconf import MISSING
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
-from worldmodel.commands.configuration import composed, load, typed
-from worldmodel.commands.registry import COMMANDS, SCHEMAS
+from worldmodel.cli.configuration import composed, load, typed
+from worldmodel.cli.registry import COMMANDS, SCHEMAS
 from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig
 from worldmodel.settings import described
@@ -25,7 +25,7 @@ SIGNED = {"action", "camera_pose", "goal_state", "height", "near", "state"}
 def roots() -> Iterator[type[Any]]:
     """The configurations of all commands and of all options of their groups."""
     for name, command in COMMANDS.items():
-        module = importlib.import_module(f"worldmodel.commands.{command.module or name}")
+        module = importlib.import_module(command.module or f"worldmodel.commands.{name}")
         yield getattr(module, command.config)
     for schemas in SCHEMAS.values():
         for target in schemas.values():

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tqdm import tqdm
 
 from worldmodel import training_log
-from worldmodel.data.disk import NoRoomError
+from worldmodel.files.disk import NoRoomError
 from worldmodel.training_log import TrainingLog
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from worldmodel.data.disk import NoRoomError
 from worldmodel.errors import UserError
+from worldmodel.files.disk import NoRoomError
 from worldmodel.finite import NotFiniteError
 from worldmodel.training_state import TrainingState, sole_run
 

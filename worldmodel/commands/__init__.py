@@ -1,1 +1,1 @@
-"""One thin module per command; the only place that wires worldmodel, planners and envs together."""
+"""A module per command: configuration in, one call of the API, a table out."""

@@ -26,14 +26,19 @@ import torch
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from planners import CEMConfig, ICEMConfig, Planner, SearchConfig, VJEPA2ACConfig
-from planners.latency import Latency, Workload, matmul_ceiling, measure
-from planners.plain import PlainCEM
-from worldmodel.commands import bench_anytime, bench_frontier, bench_scaling
-from worldmodel.commands.bench_anytime import AnytimeConfig
-from worldmodel.commands.bench_frontier import FrontierConfig
-from worldmodel.commands.bench_scaling import ScalingConfig
-from worldmodel.commands.bench_subjects import (
+from worldmodel.agents.hierarchy import PlannerConfig, fast_search
+from worldmodel.devices import (
+    device_name,
+    known_precision,
+    precision,
+    require_compiler,
+    usable_device,
+)
+from worldmodel.files.atomic import write_json
+from worldmodel.files.results import Results
+from worldmodel.latency.harness import Latency, Workload, matmul_ceiling, measure
+from worldmodel.latency.plain import PlainCEM
+from worldmodel.latency.subjects import (
     ACTION_LIMIT,
     RANDOM,
     Subject,
@@ -42,17 +47,14 @@ from worldmodel.commands.bench_subjects import (
     token_subject,
     token_world,
 )
-from worldmodel.commands.devices import (
-    device_name,
-    known_precision,
-    precision,
-    require_compiler,
-    usable_device,
-)
-from worldmodel.commands.levels import PlannerConfig, fast_search
-from worldmodel.commands.results import Results
-from worldmodel.data.atomic import write_json
+from worldmodel.planners import CEMConfig, ICEMConfig, Planner, SearchConfig, VJEPA2ACConfig
 from worldmodel.settings import CHECKED, Batch, Count, Depth, NonEmpty, Seed, Threads, Width
+from worldmodel.studies import anytime as bench_anytime
+from worldmodel.studies import frontier as bench_frontier
+from worldmodel.studies import scaling as bench_scaling
+from worldmodel.studies.anytime import AnytimeConfig
+from worldmodel.studies.frontier import FrontierConfig
+from worldmodel.studies.scaling import ScalingConfig
 from worldmodel.weights.world import load_compact_world
 
 __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]

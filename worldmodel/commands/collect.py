@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
-from worldmodel.commands.task import TaskConfig
+from worldmodel.agents.task import TaskConfig
 from worldmodel.data.collection import collect
 from worldmodel.errors import UserError
 from worldmodel.settings import CHECKED, Count, Pixels, Seed, Threads
@@ -57,8 +57,8 @@ def run(cfg: CollectConfig) -> None:
     Raises:
         UserError: A value is out of range, or as `worldmodel.data.collection.collect`.
     """
-    import envs  # MuJoCo is slow to import and only this command and `plan` need it
-    from envs.exploration import collect_episode, labels
+    from worldmodel import envs  # MuJoCo is slow to import and only this command and `plan` need it
+    from worldmodel.envs.tabletop.exploration import collect_episode, labels
 
     tasks = tuple(dict.fromkeys((cfg.task.name, *cfg.also)))
     for task in tasks:

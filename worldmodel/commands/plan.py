@@ -15,17 +15,32 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from envs import CONTROL_HZ, TabletopEnv, check_scenery
-from planners import Pulse
-from worldmodel.commands.apart import evaluate_apart
-from worldmodel.commands.baselines import BASELINES, SIMULATED, NotApplicableError, Setting, chosen
-from worldmodel.commands.devices import (
+from worldmodel.agents.hierarchy import fast_search
+from worldmodel.agents.policies import (
+    CameraWorld,
+    Policy,
+    place_camera,
+    planning_agent,
+    real_time,
+    require_arm,
+)
+from worldmodel.agents.task import TaskConfig
+from worldmodel.devices import (
     known_precision,
     precision,
     require_compiler,
     usable_device,
 )
-from worldmodel.commands.evaluation import (
+from worldmodel.envs import CONTROL_HZ, TabletopEnv, check_scenery
+from worldmodel.errors import UserError
+from worldmodel.evaluation.baselines import (
+    BASELINES,
+    SIMULATED,
+    NotApplicableError,
+    Setting,
+    chosen,
+)
+from worldmodel.evaluation.episodes import (
     SEED_OFFSET,
     Episode,
     Image,
@@ -34,18 +49,10 @@ from worldmodel.commands.evaluation import (
     paired_summary,
     success_summary,
 )
-from worldmodel.commands.image_files import read_image
-from worldmodel.commands.levels import fast_search
-from worldmodel.commands.oracle import OracleConfig
-from worldmodel.commands.policies import (
-    CameraWorld,
-    Policy,
-    place_camera,
-    planning_agent,
-    real_time,
-    require_arm,
-)
-from worldmodel.commands.report import (
+from worldmodel.evaluation.image_files import read_image
+from worldmodel.evaluation.oracle import OracleConfig
+from worldmodel.evaluation.parallel import evaluate_apart
+from worldmodel.evaluation.report import (
     SHOWN,
     closing_table,
     episode_record,
@@ -57,11 +64,10 @@ from worldmodel.commands.report import (
     video_name,
     write_html,
 )
-from worldmodel.commands.results import Results
-from worldmodel.commands.task import TaskConfig
-from worldmodel.commands.video import write_video
-from worldmodel.data.atomic import write_json
-from worldmodel.errors import UserError
+from worldmodel.evaluation.video import write_video
+from worldmodel.files.atomic import write_json
+from worldmodel.files.results import Results
+from worldmodel.planners import Pulse
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.settings import CHECKED, AnyCount, Batch, Coordinate, Count, Positive, Seed, Threads

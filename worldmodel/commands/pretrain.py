@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
-from worldmodel.commands.devices import usable_device
-from worldmodel.commands.model_memory import require_memory
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.frames import decoded_frames
 from worldmodel.data.reader import open_dataset
 from worldmodel.data.windows import episode_split, window_starts
+from worldmodel.devices import usable_device
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.model_memory import require_memory
 from worldmodel.pretraining.clips import ClipSampler
 from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe

@@ -12,15 +12,14 @@ import torch
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
-from worldmodel.commands.configuration import composed, typed
-from worldmodel.commands.devices import usable_device
-from worldmodel.commands.model_memory import require_memory
+from worldmodel.cli.configuration import composed, typed
 from worldmodel.data.cropping import cropped
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.latents import latent_cache
 from worldmodel.data.reader import open_dataset
 from worldmodel.data.sampling import sampled
 from worldmodel.data.windows import episode_split, window_starts
+from worldmodel.devices import usable_device
 from worldmodel.dynamics.compact import CompactTraining, train_compact
 from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.recognition import recognition
@@ -36,6 +35,7 @@ from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError
+from worldmodel.model_memory import require_memory
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_2_0
 from tqdm import tqdm
 
-from worldmodel.data.disk import allocate, needing_room
-from worldmodel.data.locks import locked
 from worldmodel.errors import UserError
+from worldmodel.files.disk import allocate, needing_room
+from worldmodel.files.locks import locked
 
 __all__ = ["Fill", "computed_once"]
 

@@ -21,13 +21,13 @@ from typing import cast
 
 from tqdm import tqdm
 
-from worldmodel.data import layout
-from worldmodel.data.atomic import write_json
 from worldmodel.data.episode import Episode
-from worldmodel.data.json_file import read_json
-from worldmodel.data.locks import locked
-from worldmodel.data.writer import finish_dataset, shard_range, write_shard
+from worldmodel.data.lerobot import layout
+from worldmodel.data.lerobot.writer import finish_dataset, shard_range, write_shard
 from worldmodel.errors import UserError
+from worldmodel.files.atomic import write_json
+from worldmodel.files.json_file import read_json
+from worldmodel.files.locks import locked
 
 __all__ = ["SETTINGS_PATH", "collect"]
 

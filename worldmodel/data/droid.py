@@ -36,11 +36,11 @@ import numpy.typing as npt
 
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset, content_key
-from worldmodel.data.json_file import read_json
-from worldmodel.data.paths import inside
+from worldmodel.data.lerobot.video import each_numbered_frame, video_shape
 from worldmodel.data.sampling import pose_actions
-from worldmodel.data.video import each_numbered_frame, video_shape
 from worldmodel.errors import UserError, nearest
+from worldmodel.files.json_file import read_json
+from worldmodel.files.paths import inside
 
 __all__ = ["DroidDataset", "holds_droid"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from worldmodel.data.checksums import checked_digest, read_checksums
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.errors import UserError, nearest
+from worldmodel.files.checksums import checked_digest, read_checksums
 
 __all__ = ["EpisodeDataset", "content_key"]
 

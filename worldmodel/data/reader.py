@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldmodel.data.dataset import Dataset
 from worldmodel.data.droid import DroidDataset, holds_droid
 from worldmodel.data.episode_dataset import EpisodeDataset
+from worldmodel.data.lerobot.dataset import Dataset
 
 __all__ = ["open_dataset"]
 

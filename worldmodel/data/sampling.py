@@ -20,8 +20,8 @@ import torch
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.errors import UserError, nearest
-from worldmodel.predictors.pose import difference
-from worldmodel.predictors.scaling import POSE_WIDTH
+from worldmodel.nn.pose import difference
+from worldmodel.nn.scaling import POSE_WIDTH
 
 __all__ = ["ACTIONS", "SampledDataset", "nearest_frames", "pose_actions", "sampled"]
 

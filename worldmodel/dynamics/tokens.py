@@ -14,8 +14,8 @@ from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import OpenLoop, compare
 from worldmodel.finite import LossGuard
 from worldmodel.nn.decay import decay_groups
+from worldmodel.nn.scaling import imagined_states
 from worldmodel.precision import has_bfloat16
-from worldmodel.predictors.scaling import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import warmup_constant_decay
 from worldmodel.settings import (

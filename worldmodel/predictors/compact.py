@@ -22,13 +22,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.nn.mlp import MLP, StackedMLP, mlp
+from worldmodel.nn.scaling import ActionScaling, StateFeatures
 from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.doubts import Doubts
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
 from worldmodel.predictors.planning_head import PlanningHead
 from worldmodel.predictors.reachability import Reachability
-from worldmodel.predictors.scaling import ActionScaling, StateFeatures
 from worldmodel.predictors.scenes import Scenes
 from worldmodel.settings import CHECKED, Count, Features, Frames, Layers, Width
 

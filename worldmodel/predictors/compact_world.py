@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.nn.scaling import imagined_states
 from worldmodel.predictors.compact import CompactPredictor
 from worldmodel.predictors.imagination import Imagined, KnownDoubt, imagine, known_doubts
-from worldmodel.predictors.scaling import imagined_states
 
 __all__ = ["CompactPrior", "CompactWorld", "ReachabilityEnergy", "ValueEnergy"]
 

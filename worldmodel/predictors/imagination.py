@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from worldmodel.nn.scaling import imagined_states
 from worldmodel.predictors.compact import CompactPredictor
 from worldmodel.predictors.doubts import TERMS, Path, disagreement
-from worldmodel.predictors.scaling import imagined_states
 
 __all__ = ["Imagined", "KnownDoubt", "Rollout", "imagine", "imagined_path", "known_doubts"]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import fuse
+from worldmodel.nn.pose import difference
 from worldmodel.nn.replay import Replayed
+from worldmodel.nn.scaling import POSE_WIDTH, imagined_states
 from worldmodel.predictors.imagination import Imagined
-from worldmodel.predictors.pose import difference
-from worldmodel.predictors.scaling import POSE_WIDTH, imagined_states
 from worldmodel.predictors.tokens import Caches, TokenPredictor
 
 __all__ = ["TokenWorld"]

@@ -13,9 +13,9 @@ from torch import Tensor
 from worldmodel.encoders.preprocessing import to_clip
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.blocks import normalise
+from worldmodel.predictors.masked import MaskedPredictor, MaskedSizes
 from worldmodel.pretraining.anticollapse import centre, covariance_loss, variance_loss
 from worldmodel.pretraining.clips import Clips, ClipSampler
-from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
 from worldmodel.pretraining.masks import BlockMasks, Mask
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.sigreg import sigreg_loss

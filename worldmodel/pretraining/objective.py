@@ -10,8 +10,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.pretraining.clips import Clips, ClipSampler
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
 from worldmodel.settings import (
     CHECKED,
     Batch,

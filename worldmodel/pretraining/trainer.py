@@ -18,8 +18,8 @@ from worldmodel.errors import UserError
 from worldmodel.finite import LossGuard
 from worldmodel.nn.decay import decay_groups
 from worldmodel.precision import has_bfloat16
+from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.pretraining.clips import ClipSampler
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
 from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
 from worldmodel.schedule import cosine_with_warmup

@@ -16,10 +16,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from worldmodel.data.atomic import as_json, replacing
-from worldmodel.data.checksums import sha256
-from worldmodel.data.disk import needing_room
 from worldmodel.errors import UserError
+from worldmodel.files.atomic import as_json, replacing
+from worldmodel.files.checksums import sha256
+from worldmodel.files.disk import needing_room
 from worldmodel.finite import NotFiniteError, not_finite, remedy
 from worldmodel.settings import described
 from worldmodel.weights.config_file import (

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from worldmodel.data.json_file import read_json
 from worldmodel.errors import UserError
+from worldmodel.files.json_file import read_json
 from worldmodel.settings import read_settings
 
 __all__ = ["CONFIG", "FORMAT_VERSION", "REMEDY", "StoredConfig", "content", "read_config"]

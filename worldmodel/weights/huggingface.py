@@ -17,12 +17,12 @@ import torch
 from pydantic.dataclasses import dataclass as checked
 from torch import Tensor
 
-from worldmodel.data.atomic import write_json
-from worldmodel.data.json_file import read_json
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
+from worldmodel.files.atomic import write_json
+from worldmodel.files.json_file import read_json
 from worldmodel.nn.blocks import NORM_EPS
-from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
+from worldmodel.predictors.masked import MaskedPredictor, MaskedSizes
 from worldmodel.settings import (
     CHECKED,
     Count,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worldmodel.encoders.vision_transformer import EncoderConfig
-from worldmodel.pretraining.masked_predictor import MaskedPredictor, MaskedSizes
+from worldmodel.predictors.masked import MaskedPredictor, MaskedSizes
 from worldmodel.weights.checkpoint import load_model, save_checkpoint
 from worldmodel.weights.config_file import StoredConfig
 

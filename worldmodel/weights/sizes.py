@@ -10,8 +10,8 @@ from torch import Tensor
 
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.errors import UserError
+from worldmodel.predictors.masked import MaskedSizes
 from worldmodel.predictors.tokens import TokenPredictorConfig
-from worldmodel.pretraining.masked_predictor import MaskedSizes
 from worldmodel.settings import described
 from worldmodel.weights.tensor_file import some
 

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from worldmodel.data.atomic import replacing
 from worldmodel.errors import UserError
+from worldmodel.files.atomic import replacing
 from worldmodel.finite import not_finite
 
 __all__ = [

@@ -17,14 +17,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from worldmodel.data.json_file import read_json
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.errors import UserError, nearest
-from worldmodel.predictors.scaling import ActionScaling, StateFeatures
+from worldmodel.files.json_file import read_json
+from worldmodel.nn.scaling import ActionScaling, StateFeatures
+from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
-from worldmodel.pretraining.masked_predictor import MaskedPredictor
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.fit import load_into

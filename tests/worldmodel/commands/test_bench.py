@@ -6,7 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import (
+from worldmodel.commands.bench import BenchConfig, TokenGrid, run
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.errors import UserError
+from worldmodel.planners import (
     VJEPA2AC,
     CEMConfig,
     HierarchicalConfig,
@@ -14,10 +18,6 @@ from planners import (
     VJEPA2ACConfig,
     compiled,
 )
-from worldmodel.commands.bench import BenchConfig, TokenGrid, run
-from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.errors import UserError
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
@@ -178,7 +178,7 @@ def test_with_compile_rows_are_planned_with_what_is_compiled(config, monkeypatch
         return lambda world: call
 
     for name in ("rollout", "judge"):
-        monkeypatch.setattr(f"planners.problem.compiled_{name}", kept(name))
+        monkeypatch.setattr(f"worldmodel.planners.problem.compiled_{name}", kept(name))
     monkeypatch.setattr("worldmodel.commands.bench.require_compiler", lambda: made.append("asked"))
     monkeypatch.setattr(TokenWorld, "fuse", lambda self: made.append("fused") or self)
     tokens = TokenGrid(samples=(2,), horizon=(6,), iterations=(1,))

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from worldmodel.cli import main
-from worldmodel.commands.bench_anytime import AnytimeConfig
-from worldmodel.commands.bench_frontier import POINTS, FrontierConfig, equals, write
-from worldmodel.commands.bench_scaling import ScalingConfig, fit
-from worldmodel.commands.configuration import composed, load, typed
-from worldmodel.commands.evaluation import wilson
+from worldmodel.cli.configuration import composed, load, typed
+from worldmodel.cli.main import main
+from worldmodel.evaluation.episodes import wilson
+from worldmodel.studies.anytime import AnytimeConfig
+from worldmodel.studies.frontier import POINTS, FrontierConfig, equals, write
+from worldmodel.studies.scaling import ScalingConfig, fit
 
 SMALL = (
     "task.budget_steps=4 planner.samples=8 planner.elites=3 planner.proposals=2 "

@@ -7,17 +7,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from worldmodel.agents.task import TaskConfig
 from worldmodel.commands.collect import CollectConfig, run
-from worldmodel.commands.task import TaskConfig
 from worldmodel.data.collection import SETTINGS_PATH
-from worldmodel.data.dataset import Dataset
+from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.errors import UserError
 
 
 def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
     task = TaskConfig("push")
     run(CollectConfig(task, episodes=2, length=4, image_size=64, out=str(tmp_path), seed=5))
-    from envs.exploration import collect_episode
+    from worldmodel.envs.tabletop.exploration import collect_episode
 
     dataset = Dataset.open(tmp_path)
     assert dataset.fps == 5
@@ -44,7 +44,7 @@ def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
         TaskConfig("push"), 1, length=3, image_size=64, scenery="rich", out=str(tmp_path)
     )
     run(rich)
-    from envs.exploration import collect_episode
+    from worldmodel.envs.tabletop.exploration import collect_episode
 
     frames = Dataset.open(tmp_path).frames(0).astype(int)
     errors = {

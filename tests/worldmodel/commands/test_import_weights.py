@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldmodel.cli import main
+from worldmodel.cli.main import main
 from worldmodel.errors import UserError
 from worldmodel.weights import (
     export_vjepa2,

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from planners import compiled
-from worldmodel.cli import main
+from worldmodel.cli.main import main
 from worldmodel.commands import plan
-from worldmodel.commands.evaluation import SEED_OFFSET
-from worldmodel.data.atomic import replacing
 from worldmodel.dynamics import probe
+from worldmodel.evaluation.episodes import SEED_OFFSET
+from worldmodel.files.atomic import replacing
+from worldmodel.planners import compiled
 from worldmodel.predictors.compact_world import CompactPrior, CompactWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
 
@@ -142,7 +142,7 @@ def test_with_compile_plans_are_made_with_what_is_compiled(planned, monkeypatch)
         return lambda world: call
 
     for name in ("rollout", "judge"):
-        monkeypatch.setattr(f"planners.problem.compiled_{name}", noted(name))
+        monkeypatch.setattr(f"worldmodel.planners.problem.compiled_{name}", noted(name))
     monkeypatch.setattr(plan, "require_compiler", lambda: called.append("asked"))
     code, printed = planned("task=push episodes=1 videos=0 compile=true")
     assert code == 0, printed.err

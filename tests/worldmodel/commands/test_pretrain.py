@@ -11,10 +11,10 @@ import pytest
 import torch
 import transformers
 
-from worldmodel import cli
+from worldmodel.cli import main as cli
 from worldmodel.commands import pretrain
-from worldmodel.commands.study import ARMS
-from worldmodel.data.writer import finish_dataset, write_shard
+from worldmodel.data.lerobot.writer import finish_dataset, write_shard
+from worldmodel.studies.encoders import ARMS
 from worldmodel.training_state import sole_run
 from worldmodel.weights import export_vjepa2, load_vjepa2, load_vjepa2_masked_predictor
 from worldmodel.weights.encoder import load_encoder

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel import cli
-from worldmodel.commands.configuration import composed, load, typed
+from worldmodel.cli import main as cli
+from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.commands.train import load_recordings, run
-from worldmodel.data.dataset import Dataset
-from worldmodel.data.writer import finish_dataset, write_shard
+from worldmodel.data.lerobot.dataset import Dataset
+from worldmodel.data.lerobot.writer import finish_dataset, write_shard
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # spawned workers import synthet
 
 from synthetic_episodes import LENGTH, make_episode
 
-from worldmodel.data.checksums import CHECKSUMS_PATH
 from worldmodel.data.collection import collect
+from worldmodel.files.checksums import CHECKSUMS_PATH
 
 Collector = Callable[..., None]
 

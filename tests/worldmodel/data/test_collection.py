@@ -20,8 +20,8 @@ from synthetic_episodes import (
     telling_threads,
 )
 
-from worldmodel.data import layout
-from worldmodel.data.dataset import Dataset
+from worldmodel.data.lerobot import layout
+from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.errors import UserError
 
 KILLED = """

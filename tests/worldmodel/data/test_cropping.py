@@ -11,7 +11,7 @@ import torch
 
 from worldmodel.data import episode_dataset
 from worldmodel.data.cropping import CroppedDataset, central_square, cropped
-from worldmodel.data.dataset import Dataset
+from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.sampling import SampledDataset
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.data.dataset import Dataset
 from worldmodel.data.droid import DroidDataset
+from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.reader import open_dataset
 from worldmodel.data.sampling import sampled
 from worldmodel.errors import UserError
-from worldmodel.predictors.pose import compose
+from worldmodel.nn.pose import compose
 
 POSE = "observation/robot_state/cartesian_position"
 CLOCK = "observation/timestamp/cameras/11111111"

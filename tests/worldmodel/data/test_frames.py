@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldmodel.data import dataset as dataset_module
 from worldmodel.data import episode_dataset
-from worldmodel.data.dataset import Dataset
 from worldmodel.data.frames import decoded_frames
+from worldmodel.data.lerobot import dataset as dataset_module
+from worldmodel.data.lerobot.dataset import Dataset
 
 
 def test_rows_are_those_of_the_actions(collected, tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.data.dataset import Dataset
 from worldmodel.data.latents import latent_cache
+from worldmodel.data.lerobot.dataset import Dataset
 
 
 class Encoder:

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from worldmodel.data.dataset import Dataset
+from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.sampling import nearest_frames, pose_actions, sampled
 from worldmodel.errors import UserError
-from worldmodel.predictors.pose import compose, euler_to_matrix
+from worldmodel.nn.pose import compose, euler_to_matrix
 
 DATA = "data/chunk-000/file-001.parquet"  # episodes 2 and 3 of the collected dataset
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from planners import (
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.planners import (
     CEM,
     CalibratedDoubt,
     CEMConfig,
@@ -14,8 +16,6 @@ from planners import (
     Problem,
     TotalEnergy,
 )
-from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.compact import CompactConfig, CompactPredictor
 from worldmodel.predictors.compact_world import CompactWorld
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from planners import CEM, CEMConfig, LatentDistance, Plan, Problem, TotalEnergy
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.predictors.pose import compose
+from worldmodel.nn.pose import compose
+from worldmodel.planners import CEM, CEMConfig, LatentDistance, Plan, Problem, TotalEnergy
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 

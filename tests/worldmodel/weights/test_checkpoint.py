@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from worldmodel.data.disk import NoRoomError
 from worldmodel.errors import UserError
+from worldmodel.files.disk import NoRoomError
 from worldmodel.finite import NotFiniteError
 from worldmodel.weights.checkpoint import (
     checkpoint_sha256,

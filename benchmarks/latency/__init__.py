@@ -1,0 +1,1 @@
+"""What only measures: the latency harness, and implementations to compare with."""

@@ -1,0 +1,205 @@
+"""What ``worldmodel bench`` plans in: the compact world, and a world of patch tokens.
+
+Shapes: B episodes, S candidates, H control steps, T frames, N tokens of width D, A action, P state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import isqrt
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from worldmodel.agents.hierarchy import PlannerConfig, Pursuit, two_levels
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.latency.harness import Workload
+from worldmodel.latency.uncached import UncachedTokenWorld
+from worldmodel.planners import (
+    CalibratedDoubt,
+    HierarchicalConfig,
+    LatentDistance,
+    Objective,
+    Planner,
+    RetrievalConfig,
+    SearchConfig,
+    TotalEnergy,
+    World,
+    make_search,
+    search_name,
+)
+from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.weights.token_world import load_token_world
+
+__all__ = [
+    "ACTION_LIMIT",
+    "RANDOM",
+    "Subject",
+    "compact_subject",
+    "sized",
+    "token_subject",
+    "token_world",
+    "untrained_tokens",
+]
+
+RANDOM = "random"
+ACTION_LIMIT = 0.05  # m; latency does not depend on it
+SearchT = TypeVar("SearchT", bound=SearchConfig)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A world to plan in, and what to plan for.
+
+    Attributes:
+        world: On the device to be measured.
+        plain_world: The same for the plain baseline, without what makes ``world`` fast.
+        objective: From goal latents ``[B, N, D]``.
+        image_size: Side of the frames it takes.
+        context: T, frames it is shown.
+        action_width: A.
+        state_width: P.
+        pursuit: The same for sub-goals, if the world can have any.
+    """
+
+    world: World
+    plain_world: World
+    objective: Callable[[Tensor], Objective]
+    image_size: int
+    context: int
+    action_width: int
+    state_width: int
+    pursuit: Pursuit | None = None
+
+    @torch.no_grad()
+    def workload(self, episodes: int, device: torch.device, seed: int) -> Workload:
+        """Random frames, goals and states: what they show makes no difference to the time."""
+        noise = torch.Generator().manual_seed(seed)
+        size = self.image_size
+        frames, goals = (
+            torch.randint(256, (episodes, count, size, size, 3), generator=noise)
+            .to(torch.uint8)
+            .to(device)
+            for count in (self.context, 1)
+        )
+        states = torch.rand(episodes, self.context, self.state_width, generator=noise).to(device)
+        look = self.world.encode(goals)
+        latents = self.world.compare(look, self.world.encode(frames)[:, 0])[:, 0]
+        return Workload(self.world, self.objective(latents), frames, states, look[:, 0], latents)
+
+    def planner(
+        self, config: PlannerConfig, search: SearchConfig, high: Tensor
+    ) -> tuple[str, Planner[Any]]:
+        """What is measured, and its name: a search, with sub-goals above it where there are any.
+
+        Args:
+            config: Settings of the planner.
+            search: Of its search over actions, at the size to be measured.
+            high: Action bounds ``[A]``, both ways.
+        """
+        fast = make_search(search, -high, high)
+        if self.pursuit is None or not isinstance(config, HierarchicalConfig | RetrievalConfig):
+            return search_name(search), fast
+        name = "hierarchical" if isinstance(config, HierarchicalConfig) else "retrieval"
+        return name, two_levels(self.world, config, fast, self.pursuit, goal_arm=False)
+
+
+def sized(search: SearchT, samples: int, horizon: int, iterations: int) -> SearchT:
+    """Settings of the search at another size; what exceeds it shrinks with it.
+
+    Raises:
+        ValueError: The search does not exist at this size.
+    """
+    sizes: dict[str, Any] = {"samples": samples, "horizon": horizon, "iterations": iterations}
+    most = {"elites": samples, "proposals": samples, "refined": samples, "execute": horizon}
+    sizes |= {k: min(getattr(search, k), size) for k, size in most.items() if hasattr(search, k)}
+    return replace(search, **sizes)
+
+
+def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:
+    """A compact world with all that takes part in planning.
+
+    One frame of context is all that it uses, so there is nothing that the baseline could run again.
+
+    Args:
+        world: On the device to be measured.
+        learned: Plan with value, disagreement and prior; or with the distance of latents alone.
+    """
+    known = world.doubts.get("disagreement")
+    doubt = None if known is None else CalibratedDoubt(*known)
+
+    def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
+        if not learned:
+            return _distance(goal_latents)
+        counts = False if with_arm is None else with_arm
+        energy = TotalEnergy(world.goal_energy(goal_latents, counts), doubt)
+        return Objective(energy, world.prior(goal_latents, counts))
+
+    return Subject(
+        world,
+        world,
+        objective,
+        image_size=world.image_size,
+        context=1,
+        action_width=world.action_width,
+        state_width=world.predictor.config.state_width,
+        pursuit=objective,
+    )
+
+
+def token_world(
+    checkpoint: str, encoder: FrozenEncoder, *, width: int = 128, depth: int = 4
+) -> TokenWorld:
+    """A world of patch tokens: a checkpoint's, or ``random`` weights, which take as long.
+
+    Args:
+        checkpoint: Folder, or ``random``.
+        encoder: Goes with random weights.
+        width: Of the predictor of random weights.
+        depth: Its blocks.
+    """
+    if checkpoint != RANDOM:
+        return load_token_world(checkpoint)
+    sizes = TokenPredictorConfig(
+        tokens=encoder.tokens, token_width=encoder.width, width=width, depth=depth
+    )
+    return TokenWorld(encoder, TokenPredictor(sizes))
+
+
+def untrained_tokens(count: int, *, width: int = 256, depth: int = 6) -> TokenWorld:
+    """A world of so many patch tokens per frame, a square number, one frame of context, untrained.
+
+    Args:
+        count: N.
+        width: Of the predictor.
+        depth: Its blocks.
+    """
+    encoder = EncoderConfig(image_size=8 * isqrt(count), patch_size=8, width=128, depth=1)
+    sizes = TokenPredictorConfig(
+        tokens=count, token_width=encoder.width, width=width, depth=depth, context_frames=1
+    )
+    return TokenWorld(FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(sizes))
+
+
+def token_subject(world: TokenWorld) -> Subject:
+    """A token world, on the device to be measured, with latent distance, as V-JEPA 2-AC plans."""
+    sizes = world.predictor.config
+    return Subject(
+        world,
+        UncachedTokenWorld(world),
+        _distance,
+        image_size=world.image_size,
+        context=sizes.context_frames,
+        action_width=sizes.action_width,
+        state_width=sizes.state_width,
+    )
+
+
+def _distance(goal_latents: Tensor) -> Objective:
+    """What V-JEPA 2-AC minimises: the L1 distance of the last latents to the goal's."""
+    return Objective(TotalEnergy(LatentDistance(goal_latents)))

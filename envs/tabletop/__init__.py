@@ -1,0 +1,1 @@
+"""The built-in arm over a table: scene, tasks, appearance, scripted behaviour."""

@@ -1,0 +1,1 @@
+"""One search algorithm a file."""

@@ -1,0 +1,108 @@
+"""Cross-entropy method over action sequences, for a batch of episodes at once.
+
+CEM with a diagonal Gaussian (Rubinstein and Kroese, 2004), as V-JEPA 2-AC plans with it
+(arXiv:2506.09985, §4.2). It differs in what iCEM (arXiv:2008.06389) found to save rollouts: elites
+are the best of *everything* evaluated so far, the current mean is itself a candidate, the plan is
+the best evaluated sequence and not the mean, and noise may be correlated over time. A policy
+prior's proposals join the first population.
+
+Shapes: see ``planners.protocols``; E is the number of elites.
+"""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from worldmodel.planners.noise import autoregressive
+from worldmodel.planners.search import Population, Search, moments
+from worldmodel.planners.sequence import SequencePlanner
+from worldmodel.planners.settings import (
+    CHECKED,
+    Correlation,
+    Dimension,
+    Horizon,
+    Iterations,
+    Positive,
+    Proposals,
+    Samples,
+    Weight,
+    distinct,
+    no_more_than,
+)
+
+__all__ = ["CEM", "CEMConfig"]
+
+
+@dataclass(frozen=True, config=CHECKED)
+class CEMConfig:
+    """Settings of the search.
+
+    Attributes:
+        samples: Candidates per iteration.
+        iterations: Rounds of sampling, evaluating and refitting.
+        horizon: Control steps looked ahead; a multiple of the world's stride.
+        elites: Best candidates that the Gaussian is fitted to.
+        std: Initial standard deviation, as a share of half the action range.
+        min_std: Floor of the fitted standard deviation, in the same share.
+        momentum: Share of the old mean and standard deviation kept when refitting.
+        correlation: Correlation of the noise of neighbouring steps, 0 for white.
+        proposals: Candidates of the first population asked of the policy prior, if there is one.
+        execute: Steps of a plan carried out before planning again.
+        warm_start: Begin from the rest of the last plan.
+        active_dims: Action dimensions to search over; the others stay zero.
+    """
+
+    samples: Samples = 96
+    iterations: Iterations = 3
+    horizon: Horizon = 8
+    elites: Samples = 12
+    std: Positive = 0.35
+    min_std: Weight = 0.05
+    momentum: Correlation = 0.0
+    correlation: Correlation = 0.5
+    proposals: Proposals = 24
+    execute: Horizon = 2
+    warm_start: bool = True
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        distinct(self, "active_dims")
+        no_more_than(self, elites="samples", proposals="samples", execute="horizon")
+
+
+class CEM(SequencePlanner[CEMConfig]):
+    """The planner.
+
+    Example:
+        >>> import torch
+        >>> low = torch.tensor([-0.05, -0.05, -0.05])
+        >>> cem = CEM(CEMConfig(horizon=4), low, -low)
+        >>> cem.init(batch=2).actions.shape
+        torch.Size([2, 4, 3])
+    """
+
+    def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
+        super().__init__(config, low, high)
+        self._std = config.std * self.box.half_range
+        self._min_std = config.min_std * self.box.half_range
+        self._colour = autoregressive(config.horizon, config.correlation, low)
+
+    def find(self, search: Search) -> None:
+        """Search."""
+        self.elites(search)
+
+    def elites(self, search: Search) -> Population | None:
+        """Search; the elites, ``[B, E]``, if there was time for an iteration."""
+        config, elites = self.config, None
+        mean, std = search.first, self._std.expand_as(search.first)
+        for iteration in search.rounds(config.iterations):
+            noise = search.noise(config.samples, self._colour)
+            candidates = search.around(mean, std, noise, proposals=iteration == 0)
+            fresh = search.evaluate(candidates)
+            pool = fresh if elites is None else elites.joined(fresh)
+            elites = pool.lowest(config.elites)
+            fitted, spread = moments(elites)
+            mean = fitted.lerp(mean, config.momentum)
+            std = spread.lerp(std, config.momentum).maximum(self._min_std)
+        return elites

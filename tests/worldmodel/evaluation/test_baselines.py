@@ -1,0 +1,99 @@
+"""Each baseline differs from the planner in what its name says, or says why it does not apply."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from worldmodel.agents.task import TaskConfig
+from worldmodel.errors import UserError
+from worldmodel.evaluation import baselines
+from worldmodel.evaluation.baselines import (
+    BASELINES,
+    SIMULATED,
+    NotApplicableError,
+    Setting,
+    chosen,
+)
+from worldmodel.planners import CEMConfig, GradientConfig
+
+TASK = TaskConfig(name="push", energy="value", prior=True)
+
+
+@pytest.fixture
+def setting(tiny_world):
+    return Setting(tiny_world, TASK, CEMConfig(samples=8, elites=3, horizon=4, proposals=2), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("no_prior", {"prior": False}),
+        ("no_world_energy", {"world_energy": ()}),
+        ("latent_distance", {"energy": "latent"}),
+        ("latent_distance_alone", {"energy": "latent", "prior": False}),
+        ("reachability", {"energy": "reachability"}),
+    ],
+)
+def test_an_ablation_changes_what_its_name_says_and_nothing_else(
+    setting, monkeypatch, name, changes
+):
+    made = []
+    monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
+    BASELINES[name](setting)
+    world, task, planner = made[0]
+    assert task == replace(TASK, **changes)
+    assert (world, planner) == (setting.world, setting.planner)
+
+
+def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, monkeypatch):
+    made = []
+    monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
+    BASELINES["random_encoder"](replace(setting, random_world="untrained"))
+    assert made[0][:3] == ("untrained", TASK, setting.planner)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "reason"),
+    [
+        ("no_prior", replace(TASK, prior=False), "no prior"),
+        ("no_world_energy", replace(TASK, world_energy=()), "no world energy"),
+        ("latent_distance", replace(TASK, energy="latent"), "itself"),
+        ("value", TASK, "task.energy=value is what the planner itself minimises"),
+        ("reachability", replace(TASK, energy="reachability"), "itself"),
+        ("random_encoder", TASK, "random_encoder_checkpoint="),
+    ],
+)
+def test_a_baseline_that_does_not_apply_says_why(setting, name, task, reason):
+    with pytest.raises(NotApplicableError, match=reason):
+        BASELINES[name](replace(setting, task=task))
+
+
+def test_gradients_do_not_pass_through_the_simulator(setting):
+    follows = replace(setting, planner=GradientConfig())
+    with pytest.raises(NotApplicableError, match="no gradient passes through the simulator"):
+        SIMULATED["true_dynamics"](follows)
+    assert SIMULATED["true_dynamics"](setting).facts == {}
+
+
+def test_the_value_is_a_baseline_where_the_planner_minimises_something_else(setting, monkeypatch):
+    made = []
+    monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
+    task = replace(TASK, energy="reachability")
+    BASELINES["value"](replace(setting, task=task))
+    assert made[0][1] == TASK
+
+
+def test_a_learned_energy_that_the_checkpoint_lacks_is_no_baseline(setting):
+    for name in ("reachability", "value"):
+        task = replace(TASK, energy="latent")
+        with pytest.raises(NotApplicableError, match=f"no {name}"):
+            BASELINES[name](replace(setting, world="tokens", task=task))
+
+
+def test_all_means_every_baseline_and_names_are_checked():
+    assert chosen(["all"]) == [*BASELINES, "true_dynamics", "true_cost", "oracle"]
+    assert chosen(["prior", "random", "prior"]) == ["prior", "random"]
+    with pytest.raises(UserError, match="unknown baseline 'rendom'; did you mean 'random'"):
+        chosen(["rendom"])

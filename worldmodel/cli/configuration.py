@@ -1,0 +1,216 @@
+"""From ``key=value`` overrides to a typed configuration, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from typing import Any
+
+import pydantic
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from worldmodel.cli.composition import Loader, loader
+from worldmodel.cli.registry import COMMANDS, SCHEMAS
+from worldmodel.cli.words import readable
+from worldmodel.errors import UserError, nearest
+from worldmodel.settings import described
+
+__all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
+
+
+def load(name: str) -> tuple[type[Any], Callable[[Any], float | None]]:
+    """Import a command and register its schemas with Hydra.
+
+    Returns:
+        The config dataclass and ``run``, which takes an instance of it and returns the figure that
+        a sweeper may optimise, if there is one.
+    """
+    module = importlib.import_module(COMMANDS[name].module or f"worldmodel.commands.{name}")
+    config: type[Any] = getattr(module, COMMANDS[name].config)
+    store = ConfigStore.instance()
+    store.store(name=f"{name}_schema", node=_schema(config))
+    for group in COMMANDS[name].groups:
+        for schema, target in SCHEMAS[group].items():
+            owner, _, attribute = target.partition(":")
+            dataclass_type = getattr(importlib.import_module(owner), attribute)
+            store.store(group=group, name=schema, node=_schema(dataclass_type))
+    return config, module.run
+
+
+def composed(
+    command: str,
+    overrides: Sequence[str],
+    source: Loader | None = None,
+    config_name: str | None = None,
+) -> DictConfig:
+    """The configuration of a command after its overrides; its schemas must be registered.
+
+    Args:
+        command: Of the command line.
+        overrides: ``key=value`` and ``group=option``.
+        source: Where configurations are looked for; the shipped ones by default.
+        config_name: The configuration to begin with, the command's own by default.
+
+    Raises:
+        UserError: An override names an unknown key or option, or has the wrong type.
+    """
+    try:
+        source = source or loader()
+        words, name = list(overrides), config_name or command
+        config = source.load_configuration(name, words, RunMode.RUN)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explained(error, command, overrides) from error
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def typed(config: DictConfig) -> Any:
+    """The dataclass instance that a composed configuration describes, lists as tuples.
+
+    Raises:
+        UserError: A mandatory value is missing, a value is out of its bounds, or an interpolation
+            leads nowhere.
+    """
+    try:
+        if missing := sorted(OmegaConf.missing_keys(config)):
+            raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
+        result = _made(config)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {_first_line(error)}") from error
+    if isinstance(result, dict):
+        raise UserError(
+            "the configuration has no schema; begin its YAML with `defaults: [plan, _self_]`, or "
+            "another command's name"
+        )
+    for group in SCHEMAS:
+        if isinstance(getattr(result, group, None), dict):
+            raise UserError(
+                f"{group}: its YAML has no schema; begin it with `defaults: [option, _self_]`, the "
+                f"option being one of {', '.join(options(group))}"
+            )
+    return result
+
+
+def assignments(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of a configuration with its value, in the form in which it can be overridden."""
+    for key in map(str, config):
+        if OmegaConf.is_missing(config, key):
+            yield f"{prefix}{key}=…  (required)"
+        elif isinstance(value := config[key], DictConfig):
+            yield from assignments(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}={_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"'{value}'" if isinstance(value, str) and "=" in value else str(value)
+
+
+def options(group: str) -> list[str]:
+    """The choices of a configuration group, by name."""
+    folder = resources.files("worldmodel.configs") / group
+    files = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+
+
+def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserError:
+    """The one line a user needs for an error of Hydra or OmegaConf."""
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return _unknown_key(str(cause.full_key), command)
+    if isinstance(cause, ValidationError):
+        key = str(cause.full_key)
+        got = next((o for o in overrides if o.startswith(f"{key.partition('[')[0]}=")), key)
+        return UserError(f"{got}: {_first_line(cause)}")
+    for override in OverridesParser.create().parse_overrides([readable(o) for o in overrides]):
+        # What is left is the group of another command, or an addition to a complete configuration.
+        key = override.key_or_group
+        foreign = options(key) and key not in COMMANDS[command].groups
+        if foreign or override.is_add() or override.is_delete():
+            return _unknown_key(override.key_or_group, command)
+    told = _first_line(error)
+    if told.endswith(":"):  # the reason is below it
+        told = " ".join(line.strip() for line in str(error).splitlines()[:2])
+    return UserError(told)
+
+
+def _unknown_key(key: str, command: str) -> UserError:
+    config = loader().load_configuration(command, [], RunMode.RUN)
+    with open_dict(config):
+        hydra = config.pop("hydra")
+    valid = _keys(hydra, "hydra.") if key.startswith("hydra.") else _keys(config)
+    return UserError(f"unknown key '{key}'; {nearest(key, list(valid))}")
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, node):
+        yield prefix + key
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not (child._is_missing() or child._is_none()):
+            yield from _keys(child, f"{prefix}{key}.")
+
+
+def _schema(dataclass_type: type[Any]) -> DictConfig:
+    """A schema that overrides may write to; a frozen dataclass would make it read-only."""
+    schema = OmegaConf.structured(dataclass_type)
+    assert isinstance(schema, DictConfig)
+    _thaw(schema)
+    return schema
+
+
+def _thaw(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    for key in map(str, node):
+        if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
+            _thaw(node[key])
+
+
+def _made(value: Any, key: str = "") -> Any:
+    """What a node describes: its own nodes are made first, and the key of a wrong value is known.
+
+    ``OmegaConf.to_object`` does the same and forgets the key.
+    """
+    if isinstance(value, ListConfig):
+        return tuple(_made(entry) for entry in value)
+    if not isinstance(value, DictConfig):
+        return value
+    fields = {name: _made(value[name], f"{key}.{name}".strip(".")) for name in map(str, value)}
+    kind = OmegaConf.get_type(value)
+    if not dataclasses.is_dataclass(kind):
+        return fields
+    try:
+        return kind(**fields)
+    except pydantic.ValidationError as error:
+        raise UserError(described(error, key) + _hint(value, key, error)) from error
+
+
+def _hint(node: DictConfig, key: str, error: pydantic.ValidationError) -> str:
+    """What else there is to say of a wrong value: which other key it was taken from, for one."""
+    first = error.errors()[0]
+    if first["type"] == "unexpected_keyword_argument":
+        return "; use key=value without + for the keys that exist"
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if name not in node or not OmegaConf.is_interpolation(node, name):
+        return ""
+    given = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(given, dict)
+    return f" ({key}.{name}={given[name]})"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

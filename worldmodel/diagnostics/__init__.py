@@ -1,0 +1,1 @@
+"""What energies, priors and uncertainties know: figures, and pictures of them."""

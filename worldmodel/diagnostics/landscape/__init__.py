@@ -1,0 +1,1 @@
+"""Energies over actions, and over places of the gripper."""

@@ -1,0 +1,1 @@
+"""Episodes, their success, baselines beside them, and the report."""

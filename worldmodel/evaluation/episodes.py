@@ -1,0 +1,261 @@
+"""The evaluation protocol: unseen tasks, a fixed step budget, success judged when all is at rest.
+
+Success and distance are read from the simulator here, and nowhere else; a policy is given images,
+proprioception and goal images. Sample sizes and Wilson intervals go with every rate; two policies
+are compared episode by episode.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodel import envs
+from worldmodel.agents.policies import Policy
+from worldmodel.agents.task import TaskConfig
+from worldmodel.envs import TabletopEnv
+from worldmodel.planners import Pulse, RealTimeAgent, Slots
+
+__all__ = [
+    "SEED_OFFSET",
+    "Episode",
+    "environments",
+    "evaluate",
+    "mcnemar",
+    "paired_summary",
+    "success_summary",
+    "wilson",
+]
+
+SEED_OFFSET = 1_000_000
+"""Added to evaluation seeds, so that no task was seen in data collected with seeds from 0 on."""
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What one episode came to.
+
+    Attributes:
+        seed: What the environment was reset with.
+        success: Whether the task is solved once all is at rest; None for a user's goal image.
+        success_any: Whether it was solved at any step.
+        distance_start: From the goal at the start, m.
+        distance_final: From the goal in the end, m.
+        steps: Control steps acted in.
+        energy: Energy of the best sequence of every plan.
+        plan_steps: The control steps at which these plans were made.
+        plan_ms: Wall time of these plans, from images in to actions out.
+        start: Camera image at the start, ``uint8 [h, w, 3]``.
+        goal: Goal image.
+        final: Camera image in the end.
+        film: All camera images ``[steps, h, w, 3]``, if they were asked for.
+        slots: How its slots went, if the arm did not wait for plans.
+        late: Control steps that began late, for what the simulator took.
+        nonfinite: Candidates and proposals that were not finite in all plans of the episodes that
+            ran beside each other; told with the first of them.
+    """
+
+    seed: int
+    success: bool | None
+    success_any: bool | None
+    distance_start: float | None
+    distance_final: float | None
+    steps: int
+    energy: tuple[float, ...]
+    plan_steps: tuple[int, ...]
+    plan_ms: tuple[float, ...]
+    start: Image
+    goal: Image
+    final: Image
+    film: Image | None = None
+    slots: Slots | None = None
+    late: int = 0
+    nonfinite: int = 0
+
+
+@contextmanager
+def environments(
+    task: str, count: int, image_size: int, scenery: str = "plain", pool: str = "test"
+) -> Iterator[list[TabletopEnv]]:
+    """Independent environments of one task, closed at the end."""
+    with ExitStack() as stack:
+        made: list[TabletopEnv] = []
+        for _ in range(count):
+            made.append(envs.make(task, image_size, scenery, pool))
+            stack.callback(made[-1].close)
+        yield made
+
+
+def evaluate(
+    policy: Policy,
+    environments: Sequence[TabletopEnv],
+    seeds: Sequence[int],
+    task: TaskConfig,
+    *,
+    search_seed: int = 0,
+    goals: Image | None = None,
+    films: int = 0,
+    pulse: Pulse | None = None,
+) -> Iterator[Episode]:
+    """Run one episode per seed, as many at a time as there are environments.
+
+    Args:
+        policy: Decides, from observations alone.
+        environments: Reset with ``SEED_OFFSET`` plus a seed each.
+        seeds: One per episode.
+        task: Budget, and whether sub-goal images are used.
+        search_seed: Seed of the policy, the same for every batch, so that the batch size does not
+            change what a planner decides.
+        goals: A user's goal images ``[G, h, w, 3]``, sub-goals first, in place of the task's;
+            success is then unknown.
+        films: Episodes, from the first on, whose camera images are kept.
+        pulse: When control steps begin; None: as soon as the policy has decided.
+
+    Yields:
+        Episodes in the order of ``seeds``.
+    """
+    for first in range(0, len(seeds), len(environments)):
+        batch = [SEED_OFFSET + seed for seed in seeds[first : first + len(environments)]]
+        runs = [
+            _Run(env, seed, goals) for env, seed in zip(environments, batch, strict=False)
+        ]  # the last batch may be smaller
+        pursued = torch.stack([run.goals(bool(task.stage_steps)) for run in runs])
+        if first == 0:
+            # A process' first plan allocates and compiles; it is not what a plan costs.
+            policy.reset(pursued, seed=search_seed)
+            first_plan = policy.prepare if isinstance(policy, RealTimeAgent) else policy.act
+            first_plan(*_observed(runs))
+        policy.reset(pursued, seed=search_seed)
+        if isinstance(policy, RealTimeAgent):
+            policy.prepare(*_observed(runs))
+        late = 0
+        for behind in _ticks(pulse, task.budget_steps):
+            late += behind
+            for run, action in zip(runs, policy.act(*_observed(runs)).numpy(), strict=True):
+                run.step(action)
+        for _ in range(task.hold_steps):
+            for run in runs:
+                run.step(np.zeros(7, np.float32))
+        for index, run in enumerate(runs):
+            film = first + index < films
+            yield run.episode(policy, index, task, judged=goals is None, film=film, late=late)
+
+
+def _ticks(pulse: Pulse | None, count: int) -> Iterable[bool]:
+    """Whether each control step begins late."""
+    return itertools.repeat(False, count) if pulse is None else pulse.ticks(count)
+
+
+class _Run:
+    """One episode in the making."""
+
+    def __init__(self, env: TabletopEnv, seed: int, goals: Image | None) -> None:
+        self._env, self._seed = env, seed
+        self.observation, self._info = env.reset(seed=seed)
+        self._goal = self.observation["goal"] if goals is None else goals[-1]
+        self._subgoals = self._info["subgoals"] if goals is None else goals
+        self._images = [self.observation["image"]]
+        self._distances = [float(self._info["distance"])]
+        self._solved: list[bool] = []
+
+    def goals(self, staged: bool) -> torch.Tensor:
+        return torch.from_numpy(self._subgoals if staged else self._goal)
+
+    def step(self, action: NDArray[np.float32]) -> None:
+        self.observation, _, _, _, info = self._env.step(action)
+        self._images.append(self.observation["image"])
+        self._distances.append(float(info["distance"]))
+        self._solved.append(bool(info["success"]))
+
+    def episode(
+        self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, film: bool, late: int
+    ) -> Episode:
+        records = policy.records
+        return Episode(
+            seed=self._seed,
+            success=self._solved[-1] if judged else None,
+            success_any=any(self._solved) if judged else None,
+            distance_start=self._distances[0] if judged else None,
+            distance_final=self._distances[-1] if judged else None,
+            steps=task.budget_steps,
+            energy=tuple(float(record.plan.energy[index]) for record in records),
+            plan_steps=tuple(record.step for record in records),
+            plan_ms=tuple(record.total_ms for record in records),
+            start=self._images[0],
+            goal=self._goal,
+            final=self._images[-1],
+            film=np.stack(self._images) if film else None,
+            slots=policy.slots if isinstance(policy, RealTimeAgent) else None,
+            late=late,
+            nonfinite=sum(r.plan.nonfinite for r in records) if index == 0 else 0,
+        )
+
+
+def _observed(runs: Sequence[_Run]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images ``[B, h, w, 3]`` and states ``[B, P]``: all that a policy gets to see."""
+    images = np.stack([run.observation["image"] for run in runs])
+    states = np.stack([run.observation["state"] for run in runs])
+    return torch.from_numpy(images), torch.from_numpy(states)
+
+
+def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson score interval of a success rate, 95 % by default (Wilson 1927).
+
+    >>> [round(bound, 3) for bound in wilson(47, 64)]
+    [0.615, 0.827]
+    """
+    rate, shrink = successes / n, 1 + z**2 / n
+    centre = (rate + z**2 / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mcnemar(one: int, other: int) -> float:
+    """Exact two-sided McNemar p-value of how unevenly two policies split their discordant pairs.
+
+    The binomial test at 1/2: how likely a split at least as uneven would be were they equally good.
+
+    Args:
+        one: Episodes that only the one policy solved.
+        other: Episodes that only the other solved.
+
+    >>> mcnemar(5, 0)
+    0.0625
+    """
+    n = one + other
+    tail = sum(math.comb(n, k) for k in range(min(one, other) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def paired_summary(planner: Sequence[Episode], baseline: Sequence[Episode]) -> dict[str, Any]:
+    """Over the seeds that both ran, episodes that only one of them solved, and McNemar's p."""
+    solved = {episode.seed: episode.success for episode in planner}
+    pairs = [(solved[e.seed], e.success) for e in baseline if e.seed in solved]
+    planner_only, baseline_only = pairs.count((True, False)), pairs.count((False, True))
+    return {
+        "planner_only": planner_only,
+        "baseline_only": baseline_only,
+        "p": mcnemar(planner_only, baseline_only),
+    }
+
+
+def success_summary(episodes: Sequence[Episode]) -> dict[str, Any] | None:
+    """Rates with intervals, settled in the end (``final``) and at any step; None if not judged."""
+
+    def rate(outcomes: list[bool]) -> dict[str, Any]:
+        solved = sum(outcomes)
+        return {"rate": solved / len(outcomes), "ci95": list(wilson(solved, len(outcomes)))}
+
+    final = [episode.success for episode in episodes if episode.success is not None]
+    at_any = [episode.success_any for episode in episodes if episode.success_any is not None]
+    return {"final": rate(final), "any": rate(at_any)} if final else None

@@ -1,0 +1,81 @@
+"""Episodes apart, spread over processes, for policies that need the simulator of their episode.
+
+Such a policy plans for one episode only, and slowly where it carries out its candidates.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import torch
+
+from worldmodel.agents.policies import Policy
+from worldmodel.agents.task import TaskConfig
+from worldmodel.envs import TabletopEnv
+from worldmodel.evaluation.episodes import Episode, environments, evaluate
+
+__all__ = ["PolicyOn", "evaluate_apart"]
+
+PolicyOn = Callable[[TabletopEnv], Policy]
+"""Makes the policy of one episode for the simulator that this episode runs in."""
+
+
+def evaluate_apart(
+    policy_on: PolicyOn,
+    seeds: Sequence[int],
+    task: TaskConfig,
+    image_size: int,
+    scenery: str = "plain",
+    pool: str = "test",
+    *,
+    workers: int | None = None,
+    search_seed: int = 0,
+) -> Iterator[Episode]:
+    """`evaluate`, with an environment and a policy for every episode, spread over processes.
+
+    Args:
+        policy_on: Makes the policies; it is pickled.
+        seeds: One per episode.
+        task: As for `evaluate`.
+        image_size: Side of the camera images, pixels.
+        scenery: Of the environments; see ``envs.make``.
+        pool: Which looks, if it is rich.
+        workers: Episodes at once; None for one per CPU core.
+        search_seed: As for `evaluate`.
+
+    Yields:
+        Episodes in the order of ``seeds``, under the same protocol as every other policy.
+    """
+    # Pickled here, tensors are copied; left to the pool, they would be shared through open files.
+    scene = (task.name, 1, image_size, scenery, pool)
+    one = partial(_episode, pickle.dumps(policy_on), task, scene, search_seed)
+    processes = min(workers or len(os.sched_getaffinity(0)), len(seeds))
+    # A forked process would inherit a GL context that it cannot use.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, _begin) as workshop:
+        yield from workshop.map(one, seeds)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers on Ctrl-C
+    torch.set_num_threads(1)
+
+
+def _episode(
+    packed: bytes,
+    task: TaskConfig,
+    scene: tuple[str, int, int, str, str],
+    search_seed: int,
+    seed: int,
+) -> Episode:
+    policy_on: PolicyOn = pickle.loads(packed)
+    with environments(*scene) as made:
+        policy = policy_on(made[0])
+        (episode,) = evaluate(policy, made, [seed], task, search_seed=search_seed)
+    return episode
