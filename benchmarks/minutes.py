@@ -20,12 +20,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from worldmodel.cli.configuration import load
-from worldmodel.dynamics.compact import CompactTraining
+from worldmodel.dynamics.vector import VectorTraining
 from worldmodel.files.atomic import replacing, write_json
 from worldmodel.studies.stages import stage
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
-SCENERIES = ("plain", "rich")
+APPEARANCES = ("plain", "rich")
 PLANS = ["task=push", "planner=cem", "episodes=100", "batch=20", "videos=0"]
 FOLDER = Path("runs/minutes")
 RESULTS = Path(__file__).parent / "results" / "minutes.json"
@@ -50,17 +50,17 @@ def measure(share: float, keys: Sequence[str]) -> dict[str, Any]:
     folder = FOLDER / f"{share:.4f}"
     minutes = stage("train", folder / "world", [*keys, *steps(share)])  # None after a kill
     success: dict[str, Any] = {}
-    for scenery in SCENERIES:
-        words = [*PLANS, f"scenery={scenery}", f"checkpoint={folder / 'world'}"]
-        stage("plan", folder / scenery, words)
-        report = json.loads((folder / scenery / "report.json").read_text(encoding="utf-8"))
-        success[scenery] = {"n": report["n"], **report["success"]["final"]}
+    for appearance in APPEARANCES:
+        words = [*PLANS, f"appearance={appearance}", f"checkpoint={folder / 'world'}"]
+        stage("plan", folder / appearance, words)
+        report = json.loads((folder / appearance / "report.json").read_text(encoding="utf-8"))
+        success[appearance] = {"n": report["n"], **report["success"]["final"]}
     return {"share": share, "minutes": minutes, "success": success}
 
 
 def steps(share: float) -> list[str]:
     """Keys that give every stage its share of the steps."""
-    training = CompactTraining()
+    training = VectorTraining()
     stages = {f.name: getattr(training, f.name) for f in fields(training) if f.name != "seed"}
     return [
         f"predictor.training.{name}.steps={round(share * one.steps)}"
@@ -74,14 +74,14 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     figure = Figure((6, 3.6), layout="constrained")
     axes = figure.subplots()
     minutes = [row["minutes"] for row in timed]
-    for scenery in SCENERIES:
-        found = [row["success"][scenery] for row in timed]
+    for appearance in APPEARANCES:
+        found = [row["success"][appearance] for row in timed]
         rates = [100 * one["rate"] for one in found]
         bars = [
             [abs(rate - 100 * one["ci95"][side]) for rate, one in zip(rates, found, strict=True)]
             for side in (0, 1)  # by rounding, an interval can end a little before its rate
         ]
-        axes.errorbar(minutes, rates, yerr=bars, marker="o", capsize=3, label=scenery)
+        axes.errorbar(minutes, rates, yerr=bars, marker="o", capsize=3, label=appearance)
     axes.set(xscale="log", ylim=(-3, 103), xlabel="minutes of training")
     if hidden := len(rows) - len(timed):
         axes.set_title(f"{hidden} more trained for minutes that are not known", fontsize=9)

@@ -23,12 +23,11 @@ from worldmodel.devices import device_name
 from worldmodel.files.atomic import write_json
 from worldmodel.latency.harness import Workload, matmul_ceiling, measure
 from worldmodel.latency.plain import PlainCEM
-from worldmodel.latency.subjects import compact_subject, token_subject, untrained_tokens
+from worldmodel.latency.subjects import token_subject, untrained_tokens, vector_subject
 from worldmodel.latency.uncached import UncachedTokenWorld
 from worldmodel.planners import (
     CEM,
     ICEM,
-    CalibratedDoubt,
     CEMConfig,
     CoarseToFine,
     ICEMConfig,
@@ -36,11 +35,12 @@ from worldmodel.planners import (
     Planner,
     TotalEnergy,
     Trajectory,
+    UncertaintyPenalty,
     World,
 )
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.weights.world import load_compact_world
+from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.weights.world import load_vector_world
 
 RESULTS = Path(__file__).parent / "results" / "steps.json"
 CPU = torch.device("cpu")
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--compile", action="store_true", help="the compiler as well: minutes")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    steps = [*compact_steps(), *([compiled()] if given.compile else []), *token_steps()]
+    steps = [*vector_steps(), *([compiled()] if given.compile else []), *token_steps()]
     rows = []
     for step in steps:
         if step.predicted is not None and step.predicted < 1:  # emulated: hours
@@ -165,45 +165,47 @@ def cem() -> CEM:
     return CEM(CEMConfig(samples=96, iterations=3, horizon=12), -HIGH, HIGH)
 
 
-def compact_steps() -> list[Step]:
+def vector_steps() -> list[Step]:
     """Of the included world, on pushes."""
-    base = Plans(_work(load_compact_world("default")), cem())
-    half = _work(load_compact_world("default").imagine_in(torch.bfloat16))
+    base = Plans(_work(load_vector_world("default")), cem())
+    half = _work(load_vector_world("default").imagine_in(torch.bfloat16))
     fewer = ICEM(ICEMConfig(horizon=12), -HIGH, HIGH)
-    many = compact_subject(load_compact_world("default")).workload(16, CPU, seed=0)
+    many = vector_subject(load_vector_world("default")).workload(16, CPU, seed=0)
     return [
         Step(
-            "compact world: all critics for the best 24 of 96 only", base, Plans(_rescored(), cem())
+            "vector world: all critics for the best 24 of 96 only", base, Plans(_rescored(), cem())
         ),
-        Step("compact world: bfloat16", base, Plans(half, cem()), _rates()),
+        Step("vector world: bfloat16", base, Plans(half, cem()), _rates()),
         Step(
-            "compact world: iCEM, 48 + 34 + 24 candidates, for CEM, 3 x 96",
+            "vector world: iCEM, 48 + 34 + 24 candidates, for CEM, 3 x 96",
             base,
             Plans(base.workload, fewer),
         ),
-        Step("compact world: 16 episodes in one batch, per episode", base, Plans(many, cem())),
+        Step("vector world: 16 episodes in one batch, per episode", base, Plans(many, cem())),
     ]
 
 
 def compiled() -> Step:
     """``torch.compile`` on the included world."""
-    world = load_compact_world("default")
+    world = load_vector_world("default")
     eager = _work(world)
     fast = replace(eager, compiled=True)
-    return Step("compact world: torch.compile", Plans(eager, cem()), Plans(fast, cem()))
+    return Step("vector world: torch.compile", Plans(eager, cem()), Plans(fast, cem()))
 
 
-def _work(world: CompactWorld) -> Workload:
-    return compact_subject(world).workload(1, CPU, seed=0)
+def _work(world: VectorWorld) -> Workload:
+    return vector_subject(world).workload(1, CPU, seed=0)
 
 
 def _rescored() -> Workload:
-    world = load_compact_world("default")
+    world = load_vector_world("default")
     work = _work(world)
     goals = work.goals
     assert goals is not None
     rough: Callable[..., Any] = world.goal_energy(goals, critics=1)
-    fine = TotalEnergy(world.goal_energy(goals), CalibratedDoubt(*world.doubts["disagreement"]))
+    fine = TotalEnergy(
+        world.goal_energy(goals), UncertaintyPenalty(*world.uncertainties["disagreement"])
+    )
     return replace(work, objective=Objective(CoarseToFine(fine, rough, 24), world.prior(goals)))
 
 

@@ -18,10 +18,10 @@ solve() {
 controls='baselines=[random,ignore_object]'
 solve push task=push episodes=200 'baselines=[random,ignore_object,prior,no_world_energy]'
 solve push_fresh task=push seed=1000 episodes=200 'baselines=[prior]' # nothing was chosen on these
-solve push_rich task=push scenery=rich episodes=200 'baselines=[prior]'
+solve push_rich task=push appearance=rich episodes=200 'baselines=[prior]'
 solve push_hierarchical task=push planner=hierarchical episodes=200 \
   'baselines=[random,ignore_object,prior]'
-solve push_rich_hierarchical task=push scenery=rich planner=hierarchical episodes=200 \
+solve push_rich_hierarchical task=push appearance=rich planner=hierarchical episodes=200 \
   'baselines=[prior]'
 for task in grasp pick_and_place; do
   solve $task task=$task episodes=200 'baselines=[prior]'
@@ -34,7 +34,7 @@ done
 # What a failure comes from, and what the energies know.
 cem='task=push planner=cem'
 measure push_oracle $cem episodes=20 oracle.episodes=20 'baselines=[oracle,true_cost]'
-measure push_rich_halves $cem scenery=rich episodes=20 planner.samples=32 planner.iterations=2 \
+measure push_rich_halves $cem appearance=rich episodes=20 planner.samples=32 planner.iterations=2 \
   planner.elites=6 oracle.workers=1 'baselines=[true_dynamics,true_cost]'
 solve push_energies $cem episodes=100 \
   'baselines=[latent_distance,latent_distance_alone,no_prior,reachability]'

@@ -100,7 +100,7 @@ class Size:
             iterations=rounds,
             elites=min(10, few),
             proposals=0,
-            execute=1,
+            receding_horizon=1,
             active_dims=(0, 1, 2, 6),
         )
         horizons: Sequence[int] = (1, 2)

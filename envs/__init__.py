@@ -2,7 +2,7 @@
 
 Importing this package registers ``tabletop/Reach-v0``, ``tabletop/Push-v0``, ``tabletop/Grasp-v0``,
 ``tabletop/ReachWithObject-v0`` and ``tabletop/PickAndPlace-v0`` with gymnasium, and each in rich
-scenery, ``tabletop/ReachRich-v0`` and so on:
+appearance, ``tabletop/ReachRich-v0`` and so on:
 
 >>> from worldmodel import envs
 >>> env = envs.make("push")
@@ -23,26 +23,26 @@ import_mujoco()  # reads the backend, once
 import gymnasium  # noqa: E402
 
 from worldmodel.envs.registry import TASKS, budget, entry_point, gym_id, make  # noqa: E402
+from worldmodel.envs.tabletop.appearance import APPEARANCES, check_appearance  # noqa: E402
 from worldmodel.envs.tabletop.environment import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
-from worldmodel.envs.tabletop.scenery import SCENERIES, check_scenery  # noqa: E402
 
 __all__ = [
     "ACTION_HIGH",
+    "APPEARANCES",
     "CONTROL_HZ",
-    "SCENERIES",
     "TASKS",
     "TabletopEnv",
     "budget",
-    "check_scenery",
+    "check_appearance",
     "gym_id",
     "make",
 ]
 
 for _task in TASKS:
-    for _scenery in SCENERIES:
+    for _appearance in APPEARANCES:
         gymnasium.register(
-            id=gym_id(_task, _scenery),
+            id=gym_id(_task, _appearance),
             entry_point=entry_point(_task),
             max_episode_steps=budget(_task),
-            kwargs={"scenery": _scenery},
+            kwargs={"appearance": _appearance},
         )

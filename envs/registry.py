@@ -30,17 +30,17 @@ def budget(task: str) -> int:
     return _BUDGETS.get(task, _BUDGET)
 
 
-def gym_id(task: str, scenery: str = "plain") -> str:
+def gym_id(task: str, appearance: str = "plain") -> str:
     """The id under which gymnasium knows a task, e.g. ``tabletop/PickAndPlaceRich-v0``."""
-    rich = "Rich" if scenery == "rich" else ""
+    rich = "Rich" if appearance == "rich" else ""
     return f"tabletop/{_CLASSES[task].removesuffix('Env')}{rich}-v0"
 
 
 def make(
     task: str,
     image_size: int = 96,
-    scenery: str = "plain",
-    pool: str = "test",
+    appearance: str = "plain",
+    split: str = "test",
     *,
     render_mode: str | None = None,
     width: int = 480,
@@ -56,5 +56,5 @@ def make(
     if task not in _CLASSES:
         raise ValueError(f"Expected a task among {', '.join(TASKS)}, got {task!r}")
     environment = getattr(import_module(f"worldmodel.envs.tabletop.{task}"), _CLASSES[task])
-    made = environment(image_size, render_mode, scenery, pool, width=width, height=height)
+    made = environment(image_size, render_mode, appearance, split, width=width, height=height)
     return cast(TabletopEnv, made)

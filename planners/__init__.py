@@ -24,45 +24,44 @@ from worldmodel.planners.coarse_to_fine import CoarseToFine
 from worldmodel.planners.energies import (
     METRICS,
     REDUCTIONS,
-    CalibratedDoubt,
     LatentDistance,
     MeanEnergy,
     TotalEnergy,
+    UncertaintyPenalty,
 )
 from worldmodel.planners.family import SearchConfig, follows_gradients, make_search, search_name
 from worldmodel.planners.hierarchical import (
     Guide,
     Hierarchical,
     HierarchicalConfig,
+    HighLevelWorld,
     MacroSearch,
     Moments,
-    SlowWorld,
 )
 from worldmodel.planners.optimizers.cem import CEM, CEMConfig
 from worldmodel.planners.optimizers.cem_gradient import CEMGradient, CEMGradientConfig
-from worldmodel.planners.optimizers.collocation import GRASP, GRASPConfig
+from worldmodel.planners.optimizers.collocation import Collocation, CollocationConfig
 from worldmodel.planners.optimizers.gradient import Gradient, GradientConfig
 from worldmodel.planners.optimizers.icem import ICEM, ICEMConfig
 from worldmodel.planners.optimizers.mppi import MPPI, MPPIConfig
 from worldmodel.planners.optimizers.shooting import RandomShooting, RandomShootingConfig
 from worldmodel.planners.optimizers.vjepa2_ac import VJEPA2AC, VJEPA2ACConfig
-from worldmodel.planners.problem import Objective, Plan, Planner, Problem, Way
+from worldmodel.planners.problem import Objective, Plan, Planner, Problem, SubgoalPlan
 from worldmodel.planners.protocols import (
-    Doubt,
     Energy,
     Futures,
     GoalEnergy,
     Proposal,
     Total,
     Trajectory,
+    Uncertainty,
     World,
 )
-from worldmodel.planners.realtime import Pulse, RealTimeAgent, Slots
+from worldmodel.planners.realtime import DeadlineStatistics, RateTimer, RealTimeAgent
 from worldmodel.planners.retrieval import Retrieval, RetrievalConfig
 
 __all__ = [
     "CEM",
-    "GRASP",
     "ICEM",
     "METRICS",
     "MPPI",
@@ -73,18 +72,19 @@ __all__ = [
     "CEMConfig",
     "CEMGradient",
     "CEMGradientConfig",
-    "CalibratedDoubt",
     "CoarseToFine",
-    "Doubt",
+    "Collocation",
+    "CollocationConfig",
+    "DeadlineStatistics",
     "Energy",
     "Futures",
-    "GRASPConfig",
     "GoalEnergy",
     "Gradient",
     "GradientConfig",
     "Guide",
     "Hierarchical",
     "HierarchicalConfig",
+    "HighLevelWorld",
     "ICEMConfig",
     "LatentDistance",
     "MPPIConfig",
@@ -97,21 +97,21 @@ __all__ = [
     "Planner",
     "Problem",
     "Proposal",
-    "Pulse",
     "RandomShooting",
     "RandomShootingConfig",
+    "RateTimer",
     "RealTimeAgent",
     "Retrieval",
     "RetrievalConfig",
     "SearchConfig",
-    "Slots",
-    "SlowWorld",
     "Start",
+    "SubgoalPlan",
     "Total",
     "TotalEnergy",
     "Trajectory",
+    "Uncertainty",
+    "UncertaintyPenalty",
     "VJEPA2ACConfig",
-    "Way",
     "World",
     "follows_gradients",
     "make_search",

@@ -149,7 +149,7 @@ class Agent(Generic[StateT]):
             Actions ``float32 [B, A]`` within the bounds, on the CPU.
         """
         episode = self._running()
-        turn = episode.step % self._planner.execute
+        turn = episode.step % self._planner.receding_horizon
         if turn == 0 or self._context > 1:
             self.look(frames, states)
         if turn == 0:
@@ -179,22 +179,22 @@ class Agent(Generic[StateT]):
         episode.looked = clock.now() if at is None else at
         seen = self._world.encode(frames[:, None].to(self._device))
         if episode.goals is None:
-            episode.goals = self._world.compare(episode.images, seen[:, 0])
-        latents = self._world.compare(seen, episode.images[:, -1])
+            episode.goals = self._world.project(episode.images, seen[:, 0])
+        latents = self._world.project(seen, episode.images[:, -1])
         new = self._context if not episode.latents else 1
         episode.latents += [latents] * new
         episode.states += [states[:, None].to(self._device)] * new
         del episode.latents[: -self._context], episode.states[: -self._context]
 
     @torch.no_grad()
-    def plan(self, step: int, begun: Tensor | None = None, *, limited: bool = True) -> Plan:
+    def plan(self, step: int, committed: Tensor | None = None, *, limited: bool = True) -> Plan:
         """Plan from what was seen last, at a control step, and record it.
 
         The time it has to do so began with that look.
 
         Args:
             step: When that was.
-            begun: What is done from there on in any case, ``[B, d, A]``.
+            committed: What is done from there on in any case, ``[B, d, A]``.
             limited: Keep the budget, if there is one.
         """
         episode = self._running()
@@ -211,7 +211,7 @@ class Agent(Generic[StateT]):
             episode.objective.energy,
             episode.objective.proposal,
             episode.goals[:, stage],
-            None if begun is None else begun.to(self._device),
+            None if committed is None else committed.to(self._device),
             self._compiled,
         )
         if self._budget_s is None or self._compiling:

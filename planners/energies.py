@@ -1,7 +1,7 @@
 """Energies of imagined trajectories: small callables that add up to ``E_world + λ·E_goal``.
 
 - ``LatentDistance``: goal energy, distance to goal latents, or along a sequence of sub-goals.
-- ``CalibratedDoubt``: world energy, a model's doubt beyond what held-out data showed.
+- ``UncertaintyPenalty``: world energy, a model's uncertainty beyond what held-out data showed.
 - ``MeanEnergy``: several energies of one unit, as one.
 - ``TotalEnergy``: their sum, and what each contributed.
 
@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.planners.protocols import Doubt, Energy, Futures, GoalEnergy, Trajectory
+from worldmodel.planners.protocols import Energy, Futures, GoalEnergy, Trajectory, Uncertainty
 
 __all__ = [
     "METRICS",
     "REDUCTIONS",
-    "CalibratedDoubt",
     "LatentDistance",
     "MeanEnergy",
     "TotalEnergy",
+    "UncertaintyPenalty",
 ]
 
 
@@ -102,36 +102,36 @@ class LatentDistance:
         return (distance if visited is None else distance + visited).amin(-1)
 
 
-class CalibratedDoubt:
-    """A doubt on a scale set by held-out data: 0 up to q90, 1 at q99, then linear.
+class UncertaintyPenalty:
+    """A uncertainty on a scale set by held-out data: 0 up to q90, 1 at q99, then linear.
 
     Being zero where the model errs as little as on known data, it does not pull plans towards the
     familiar; being in units of the known spread, its weight carries over from model to model, and
-    from one doubt to another.
+    from one uncertainty to another.
 
     Args:
-        doubt: Of the model that imagines.
-        q90: 90 % quantile of the doubt on held-out data; a number, or one per imagined step
-            ``[K]``, since doubts grow along a rollout.
+        uncertainty: Of the model that imagines.
+        q90: 90 % quantile of the uncertainty on held-out data; a number, or one per imagined step
+            ``[K]``, since uncertainties grow along a rollout.
         q99: 99 % quantile, likewise.
     """
 
-    def __init__(self, doubt: Doubt, q90: float | Tensor, q99: float | Tensor) -> None:
+    def __init__(self, uncertainty: Uncertainty, q90: float | Tensor, q99: float | Tensor) -> None:
         spread = q99 - q90
         if not bool(torch.as_tensor(spread > 0).all()):
             raise ValueError(
                 f"Expected q99 above q90, got q90={q90}, q99={q99}; calibrate on more held-out data"
             )
-        self._doubt = doubt
+        self._uncertainty = uncertainty
         self._q90 = q90
         self._spread = spread
 
     def __call__(self, trajectory: Trajectory) -> Tensor:
         """Energies ``[B, S]``: the mean over imagined steps."""
-        doubt = self._doubt(trajectory)
-        steps = doubt.shape[-1]
+        uncertainty = self._uncertainty(trajectory)
+        steps = uncertainty.shape[-1]
         q90 = _first(self._q90, steps)
-        return F.relu((doubt - q90) / _first(self._spread, steps)).mean(-1)
+        return F.relu((uncertainty - q90) / _first(self._spread, steps)).mean(-1)
 
 
 def _first(quantiles: float | Tensor, steps: int) -> float | Tensor:

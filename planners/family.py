@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldmodel.planners.optimizers.cem import CEM, CEMConfig
 from worldmodel.planners.optimizers.cem_gradient import CEMGradient, CEMGradientConfig
-from worldmodel.planners.optimizers.collocation import GRASP, GRASPConfig
+from worldmodel.planners.optimizers.collocation import Collocation, CollocationConfig
 from worldmodel.planners.optimizers.gradient import Gradient, GradientConfig
 from worldmodel.planners.optimizers.icem import ICEM, ICEMConfig
 from worldmodel.planners.optimizers.mppi import MPPI, MPPIConfig
@@ -21,7 +21,7 @@ __all__ = ["SearchConfig", "follows_gradients", "make_search", "search_name"]
 SearchConfig = (
     CEMConfig
     | CEMGradientConfig
-    | GRASPConfig
+    | CollocationConfig
     | GradientConfig
     | ICEMConfig
     | MPPIConfig
@@ -32,7 +32,7 @@ SearchConfig = (
 _SEARCHES: dict[type, tuple[str, type[Any]]] = {
     CEMConfig: ("cem", CEM),
     CEMGradientConfig: ("cem_gradient", CEMGradient),
-    GRASPConfig: ("grasp", GRASP),
+    CollocationConfig: ("collocation", Collocation),
     GradientConfig: ("gradient", Gradient),
     ICEMConfig: ("icem", ICEM),
     MPPIConfig: ("mppi", MPPI),

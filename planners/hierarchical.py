@@ -1,9 +1,9 @@
-"""Planning on two time scales: a guide names sub-goals, a fast planner pursues the next of them.
+"""Planning on two time scales: a guide names sub-goals, a low-level planner pursues the next.
 
-Hierarchical planning with latent world models (arXiv:2604.03208): a slow planner searches
-macro-actions in a slow world for a way to the goal, and the first latent that it predicts is the
-goal of the fast planner. Any planner does for either level, and sub-goals may come from elsewhere,
-as from ``planners.retrieval``.
+Hierarchical planning with latent world models (arXiv:2604.03208): a high-level planner searches
+macro-actions in a high-level world for a way to the goal, and the first latent that it predicts is
+the goal of the low-level planner. Any planner does for either level, and sub-goals may come from
+elsewhere, as from ``planners.retrieval``.
 
 Shapes: see ``planners.protocols``; G is the number of sub-goals.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from worldmodel.planners import clock
 from worldmodel.planners.optimizers.cem import CEMConfig
-from worldmodel.planners.problem import Objective, Plan, Planner, Problem, Way
+from worldmodel.planners.problem import Objective, Plan, Planner, Problem, SubgoalPlan
 from worldmodel.planners.protocols import Proposal, World
 from worldmodel.planners.settings import CHECKED, Count, Number, Positive, ProperShare
 from worldmodel.planners.timing import Stopwatch
@@ -30,9 +30,9 @@ __all__ = [
     "Hierarchical",
     "HierarchicalConfig",
     "HierarchicalState",
+    "HighLevelWorld",
     "MacroSearch",
     "Moments",
-    "SlowWorld",
 ]
 
 GuideT = TypeVar("GuideT")
@@ -40,7 +40,7 @@ FastT = TypeVar("FastT")
 StateT = TypeVar("StateT")
 
 
-class SlowWorld(World, Protocol):
+class HighLevelWorld(World, Protocol):
     """A world whose actions are macro-actions, each of which stands for many control steps."""
 
     @property
@@ -50,7 +50,7 @@ class SlowWorld(World, Protocol):
 
 
 class Guide(Protocol[GuideT]):
-    """The slow level: whatever names sub-goals."""
+    """The high level: whatever names sub-goals."""
 
     def init(self, batch: int, after: GuideT | None = None) -> GuideT:
         """The state before the first plan of ``batch`` episodes; see ``Planner.init``."""
@@ -80,32 +80,32 @@ class HierarchicalConfig:
     """Settings of both levels.
 
     Attributes:
-        slow: Search over macro-actions; its horizon counts macros.
-        fast: Search over actions, towards the next sub-goal.
-        spread: Bound of each number of a macro, whose prior is standard normal; ``slow.std`` is
-            the share of it that is the first standard deviation.
-        prior: Whether the macro prior proposes candidates to the slow search.
-        hold: Fast plans between slow ones.
+        high_level: Search over macro-actions; its horizon counts macros.
+        low_level: Search over actions, towards the next sub-goal.
+        spread: Bound of each number of a macro, whose prior is standard normal; ``high_level.std``
+            is the share of it that is the first standard deviation.
+        prior: Whether the macro prior proposes candidates to the high-level search.
+        replan_every: Fast plans between high-level ones.
         near: Goal energy up to which the goal itself is pursued. The default, imagined steps of a
             hindsight value, is about one macro.
-        share: Of the time left before a deadline, what the slow level may take.
+        share: Of the time left before a deadline, what the high level may take.
         towards: Energy towards a sub-goal, ``value`` or ``latent`` distance.
     """
 
-    slow: CEMConfig = field(
+    high_level: CEMConfig = field(
         default_factory=lambda: CEMConfig(
             horizon=4,
             std=0.5,
             correlation=0.0,
             proposals=24,
-            execute=1,
+            receding_horizon=1,
             active_dims=tuple(range(6)),
         )
     )
-    fast: CEMConfig = field(default_factory=CEMConfig)
+    low_level: CEMConfig = field(default_factory=CEMConfig)
     spread: Positive = 2.0
     prior: bool = True
-    hold: Count = 2
+    replan_every: Count = 2
     near: Number = 4.0
     share: ProperShare = 0.5
     towards: str = "value"
@@ -116,21 +116,21 @@ class HierarchicalConfig:
 
 
 class HierarchicalState(NamedTuple, Generic[GuideT, FastT]):
-    """Both levels' states, what the fast one pursues, and for how many plans it has.
+    """Both levels' states, what the low-level one pursues, and for how many plans it has.
 
     ``problem`` is the energy that the sub-goals were found for: another one needs others.
     """
 
-    slow: GuideT
-    fast: FastT
-    way: Way | None = None
+    high_level: GuideT
+    low_level: FastT
+    subgoal_plan: SubgoalPlan | None = None
     objective: Objective | None = None
     problem: object = None
     plans: int = 0
 
 
 class Hierarchical(Generic[GuideT, FastT]):
-    """A guide above a fast planner; itself a ``planners.problem.Planner``.
+    """A guide above a low-level planner; itself a ``planners.problem.Planner``.
 
     The goal itself is pursued where it is ``near`` by the problem's goal energy, and where no
     sub-goal of the way is nearer to it than the present, so that the guide knows no better. Where
@@ -138,10 +138,10 @@ class Hierarchical(Generic[GuideT, FastT]):
 
     Args:
         guide: Names sub-goals on the way to the problem's goals.
-        fast: Plans towards the next one.
+        low_level: Plans towards the next one.
         towards: From latents ``[B, N, D]``, and for which episodes ``[B]`` they are the goal
-            itself, to what the fast planner minimises.
-        hold: Fast plans between looks ahead.
+            itself, to what the low-level planner minimises.
+        replan_every: Fast plans between looks ahead.
         near: Goal energy up to which the goal itself is pursued.
         share: Of the time left before a deadline, what the guide may take.
     """
@@ -149,34 +149,39 @@ class Hierarchical(Generic[GuideT, FastT]):
     def __init__(
         self,
         guide: Guide[GuideT],
-        fast: Planner[FastT],
+        low_level: Planner[FastT],
         towards: Callable[[Tensor, Tensor], Objective],
         *,
-        hold: int = 2,
+        replan_every: int = 2,
         near: float = 4.0,
         share: float = 0.5,
     ) -> None:
-        self._guide, self._fast, self._towards = guide, fast, towards
-        self._hold, self._near, self._share = hold, near, share
+        self._guide, self._low_level, self._towards = guide, low_level, towards
+        self._replan_every, self._near, self._share = replan_every, near, share
 
     @property
-    def execute(self) -> int:
+    def receding_horizon(self) -> int:
         """Steps of a plan to carry out before planning again."""
-        return self._fast.execute
+        return self._low_level.receding_horizon
 
     def init(
         self, batch: int, after: HierarchicalState[GuideT, FastT] | None = None
     ) -> HierarchicalState[GuideT, FastT]:
         """Both levels before their first plan."""
-        slow, fast = (None, None) if after is None else (after.slow, after.fast)
-        return HierarchicalState(self._guide.init(batch, slow), self._fast.init(batch, fast))
+        high_level, low_level = (
+            (None, None) if after is None else (after.high_level, after.low_level)
+        )
+        return HierarchicalState(
+            self._guide.init(batch, high_level), self._low_level.init(batch, low_level)
+        )
 
     def shift(
         self, state: HierarchicalState[GuideT, FastT], steps: int
     ) -> HierarchicalState[GuideT, FastT]:
         """Both levels once ``steps`` actions have been executed; sub-goals stay where they are."""
         return state._replace(
-            slow=self._guide.shift(state.slow, steps), fast=self._fast.shift(state.fast, steps)
+            high_level=self._guide.shift(state.high_level, steps),
+            low_level=self._low_level.shift(state.low_level, steps),
         )
 
     @torch.no_grad()
@@ -189,23 +194,23 @@ class Hierarchical(Generic[GuideT, FastT]):
         deadline: float | None = None,
         profile: bool = False,
     ) -> tuple[Plan, HierarchicalState[GuideT, FastT]]:
-        """The fast level's plan and the way it is on; see ``planners.problem.Planner.plan``."""
+        """The low level's plan and the way it is on; see ``planners.problem.Planner.plan``."""
         watch, nonfinite = Stopwatch(problem.latents.device, profile), 0
-        if state.plans == self._hold or state.problem is not problem.energy:
+        if state.plans == self._replan_every or state.problem is not problem.energy:
             state, nonfinite = self._look_ahead(problem, state, generator, deadline)
-        watch.lap("slow")
+        watch.lap("high_level")
         assert state.objective is not None
         pursued = replace(problem, energy=state.objective.energy, proposal=state.objective.proposal)
-        plan, fast = self._fast.plan(
-            pursued, state.fast, generator=generator, deadline=deadline, profile=profile
+        plan, low_level = self._low_level.plan(
+            pursued, state.low_level, generator=generator, deadline=deadline, profile=profile
         )
         plan = replace(
             plan,
             nonfinite=plan.nonfinite + nonfinite,
             timings=watch.seconds | plan.timings,
-            way=state.way,
+            subgoals=state.subgoal_plan,
         )
-        return plan, state._replace(fast=fast, plans=state.plans + 1)
+        return plan, state._replace(low_level=low_level, plans=state.plans + 1)
 
     def _look_ahead(
         self,
@@ -219,20 +224,20 @@ class Hierarchical(Generic[GuideT, FastT]):
         if deadline is not None:
             now = clock.now()
             deadline = now + self._share * (deadline - now)
-        subgoals, nonfinite, slow = self._guide.look_ahead(
-            problem, state.slow, generator=generator, deadline=deadline
+        subgoals, nonfinite, high_level = self._guide.look_ahead(
+            problem, state.high_level, generator=generator, deadline=deadline
         )
         found = subgoals.shape[1] > 0
         if not found and state.problem is problem.energy:
-            return state._replace(slow=slow, plans=0), nonfinite
+            return state._replace(high_level=high_level, plans=0), nonfinite
         here = _to_go(problem, problem.latents[:, -1:])
         left = _to_go(problem, subgoals) if found else here[:, :0]
         direct = (here[:, 0] <= self._near) | ~(left < here).any(1)
         first = subgoals[:, 0] if found else problem.goals
         pursued = torch.where(direct[:, None, None], problem.goals, first)
         state = state._replace(
-            slow=slow,
-            way=Way(subgoals, left, direct),
+            high_level=high_level,
+            subgoal_plan=SubgoalPlan(subgoals, left, direct),
             objective=self._towards(pursued, direct),
             problem=problem.energy,
             plans=0,
@@ -255,14 +260,14 @@ def _to_go(problem: Problem, latents: Tensor) -> Tensor:
 
 
 class MacroState(NamedTuple, Generic[StateT]):
-    """The slow planner's state, and control steps carried out of its first macro."""
+    """The high-level planner's state, and control steps carried out of its first macro."""
 
     planner: StateT
     steps: int = 0
 
 
 class MacroSearch(Generic[StateT]):
-    """The guide that searches macro-actions: sub-goals are where they lead in the slow world.
+    """The guide that searches macro-actions: sub-goals are where they lead in the high-level world.
 
     It minimises the problem's goal energy; the world energy judges another world.
 
@@ -275,7 +280,7 @@ class MacroSearch(Generic[StateT]):
     def __init__(
         self,
         planner: Planner[StateT],
-        world: SlowWorld,
+        world: HighLevelWorld,
         prior: Callable[[Tensor], Proposal] | None = None,
     ) -> None:
         self._planner, self._world, self._prior = planner, world, prior
@@ -302,15 +307,15 @@ class MacroSearch(Generic[StateT]):
             proposal = None
         else:
             proposal = self._prior(problem.goals)
-        slow = replace(
+        high_level = replace(
             problem,
             world=self._world,
             energy=problem.energy.goal_alone(),
             proposal=proposal,
-            begun=None,
+            committed=None,
         )
         plan, planner = self._planner.plan(
-            slow, state.planner, generator=generator, deadline=deadline
+            high_level, state.planner, generator=generator, deadline=deadline
         )
         state = state._replace(planner=planner)
         if plan.trace.shape[1] == 0:

@@ -15,7 +15,7 @@ from torch import Tensor
 from worldmodel.planners.compiled import compiled_judge, compiled_rollout
 from worldmodel.planners.protocols import Proposal, Total, Trajectory, World
 
-__all__ = ["Objective", "Plan", "Planner", "Problem", "Way", "count_nonfinite"]
+__all__ = ["Objective", "Plan", "Planner", "Problem", "SubgoalPlan", "count_nonfinite"]
 
 
 class Objective(NamedTuple):
@@ -37,8 +37,8 @@ class Problem:
         proposal: A policy prior whose candidates join the first population, or None.
         goals: Latents of the goals, ``[B, N, D]``, for planners that look for a way there; None
             where they are known by their energy alone.
-        begun: What is done while the plan is made, ``[B, d, A]``: every candidate begins with it,
-            as it is. None where the world waits.
+        committed: What is done while the plan is made, ``[B, d, A]``: every candidate begins with
+            it, as it is. None where the world waits.
         compiled: Imagine and judge with what ``torch.compile`` made of world and energy.
     """
 
@@ -48,7 +48,7 @@ class Problem:
     energy: Total
     proposal: Proposal | None = None
     goals: Tensor | None = None
-    begun: Tensor | None = None
+    committed: Tensor | None = None
     compiled: bool = False
 
     def __post_init__(self) -> None:
@@ -69,10 +69,12 @@ class Problem:
                 f"Expected goal latents [B,N,D] = {list(frame)}, as those of a context frame, got "
                 f"{list(self.goals.shape)}; encode goals with the world that plans"
             )
-        if self.begun is not None and (self.begun.ndim != 3 or len(self.begun) != frame[0]):
+        if self.committed is not None and (
+            self.committed.ndim != 3 or len(self.committed) != frame[0]
+        ):
             raise ValueError(
-                f"Expected what is begun as [B,d,A] of {frame[0]} episodes, got "
-                f"{list(self.begun.shape)}"
+                f"Expected what is committed as [B,d,A] of {frame[0]} episodes, got "
+                f"{list(self.committed.shape)}"
             )
 
     def imagine(self, candidates: Tensor) -> Trajectory:
@@ -90,11 +92,11 @@ class Problem:
 
     def begin(self, candidates: Tensor) -> Tensor:
         """Candidates ``[B, S, H, A]`` that begin with what is done in the meantime."""
-        if self.begun is None:
+        if self.committed is None:
             return candidates
-        steps = min(self.begun.shape[1], candidates.shape[2])
-        begun = self.begun[:, None, :steps].expand(-1, candidates.shape[1], -1, -1)
-        return torch.cat([begun, candidates[:, :, steps:]], 2)
+        steps = min(self.committed.shape[1], candidates.shape[2])
+        committed = self.committed[:, None, :steps].expand(-1, candidates.shape[1], -1, -1)
+        return torch.cat([committed, candidates[:, :, steps:]], 2)
 
     def check_horizon(self, horizon: int) -> None:
         """Raise a ValueError where the world cannot imagine exactly so many control steps."""
@@ -137,7 +139,7 @@ def count_nonfinite(
 
 
 @dataclass(frozen=True)
-class Way:
+class SubgoalPlan:
     """Sub-goals that a planner on two time scales has set itself.
 
     Attributes:
@@ -156,7 +158,7 @@ class Plan:
     """The best action sequence that was evaluated, for each episode.
 
     Attributes:
-        actions: ``[B, H, A]``, physical units, within the action bounds but for what was begun.
+        actions: ``[B, H, A]``, physical units, within the action bounds but for what was committed.
         energy: Its total energy, ``[B]``.
         breakdown: Its energy per term, ``[B]`` each.
         trace: Lowest energy known after each iteration, ``[B, I]``; it never rises. Without an
@@ -164,7 +166,7 @@ class Plan:
         nonfinite: Candidates whose energy was NaN or infinite, and proposals of the policy prior
             that were so themselves, over all episodes and iterations.
         timings: Seconds spent per part of the search; empty unless profiled.
-        way: The sub-goals it pursues, if it has any.
+        subgoals: Those that it pursues, if it has any.
     """
 
     actions: Tensor
@@ -173,7 +175,7 @@ class Plan:
     trace: Tensor
     nonfinite: int
     timings: dict[str, float] = field(default_factory=dict[str, float])
-    way: Way | None = None
+    subgoals: SubgoalPlan | None = None
 
 
 StateT = TypeVar("StateT")
@@ -183,7 +185,7 @@ class Planner(Protocol[StateT]):
     """Search over action sequences. All that lasts between plans is in the state it hands back."""
 
     @property
-    def execute(self) -> int:
+    def receding_horizon(self) -> int:
         """Steps of a plan to carry out before planning again."""
         ...
 

@@ -12,7 +12,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Doubt", "Energy", "Futures", "GoalEnergy", "Proposal", "Total", "Trajectory", "World"]
+__all__ = [
+    "Energy",
+    "Futures",
+    "GoalEnergy",
+    "Proposal",
+    "Total",
+    "Trajectory",
+    "Uncertainty",
+    "World",
+]
 
 
 class Futures(Protocol):
@@ -68,7 +77,7 @@ class World(Protocol):
         """Latents ``[B, T, N, D]`` of ``uint8`` RGB frames ``[B, T, height, width, 3]``."""
         ...
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """What to plan with, of encoded frames and of goals: latents again, maybe of other sizes.
 
         A world may tell best by comparison what is where. One that takes encoded frames as they are
@@ -76,8 +85,8 @@ class World(Protocol):
 
         Args:
             latents: Encoded frames, ``[B, T, N, D]``.
-            look: Another frame of the same scene, encoded, ``[B, N, D]``: for what the camera shows
-                the goal, for goals what the camera showed first.
+            reference: Another frame of the same scene, encoded, ``[B, N, D]``: for what the camera
+                shows the goal, for goals what the camera showed first.
         """
         ...
 
@@ -125,7 +134,7 @@ class Total(Protocol):
         ...
 
 
-class Doubt(Protocol):
+class Uncertainty(Protocol):
     """How far the model is out of its depth, on a scale of its own; higher is worse."""
 
     def __call__(self, trajectory: Trajectory, /) -> Tensor:

@@ -26,15 +26,15 @@ from worldmodel.planners import clock
 from worldmodel.planners.agent import Agent, PlanRecord
 from worldmodel.planners.box import ActionBox
 
-__all__ = ["Pulse", "RealTimeAgent", "Slots"]
+__all__ = ["DeadlineStatistics", "RateTimer", "RealTimeAgent"]
 
 
 @dataclass
-class Slots:
+class DeadlineStatistics:
     """How the slots of an episode went.
 
     Attributes:
-        total: Slots in which an action was asked for.
+        total: DeadlineStatistics in which an action was asked for.
         missed: Of these, those whose plan was not ready in time, or had no time to search, so that
             an older one had to do.
         held: Of these, those that no plan covered: the robot held still.
@@ -78,7 +78,7 @@ class RealTimeAgent:
         agent: Looks and plans, in the other thread; its budget should be that of a slot.
         low: Lower action bounds ``[A]``, physical units; to hold still, 0, is within them.
         high: Upper action bounds ``[A]``.
-        every: Slots from the beginning of one plan to that of the next.
+        every: DeadlineStatistics from the beginning of one plan to that of the next.
         context: Looks that `agent` needs in a row.
 
     Raises:
@@ -100,7 +100,7 @@ class RealTimeAgent:
         self._wanted = False
         self._busy = self._closed = False
         self._error: Exception | None = None
-        self.slots = Slots()
+        self.slots = DeadlineStatistics()
         self._thread = Thread(target=self._think, name="planner", daemon=True)
         self._thread.start()
 
@@ -124,7 +124,7 @@ class RealTimeAgent:
             self._error = None
             self._check_open()
             self._looks.clear()
-            self._path, self._done, self.slots = None, [], Slots()
+            self._path, self._done, self.slots = None, [], DeadlineStatistics()
             self._agent.reset(goal_frames, seed=seed)
 
     def prepare(self, frames: Tensor, states: Tensor) -> None:
@@ -211,10 +211,10 @@ class RealTimeAgent:
             self._looks.clear()
             self._wanted = False  # by now maybe again, for the look that is taken here
             slot = looks[-1].slot
-            begun = torch.stack(self._done[slot:], 1) if self._done[slot:] else None
+            committed = torch.stack(self._done[slot:], 1) if self._done[slot:] else None
         for look in looks:
             self._agent.look(look.frames, look.states, at=look.at)
-        plan = self._agent.plan(slot, begun, limited=begun is not None)
+        plan = self._agent.plan(slot, committed, limited=committed is not None)
         if plan.actions.shape[1] <= self._every:
             raise ValueError(
                 f"Expected plans of at least {self._every + 1} steps, to act on for {self._every} "
@@ -237,7 +237,7 @@ class RealTimeAgent:
             raise RuntimeError("The agent is closed; make another one")
 
 
-class Pulse:
+class RateTimer:
     """A clock that ticks at a fixed rate, and goes on from where it is when it was held up.
 
     So no two ticks are due nearer to each other than a period, whatever one of them led to.

@@ -27,27 +27,27 @@ __all__ = ["Retrieval", "RetrievalConfig", "shortest_ways"]
 
 @dataclass(frozen=True, config=CHECKED)
 class RetrievalConfig:
-    """Settings of the graph, and of the fast level.
+    """Settings of the graph, and of the low level.
 
     Distances count imagined steps.
 
     Attributes:
-        fast: Search over actions, towards the next sub-goal.
+        low_level: Search over actions, towards the next sub-goal.
         links: Nearest moments, by latent, that each moment and each goal may be linked with.
         longest: Distance above which two moments are not linked.
         ahead: Distance to the next sub-goal, and from each to the one after.
         subgoals: How many are told.
-        hold: Fast plans between looks at the graph.
+        replan_every: Fast plans between looks at the graph.
         near: Goal energy up to which the goal itself is pursued.
         towards: Energy towards a sub-goal, ``value`` or ``latent`` distance.
     """
 
-    fast: CEMConfig = field(default_factory=CEMConfig)
+    low_level: CEMConfig = field(default_factory=CEMConfig)
     links: Count = 32
     longest: Multiple = 5.0
     ahead: Multiple = 4.0
     subgoals: Horizon = 4
-    hold: Count = 2
+    replan_every: Count = 2
     near: Number = 4.0
     towards: str = "value"
 

@@ -35,7 +35,7 @@ class SequenceSettings(Protocol):
         ...
 
     @property
-    def execute(self) -> int:
+    def receding_horizon(self) -> int:
         """Steps of a plan carried out before planning again."""
         ...
 
@@ -74,9 +74,9 @@ class SequencePlanner(ABC, Generic[SettingsT]):
         """Evaluate candidates; sequences ``[B, n, H, A]`` for the next search to try, if any."""
 
     @property
-    def execute(self) -> int:
+    def receding_horizon(self) -> int:
         """Steps of a plan to carry out before planning again."""
-        return self.config.execute
+        return self.config.receding_horizon
 
     def init(self, batch: int, after: Start | None = None) -> Start:
         """A cold start: at rest."""

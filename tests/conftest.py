@@ -159,7 +159,7 @@ class PointWorld:
         self.encoded.append(tuple(frames.shape))
         return frames[:, :, 0, :1].float() / 255
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         return latents
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:

@@ -60,10 +60,10 @@ def test_a_task_decides_what_planners_search_over_unless_told_otherwise(ran):
 
 @pytest.mark.parametrize("planner", ["hierarchical", "retrieval"])
 def test_a_task_decides_likewise_for_the_fast_level_of_two(ran, planner):
-    words = f"plan out=o task=grasp planner={planner} planner.fast.samples=33"
+    words = f"plan out=o task=grasp planner={planner} planner.low_level.samples=33"
     assert main(words.split()) == 0
     (config,) = ran
-    fast = config.planner.fast
+    fast = config.planner.low_level
     assert (fast.active_dims, fast.samples) == ((0, 1, 2, 6), 33)
     assert (fast.std, fast.warm_start) == (config.task.search_std, config.task.warm_start)
 
@@ -117,8 +117,11 @@ def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(ran, tmp_path):
         ("plan out=o episodes=0", "error: Expected episodes of at least 1, got 0"),
         ("plan out=o planner.elites=999", "error: planner: Expected elites of at most samples"),
         ("plan out=o baselines=[oracel]", "error: unknown baseline 'oracel'; did you mean"),
-        ("plan out=o scenery=ritch", "error: Expected scenery among plain, rich, got 'ritch'"),
-        ("plan out=o pool=tset", "error: Expected pool among train, test, got 'tset'"),
+        (
+            "plan out=o appearance=ritch",
+            "error: Expected appearance among plain, rich, got 'ritch'",
+        ),
+        ("plan out=o split=tset", "error: Expected split among train, test, got 'tset'"),
         ("plan -m seed=1,2", "error: missing value: out=…"),
         ("plan -m out=o sed=1,2", "error: unknown key 'sed'; did you mean 'seed'?"),
         ("plan -m out=a,b", "error: out=a,b: out cannot be swept; give one folder"),
@@ -303,7 +306,7 @@ def test_configurations_of_the_users_own_are_found_beside_the_shipped_ones(ran, 
         ("--cfg job --package task", "name: push"),
         ("--cfg hydra", "launcher:"),
         ("--cfg all", "seed: 3"),
-        ("--cfg job --resolve", "execute: 2"),
+        ("--cfg job --resolve", "receding_horizon: 2"),
         ("--info defaults", "planner/icem"),
         ("--info searchpath", "pkg://worldmodel.configs"),
         ("-sc install=bash", "complete -o nospace"),

@@ -23,7 +23,7 @@ from worldmodel.planners import (
 )
 from worldmodel.planners.optimizers.cem import CEMConfig
 from worldmodel.planners.optimizers.cem_gradient import CEMGradientConfig
-from worldmodel.planners.optimizers.collocation import GRASPConfig
+from worldmodel.planners.optimizers.collocation import CollocationConfig
 from worldmodel.planners.optimizers.gradient import GradientConfig
 from worldmodel.planners.optimizers.icem import ICEMConfig
 from worldmodel.planners.optimizers.mppi import MPPIConfig
@@ -35,7 +35,7 @@ from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
-SMALL = {"horizon": 4, "execute": 1}
+SMALL = {"horizon": 4, "receding_horizon": 1}
 SEARCHES = [
     CEMConfig(samples=32, iterations=3, **SMALL),
     ICEMConfig(samples=32, iterations=3, **SMALL),
@@ -43,7 +43,7 @@ SEARCHES = [
     RandomShootingConfig(samples=32, **SMALL),
     GradientConfig(iterations=4, **SMALL),
     CEMGradientConfig(samples=32, iterations=2, steps=3, **SMALL),
-    GRASPConfig(iterations=4, relaxed=2, **SMALL),
+    CollocationConfig(iterations=4, relaxed=2, **SMALL),
     VJEPA2ACConfig(samples=32, iterations=3, horizon=4),
 ]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from worldmodel import cli, envs
-from worldmodel.agents.policies import compared
+from worldmodel.agents.policies import projected
 from worldmodel.planners import Problem, TotalEnergy
-from worldmodel.predictors.doubts import TERMS
+from worldmodel.predictors.uncertainty import TERMS
 from worldmodel.weights.checkpoint import FORMAT_VERSION
-from worldmodel.weights.world import checkpoint_folder, load_compact_world
+from worldmodel.weights.world import checkpoint_folder, load_vector_world
 
 
 def test_it_stays_small_and_says_how_it_was_trained() -> None:
@@ -31,13 +31,13 @@ def test_its_imagination_beats_copying_the_last_frame() -> None:
 
 
 def test_its_doubts_are_calibrated() -> None:
-    doubts = load_compact_world().doubts
-    assert set(doubts) == set(TERMS)
-    assert all(bool((known.q99 > known.q90).all()) for known in doubts.values())
+    uncertainties = load_vector_world().uncertainties
+    assert set(uncertainties) == set(TERMS)
+    assert all(bool((known.q99 > known.q90).all()) for known in uncertainties.values())
 
 
 def test_half_precision_finds_the_same_elites() -> None:
-    worlds = (load_compact_world(), load_compact_world().imagine_in(torch.bfloat16))
+    worlds = (load_vector_world(), load_vector_world().imagine_in(torch.bfloat16))
     shared = []
     for seed in range(4):
         env = envs.make("push", worlds[0].image_size)
@@ -48,7 +48,7 @@ def test_half_precision_finds_the_same_elites() -> None:
         env.close()
         elites, totals = [], []
         for world in worlds:
-            here, there = compared(world, frame, goal)
+            here, there = projected(world, frame, goal)
             energy = TotalEnergy(world.goal_energy(there[:, 0]))
             problem = Problem(world, here, state, energy, world.prior(there[:, 0]))
             noise = torch.Generator().manual_seed(seed)

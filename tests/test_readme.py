@@ -31,10 +31,10 @@ PRETRAIN = (
 TRAIN = (
     "predictor.model.width=16 predictor.model.head_width=16 "
     "predictor.model.prior_width=16 predictor.model.members=2 "
-    "predictor.training.code.steps=2 predictor.training.arm.steps=2 "
+    "predictor.training.object_latent.steps=2 predictor.training.proprio.steps=2 "
     "predictor.training.scenes.steps=2 "
     "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
-    "predictor.training.prior.steps=2 predictor.training.doubts.steps=2 "
+    "predictor.training.prior.steps=2 predictor.training.uncertainty.steps=2 "
     "predictor.training.macros.steps=2 "
     "predictor.training.macros.rollout=1 predictor.training.reachability.steps=2 holdout=0.5"
 )
@@ -49,7 +49,7 @@ TINY = {
     "subgoals": f"moments=[0,2] {LEVELS}",
     "acceptance": f"episodes=2 candidates=2 resamples=3 {PLAN}",
     "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
-    "study": "arms=[random] seeds=[0] sceneries=[plain] trials=1 "
+    "study": "arms=[random] seeds=[0] appearances=[plain] trials=1 "
     f"\"pretrain='{PRETRAIN}'\" \"train='{TRAIN}'\" \"plan='{PLAN}'\"",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from worldmodel import envs
-from worldmodel.agents.policies import compared, search, task_objective
+from worldmodel.agents.policies import projected, search, task_objective
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.planners import Problem
-from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.weights.world import load_compact_world
+from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.weights.world import load_vector_world
 
 SMALL = "planner.iterations=2 planner.samples=16 planner.proposals=4"
 SEARCHES = {
@@ -24,28 +24,28 @@ SEARCHES = {
     "shooting": SMALL,
     "gradient": SMALL,
     "cem_gradient": f"{SMALL} planner.elites=4 planner.refined=2 planner.steps=2",
-    "grasp": SMALL,
+    "collocation": SMALL,
 }
 TERMS = "disagreement,cycle,density,leap,error"
 
 
 @pytest.fixture(scope="module")
-def world() -> CompactWorld:
-    return load_compact_world()
+def world() -> VectorWorld:
+    return load_vector_world()
 
 
 @pytest.fixture(scope="module")
-def start(world: CompactWorld) -> tuple[Tensor, Tensor, Tensor]:
+def start(world: VectorWorld) -> tuple[Tensor, Tensor, Tensor]:
     """Latents of the start of a push and of its goal, and the arm's state."""
     env = envs.make("push", world.image_size)
     seen, _ = env.reset(seed=0)
     env.close()
     frame, goal, state = (torch.from_numpy(seen[k])[None, None] for k in ("image", "goal", "state"))
-    return *compared(world, frame, goal), state
+    return *projected(world, frame, goal), state
 
 
 def posed(
-    world: CompactWorld, start: tuple[Tensor, Tensor, Tensor], *words: str
+    world: VectorWorld, start: tuple[Tensor, Tensor, Tensor], *words: str
 ) -> tuple[Problem, Any]:
     load("plan")
     plan = typed(composed("plan", ["task=push", "out=x", *words]))
@@ -57,7 +57,7 @@ def posed(
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_push_can_be_searched(
-    name: str, world: CompactWorld, start: tuple[Tensor, Tensor, Tensor]
+    name: str, world: VectorWorld, start: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     problem, planner = posed(world, start, f"planner={name}", *SEARCHES[name].split())
     found, _ = planner.plan(problem, planner.init(1), generator=torch.Generator().manual_seed(0))
@@ -76,7 +76,7 @@ def test_a_push_can_be_searched(
 def test_no_round_of_a_push_waits_for_the_device(
     name: str,
     energy: str,
-    world: CompactWorld,
+    world: VectorWorld,
     start: tuple[Tensor, Tensor, Tensor],
     count_waits: Callable[[], Any],
 ) -> None:

@@ -50,7 +50,7 @@ def usable_device(name: str) -> torch.device:
 def precision(name: str, world: nn.Module) -> torch.dtype:
     """What to imagine in: a name of `PRECISIONS`.
 
-    ``auto`` is bfloat16 for a world of patch tokens on a GPU that has it. Compact worlds are too
+    ``auto`` is bfloat16 for a world of patch tokens on a GPU that has it. Vector worlds are too
     small to gain by it there; on a CPU they do, and may solve fewer tasks for it, which is for the
     user to choose (docs/planners.md).
     """

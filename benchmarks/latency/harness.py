@@ -42,7 +42,7 @@ class Workload:
         objective: Energies and policy prior, for the goals.
         frames: Context frames, ``uint8 [B, T, h, w, 3]``.
         states: Context states, ``[B, T, P]``.
-        look: What encoded frames are compared with, ``[B, N, D]``: the goal, encoded.
+        reference: What encoded frames are read beside, ``[B, N, D]``: the goal, encoded.
         goals: Goal latents, ``[B, N, D]``, for planners that look for a way there.
         compiled: Plan with what ``torch.compile`` made of world and energy.
     """
@@ -51,7 +51,7 @@ class Workload:
     objective: Objective
     frames: Tensor
     states: Tensor
-    look: Tensor
+    reference: Tensor
     goals: Tensor | None = None
     compiled: bool = False
 
@@ -113,7 +113,7 @@ def measure(
         synchronize(device)
         started = clock.now()
         latents = world.encode(workload.frames)
-        latents = world.compare(latents, workload.look)
+        latents = world.project(latents, workload.reference)
         if profile:
             synchronize(device)
             split["encode"] = split.get("encode", 0.0) + clock.now() - started
@@ -130,7 +130,7 @@ def measure(
         elapsed = clock.now() - started
         for part, seconds in plan.timings.items():
             split[part] = split.get(part, 0.0) + seconds
-        state = planner.shift(state, planner.execute)
+        state = planner.shift(state, planner.receding_horizon)
         return 1e3 * elapsed
 
     _reset_peak(device)
@@ -160,7 +160,7 @@ class _Counting:
 
     def __init__(self, world: World) -> None:
         self._world, self.steps = world, 0
-        self.stride, self.encode, self.compare = world.stride, world.encode, world.compare
+        self.stride, self.encode, self.project = world.stride, world.encode, world.project
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
         self.steps += actions.shape[:3].numel()

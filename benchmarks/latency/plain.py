@@ -36,7 +36,8 @@ class PlainCEM:
     """CEM (Rubinstein and Kroese, 2004) without any of the tricks of ``planners.optimizers.cem``.
 
     Args:
-        config: Of this, samples, iterations, horizon, elites, std, execute and active_dims count.
+        config: Of this, samples, iterations, horizon, elites, std, receding_horizon and active_dims
+            count.
         low: Lower action bounds ``[A]``, physical units.
         high: Upper action bounds ``[A]``.
     """
@@ -47,9 +48,9 @@ class PlainCEM:
         self._low, self._high = box.low, box.high
 
     @property
-    def execute(self) -> int:
+    def receding_horizon(self) -> int:
         """Steps of a plan to carry out before planning again."""
-        return self.config.execute
+        return self.config.receding_horizon
 
     def init(self, batch: int, after: None = None) -> None:
         """No state."""

@@ -1,4 +1,4 @@
-"""What ``worldmodel bench`` plans in: the compact world, and a world of patch tokens.
+"""What ``worldmodel bench`` plans in: the vector world, and a world of patch tokens.
 
 Shapes: B episodes, S candidates, H control steps, T frames, N tokens of width D, A action, P state.
 """
@@ -19,7 +19,6 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.latency.harness import Workload
 from worldmodel.latency.uncached import UncachedTokenWorld
 from worldmodel.planners import (
-    CalibratedDoubt,
     HierarchicalConfig,
     LatentDistance,
     Objective,
@@ -27,24 +26,25 @@ from worldmodel.planners import (
     RetrievalConfig,
     SearchConfig,
     TotalEnergy,
+    UncertaintyPenalty,
     World,
     make_search,
     search_name,
 )
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.token_world import load_token_world
 
 __all__ = [
     "ACTION_LIMIT",
     "RANDOM",
     "Subject",
-    "compact_subject",
     "sized",
     "token_subject",
     "token_world",
     "untrained_tokens",
+    "vector_subject",
 ]
 
 RANDOM = "random"
@@ -88,9 +88,9 @@ class Subject:
             for count in (self.context, 1)
         )
         states = torch.rand(episodes, self.context, self.state_width, generator=noise).to(device)
-        look = self.world.encode(goals)
-        latents = self.world.compare(look, self.world.encode(frames)[:, 0])[:, 0]
-        return Workload(self.world, self.objective(latents), frames, states, look[:, 0], latents)
+        goal = self.world.encode(goals)
+        latents = self.world.project(goal, self.world.encode(frames)[:, 0])[:, 0]
+        return Workload(self.world, self.objective(latents), frames, states, goal[:, 0], latents)
 
     def planner(
         self, config: PlannerConfig, search: SearchConfig, high: Tensor
@@ -106,7 +106,7 @@ class Subject:
         if self.pursuit is None or not isinstance(config, HierarchicalConfig | RetrievalConfig):
             return search_name(search), fast
         name = "hierarchical" if isinstance(config, HierarchicalConfig) else "retrieval"
-        return name, two_levels(self.world, config, fast, self.pursuit, goal_arm=False)
+        return name, two_levels(self.world, config, fast, self.pursuit, goal_proprio=False)
 
 
 def sized(search: SearchT, samples: int, horizon: int, iterations: int) -> SearchT:
@@ -116,13 +116,18 @@ def sized(search: SearchT, samples: int, horizon: int, iterations: int) -> Searc
         ValueError: The search does not exist at this size.
     """
     sizes: dict[str, Any] = {"samples": samples, "horizon": horizon, "iterations": iterations}
-    most = {"elites": samples, "proposals": samples, "refined": samples, "execute": horizon}
+    most = {
+        "elites": samples,
+        "proposals": samples,
+        "refined": samples,
+        "receding_horizon": horizon,
+    }
     sizes |= {k: min(getattr(search, k), size) for k, size in most.items() if hasattr(search, k)}
     return replace(search, **sizes)
 
 
-def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:
-    """A compact world with all that takes part in planning.
+def vector_subject(world: VectorWorld, *, learned: bool = True) -> Subject:
+    """A vector world with all that takes part in planning.
 
     One frame of context is all that it uses, so there is nothing that the baseline could run again.
 
@@ -130,14 +135,14 @@ def compact_subject(world: CompactWorld, *, learned: bool = True) -> Subject:
         world: On the device to be measured.
         learned: Plan with value, disagreement and prior; or with the distance of latents alone.
     """
-    known = world.doubts.get("disagreement")
-    doubt = None if known is None else CalibratedDoubt(*known)
+    known = world.uncertainties.get("disagreement")
+    uncertainty = None if known is None else UncertaintyPenalty(*known)
 
-    def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
+    def objective(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> Objective:
         if not learned:
             return _distance(goal_latents)
-        counts = False if with_arm is None else with_arm
-        energy = TotalEnergy(world.goal_energy(goal_latents, counts), doubt)
+        counts = False if with_proprio is None else with_proprio
+        energy = TotalEnergy(world.goal_energy(goal_latents, counts), uncertainty)
         return Objective(energy, world.prior(goal_latents, counts))
 
     return Subject(

@@ -38,7 +38,7 @@ class UncachedTokenWorld:
     stride = 1
 
     def __init__(self, world: TokenWorld, *, textbook: bool = True) -> None:
-        self.encode, self.compare = world.encode, world.compare
+        self.encode, self.project = world.encode, world.project
         self._model, self._textbook = world.predictor, textbook
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:

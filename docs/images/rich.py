@@ -1,4 +1,4 @@
-"""Draws rich.png: scenes of the training pool above scenes of the test pool.
+"""Draws rich.png: scenes of the training split above scenes of the test split.
 
 Usage: python docs/images/rich.py
 """
@@ -13,17 +13,17 @@ from worldmodel import envs
 TASKS = ("push", "grasp", "pick_and_place", "reach")
 
 
-def scene(task: str, pool: str, seed: int) -> np.ndarray:
+def scene(task: str, split: str, seed: int) -> np.ndarray:
     """The start of an episode, ``uint8 [192, 192, 3]``."""
-    env = envs.make(task, 192, "rich", pool)
+    env = envs.make(task, 192, "rich", split)
     image = env.reset(seed=seed)[0]["image"]
     env.close()
     return image
 
 
 rows = [
-    np.hstack([scene(task, pool, first + seed) for seed, task in enumerate(TASKS)])
-    for pool, first in (("train", 40), ("test", 1_000_040))
+    np.hstack([scene(task, split, first + seed) for seed, task in enumerate(TASKS)])
+    for split, first in (("train", 40), ("test", 1_000_040))
 ]
 path = Path(__file__).with_suffix(".png")
 Image.fromarray(np.vstack(rows)).save(path, optimize=True)

@@ -15,10 +15,10 @@ from gymnasium import logger, spaces
 from numpy.typing import NDArray
 
 from worldmodel.envs.offscreen import OffscreenRenderer
+from worldmodel.envs.tabletop.appearance import RichAppearance, add_distractors, check_appearance
 from worldmodel.envs.tabletop.arm import Arm
-from worldmodel.envs.tabletop.pools import POOLS
 from worldmodel.envs.tabletop.pose import Array, compose
-from worldmodel.envs.tabletop.scenery import RichScenery, check_scenery, furnish
+from worldmodel.envs.tabletop.splits import SPLITS
 from worldmodel.envs.window import Window
 
 __all__ = ["ACTION_HIGH", "CONTROL_HZ", "MARK", "Script", "Snapshot", "TabletopEnv"]
@@ -77,8 +77,9 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         image_size: Side of the square camera image in pixels.
         render_mode: What `render` does: ``rgb_array`` returns a picture; ``human`` shows every step
             in a window, in the time that it takes; None nothing. Observations do not depend on it.
-        scenery: ``plain``, or ``rich`` for another look in every episode (`envs.tabletop.scenery`).
-        pool: What rich looks are drawn from: ``train``, or ``test``, which share nothing.
+        appearance: ``plain``, or ``rich`` for another look in every episode
+            (`envs.tabletop.appearance`).
+        split: What rich looks are drawn from: ``train``, or ``test``, which share nothing.
         width: Of the picture that `render` returns, in pixels.
         height: Of that picture, in pixels.
 
@@ -97,8 +98,8 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         self,
         image_size: int = 96,
         render_mode: str | None = None,
-        scenery: str = "plain",
-        pool: str = "test",
+        appearance: str = "plain",
+        split: str = "test",
         width: int = 480,
         height: int = 480,
     ) -> None:
@@ -110,7 +111,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             raise ValueError(
                 f"Expected width and height from 1 to {_LARGEST_PICTURE}, got {width} and {height}"
             )
-        check_scenery(scenery, pool)
+        check_appearance(appearance, split)
         self.render_mode = render_mode
         self.image_size = image_size
         self.width, self.height = width, height
@@ -123,9 +124,9 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         )
         self.action_space = spaces.Box(-ACTION_HIGH, ACTION_HIGH, dtype=np.float32)
 
-        rich = scenery == "rich"
+        rich = appearance == "rich"
         self._model = self._build(rich)
-        self._scenery = RichScenery(self._model, POOLS[pool]) if rich else None
+        self._appearance = RichAppearance(self._model, SPLITS[split]) if rich else None
         self._data = mujoco.MjData(self._model)
         self._arm = Arm(self._model)
         self._cube = self._model.joint("cube").qposadr[0]
@@ -150,20 +151,22 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         Its end makes the goal image, and each `MARK` on the way a sub-goal image.
         """
 
-    def distance_at(self, tool: Array, thing: Array) -> Array:
+    def distance_at(self, tool: Array, object_position: Array) -> Array:
         """What success is judged by: metres ``[...]`` from the object to where the goal shows it.
 
         Of the simulation nothing but the goal is read, so that it can be asked of imagined states.
 
         Args:
             tool: Poses of the tool, ``[..., 7]`` as `tool_pose` gives them.
-            thing: Centres of the object, ``[..., 3]`` (m).
+            object_position: Centres of the object, ``[..., 3]`` (m).
         """
-        return np.linalg.norm(thing - self.goal_object, axis=-1)
+        return np.linalg.norm(object_position - self.goal_object, axis=-1)
 
-    def cost_at(self, tool: Array, thing: Array) -> Array:
+    def cost_at(self, tool: Array, object_position: Array) -> Array:
         """A shaped cost ``[...]`` (m) of the same, for privileged planners only."""
-        return self.distance_at(tool, thing) + 0.1 * np.linalg.norm(tool[..., :3] - thing, axis=-1)
+        return self.distance_at(tool, object_position) + 0.1 * np.linalg.norm(
+            tool[..., :3] - object_position, axis=-1
+        )
 
     def well_posed(self, start: Array) -> bool:
         """Whether the goal that the script reached is a fair one, for an object from ``start``."""
@@ -201,7 +204,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         super().reset(seed=seed)
         if options:
             raise ValueError(f"Expected no reset options, got {sorted(options)}")
-        self.dress(self.np_random.spawn(1)[0])
+        self.randomize(self.np_random.spawn(1)[0])
         while True:
             self.reset_scene()
             self.arrange()
@@ -286,11 +289,11 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         mujoco.mj_forward(self._model, self._data)
         self._command = snapshot.command.copy()
 
-    def dress(self, rng: np.random.Generator) -> None:
+    def randomize(self, rng: np.random.Generator) -> None:
         """Draw how the scene looks until the next time; for a scene yet to be arranged."""
-        if self._scenery is None:
+        if self._appearance is None:
             return
-        self._scenery.dress(rng)
+        self._appearance.randomize(rng)
         for renderer in (self._camera, self._viewer):
             if renderer is not None:
                 renderer.upload_textures()
@@ -350,7 +353,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             spec = mujoco.MjSpec.from_file(str(path))
         self.add_objects(spec)
         if rich:
-            furnish(spec)
+            add_distractors(spec)
         return spec.compile()
 
     def _show(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.envs.registry import TASKS, make
+from worldmodel.envs.tabletop.appearance import APPEARANCES
 from worldmodel.envs.tabletop.behaviours import (
     free_point,
     grasp,
@@ -32,7 +33,6 @@ from worldmodel.envs.tabletop.environment import (
     TabletopEnv,
 )
 from worldmodel.envs.tabletop.pose import Array
-from worldmodel.envs.tabletop.scenery import SCENERIES
 
 __all__ = ["MIXTURES", "Episode", "Mixture", "collect_episode", "explore", "labels"]
 
@@ -137,14 +137,14 @@ def _push_target(env: TabletopEnv, rng: np.random.Generator) -> Array:
     return np.clip(target, low, high)
 
 
-def labels(tasks: Sequence[str], scenery: str) -> list[str]:
-    """What episodes of `collect_episode` are about: tasks, told apart by their scenery."""
-    worn = SCENERIES if scenery == "both" else (scenery,)
-    return [_label(task, scenery) for scenery in worn for task in tasks]
+def labels(tasks: Sequence[str], appearance: str) -> list[str]:
+    """What episodes of `collect_episode` are about: tasks, told apart by their appearance."""
+    worn = APPEARANCES if appearance == "both" else (appearance,)
+    return [_label(task, appearance) for appearance in worn for task in tasks]
 
 
-def _label(task: str, scenery: str) -> str:
-    return task if scenery == "plain" else f"{task}_{scenery}"
+def _label(task: str, appearance: str) -> str:
+    return task if appearance == "plain" else f"{task}_{appearance}"
 
 
 def collect_episode(
@@ -152,25 +152,25 @@ def collect_episode(
     seed: int,
     length: int,
     image_size: int,
-    scenery: str = "plain",
-    pool: str = "train",
+    appearance: str = "plain",
+    split: str = "train",
 ) -> Episode:
     """Explore the scene of a task for ``length`` control steps; of several, seeds take turns.
 
-    With scenery ``both``, every round of the tasks is plain and rich in turn.
+    With appearance ``both``, every round of the tasks is plain and rich in turn.
 
     The same seed gives the same episode, whatever ran before it in this process, and in either
-    scenery the same motion.
+    appearance the same motion.
 
     Raises:
-        ValueError: No such task, image size, scenery or pool.
+        ValueError: No such task, image size, appearance or split.
     """
     tasks = (tasks,) if isinstance(tasks, str) else tasks
     task = tasks[seed % len(tasks)]
-    if scenery == "both":
-        scenery = SCENERIES[seed // len(tasks) % len(SCENERIES)]
-    env, rng = _scene(task, image_size, scenery, pool), np.random.default_rng(seed)
-    env.dress(rng.spawn(1)[0])
+    if appearance == "both":
+        appearance = APPEARANCES[seed // len(tasks) % len(APPEARANCES)]
+    env, rng = _scene(task, image_size, appearance, split), np.random.default_rng(seed)
+    env.randomize(rng.spawn(1)[0])
     mixture = MIXTURES[task]
     _start_anywhere(env, rng, CLOSED if mixture.lift < rng.random() else OPEN)
     actions = explore(env, rng, mixture)
@@ -181,13 +181,13 @@ def collect_episode(
         env.advance(action.astype(np.float64))
     frames, taken, states, objects = (np.stack(column) for column in zip(*rows, strict=True))
     single = np.float32
-    about = _label(task, scenery)
+    about = _label(task, appearance)
     return Episode(frames, taken, states.astype(single), objects.astype(single), seed, about)
 
 
-@lru_cache(maxsize=len(SCENERIES) * len(TASKS))
-def _scene(task: str, image_size: int, scenery: str, pool: str) -> TabletopEnv:
-    return make(task, image_size, scenery, pool)
+@lru_cache(maxsize=len(APPEARANCES) * len(TASKS))
+def _scene(task: str, image_size: int, appearance: str, split: str) -> TabletopEnv:
+    return make(task, image_size, appearance, split)
 
 
 def _start_anywhere(env: TabletopEnv, rng: np.random.Generator, closedness: float) -> None:

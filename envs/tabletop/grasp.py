@@ -50,5 +50,5 @@ class GraspEnv(TabletopEnv):
         return bool(self.goal_object[2] > LIFT[0] - 0.02)
 
     @override
-    def cost_at(self, tool: Array, thing: Array) -> Array:
-        return super().cost_at(tool, thing) + 0.02 * (1.0 - tool[..., 6])
+    def cost_at(self, tool: Array, object_position: Array) -> Array:
+        return super().cost_at(tool, object_position) + 0.02 * (1.0 - tool[..., 6])

@@ -47,10 +47,10 @@ class ReachEnv(TabletopEnv):
         yield from move_to(self, self._target)
 
     @override
-    def distance_at(self, tool: Array, thing: Array) -> Array:
+    def distance_at(self, tool: Array, object_position: Array) -> Array:
         """Metres ``[...]`` from the gripper to where it is in the goal image."""
         return np.linalg.norm(tool[..., :3] - self.goal_state[:3], axis=-1)
 
     @override
-    def cost_at(self, tool: Array, thing: Array) -> Array:
-        return self.distance_at(tool, thing)
+    def cost_at(self, tool: Array, object_position: Array) -> Array:
+        return self.distance_at(tool, object_position)

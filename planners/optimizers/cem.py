@@ -48,7 +48,7 @@ class CEMConfig:
         momentum: Share of the old mean and standard deviation kept when refitting.
         correlation: Correlation of the noise of neighbouring steps, 0 for white.
         proposals: Candidates of the first population asked of the policy prior, if there is one.
-        execute: Steps of a plan carried out before planning again.
+        receding_horizon: Steps of a plan carried out before planning again.
         warm_start: Begin from the rest of the last plan.
         active_dims: Action dimensions to search over; the others stay zero.
     """
@@ -62,13 +62,13 @@ class CEMConfig:
     momentum: Correlation = 0.0
     correlation: Correlation = 0.5
     proposals: Proposals = 24
-    execute: Horizon = 2
+    receding_horizon: Horizon = 2
     warm_start: bool = True
     active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
-        no_more_than(self, elites="samples", proposals="samples", execute="horizon")
+        no_more_than(self, elites="samples", proposals="samples", receding_horizon="horizon")
 
 
 class CEM(SequencePlanner[CEMConfig]):

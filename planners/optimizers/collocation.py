@@ -39,11 +39,11 @@ from worldmodel.planners.settings import (
     no_more_than,
 )
 
-__all__ = ["GRASP", "GRASPConfig"]
+__all__ = ["Collocation", "CollocationConfig"]
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
-class GRASPConfig:
+class CollocationConfig:
     """Settings of the search.
 
     Attributes:
@@ -59,7 +59,7 @@ class GRASPConfig:
         std: Spread of the starts around the first, as a share of half the action range.
         correlation: Correlation of this noise in neighbouring steps, 0 for white.
         proposals: Starts asked of the policy prior, if there is one.
-        execute: Steps of a plan carried out before planning again.
+        receding_horizon: Steps of a plan carried out before planning again.
         warm_start: Begin from the rest of the last plan.
         active_dims: Action dimensions to search over; the others stay zero.
     """
@@ -75,13 +75,13 @@ class GRASPConfig:
     std: Weight = 0.35
     correlation: Correlation = 0.5
     proposals: Proposals = 4
-    execute: Horizon = 2
+    receding_horizon: Horizon = 2
     warm_start: bool = True
     active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
-        no_more_than(self, proposals="samples", execute="horizon")
+        no_more_than(self, proposals="samples", receding_horizon="horizon")
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ class _Path:
         return _Path(self.latents.flatten(1, 2)[:, :, None], self.states.flatten(1, 2)[:, :, None])
 
 
-class GRASP(SequencePlanner[GRASPConfig]):
+class Collocation(SequencePlanner[CollocationConfig]):
     """The planner."""
 
     gradients = True
 
-    def __init__(self, config: GRASPConfig, low: Tensor, high: Tensor) -> None:
+    def __init__(self, config: CollocationConfig, low: Tensor, high: Tensor) -> None:
         super().__init__(config, low, high)
         self._std = config.std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)

@@ -47,7 +47,7 @@ class GradientConfig:
         std: Spread of the starts around the first, in the same share.
         correlation: Correlation of this noise in neighbouring steps, 0 for white.
         proposals: Starts asked of the policy prior, if there is one.
-        execute: Steps of a plan carried out before planning again.
+        receding_horizon: Steps of a plan carried out before planning again.
         warm_start: Begin from the rest of the last plan.
         active_dims: Action dimensions to search over; the others stay zero.
     """
@@ -59,13 +59,13 @@ class GradientConfig:
     std: Weight = 0.35
     correlation: Correlation = 0.5
     proposals: Proposals = 6
-    execute: Horizon = 2
+    receding_horizon: Horizon = 2
     warm_start: bool = True
     active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
-        no_more_than(self, proposals="samples", execute="horizon")
+        no_more_than(self, proposals="samples", receding_horizon="horizon")
 
 
 class Gradient(SequencePlanner[GradientConfig]):

@@ -51,7 +51,7 @@ class ICEMConfig:
         min_std: Floor of the fitted standard deviation, in the same share.
         momentum: Share of the old mean and standard deviation kept when refitting.
         proposals: Candidates of the first population asked of the policy prior, if there is one.
-        execute: Steps of a plan carried out before planning again.
+        receding_horizon: Steps of a plan carried out before planning again.
         warm_start: Begin from the rest of the last plan, and from that of its elites.
         active_dims: Action dimensions to search over; the others stay zero.
     """
@@ -67,13 +67,13 @@ class ICEMConfig:
     min_std: Weight = 0.0
     momentum: Share = 0.1
     proposals: Proposals = 12
-    execute: Horizon = 2
+    receding_horizon: Horizon = 2
     warm_start: bool = True
     active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
-        no_more_than(self, elites="samples", proposals="samples", execute="horizon")
+        no_more_than(self, elites="samples", proposals="samples", receding_horizon="horizon")
 
 
 class ICEM(SequencePlanner[ICEMConfig]):

@@ -33,7 +33,7 @@ class RandomShootingConfig:
         iterations: Rounds of drawing and evaluating: a deadline can end the search between them.
         horizon: Control steps looked ahead; a multiple of the world's stride.
         proposals: Candidates of the first population asked of the policy prior, if there is one.
-        execute: Steps of a plan carried out before planning again.
+        receding_horizon: Steps of a plan carried out before planning again.
         warm_start: Keep the rest of the last plan as a candidate.
         active_dims: Action dimensions to search over; the others stay zero.
     """
@@ -42,13 +42,13 @@ class RandomShootingConfig:
     iterations: Iterations = 3
     horizon: Horizon = 8
     proposals: Proposals = 24
-    execute: Horizon = 2
+    receding_horizon: Horizon = 2
     warm_start: bool = True
     active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
-        no_more_than(self, proposals="samples", execute="horizon")
+        no_more_than(self, proposals="samples", receding_horizon="horizon")
 
 
 class RandomShooting(SequencePlanner[RandomShootingConfig]):

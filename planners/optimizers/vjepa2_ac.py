@@ -57,7 +57,7 @@ class VJEPA2ACConfig:
         gripper_momentum_mean: The same for the gripper's mean.
         gripper_momentum_std: The same for its standard deviation.
         gripper_threshold: Gripper actions smaller than this become none.
-        execute: Steps of a plan carried out before planning again.
+        receding_horizon: Steps of a plan carried out before planning again.
     """
 
     samples: Several = 800
@@ -71,7 +71,7 @@ class VJEPA2ACConfig:
     gripper_momentum_mean: Share = 0.15
     gripper_momentum_std: Share = 0.15
     gripper_threshold: Share = 0.25
-    execute: Horizon = 1
+    receding_horizon: Horizon = 1
 
     @property
     def active_dims(self) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ class VJEPA2ACConfig:
         return _SEARCHED
 
     def __post_init__(self) -> None:
-        no_more_than(self, elites="samples", execute="horizon")
+        no_more_than(self, elites="samples", receding_horizon="horizon")
 
 
 class VJEPA2ACState(NamedTuple):
@@ -123,9 +123,9 @@ class VJEPA2AC:
         self._keep_std = low.new_tensor([config.momentum_std] * 3 + [config.gripper_momentum_std])
 
     @property
-    def execute(self) -> int:
+    def receding_horizon(self) -> int:
         """Steps of a plan to carry out before planning again."""
-        return self.config.execute
+        return self.config.receding_horizon
 
     def init(self, batch: int, after: VJEPA2ACState | None = None) -> VJEPA2ACState:
         """The number of episodes."""

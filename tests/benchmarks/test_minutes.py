@@ -53,7 +53,7 @@ def test_worlds_are_trained_and_planned_share_by_share(
     script.main(["data=d", "encoder_checkpoint=e"])
     assert [command for command, _, _ in ran] == ["train", *["train", "plan", "plan"] * 2]
     assert all("encoder_checkpoint=e" in words for command, _, words in ran if command == "train")
-    assert "predictor.training.code.steps=0" in ran[0][2], "embedding is not training"
+    assert "predictor.training.object_latent.steps=0" in ran[0][2], "embedding is not training"
     assert all(f"checkpoint={ran[1][1]}" in words for _, _, words in ran[2:4])
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert [(row["share"], row["minutes"]) for row in rows] == [(0.25, 2.0), (0.5, 2.0)]

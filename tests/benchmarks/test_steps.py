@@ -24,7 +24,7 @@ def test_what_is_predicted_is_the_ratio_of_operations_or_of_rates(
 ) -> None:
     rates = {torch.float32: 100.0, torch.bfloat16: 350.0}
     monkeypatch.setattr(script, "matmul_ceiling", lambda _, dtype: Ceiling(rates[dtype], 1.0))
-    rescored, half, fewer, batch = script.compact_steps()
+    rescored, half, fewer, batch = script.vector_steps()
     assert script.compare(rescored, 1, 1)["predicted"] > 1.2
     found = script.compare(fewer, 1, 1)
     assert found["predicted"] == pytest.approx(3 * 96 / (48 + 34 + 24), rel=0.2)
@@ -43,8 +43,8 @@ def test_the_rows_are_printed_and_kept(
 ) -> None:
     monkeypatch.setattr(script, "RESULTS", tmp_path / "steps.json")
     monkeypatch.setattr(script, "token_steps", list)
-    monkeypatch.setattr(script, "compact_steps", lambda: [same, replace(same, predicted=0.01)])
-    work = script.Plans(script._work(script.load_compact_world("default")), script.cem())
+    monkeypatch.setattr(script, "vector_steps", lambda: [same, replace(same, predicted=0.01)])
+    work = script.Plans(script._work(script.load_vector_world("default")), script.cem())
     same = script.Step("same", work, work)
     script.main(["--rounds", "1", "--plans", "1"])
     (row,) = json.loads((tmp_path / "steps.json").read_text())["rows"]

@@ -92,9 +92,9 @@ def test_an_environment_goes_from_thread_to_thread() -> None:
 
 def test_environments_share_a_thread_and_threads_share_environments() -> None:
     made = [envs.make("push", 64) for _ in range(3)]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as split:
         for _ in range(2):
-            images = list(pool.map(lambda env: env.reset(seed=4)[0]["image"], made))
+            images = list(split.map(lambda env: env.reset(seed=4)[0]["image"], made))
             assert all(np.array_equal(image, images[0]) for image in images)
     for env in made:
         env.close()
@@ -109,8 +109,8 @@ def test_a_renderer_that_was_closed_says_so() -> None:
         renderer.picture(env._data, "front")
 
 
-def _in(pool: ThreadPoolExecutor):
-    return lambda act, *arguments: pool.submit(act, *arguments).result()
+def _in(split: ThreadPoolExecutor):
+    return lambda act, *arguments: split.submit(act, *arguments).result()
 
 
 def _here(act, *arguments):

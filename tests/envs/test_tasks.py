@@ -41,8 +41,8 @@ def test_gymnasium_approves_of_the_pictures(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_gymnasium_truncates_every_task_after_its_budget(task: str) -> None:
-    for scenery in envs.SCENERIES:
-        spec = gymnasium.spec(envs.gym_id(task, scenery))
+    for appearance in envs.APPEARANCES:
+        spec = gymnasium.spec(envs.gym_id(task, appearance))
         assert spec.max_episode_steps == envs.budget(task)
 
 
@@ -270,8 +270,8 @@ def test_the_cost_of_a_state_is_the_same_wherever_the_simulation_is(task: str) -
         tools.append(env.tool_pose())
         things.append(env.object_position())
         env.advance(env.action_space.sample())
-    tool, thing = np.stack(tools).reshape(2, 3, 7), np.stack(things).reshape(2, 3, 3)
-    asked = [of(tool, thing).ravel() for of in (env.distance_at, env.cost_at)]
+    tool, object_position = np.stack(tools).reshape(2, 3, 7), np.stack(things).reshape(2, 3, 3)
+    asked = [of(tool, object_position).ravel() for of in (env.distance_at, env.cost_at)]
     env.close()
     np.testing.assert_allclose(np.stack(asked, -1), costs, rtol=1e-12)
 

@@ -19,11 +19,11 @@ from worldmodel.data.reader import open_dataset
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.evaluation.image_files import read_image
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.masked import MaskedPredictor, MaskedSizes
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.training_state import TrainingState
 from worldmodel.weights.encoder import load_encoder, save_encoder
 from worldmodel.weights.huggingface import export_vjepa2
@@ -80,11 +80,11 @@ def read_encoder(folder: Path) -> str:
 
 
 def make_vector_world(folder: Path) -> None:
-    sizes = CompactConfig(
+    sizes = VectorPredictorConfig(
         tokens=4, token_width=16, width=8, depth=1, head_width=8, prior_width=8, memory=4
     )
     encoder = FrozenEncoder(VideoTransformer(ENCODER))
-    save_world(folder, CompactWorld(encoder, CompactPredictor(sizes)), {"training": {}})
+    save_world(folder, VectorWorld(encoder, VectorPredictor(sizes)), {"training": {}})
 
 
 def make_token_world(folder: Path) -> None:

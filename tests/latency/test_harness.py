@@ -10,7 +10,7 @@ from worldmodel.latency.harness import Workload, matmul_ceiling, measure
 from worldmodel.latency.plain import PlainCEM
 from worldmodel.planners import CEM, CEMConfig, LatentDistance, Objective, TotalEnergy, compiled
 
-CONFIG = CEMConfig(samples=8, iterations=2, horizon=2, elites=4, execute=1, proposals=0)
+CONFIG = CEMConfig(samples=8, iterations=2, horizon=2, elites=4, receding_horizon=1, proposals=0)
 CPU = torch.device("cpu")
 
 
@@ -111,7 +111,9 @@ def test_splits_the_time(workload, point, clock):
 
 
 def test_plans_are_warm_started_as_an_agent_would(workload, point):
-    config = CEMConfig(samples=8, iterations=1, horizon=4, elites=4, execute=1, proposals=0)
+    config = CEMConfig(
+        samples=8, iterations=1, horizon=4, elites=4, receding_horizon=1, proposals=0
+    )
     timed(workload, CEM(config, *point.bounds()))
     first, second = workload.world.candidates[:2]
     assert (first[:, -1] == 0).all()

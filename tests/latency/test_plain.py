@@ -8,7 +8,7 @@ import torch
 from worldmodel.latency.plain import PlainCEM, imagine_afresh
 from worldmodel.planners import CEMConfig
 
-CONFIG = CEMConfig(samples=128, iterations=8, horizon=4, elites=12, execute=1)
+CONFIG = CEMConfig(samples=128, iterations=8, horizon=4, elites=12, receding_horizon=1)
 
 
 def solve(problem, config=CONFIG, **options):

@@ -6,12 +6,12 @@ import torch
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.latency.plain import imagine_afresh
-from worldmodel.latency.subjects import compact_subject, token_subject, token_world
+from worldmodel.latency.subjects import token_subject, token_world, vector_subject
 from worldmodel.planners import CEM, CEMConfig, Problem
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.token_world import save_token_world
 
 CPU = torch.device("cpu")
@@ -24,11 +24,11 @@ def encoder():
     return FrozenEncoder(VideoTransformer(sizes))
 
 
-@pytest.fixture(params=["compact", "random tokens", "trained tokens"])
+@pytest.fixture(params=["vector", "random tokens", "trained tokens"])
 def subject(request, encoder, tmp_path):
-    if request.param == "compact":
-        sizes = CompactConfig(tokens=4, token_width=24, width=8, head_width=8, members=1)
-        return compact_subject(CompactWorld(encoder, CompactPredictor(sizes)))
+    if request.param == "vector":
+        sizes = VectorPredictorConfig(tokens=4, token_width=24, width=8, head_width=8, members=1)
+        return vector_subject(VectorWorld(encoder, VectorPredictor(sizes)))
     if request.param == "random tokens":
         return token_subject(token_world("random", encoder))
     sizes = TokenPredictorConfig(tokens=4, token_width=24, width=12, depth=2, heads=2)
@@ -38,7 +38,7 @@ def subject(request, encoder, tmp_path):
 
 def problem(subject, world, episodes=2):
     workload = subject.workload(episodes, CPU, seed=0)
-    latents = world.compare(world.encode(workload.frames), workload.look)
+    latents = world.project(world.encode(workload.frames), workload.reference)
     return Problem(world, latents, workload.states, *workload.objective)
 
 

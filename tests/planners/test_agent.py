@@ -15,7 +15,9 @@ from worldmodel.planners import (
     compiled,
 )
 
-CONFIG = CEMConfig(samples=48, iterations=3, horizon=4, elites=6, execute=2, correlation=0.0)
+CONFIG = CEMConfig(
+    samples=48, iterations=3, horizon=4, elites=6, receding_horizon=2, correlation=0.0
+)
 GOALS = torch.tensor([[0.2, -0.1, 0.1], [-0.15, 0.2, 0.0]])
 
 
@@ -83,7 +85,7 @@ def test_the_seed_of_a_reset_matters(camera_world, point):
 def test_goal_is_encoded_once_and_frames_only_to_plan(camera_world, point):
     world = camera_world()
     drive(make_agent(world, point), GOALS, 6)
-    assert len(world.encoded) == 1 + 3  # execute=2: a plan every other step
+    assert len(world.encoded) == 1 + 3  # receding_horizon=2: a plan every other step
 
 
 def test_what_is_seen_is_held_against_the_goal_and_goals_against_the_first_frame(
@@ -92,7 +94,7 @@ def test_what_is_seen_is_held_against_the_goal_and_goals_against_the_first_frame
     compared = []
 
     class Comparing(camera_world):
-        def compare(self, latents, look):
+        def project(self, latents, look):
             compared.append((latents[:, 0, 0], look[:, 0]))
             return latents
 
@@ -134,7 +136,9 @@ def test_context_repeats_the_first_frame_and_then_slides(camera_world, point):
             seen.append((latents[0, :, 0, 0].tolist(), states[0, :, 0].tolist()))
             return super().rollout(latents, states, actions)
 
-    config = CEMConfig(samples=4, iterations=1, horizon=2, elites=2, execute=2, proposals=0)
+    config = CEMConfig(
+        samples=4, iterations=1, horizon=2, elites=2, receding_horizon=2, proposals=0
+    )
     agent = make_agent(Watching(), point, config=config, context=3)
     agent.reset(image(GOALS))
     for step in range(5):
@@ -237,7 +241,7 @@ def test_a_plan_that_compiles_has_no_limit(camera_world, point, monkeypatch):
     monkeypatch.setattr("worldmodel.planners.problem.compiled_judge", noted("_judge"))
     agent = make_agent(camera_world(), point, compiled=True, budget_s=0.0)
     for rounds in ([CONFIG.iterations, 0], [0, 0]):  # the second episode finds all compiled
-        drive(agent, GOALS, 2 * CONFIG.execute)
+        drive(agent, GOALS, 2 * CONFIG.receding_horizon)
         assert [record.plan.trace.shape[1] for record in agent.records] == rounds
     assert called == ["_rollout", "_judge"] * CONFIG.iterations
 
@@ -258,13 +262,13 @@ def test_a_plan_that_fails_leaves_the_last_one_where_it_was(camera_world, point)
 
     world = Blinded()
     agent = Agent(world, Noted(CONFIG, *point.bounds()), objective)
-    drive(agent, GOALS, CONFIG.execute)
+    drive(agent, GOALS, CONFIG.receding_horizon)
     for world.blind in (True, False):
         with pytest.raises(FloatingPointError) if world.blind else nullcontext():
             agent.act(image(GOALS), GOALS)
     (failed, one), (again, other) = shifts
     assert failed is again
-    assert one == other == CONFIG.execute
+    assert one == other == CONFIG.receding_horizon
 
 
 def test_actions_are_float32_on_the_cpu_and_within_bounds(camera_world, point):

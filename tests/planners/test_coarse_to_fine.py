@@ -70,7 +70,7 @@ def test_nan_stays_behind(ends, broken: str) -> None:
 
 def test_a_search_with_it_finds_the_same_optimum(point) -> None:
     problem = point.problem(torch.tensor([[0.1, -0.05, 0.02]]))
-    config = CEMConfig(samples=96, iterations=8, horizon=4, elites=10, execute=1)
+    config = CEMConfig(samples=96, iterations=8, horizon=4, elites=10, receding_horizon=1)
     # The coarse energy looks along one axis only; the fine one of its best settles the rest.
     rough = Asked(lambda x: (x - 0.1).square())
     energy = CoarseToFine(problem.energy, rough, 48)

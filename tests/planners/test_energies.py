@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from worldmodel.planners import CalibratedDoubt, LatentDistance, MeanEnergy, TotalEnergy
+from worldmodel.planners import LatentDistance, MeanEnergy, TotalEnergy, UncertaintyPenalty
 
 
 @pytest.fixture
@@ -82,24 +82,24 @@ def test_one_subgoal_is_the_goal(along):
 
 
 def height(trajectory):
-    """A doubt: how high the only latent is."""
+    """A uncertainty: how high the only latent is."""
     return trajectory.latents[..., 0, 0]
 
 
 def test_a_doubt_costs_nothing_up_to_q90_and_one_at_q99(along):
-    energy = CalibratedDoubt(height, q90=0.2, q99=0.6)
+    energy = UncertaintyPenalty(height, q90=0.2, q99=0.6)
     for value, expected in ((0.0, 0.0), (0.2, 0.0), (0.4, 0.5), (0.6, 1.0), (1.0, 2.0)):
         torch.testing.assert_close(energy(along(value, value)), torch.tensor([[expected]]))
 
 
 def test_familiar_steps_do_not_make_up_for_strange_ones(along):
-    energy = CalibratedDoubt(height, 0.2, 0.6)(along(0.0, 0.6))
+    energy = UncertaintyPenalty(height, 0.2, 0.6)(along(0.0, 0.6))
     torch.testing.assert_close(energy, torch.tensor([[0.5]]))
 
 
 def test_a_doubt_can_be_calibrated_per_step(along):
     q90, q99 = torch.tensor([0.1, 0.2, 9.0]), torch.tensor([0.2, 0.6, 10.0])
-    energy = CalibratedDoubt(height, q90, q99)
+    energy = UncertaintyPenalty(height, q90, q99)
     torch.testing.assert_close(energy(along(0.1, 0.6)), torch.tensor([[0.5]]))
     with pytest.raises(ValueError, match="4 imagined steps, got 3"):
         energy(along(0, 0, 0, 0))
@@ -107,11 +107,11 @@ def test_a_doubt_can_be_calibrated_per_step(along):
 
 def test_degenerate_calibration_is_refused():
     with pytest.raises(ValueError, match="q99 above q90"):
-        CalibratedDoubt(height, 0.2, 0.2)
+        UncertaintyPenalty(height, 0.2, 0.2)
 
 
 def test_the_mean_of_energies_keeps_their_unit(along):
-    terms = [CalibratedDoubt(height, 0.2, 0.6), CalibratedDoubt(height, 0.2, 0.4)]
+    terms = [UncertaintyPenalty(height, 0.2, 0.6), UncertaintyPenalty(height, 0.2, 0.4)]
     torch.testing.assert_close(MeanEnergy(terms)(along(0.6)), torch.tensor([[1.5]]))
     with pytest.raises(ValueError, match="one energy or more"):
         MeanEnergy([])
@@ -119,7 +119,7 @@ def test_the_mean_of_energies_keeps_their_unit(along):
 
 def test_total_adds_up_and_shows_its_terms(along):
     trajectory = along(3)
-    goal_energy, world = LatentDistance(goal(1)[:, 0]), CalibratedDoubt(height, 1.0, 3.0)
+    goal_energy, world = LatentDistance(goal(1)[:, 0]), UncertaintyPenalty(height, 1.0, 3.0)
     total, terms = TotalEnergy(goal_energy, world, goal_weight=4.0)(trajectory)
     torch.testing.assert_close(total, torch.tensor([[1.0 + 4.0 * 2.0]]))
     assert {name: term.item() for name, term in terms.items()} == {"goal": 2.0, "world": 1.0}

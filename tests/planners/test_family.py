@@ -14,7 +14,7 @@ from worldmodel.planners import CEM, CEMConfig, make_search
 from worldmodel.planners.clock import now
 from worldmodel.planners.noise import power_law
 from worldmodel.planners.optimizers.cem_gradient import CEMGradient, CEMGradientConfig
-from worldmodel.planners.optimizers.collocation import GRASP, GRASPConfig
+from worldmodel.planners.optimizers.collocation import Collocation, CollocationConfig
 from worldmodel.planners.optimizers.gradient import Gradient, GradientConfig
 from worldmodel.planners.optimizers.icem import ICEM, ICEMConfig
 from worldmodel.planners.optimizers.mppi import MPPI, MPPIConfig
@@ -38,7 +38,7 @@ class Kind:
         return make_search(replace(self.config, **changes), -high, high)
 
 
-SMALL = {"horizon": 4, "execute": 1}
+SMALL = {"horizon": 4, "receding_horizon": 1}
 CEM_SMALL = CEMConfig(samples=128, iterations=8, elites=10, correlation=0.0, **SMALL)
 KINDS = {
     "cem": Kind(CEM, CEM_SMALL, 3e-3),
@@ -51,8 +51,10 @@ KINDS = {
     "cem_gradient": Kind(
         CEMGradient, CEMGradientConfig(samples=128, steps=40, correlation=0.0, **SMALL), 3e-3
     ),
-    "grasp": Kind(
-        GRASP, GRASPConfig(iterations=20, relaxed=3, latent_rate=0.02, noise=0.01, **SMALL), 6e-3
+    "collocation": Kind(
+        Collocation,
+        CollocationConfig(iterations=20, relaxed=3, latent_rate=0.02, noise=0.01, **SMALL),
+        6e-3,
     ),
 }
 
@@ -241,7 +243,7 @@ def test_a_state_of_another_batch_is_refused(kind: Kind, point: Any) -> None:
     [
         ({"horizon": 0}, r"horizon\n.* or equal to 1"),
         ({"samples": 0}, r"samples\n.* or equal to 1"),
-        ({"execute": 9}, "execute of at most horizon"),
+        ({"receding_horizon": 9}, "receding_horizon of at most horizon"),
         ({"proposals": -1}, r"proposals\n.* or equal to 0"),
         ({"active_dims": ()}, "one or more active_dims"),
         ({"active_dims": (0, 1, 1)}, "active_dims, each once"),
@@ -365,8 +367,8 @@ def test_goals_of_another_shape_are_refused(point: Any) -> None:
     problem = point.problem(GOAL)
     with pytest.raises(ValueError, match=r"Expected goal latents \[B,N,D\] = \[2, 1, 3\]"):
         replace(problem, goals=torch.zeros(1, 1, 3))
-    with pytest.raises(ValueError, match=r"begun as \[B,d,A\] of 2 episodes"):
-        replace(problem, begun=torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"committed as \[B,d,A\] of 2 episodes"):
+        replace(problem, committed=torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("name", ["cem", "icem", "mppi", "shooting"])
@@ -395,12 +397,13 @@ def test_counting_proposals_that_are_not_finite_takes_no_wait_of_its_own(
 
 
 def test_every_plan_begins_with_what_is_done_in_the_meantime(kind: Kind, point: Any) -> None:
-    world, begun = point.World(), torch.tensor([[[0.05, 0.0, -0.05]], [[-0.04, 0.02, 0.0]]])
-    found = plan(kind.make(), replace(point.problem(GOAL, world), begun=begun))
-    torch.testing.assert_close(found.actions[:, :1], begun)
+    world, committed = point.World(), torch.tensor([[[0.05, 0.0, -0.05]], [[-0.04, 0.02, 0.0]]])
+    found = plan(kind.make(), replace(point.problem(GOAL, world), committed=committed))
+    torch.testing.assert_close(found.actions[:, :1], committed)
     whole = [tried for tried in world.candidates if tried.shape[2] == 4]
     assert all(
-        torch.equal(tried[:, :, :1], begun[:, None].expand_as(tried[:, :, :1])) for tried in whole
+        torch.equal(tried[:, :, :1], committed[:, None].expand_as(tried[:, :, :1]))
+        for tried in whole
     )
     torch.testing.assert_close(found.actions.sum(1), GOAL, atol=2 * kind.precision, rtol=0)
 
@@ -423,7 +426,7 @@ def test_a_world_of_networks_can_be_searched(kind: Kind, point: Any) -> None:
     torch.testing.assert_close(found.actions.sum(1), GOAL, atol=kind.precision, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["gradient", "cem_gradient", "grasp"])
+@pytest.mark.parametrize("name", ["gradient", "cem_gradient", "collocation"])
 def test_gradient_searches_refuse_a_world_without_gradients(name: str, point: Any) -> None:
     class Opaque(point.World):
         def rollout(self, latents: Any, states: Any, actions: Any) -> Any:
@@ -437,14 +440,14 @@ def test_gradient_searches_refuse_a_world_without_gradients(name: str, point: An
 # What makes each of them itself
 
 
-@pytest.mark.parametrize("name", ["gradient", "grasp"])
+@pytest.mark.parametrize("name", ["gradient", "collocation"])
 def test_a_last_evaluation_is_followed_by_no_gradients(
     name: str, point: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
     monkeypatch.setattr("torch.optim.Adam.step", lambda self: steps.append(len(steps)))
-    sizes = {"iterations": 3, **({"relaxed": 0} if name == "grasp" else {})}
-    settings = {"gradient": GradientConfig, "grasp": GRASPConfig}[name](horizon=4, **sizes)
+    sizes = {"iterations": 3, **({"relaxed": 0} if name == "collocation" else {})}
+    settings = {"gradient": GradientConfig, "collocation": CollocationConfig}[name](horizon=4, **sizes)
     found = plan(make_search(settings, *point.bounds()), point.problem(GOAL))
     assert found.trace.shape[1] == 3
     assert len(steps) == 2
@@ -499,9 +502,9 @@ def test_mppi_weighs_by_energy_the_more_sharply_the_colder_it_is() -> None:
     assert warm[4] == warm[5] == 0
 
 
-def test_grasp_improves_actions_between_rollouts_by_each_steps_own_residual(point: Any) -> None:
+def test_collocation_improves_actions_between_rollouts_by_each_steps_own_residual(point: Any) -> None:
     def energies(**changes: Any) -> list[float]:
-        config = GRASPConfig(
+        config = CollocationConfig(
             iterations=2, samples=1, proposals=0, std=0.0, noise=0.0, **SMALL | changes
         )
         found = plan(make_search(config, *point.bounds()), point.problem(GOAL[:1]))
@@ -511,7 +514,7 @@ def test_grasp_improves_actions_between_rollouts_by_each_steps_own_residual(poin
     assert often < once < without
 
 
-def test_grasp_lets_no_gradient_through_the_latents_that_a_step_starts_from(point: Any) -> None:
+def test_collocation_lets_no_gradient_through_the_latents_that_a_step_starts_from(point: Any) -> None:
     seen: list[bool] = []
 
     class Watching(point.World):
@@ -520,6 +523,6 @@ def test_grasp_lets_no_gradient_through_the_latents_that_a_step_starts_from(poin
                 seen.append(latents.requires_grad or states.requires_grad)
             return super().rollout(latents, states, actions)
 
-    plan(KINDS["grasp"].make(), point.problem(GOAL, Watching()))
+    plan(KINDS["collocation"].make(), point.problem(GOAL, Watching()))
     assert seen
     assert not any(seen)

@@ -32,8 +32,10 @@ from worldmodel.planners.retrieval import shortest_ways
 from worldmodel.planners.timing import Lead, Pace
 
 LIMIT, SPAN = 0.05, 8
-FAST = CEMConfig(samples=48, iterations=3, horizon=8, elites=8, execute=2, active_dims=(0, 1))
-SLOW = replace(FAST, samples=128, horizon=4, execute=1, std=0.5, correlation=0.0)
+FAST = CEMConfig(
+    samples=48, iterations=3, horizon=8, elites=8, receding_horizon=2, active_dims=(0, 1)
+)
+SLOW = replace(FAST, samples=128, horizon=4, receding_horizon=1, std=0.5, correlation=0.0)
 START = torch.tensor([[-0.25, 0.0], [-0.2, 0.05]])
 GOAL = torch.tensor([[0.25, 0.0], [0.2, -0.05]])
 
@@ -55,7 +57,7 @@ class Walled:
     def encode(self, frames):
         return frames[:, :, 0, :1, :2].float() / 255 - 0.5
 
-    def compare(self, latents, look):
+    def project(self, latents, look):
         return latents
 
     def rollout(self, latents, states, actions):
@@ -95,8 +97,8 @@ def guide(world=None, config=SLOW):
     return MacroSearch(cem(config, 2.0), world or Walled(scale=0.5 * LIMIT * SPAN / 2))
 
 
-def hierarchy(slow=None, fast=None, to=towards, **options):
-    return Hierarchical(slow or guide(), fast or cem(), to, **{"near": 1e-4, **options})
+def hierarchy(high_level=None, low_level=None, to=towards, **options):
+    return Hierarchical(high_level or guide(), low_level or cem(), to, **{"near": 1e-4, **options})
 
 
 def problem(start=START, goal=GOAL, world=None):
@@ -148,17 +150,17 @@ def test_a_flat_search_stops_at_the_wall():
     assert bool((place[:, 0] < 0).all())
 
 
-@pytest.mark.parametrize("slow", [guide, retrieval])
-def test_sub_goals_lead_round_the_wall(slow):
-    place, _ = drive(hierarchy(slow(), near=0.02))
+@pytest.mark.parametrize("high_level", [guide, retrieval])
+def test_sub_goals_lead_round_the_wall(high_level):
+    place, _ = drive(hierarchy(high_level(), near=0.02))
     torch.testing.assert_close(place, GOAL, atol=LIMIT, rtol=0)
 
 
 @pytest.mark.parametrize("config", [ICEMConfig, MPPIConfig, GradientConfig])
 def test_any_fast_planner_follows_them(config):
     high = torch.full((2,), LIMIT)
-    fast = make_search(config(horizon=8, execute=2, active_dims=(0, 1)), -high, high)
-    place, _ = drive(hierarchy(fast=fast, near=0.02))
+    low_level = make_search(config(horizon=8, receding_horizon=2, active_dims=(0, 1)), -high, high)
+    place, _ = drive(hierarchy(low_level=low_level, near=0.02))
     torch.testing.assert_close(place, GOAL, atol=2 * LIMIT, rtol=0)
 
 
@@ -166,7 +168,7 @@ def test_sub_goals_are_where_the_slow_plan_leads_and_come_with_what_is_left_to_g
     posed = problem()
     planner = hierarchy()
     plan, _ = planner.plan(posed, planner.init(2), generator=generator())
-    way = plan.way
+    way = plan.subgoals
     assert way.latents.shape == (2, SLOW.horizon, 1, 2)
     torch.testing.assert_close(
         way.energies, (way.latents[:, :, 0] - GOAL[:, None]).square().mean(-1)
@@ -185,7 +187,7 @@ def test_the_fast_level_pursues_the_first_sub_goal():
 
     planner = hierarchy(to=recording)
     plan, _ = planner.plan(problem(), planner.init(2), generator=generator())
-    assert torch.equal(pursued[0], plan.way.latents[:, 0])
+    assert torch.equal(pursued[0], plan.subgoals.latents[:, 0])
     end = START + plan.actions.sum(1)
     assert bool(((end - pursued[0][:, 0]).norm(dim=-1) < 0.08).all())
 
@@ -204,8 +206,8 @@ def test_a_goal_that_is_near_is_pursued_itself(goal, options):
         told.append((latents, direct))
         return towards(latents, direct)
 
-    slow = guide() if options else guide(Walled(scale=0.0))
-    planner = hierarchy(slow, to=recording, **options)
+    high_level = guide() if options else guide(Walled(scale=0.0))
+    planner = hierarchy(high_level, to=recording, **options)
     planner.plan(problem(goal=goal), planner.init(2), generator=generator())
     ((latents, direct),) = told
     assert bool(direct.all())
@@ -216,17 +218,17 @@ def test_episodes_of_a_batch_may_differ_in_whether_they_are_near():
     goal = torch.stack([GOAL[0], START[1] + 0.02])
     planner = hierarchy(near=0.001)
     plan, _ = planner.plan(problem(goal=goal), planner.init(2), generator=generator())
-    assert plan.way.direct.tolist() == [False, True]
+    assert plan.subgoals.direct.tolist() == [False, True]
 
 
 # What it keeps
 
 
-@pytest.mark.parametrize("slow", [guide, retrieval])
-def test_a_batch_decides_as_its_episodes_would_alone(slow):
-    together, _ = drive(hierarchy(slow()), steps=10)
+@pytest.mark.parametrize("high_level", [guide, retrieval])
+def test_a_batch_decides_as_its_episodes_would_alone(high_level):
+    together, _ = drive(hierarchy(high_level()), steps=10)
     for b in range(2):
-        alone, _ = drive(hierarchy(slow()), 10, START[b : b + 1], GOAL[b : b + 1])
+        alone, _ = drive(hierarchy(high_level()), 10, START[b : b + 1], GOAL[b : b + 1])
         torch.testing.assert_close(alone[0], together[b])
 
 
@@ -237,29 +239,29 @@ def test_the_same_seed_decides_the_same_and_another_does_not():
 
 
 def test_the_slow_plan_is_renewed_after_so_many_fast_ones_and_for_another_goal():
-    slow = Walled(scale=0.01)
-    planner = hierarchy(guide(slow), hold=2)
+    high_level = Walled(scale=0.01)
+    planner = hierarchy(guide(high_level), replan_every=2)
     each = SLOW.iterations + 1  # populations, and the plan itself
     posed, state = problem(), planner.init(2)
     ways, searches = [], []
     for turn in range(5):
         posed = problem(goal=-GOAL) if turn == 3 else posed
         plan, state = planner.plan(posed, state, generator=generator())
-        state = planner.shift(state, planner.execute)
-        ways.append(plan.way)
-        searches.append(slow.asked // each)
+        state = planner.shift(state, planner.receding_horizon)
+        ways.append(plan.subgoals)
+        searches.append(high_level.asked // each)
     assert searches == [1, 1, 2, 3, 3]
     assert ways[0] is ways[1]
     assert ways[3] is ways[4]
 
 
 def test_the_slow_plan_is_warm_started_macro_by_macro():
-    slow = guide()
-    state = slow.init(1)
+    high_level = guide()
+    state = high_level.init(1)
     macros = torch.arange(4.0)[None, :, None].expand(1, -1, 2)
     state = state._replace(planner=state.planner._replace(actions=macros, searched=4))
     for steps, first in [(2, 0), (4, 0), (2, 1), (8, 2)]:
-        state = slow.shift(state, steps)
+        state = high_level.shift(state, steps)
         assert float(state.planner.actions[0, 0, 0]) == first
 
 
@@ -287,9 +289,13 @@ def test_both_levels_know_the_pace_of_the_episodes_before():
     late = {"deadline": -math.inf}
     _, last = planner.plan(posed, planner.init(2), generator=generator(), **late)
     state = planner.init(2, last)
-    assert state.way is None
-    assert state.fast.pace == last.fast.pace != planner.init(2).fast.pace
-    assert state.slow.planner.pace == last.slow.planner.pace != planner.init(2).slow.planner.pace
+    assert state.subgoal_plan is None
+    assert state.low_level.pace == last.low_level.pace != planner.init(2).low_level.pace
+    assert (
+        state.high_level.planner.pace
+        == last.high_level.planner.pace
+        != planner.init(2).high_level.planner.pace
+    )
 
 
 def test_without_time_to_look_ahead_the_way_stays_or_is_the_goal_itself():
@@ -299,20 +305,20 @@ def test_without_time_to_look_ahead_the_way_stays_or_is_the_goal_itself():
         told.append(latents)
         return towards(latents, direct)
 
-    planner, posed = hierarchy(to=recording, hold=1), problem()
+    planner, posed = hierarchy(to=recording, replan_every=1), problem()
     late = {"deadline": -math.inf}
     first, state = planner.plan(posed, planner.init(2), generator=generator(), **late)
-    assert first.way.latents.shape[1] == 0
-    assert bool(first.way.direct.all())
+    assert first.subgoals.latents.shape[1] == 0
+    assert bool(first.subgoals.direct.all())
     assert torch.equal(told[-1], posed.goals)
     found, state = planner.plan(posed, state, generator=generator())
-    assert found.way.latents.shape[1] > 0
+    assert found.subgoals.latents.shape[1] > 0
     kept, _ = planner.plan(posed, state, generator=generator(), **late)
-    assert kept.way is found.way
+    assert kept.subgoals is found.subgoals
     assert len(told) == 2
 
 
-@pytest.mark.parametrize("level", ["slow", "fast"])
+@pytest.mark.parametrize("level", ["high_level", "low_level"])
 def test_nan_is_counted_and_never_chosen(level):
     class Broken(Walled):
         def rollout(self, latents, states, actions):
@@ -324,12 +330,12 @@ def test_nan_is_counted_and_never_chosen(level):
             )
 
     broken = Broken(scale=0.1)
-    planner = hierarchy(guide(broken if level == "slow" else None))
-    posed = problem(world=Broken() if level == "fast" else None)
+    planner = hierarchy(guide(broken if level == "high_level" else None))
+    posed = problem(world=Broken() if level == "low_level" else None)
     plan, _ = planner.plan(posed, planner.init(2), generator=generator())
     assert plan.nonfinite > 0
     assert bool(plan.energy.isfinite().all())
-    assert bool(plan.way.latents.isfinite().all())
+    assert bool(plan.subgoals.latents.isfinite().all())
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -340,12 +346,12 @@ def test_macros_that_are_proposed_and_not_finite_are_counted(late):
 
         return proposal
 
-    slow = MacroSearch(cem(SLOW, 2.0), Walled(scale=0.5 * LIMIT * SPAN / 2), prior)
-    planner = hierarchy(slow)
+    high_level = MacroSearch(cem(SLOW, 2.0), Walled(scale=0.5 * LIMIT * SPAN / 2), prior)
+    planner = hierarchy(high_level)
     state = planner.init(2)
     if late:  # time to ask, none to search
-        rest = state.slow.planner._replace(pace=Pace(searching=Lead(seconds=9e9, latest=9e9)))
-        state = state._replace(slow=state.slow._replace(planner=rest))
+        rest = state.high_level.planner._replace(pace=Pace(searching=Lead(seconds=9e9, latest=9e9)))
+        state = state._replace(high_level=state.high_level._replace(planner=rest))
     given = {"deadline": now() + 1e9} if late else {}
     plan, _ = planner.plan(problem(), state, generator=generator(), **given)
     assert plan.nonfinite == 2 * (1 if late else SLOW.proposals)
@@ -365,11 +371,11 @@ def test_moments_whose_energy_is_not_finite_are_no_way_and_are_counted_once_a_go
             return found.masked_fill(futures.latents[:, :, 0, 0, 1] > 0.44, torch.nan)
 
     posed = replace(problem(), energy=Holed(problem().energy))
-    planner = hierarchy(retrieval(), hold=1)
+    planner = hierarchy(retrieval(), replan_every=1)
     first, state = planner.plan(posed, planner.init(2), generator=generator())
     again, _ = planner.plan(posed, state, generator=generator())
     assert (first.nonfinite, again.nonfinite) == (2 * 10, 0)
-    assert bool(first.way.latents.isfinite().all())
+    assert bool(first.subgoals.latents.isfinite().all())
 
 
 def test_a_slow_level_without_any_finite_energy_is_an_error():
@@ -381,7 +387,7 @@ def test_a_slow_level_without_any_finite_energy_is_an_error():
 def test_profiling_tells_the_slow_level_apart():
     planner = hierarchy()
     plan, _ = planner.plan(problem(), planner.init(2), generator=generator(), profile=True)
-    assert {"slow", "rollout", "energy"} <= set(plan.timings)
+    assert {"high_level", "rollout", "energy"} <= set(plan.timings)
 
 
 def test_goals_must_be_given():
@@ -393,7 +399,7 @@ def test_goals_must_be_given():
 @pytest.mark.parametrize(
     ("config", "change", "message"),
     [
-        (HierarchicalConfig(), {"hold": 0}, r"hold\n.* or equal to 1"),
+        (HierarchicalConfig(), {"replan_every": 0}, r"replan_every\n.* or equal to 1"),
         (HierarchicalConfig(), {"share": 1.0}, r"share\n.*less than 1"),
         (HierarchicalConfig(), {"towards": "cosine"}, "towards value or latent"),
         (RetrievalConfig(), {"links": 0}, r"links\n.* or equal to 1"),
@@ -421,7 +427,7 @@ def test_shortest_ways_are_those_of_the_links():
 def test_retrieved_sub_goals_are_remembered_moments_in_steps_of_the_distance():
     planner = hierarchy(retrieval(ahead=3.0))
     plan, _ = planner.plan(problem(), planner.init(2), generator=generator())
-    subgoals = plan.way.latents
+    subgoals = plan.subgoals.latents
     known = memory().latents
     ends = torch.cat([known, GOAL[:, None]])
     assert float(torch.cdist(subgoals.flatten(0, 2), ends.flatten(0, 1)).amin(1).max()) == 0
@@ -435,12 +441,14 @@ def test_ways_are_found_once_per_goal(monkeypatch):
         "worldmodel.planners.retrieval.shortest_ways",
         lambda *arguments: found.append(1) or shortest_ways(*arguments),
     )
-    drive(hierarchy(retrieval(), hold=1), steps=6)
+    drive(hierarchy(retrieval(), replan_every=1), steps=6)
     assert found == [1]
 
 
 def test_where_no_way_is_known_the_goal_is_pursued():
-    slow = Retrieval(RetrievalConfig(links=4), memory(), lambda a, b: 99 + 0 * steps_between(a, b))
-    planner = hierarchy(slow)
+    high_level = Retrieval(
+        RetrievalConfig(links=4), memory(), lambda a, b: 99 + 0 * steps_between(a, b)
+    )
+    planner = hierarchy(high_level)
     plan, _ = planner.plan(problem(), planner.init(2), generator=generator())
-    torch.testing.assert_close(plan.way.latents, GOAL[:, None, None].expand(-1, 4, -1, -1))
+    torch.testing.assert_close(plan.subgoals.latents, GOAL[:, None, None].expand(-1, 4, -1, -1))

@@ -17,7 +17,7 @@ from worldmodel.planners import (
     CEMConfig,
     LatentDistance,
     Objective,
-    Pulse,
+    RateTimer,
     RealTimeAgent,
     TotalEnergy,
 )
@@ -57,8 +57,8 @@ class Thinker:
         self.looks.append(float(states[0, 0]))
         self.looked.append(at)
 
-    def plan(self, step: int, begun: Tensor | None = None, *, limited: bool = True) -> Any:
-        self.asked.append((step, begun))
+    def plan(self, step: int, committed: Tensor | None = None, *, limited: bool = True) -> Any:
+        self.asked.append((step, committed))
         self.limited.append(limited)
         with self._changed:
             assert self._changed.wait_for(lambda: self._may_go_on, timeout=60)
@@ -66,8 +66,8 @@ class Thinker:
         if isinstance(plan, Exception):
             raise plan
         actions = torch.tensor([[step] for step in plan])[None].expand(1, -1, 2).clone()
-        if begun is not None:
-            actions[:, : begun.shape[1]] = begun
+        if committed is not None:
+            actions[:, : committed.shape[1]] = committed
         return SimpleNamespace(actions=actions, trace=torch.zeros(1, self.searched))
 
 
@@ -106,10 +106,10 @@ def test_a_plan_begins_with_what_is_done_while_it_is_made(clock, started) -> Non
     act(agent)
     assert act(agent) == 0.02  # of the first plan: the second is asked for now
     clock.settle()
-    step, begun = thinker.asked[1]
+    step, committed = thinker.asked[1]
     assert step == 1
     assert thinker.limited[1]
-    torch.testing.assert_close(begun, torch.full((1, 1, 2), 0.02))
+    torch.testing.assert_close(committed, torch.full((1, 1, 2), 0.02))
     assert act(agent) == 0.04  # the second step of the second plan
     assert agent.slots.missed == 0
 
@@ -292,7 +292,7 @@ def test_it_reaches_what_an_agent_reaches(clock, point) -> None:
         return ((positions + 0.5) * 255).round().to(torch.uint8)[:, None, None]
 
     low, high = point.bounds()
-    config = CEMConfig(samples=48, horizon=4, elites=6, execute=1, correlation=0.0)
+    config = CEMConfig(samples=48, horizon=4, elites=6, receding_horizon=1, correlation=0.0)
     goals = torch.tensor([[0.2, -0.1, 0.1], [-0.15, 0.2, 0.0]])
 
     def objective(latents: Tensor) -> Objective:
@@ -318,11 +318,11 @@ def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(clock, monkeypatch)
         clock.sleep(seconds)
 
     monkeypatch.setattr("worldmodel.planners.clock.sleep", sleep)
-    begun = clock.time
+    committed = clock.time
     late, at = [], []
-    for tick, behind in enumerate(Pulse(10).ticks(5)):
+    for tick, behind in enumerate(RateTimer(10).ticks(5)):
         late.append(behind)
-        at.append(round(clock.time - begun, 6))
+        at.append(round(clock.time - committed, 6))
         clock.time += 0.25 if tick == 1 else 0.02
     assert late == [False, False, True, False, False]
     assert at == [0.0, 0.1, 0.35, 0.45, 0.55]
@@ -332,12 +332,12 @@ def test_a_pulse_waits_and_goes_on_from_where_it_was_held_up(clock, monkeypatch)
 def test_a_tick_that_the_system_oversleeps_is_late(clock, monkeypatch) -> None:
     over = iter([0.001, 0.02, 0.001])
     monkeypatch.setattr("worldmodel.planners.clock.sleep", lambda s: clock.sleep(s + next(over)))
-    assert list(Pulse(10).ticks(4)) == [False, False, True, False]
+    assert list(RateTimer(10).ticks(4)) == [False, False, True, False]
 
 
 def test_a_pulse_needs_a_rate() -> None:
     with pytest.raises(ValueError, match="above 0 Hz, got 0"):
-        Pulse(0)
+        RateTimer(0)
 
 
 def test_an_arm_that_cannot_hold_still_is_refused() -> None:

@@ -11,7 +11,9 @@ import torch
 from worldmodel.planners import CEM, CEMConfig, Gradient, GradientConfig
 from worldmodel.planners.timing import Lead, Pace
 
-SMALL = CEMConfig(samples=64, iterations=4, horizon=4, elites=8, execute=1, correlation=0.0)
+SMALL = CEMConfig(
+    samples=64, iterations=4, horizon=4, elites=8, receding_horizon=1, correlation=0.0
+)
 GOAL = torch.tensor([[0.11, -0.07, 0.02]])
 
 

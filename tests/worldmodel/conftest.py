@@ -17,8 +17,8 @@ import torch
 from worldmodel.data.lerobot.video import writing_video
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.world import save_world
 
 SERIALS = {"ext1": "11111111", "ext2": "22222222", "wrist": "33333333"}
@@ -82,19 +82,21 @@ def small_files() -> Callable[[int], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
-def tiny_world() -> CompactWorld:
+def tiny_world() -> VectorWorld:
     """An untrained world that claims to know macro-actions; the same one every time."""
     torch.manual_seed(0)
     sizes = EncoderConfig(image_size=SIZE, patch_size=16, width=24, depth=1, heads=2)
     encoder = FrozenEncoder(VideoTransformer(sizes))
-    predictor = CompactPredictor(CompactConfig(tokens=16, token_width=24, members=2, width=16))
+    predictor = VectorPredictor(
+        VectorPredictorConfig(tokens=16, token_width=24, members=2, width=16)
+    )
     predictor.macros.trained.fill_(True)
     predictor.memory.fill(torch.randn(20, predictor.memory.latents.shape[1]), torch.arange(20))
-    return CompactWorld(encoder, predictor)
+    return VectorWorld(encoder, predictor)
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tiny_world: CompactWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_checkpoint(tiny_world: VectorWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
     save_world(folder, tiny_world, {})
     return folder

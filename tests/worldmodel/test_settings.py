@@ -15,7 +15,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.cli.registry import COMMANDS, SCHEMAS
 from worldmodel.errors import UserError
-from worldmodel.predictors.compact import CompactConfig
+from worldmodel.predictors.vector import VectorPredictorConfig
 from worldmodel.settings import described
 
 SIGNED = {"action", "camera_pose", "goal_state", "height", "near", "state"}
@@ -160,7 +160,11 @@ def message(command: str, words: str) -> str:
         ("plan", "task.active_dims=[-1]", "Expected task.active_dims[0] of at least 0, got -1"),
         ("plan", "task.active_dims=[9]", "Expected task.active_dims[0] below 7, got 9"),
         ("plan", "planner.samples=0", "Expected planner.samples of at least 1, got 0"),
-        ("plan", "planner=retrieval planner.fast.std=0", "Expected planner.fast.std above 0, got"),
+        (
+            "plan",
+            "planner=retrieval planner.low_level.std=0",
+            "Expected planner.low_level.std above 0, got",
+        ),
         ("plan", "oracle.planner.std=nan", "Expected a finite oracle.planner.std, got nan"),
         ("plan", "camera_pose=[nan,0,0,0,0,0]", "Expected a finite camera_pose[0], got nan"),
         (
@@ -202,5 +206,5 @@ def test_lists_of_a_command_line_are_tuples_and_its_groups_are_configurations(co
 
 def test_a_bound_is_said_for_settings_made_in_python_too():
     with pytest.raises(ValidationError) as caught:
-        CompactConfig(width=0)
+        VectorPredictorConfig(width=0)
     assert described(caught.value) == "Expected width of at least 1, got 0"

@@ -13,13 +13,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from worldmodel.agents.hierarchy import PlannerConfig, Pursuit, fast_search, two_levels
+from worldmodel.agents.hierarchy import PlannerConfig, Pursuit, action_search, two_levels
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH, TabletopEnv
 from worldmodel.errors import UserError
 from worldmodel.planners import (
     Agent,
-    CalibratedDoubt,
     CoarseToFine,
     Energy,
     GoalEnergy,
@@ -36,28 +35,29 @@ from worldmodel.planners import (
     RetrievalConfig,
     Total,
     TotalEnergy,
+    UncertaintyPenalty,
     World,
     make_search,
 )
-from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.predictors.imagination import KnownDoubt
+from worldmodel.predictors.imagination import CalibratedUncertainty
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
 
 __all__ = [
     "CameraWorld",
-    "Doubting",
     "EnergyTowards",
     "Grounded",
+    "HasUncertainties",
     "Hindsight",
     "Policy",
     "PriorPlanner",
     "RandomPolicy",
     "ToGoalPose",
-    "compared",
     "device_of",
     "place_camera",
     "planning_agent",
     "prior_agent",
+    "projected",
     "real_time",
     "require_arm",
     "search",
@@ -71,7 +71,9 @@ __all__ = [
 class EnergyTowards(Protocol):
     """From goal latents ``[B, N, D]`` to E_goal."""
 
-    def __call__(self, goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> GoalEnergy:
+    def __call__(
+        self, goal_latents: Tensor, with_proprio: Tensor | bool | None = None
+    ) -> GoalEnergy:
         """E_goal; whether the arm's place counts may be said per episode, else the task says."""
         ...
 
@@ -102,19 +104,19 @@ class CameraWorld(World, Protocol):
         ...
 
 
-def compared(world: World, start: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+def projected(world: World, start: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
     """What to plan with, ``[B, 1, N, D]`` each, of images ``[B, 1, h, w, 3]`` of start and goal."""
     here, there = world.encode(start), world.encode(goal)
-    return world.compare(here, there[:, 0]), world.compare(there, here[:, 0])
+    return world.project(here, there[:, 0]), world.project(there, here[:, 0])
 
 
 @runtime_checkable
-class Doubting(Protocol):
-    """A world model that doubts itself, and knows which doubts are usual."""
+class HasUncertainties(Protocol):
+    """A world model that uncertainties itself, and knows which uncertainties are usual."""
 
     @property
-    def doubts(self) -> Mapping[str, KnownDoubt]:
-        """Doubts, with their quantiles on held-out data, by name."""
+    def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:
+        """UncertaintyHeads, with their quantiles on held-out data, by name."""
         ...
 
 
@@ -125,7 +127,7 @@ class Hindsight(Protocol):
     def goal_energy(
         self,
         goal_latents: Tensor,
-        with_arm: Tensor | bool = False,
+        with_proprio: Tensor | bool = False,
         *,
         pessimism: float = ...,
         critics: int | None = ...,
@@ -134,13 +136,13 @@ class Hindsight(Protocol):
         ...
 
     def reachability_energy(
-        self, goal_latents: Tensor, with_arm: Tensor | bool = False
+        self, goal_latents: Tensor, with_proprio: Tensor | bool = False
     ) -> GoalEnergy:
         """The learned temporal distance to the same."""
         ...
 
     def prior(
-        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, noise: float = ...
+        self, goal_latents: Tensor, with_proprio: Tensor | bool = False, *, noise: float = ...
     ) -> Proposal:
         """The policy prior towards the same, perturbed by noise."""
         ...
@@ -175,18 +177,18 @@ def planning_agent(
     return search_agent(world, objective, task, search(world, task, planner), budget_s, compiled)
 
 
-def real_time(agent: Agent[Any], execute: int) -> RealTimeAgent:
+def real_time(agent: Agent[Any], receding_horizon: int) -> RealTimeAgent:
     """The same, planning in a thread of its own while the arm acts.
 
     Args:
         agent: Not to be used otherwise.
-        execute: Control steps from the beginning of one plan to that of the next.
+        receding_horizon: Control steps from the beginning of one plan to that of the next.
     """
     high = torch.from_numpy(ACTION_HIGH)
-    return RealTimeAgent(agent, -high, high, every=execute)
+    return RealTimeAgent(agent, -high, high, every=receding_horizon)
 
 
-def require_arm(world: CompactWorld | TokenWorld, checkpoint: str) -> None:
+def require_arm(world: VectorWorld | TokenWorld, checkpoint: str) -> None:
     """Raise a UserError if a checkpoint's world takes other actions or states than the arm's."""
     sizes, expected = world.predictor.config, len(ACTION_HIGH)  # a pose has as many numbers
     for name in ("action_width", "state_width"):
@@ -197,7 +199,7 @@ def require_arm(world: CompactWorld | TokenWorld, checkpoint: str) -> None:
             )
 
 
-def place_camera(world: CompactWorld | TokenWorld, pose: Sequence[float]) -> None:
+def place_camera(world: VectorWorld | TokenWorld, pose: Sequence[float]) -> None:
     """Tell a world where its camera stands, if anything is told.
 
     Args:
@@ -242,18 +244,18 @@ def search(
             "predictor.model.extrinsics=true; `plan` and `landscape` take it as "
             "camera_pose=[x,y,z,a,b,c], from Python it is `world.camera`"
         )
-    elites = getattr(fast_search(planner), "elites", 1)
+    elites = getattr(action_search(planner), "elites", 1)
     if 0 < task.rescore < elites:
         raise UserError(
             f"Expected task.rescore of at least the planner's {elites} elites, which are to be "
             f"among those that all terms judge, got {task.rescore}; raise it, or lower elites"
         )
     high = (torch.from_numpy(ACTION_HIGH) if high is None else high).to(device_of(world))
-    fast = make_search(fast_search(planner), -high, high)
+    low_level = make_search(action_search(planner), -high, high)
     if not isinstance(planner, HierarchicalConfig | RetrievalConfig):
-        return fast
+        return low_level
     pursuit = task_objective(world, replace(task, energy=planner.towards))
-    return two_levels(world, planner, fast, pursuit, goal_arm=task.goal_arm)
+    return two_levels(world, planner, low_level, pursuit, goal_proprio=task.goal_proprio)
 
 
 def search_agent(
@@ -285,24 +287,24 @@ def device_of(world: World) -> torch.device:
 def prior_agent(world: CameraWorld, task: TaskConfig, planner: PlannerConfig) -> Policy:
     """The policy prior alone, asked anew at every step: no search."""
     device = device_of(world)
-    prior = PriorPlanner(_bounds(fast_search(planner).active_dims).to(device))
+    prior = PriorPlanner(_bounds(action_search(planner).active_dims).to(device))
     objective = task_objective(world, replace(task, prior=True))
     return Agent(world, prior, objective, stage_steps=task.stage_steps, device=device)
 
 
 def world_energy(world: CameraWorld, terms: Sequence[str]) -> Energy | None:
-    """E_world, the mean of calibrated doubts; None without terms. No other doubt is computed.
+    """E_world, the mean of calibrated uncertainties; None without terms. No other is computed.
 
     Raises:
         UserError: The world does not have one of the terms.
     """
-    known = world.doubts if isinstance(world, Doubting) else {}
+    known = world.uncertainties if isinstance(world, HasUncertainties) else {}
     if missing := [name for name in terms if name not in known]:
         raise UserError(
             f"Expected a checkpoint with the world energy {', '.join(missing)}, got one with "
             f"{', '.join(known) or 'none'}; plan with 'task.world_energy=[{','.join(known)}]'"
         )
-    energies = [CalibratedDoubt(*known[name]) for name in terms]
+    energies = [UncertaintyPenalty(*known[name]) for name in terms]
     return MeanEnergy(energies) if energies else None
 
 
@@ -317,22 +319,27 @@ def task_objective(
         goal_energy: What E_goal is; None for the one that the task names.
 
     Raises:
-        UserError: The task asks for an energy, a prior or a doubt that the world does not have.
+        UserError: The task asks for an energy, a prior or a uncertainty that the world does not
+            have.
     """
-    doubt = world_energy(world, task.world_energy)
+    uncertainty = world_energy(world, task.world_energy)
     hindsight = _hindsight(world) if task.prior else None
     if goal_energy is None:
         goal_energy = task_energy(world, task)
 
-    def objective(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> Objective:
-        with_arm = task.goal_arm if with_arm is None else with_arm
-        energy: Total = TotalEnergy(goal_energy(goal_latents, with_arm), doubt, task.goal_weight)
+    def objective(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> Objective:
+        with_proprio = task.goal_proprio if with_proprio is None else with_proprio
+        energy: Total = TotalEnergy(
+            goal_energy(goal_latents, with_proprio), uncertainty, task.goal_weight
+        )
         if task.rescore:
-            rough = _hindsight(world).goal_energy(goal_latents, with_arm, critics=1)
+            rough = _hindsight(world).goal_energy(goal_latents, with_proprio, critics=1)
             energy = CoarseToFine(energy, rough, task.rescore)
         if hindsight is None:
             return Objective(energy)
-        return Objective(energy, hindsight.prior(goal_latents, with_arm, noise=task.prior_noise))
+        return Objective(
+            energy, hindsight.prior(goal_latents, with_proprio, noise=task.prior_noise)
+        )
 
     return objective
 
@@ -344,7 +351,7 @@ def task_energy(world: CameraWorld, task: TaskConfig) -> EnergyTowards:
         UserError: The world has not learned it.
     """
     if task.energy == "latent":
-        return lambda goal_latents, with_arm=None: LatentDistance(
+        return lambda goal_latents, with_proprio=None: LatentDistance(
             goal_latents, task.metric, task.reduce
         )
     hindsight = _hindsight(world)
@@ -353,8 +360,8 @@ def task_energy(world: CameraWorld, task: TaskConfig) -> EnergyTowards:
         "reachability": hindsight.reachability_energy,
     }
 
-    def energy(goal_latents: Tensor, with_arm: Tensor | bool | None = None) -> GoalEnergy:
-        counts = task.goal_arm if with_arm is None else with_arm
+    def energy(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> GoalEnergy:
+        counts = task.goal_proprio if with_proprio is None else with_proprio
         return learned[task.energy](goal_latents, counts)
 
     return energy
@@ -388,7 +395,7 @@ class PriorPlanner:
         high: Action bounds ``[A]``, both ways; zero where the action stays zero.
     """
 
-    execute = 1
+    receding_horizon = 1
 
     def __init__(self, high: Tensor) -> None:
         self._high = high

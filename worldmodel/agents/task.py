@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from worldmodel.errors import UserError
 from worldmodel.planners import METRICS, REDUCTIONS
 from worldmodel.planners.settings import distinct
-from worldmodel.predictors.doubts import TERMS
+from worldmodel.predictors.uncertainty import TERMS
 from worldmodel.settings import CHECKED, AnyCount, Count, Frames, Weight, among
 
 __all__ = ["ENERGIES", "TaskConfig"]
@@ -32,16 +32,17 @@ class TaskConfig:
         energy: E_goal: ``latent`` distance, the hindsight ``value``, or ``reachability``.
         metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
-        goal_arm: Whether the arm's place in the goal image counts for all that is learned.
+        goal_proprio: Whether the arm's place in the goal image counts for all that is learned.
         pessimism: Of the value, about what its critics do not agree on.
         goal_weight: λ of E_world + λ·E_goal.
         rescore: Best candidates of a round that all critics and terms judge, after one critic alone
             has put them first; 0 for all candidates. Of ``value`` only.
-        world_energy: Terms whose mean is E_world (`worldmodel.predictors.doubts`); () for none.
+        world_energy: Terms whose mean is E_world (`worldmodel.predictors.uncertainty`); () for
+            none.
         prior: Whether the policy prior proposes candidates.
         prior_noise: Spread of its candidates, in scaled actions.
         horizon: Control steps that planners look ahead.
-        execute: Control steps of a plan that are carried out before planning again.
+        receding_horizon: Control steps of a plan that are carried out before planning again.
         search_std: Spread of the planner's first candidates, as a share of half the action range.
         warm_start: Whether a plan starts from the rest of the last one.
         stage_steps: Control steps spent on each sub-goal image but the last; () uses the goal only.
@@ -54,7 +55,7 @@ class TaskConfig:
     energy: Annotated[str, among(*ENERGIES)] = "latent"
     metric: Annotated[str, among(*METRICS)] = "l1"
     reduce: Annotated[str, among(*REDUCTIONS)] = "final"
-    goal_arm: bool = False
+    goal_proprio: bool = False
     pessimism: Weight = 3.0
     goal_weight: Weight = 1.0
     rescore: AnyCount = 0
@@ -62,7 +63,7 @@ class TaskConfig:
     prior: bool = False
     prior_noise: Weight = 0.4
     horizon: Frames = 8
-    execute: Frames = 2
+    receding_horizon: Frames = 2
     search_std: Weight = 0.35
     warm_start: bool = True
     stage_steps: tuple[Count, ...] = ()

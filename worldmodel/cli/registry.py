@@ -77,7 +77,7 @@ COMMANDS = {
         module="worldmodel.diagnostics.goal_energies",
     ),
     "acceptance": Command(
-        "judge doubts by the true errors of plans",
+        "judge uncertainties by the true errors of plans",
         "AcceptanceConfig",
         ("task", "planner"),
         module="worldmodel.diagnostics.uncertainty",
@@ -98,14 +98,14 @@ SCHEMAS = {
         "lewm_schema": "worldmodel.pretraining.lewm:LewmTraining",
     },
     "predictor": {
-        "compact_schema": "worldmodel.commands.train:CompactRecipe",
+        "vector_schema": "worldmodel.commands.train:VectorRecipe",
         "tokens_schema": "worldmodel.commands.train:TokensRecipe",
     },
     "planner": {
         "cem_schema": "worldmodel.planners.optimizers.cem:CEMConfig",
         "cem_gradient_schema": "worldmodel.planners.optimizers.cem_gradient:CEMGradientConfig",
         "gradient_schema": "worldmodel.planners.optimizers.gradient:GradientConfig",
-        "grasp_schema": "worldmodel.planners.optimizers.collocation:GRASPConfig",
+        "collocation_schema": "worldmodel.planners.optimizers.collocation:CollocationConfig",
         "hierarchical_schema": "worldmodel.planners.hierarchical:HierarchicalConfig",
         "icem_schema": "worldmodel.planners.optimizers.icem:ICEMConfig",
         "mppi_schema": "worldmodel.planners.optimizers.mppi:MPPIConfig",

@@ -26,7 +26,7 @@ import torch
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from worldmodel.agents.hierarchy import PlannerConfig, fast_search
+from worldmodel.agents.hierarchy import PlannerConfig, action_search
 from worldmodel.devices import (
     device_name,
     known_precision,
@@ -42,10 +42,10 @@ from worldmodel.latency.subjects import (
     ACTION_LIMIT,
     RANDOM,
     Subject,
-    compact_subject,
     sized,
     token_subject,
     token_world,
+    vector_subject,
 )
 from worldmodel.planners import CEMConfig, ICEMConfig, Planner, SearchConfig, VJEPA2ACConfig
 from worldmodel.settings import CHECKED, Batch, Count, Depth, NonEmpty, Seed, Threads, Width
@@ -55,7 +55,7 @@ from worldmodel.studies import scaling as bench_scaling
 from worldmodel.studies.anytime import AnytimeConfig
 from worldmodel.studies.frontier import FrontierConfig
 from worldmodel.studies.scaling import ScalingConfig
-from worldmodel.weights.world import load_compact_world
+from worldmodel.weights.world import load_vector_world
 
 __all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
 
@@ -84,14 +84,14 @@ class Grid:
         Raises:
             ValueError: The search does not exist at one of the sizes.
         """
-        search = fast_search(planner)
+        search = action_search(planner)
         sizes = itertools.product(self.samples, self.horizon, self.iterations)
         return [sized(search, *size) for size in sizes]
 
 
 def _plain(search: SearchConfig) -> CEMConfig:
     """Settings of a textbook CEM of the same size."""
-    names = ("samples", "horizon", "iterations", "elites", "std", "execute", "active_dims")
+    names = ("samples", "horizon", "iterations", "elites", "std", "receding_horizon", "active_dims")
     own: dict[str, Any] = {"elites": min(CEMConfig.elites, search.samples)}
     own |= {k: getattr(search, k) for k in names if hasattr(search, k)}
     return CEMConfig(proposals=0, **own)
@@ -217,7 +217,7 @@ def _scaling(cfg: BenchConfig, results: Results) -> None:
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    world = load_compact_world(cfg.checkpoint).to(device)
+    world = load_vector_world(cfg.checkpoint).to(device)
     report = bench_scaling.scaling(cfg.scaling, world, device, precision(cfg.dtype, world))
     print(bench_scaling.table(report))  # whatever becomes of the files
     bench_scaling.write(report, results.out)
@@ -235,14 +235,14 @@ def _latency(cfg: BenchConfig, results: Results) -> float:
     device = usable_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    world = load_compact_world(cfg.checkpoint).to(device)
+    world = load_vector_world(cfg.checkpoint).to(device)
     dtype = precision(cfg.dtype, world)
     world = world.imagine_in(dtype)
     learned = not isinstance(cfg.planner, VJEPA2ACConfig)
-    benches = [_Bench(cfg, cfg, compact_subject(world, learned=learned), device, dtype, "")]
+    benches = [_Bench(cfg, cfg, vector_subject(world, learned=learned), device, dtype, "")]
     if cfg.tokens.checkpoint is not None:
         sizes = {"width": cfg.tokens.width, "depth": cfg.tokens.depth}
-        # An encoder of its own, as compiling it is to leave the compact world's rows alone.
+        # An encoder of its own, as compiling it is to leave the vector world's rows alone.
         encoder = copy.deepcopy(world.encoder) if cfg.compile else world.encoder
         patches = token_world(cfg.tokens.checkpoint, encoder, **sizes)
         patches = patches.to(device).imagine_in(dtype)

@@ -32,7 +32,7 @@ class CollectConfig:
         episodes: How many episodes; more than are there extends the dataset.
         length: Control steps per episode.
         image_size: Height and width of the frames.
-        scenery: ``plain``, ``rich`` for another look in every episode, of those for training, or
+        appearance: ``plain``, ``rich`` for another look in every episode, of those for training, or
             ``both`` by turns.
         also: Further tasks; scenes and behaviours take turns from episode to episode.
         out: Folder of the dataset. A killed run continues there.
@@ -44,7 +44,7 @@ class CollectConfig:
     episodes: Count = 1600
     length: Count = 50
     image_size: Pixels = 96
-    scenery: str = "plain"
+    appearance: str = "plain"
     also: tuple[str, ...] = ()
     out: str = MISSING
     seed: Seed = 0
@@ -64,8 +64,10 @@ def run(cfg: CollectConfig) -> None:
     for task in tasks:
         if task not in envs.TASKS:
             raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{task}'.")
-    if cfg.scenery not in (sceneries := (*envs.SCENERIES, "both")):
-        raise UserError(f"Expected scenery among {', '.join(sceneries)}, got '{cfg.scenery}'.")
+    if cfg.appearance not in (appearances := (*envs.APPEARANCES, "both")):
+        raise UserError(
+            f"Expected appearance among {', '.join(appearances)}, got '{cfg.appearance}'."
+        )
     envs.make(tasks[0], cfg.image_size).close()  # refuses here what every worker would refuse
     collect(
         Path(cfg.out),
@@ -75,16 +77,16 @@ def run(cfg: CollectConfig) -> None:
             tasks,
             length=cfg.length,
             image_size=cfg.image_size,
-            scenery=cfg.scenery,
-            pool="train",
+            appearance=cfg.appearance,
+            split="train",
         ),
-        tasks=labels(tasks, cfg.scenery),
+        tasks=labels(tasks, cfg.appearance),
         length=cfg.length,
         fps=envs.CONTROL_HZ,
         workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
         seed=cfg.seed,
         robot="panda",
         names=_NAMES,
-        settings={"image_size": cfg.image_size, "scenery": cfg.scenery},
+        settings={"image_size": cfg.image_size, "appearance": cfg.appearance},
     )
     print(f"{cfg.episodes} episodes of {', '.join(tasks)} are in {cfg.out}")

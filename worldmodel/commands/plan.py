@@ -15,7 +15,7 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from worldmodel.agents.hierarchy import fast_search
+from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.policies import (
     CameraWorld,
     Policy,
@@ -31,7 +31,7 @@ from worldmodel.devices import (
     require_compiler,
     usable_device,
 )
-from worldmodel.envs import CONTROL_HZ, TabletopEnv, check_scenery
+from worldmodel.envs import CONTROL_HZ, TabletopEnv, check_appearance
 from worldmodel.errors import UserError
 from worldmodel.evaluation.baselines import (
     BASELINES,
@@ -67,9 +67,9 @@ from worldmodel.evaluation.report import (
 from worldmodel.evaluation.video import write_video
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results
-from worldmodel.planners import Pulse
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.planners import RateTimer
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, AnyCount, Batch, Coordinate, Count, Positive, Seed, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_world
@@ -89,8 +89,8 @@ class PlanConfig:
         out: Folder of report.json, report.html and videos/.
         task: Task, budget and energies (group).
         planner: Search settings (group).
-        scenery: ``plain``, or ``rich`` for another look in every episode.
-        pool: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
+        appearance: ``plain``, or ``rich`` for another look in every episode.
+        split: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
         episodes: How many.
         seed: Of the first episode, and of the search.
@@ -119,8 +119,8 @@ class PlanConfig:
     out: str = MISSING
     task: Any = MISSING
     planner: Any = MISSING
-    scenery: str = "plain"
-    pool: str = "test"
+    appearance: str = "plain"
+    split: str = "test"
     checkpoint: str = "default"
     episodes: Count = 100
     seed: Seed = 0
@@ -146,7 +146,7 @@ class PlanConfig:
                 "Expected batch=1 with hz, for an arm has a clock of its own; got "
                 f"hz={self.hz:g} and batch={self.batch}"
             )
-        check_scenery(self.scenery, self.pool)
+        check_appearance(self.appearance, self.split)
         chosen(self.baselines)
         known = all(isinstance(path, str) for path in self.goals)
         if self.goal is not None and not (self.goals and known):
@@ -202,11 +202,11 @@ def run(cfg: PlanConfig) -> float | None:
             task,
             search_seed=cfg.seed,
             goals=goals,
-            films=cfg.episodes if cfg.videos is None else cfg.videos,
-            pulse=None if cfg.hz is None else Pulse(cfg.hz),
+            keep_frames=cfg.episodes if cfg.videos is None else cfg.videos,
+            timer=None if cfg.hz is None else RateTimer(cfg.hz),
         )
         for episode in _watched(evaluated, f"plan {task.name}", len(seeds)):
-            if episode.film is not None:
+            if episode.frames is not None:
                 write = partial(write_video, episode=episode, fps=CONTROL_HZ)
                 results.write(f"videos/{video_name(len(episodes))}", write)
             episodes.append(episode)
@@ -233,8 +233,8 @@ def run(cfg: PlanConfig) -> float | None:
             **asdict(task),
             "goal_source": "the task's scripted behaviour" if cfg.goal is None else cfg.goal,
             "seed_offset": SEED_OFFSET,
-            "scenery": cfg.scenery,
-            "pool": cfg.pool if cfg.scenery == "rich" else None,
+            "appearance": cfg.appearance,
+            "split": cfg.split if cfg.appearance == "rich" else None,
             "batch": cfg.batch,
             "budget_ms": cfg.limit_ms,
             "threads": cfg.threads,
@@ -267,7 +267,7 @@ def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> I
     return np.stack([read_image("goal", Path(path), size) for path in paths])
 
 
-def _world(cfg: PlanConfig, name: str) -> CompactWorld | TokenWorld:
+def _world(cfg: PlanConfig, name: str) -> VectorWorld | TokenWorld:
     world = load_world(name).to(usable_device(cfg.device))
     require_arm(world, name)
     place_camera(world, cfg.camera_pose)
@@ -283,14 +283,14 @@ def _acting(cfg: PlanConfig, world: CameraWorld) -> Iterator[Policy]:
     if cfg.hz is None:
         yield agent
         return
-    with real_time(agent, fast_search(cfg.planner).execute) as policy:
+    with real_time(agent, action_search(cfg.planner).receding_horizon) as policy:
         yield policy
 
 
 def _environments(
     cfg: PlanConfig, world: CameraWorld, count: int
 ) -> AbstractContextManager[list[TabletopEnv]]:
-    return environments(cfg.task.name, count, world.image_size, cfg.scenery, cfg.pool)
+    return environments(cfg.task.name, count, world.image_size, cfg.appearance, cfg.split)
 
 
 def _baselines(
@@ -306,7 +306,14 @@ def _baselines(
     entries: dict[str, Any] = {}
     with _environments(cfg, world, min(cfg.baseline_batch, len(seeds))) as made:
         setting = Setting(
-            world, task, cfg.planner, made, random_world, cfg.oracle, cfg.seed, scenery=cfg.scenery
+            world,
+            task,
+            cfg.planner,
+            made,
+            random_world,
+            cfg.oracle,
+            cfg.seed,
+            appearance=cfg.appearance,
         )
         for name in names:
             facts: Mapping[str, Any] = {}
@@ -319,8 +326,8 @@ def _baselines(
                         seeds[:count],
                         task,
                         world.image_size,
-                        cfg.scenery,
-                        cfg.pool,
+                        cfg.appearance,
+                        cfg.split,
                         workers=cfg.oracle.workers,
                         search_seed=cfg.seed,
                     )

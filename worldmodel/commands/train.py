@@ -20,11 +20,10 @@ from worldmodel.data.reader import open_dataset
 from worldmodel.data.sampling import sampled
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.devices import usable_device
-from worldmodel.dynamics.compact import CompactTraining, train_compact
 from worldmodel.dynamics.memory import remember
 from worldmodel.dynamics.recognition import recognition
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.stage import planning_latents
+from worldmodel.dynamics.run import planning_latents
 from worldmodel.dynamics.tokens import (
     TokenTraining,
     fit_scaling,
@@ -32,14 +31,15 @@ from worldmodel.dynamics.tokens import (
     train_tokens,
 )
 from worldmodel.dynamics.validation import calibrate, open_loop
+from worldmodel.dynamics.vector import VectorTraining, train_vector
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError
 from worldmodel.model_memory import require_memory
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare
 from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
@@ -47,20 +47,20 @@ from worldmodel.weights.encoder import KIND as ENCODER
 from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.world import checkpoint_folder, encoder_of, load_world, save_world
 
-__all__ = ["CompactRecipe", "TokensRecipe", "TrainConfig", "run"]
+__all__ = ["TokensRecipe", "TrainConfig", "VectorRecipe", "run"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class CompactRecipe:
-    """``predictor=compact``.
+class VectorRecipe:
+    """``predictor=vector``.
 
     Attributes:
         model: Sizes; those that encoder and dataset determine are filled in.
         training: How it is trained.
     """
 
-    model: CompactConfig = field(default_factory=CompactConfig)
-    training: CompactTraining = field(default_factory=CompactTraining)
+    model: VectorPredictorConfig = field(default_factory=VectorPredictorConfig)
+    training: VectorTraining = field(default_factory=VectorTraining)
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -81,7 +81,7 @@ class TrainConfig:
     """Settings.
 
     Attributes:
-        predictor: What to train, ``compact`` or ``tokens``.
+        predictor: What to train, ``vector`` or ``tokens``.
         data: Folder of a LeRobotDataset v3.0 with actions and states, or of DROID's raw episodes.
             With ``predictor=tokens``, frames of another size than the encoder's are cropped to
             their central square and resized.
@@ -99,7 +99,7 @@ class TrainConfig:
         holdout: Share of the episodes kept for validation.
         tasks: Train and validate on the episodes about these; () for all.
         episodes: Train on this many of the others only, the first; None for all of them.
-        device: ``cpu``, ``cuda`` or ``auto``, of embedding and of ``predictor=tokens``; the compact
+        device: ``cpu``, ``cuda`` or ``auto``, of embedding and of ``predictor=tokens``; the vector
             predictor, which a GPU would not speed up, is trained on the CPU.
     """
 
@@ -140,9 +140,9 @@ def _run(config: TrainConfig) -> float:
     model: _Model | None = None
     if config.init is not None:
         world = load_world(config.init)
-        wanted = TokenWorld if isinstance(recipe, TokensRecipe) else CompactWorld
+        wanted = TokenWorld if isinstance(recipe, TokensRecipe) else VectorWorld
         if not isinstance(world, wanted):
-            other = "compact" if wanted is TokenWorld else "tokens"
+            other = "vector" if wanted is TokenWorld else "tokens"
             raise UserError(f"{config.init} holds a world of predictor={other}, train it as one")
         dataset.require(
             action_width=world.predictor.config.action_width,
@@ -174,7 +174,7 @@ def _run(config: TrainConfig) -> float:
     encoder.cpu()  # nothing below needs it but the checkpoint
     state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
     if isinstance(recipe, TokensRecipe):
-        assert not isinstance(model, CompactPredictor)
+        assert not isinstance(model, VectorPredictor)
         if model is None:
             torch.manual_seed(recipe.training.seed)
             model = TokenPredictor(_fitted(recipe.model, encoder, data))
@@ -183,8 +183,8 @@ def _run(config: TrainConfig) -> float:
     else:
         assert not isinstance(model, TokenPredictor)
         torch.manual_seed(recipe.training.seed)
-        model = model or CompactPredictor(_fitted(recipe.model, encoder, data))
-        record = train_compact_world(model, recipe.training, data, encoder, state)
+        model = model or VectorPredictor(_fitted(recipe.model, encoder, data))
+        record = train_vector_world(model, recipe.training, data, encoder, state)
     state.remove()
     print(_table(record["validation"]))
     for name, known in record.get("recognition", {}).items():
@@ -259,12 +259,12 @@ def _settings(
     }
 
 
-_Model = CompactPredictor | TokenPredictor
-_Sizes = TypeVar("_Sizes", CompactConfig, TokenPredictorConfig)
+_Model = VectorPredictor | TokenPredictor
+_Sizes = TypeVar("_Sizes", VectorPredictorConfig, TokenPredictorConfig)
 
 
 def _require_memory(
-    recipe: CompactRecipe | TokensRecipe,
+    recipe: VectorRecipe | TokensRecipe,
     encoder: FrozenEncoder,
     dataset: EpisodeDataset,
     device: torch.device,
@@ -274,7 +274,7 @@ def _require_memory(
     def build() -> _Model:
         if isinstance(recipe, TokensRecipe):
             return TokenPredictor(_fitted(recipe.model, encoder, dataset))
-        return CompactPredictor(_fitted(recipe.model, encoder, dataset))
+        return VectorPredictor(_fitted(recipe.model, encoder, dataset))
 
     trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
     require_memory(build, "predictor.model", trained_on)
@@ -291,25 +291,25 @@ def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings | EpisodeDat
     )
 
 
-def train_compact_world(
-    model: CompactPredictor,
-    training: CompactTraining,
+def train_vector_world(
+    model: VectorPredictor,
+    training: VectorTraining,
     data: Recordings,
     encoder: FrozenEncoder,
     state: TrainingState,
 ) -> dict[str, Any]:
     """Train, calibrate, validate and save to the state's folder; returns what was recorded."""
-    train_compact(model, data, training, state)
+    train_vector(model, data, training, state)
     _tell_of_validation()
     latents = planning_latents(model, data.latents, data.last_rows())
     calibrate(model, data, latents)
-    remember(model, data, model.codes(latents))
+    remember(model, data, model.object_latents(latents))
     validation = open_loop(model, data, latents)
     record = {"training": asdict(training), "validation": asdict(validation)}
     record["recognition"] = {
         name: asdict(found) for name, found in recognition(model, data, latents).items()
     }
-    save_world(state.folder, CompactWorld(encoder, model), record)
+    save_world(state.folder, VectorWorld(encoder, model), record)
     return record
 
 
@@ -339,7 +339,7 @@ def _tell_of_validation() -> None:
     print("trained; measuring it on held-out episodes", flush=True)
 
 
-def _refuse_other_sizes(init: str, recipe: CompactRecipe | TokensRecipe, model: _Model) -> None:
+def _refuse_other_sizes(init: str, recipe: VectorRecipe | TokensRecipe, model: _Model) -> None:
     """A trained model keeps its sizes, so other ones must not seem to have been followed.
 
     What an option of ``predictor`` brings along by itself is not a wish.

@@ -1,6 +1,6 @@
 """``worldmodel diagnose``: what every goal energy knows of the true way to a goal.
 
-Three questions, on unseen tasks, in scenery that was and was not trained on:
+Three questions, on unseen tasks, in appearance that was and was not trained on:
 
 - Does it fall along solved episodes? On the expert's frames: how often it is lower a few steps
   later, and its rank correlation with the steps that remain.
@@ -31,7 +31,7 @@ from worldmodel.diagnostics.agreement_figure import drawn
 from worldmodel.diagnostics.readings import Reading, goal_energies, read
 from worldmodel.diagnostics.trials import Trial, run_trial
 from worldmodel.dynamics.value import ValueTraining
-from worldmodel.envs import check_scenery
+from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments
 from worldmodel.files.atomic import write_json
@@ -53,7 +53,7 @@ class DiagnoseConfig:
         out: Folder of diagnosis.json and diagnosis.png.
         task: Task, and whether the arm counts for its goals (group).
         checkpoint: Folder of a world checkpoint, or ``default``.
-        scenes: Sceneries to look in: ``plain``, ``rich/train`` or ``rich/test``.
+        scenes: Appearances to look in: ``plain``, ``rich/train`` or ``rich/test``.
         episodes: Tasks.
         seed: Of the first, as in ``worldmodel plan``.
         forks: States of a task from which candidates are tried.
@@ -81,18 +81,18 @@ class DiagnoseConfig:
         if not self.scenes:
             raise ValueError("Expected a scene or more, such as scenes=[plain,rich/test], got none")
         for scene in self.scenes:
-            check_scenery(*_scenery(scene))
+            check_appearance(*_appearance(scene))
 
 
-def _scenery(scene: str) -> tuple[str, str]:
-    """Scenery and pool, as ``envs.make`` takes them."""
-    scenery, _, pool = scene.partition("/")
-    return scenery, pool or "test"
+def _appearance(scene: str) -> tuple[str, str]:
+    """Appearance and split, as ``envs.make`` takes them."""
+    appearance, _, split = scene.partition("/")
+    return appearance, split or "test"
 
 
 @torch.inference_mode()
 def run(cfg: DiagnoseConfig) -> None:
-    """Solve the tasks once, look at them in every scenery, print, write and draw what is found.
+    """Solve the tasks once, look at them in every appearance, print, write and draw what is found.
 
     Raises:
         UserError: The checkpoint or the output folder cannot be used, the horizon does not fit the
@@ -166,7 +166,7 @@ def _readings(
     cfg: DiagnoseConfig, world: CameraWorld, scene: str, trials: list[Trial]
 ) -> list[Reading]:
     energies = goal_energies(world, cfg.task)
-    with environments(cfg.task.name, 1, world.image_size, *_scenery(scene)) as (env,):
+    with environments(cfg.task.name, 1, world.image_size, *_appearance(scene)) as (env,):
         return [
             read(env, world, energies, trial) for trial in tqdm(trials, desc=scene, unit="episode")
         ]

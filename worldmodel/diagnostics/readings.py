@@ -65,11 +65,11 @@ def goal_energies(world: CameraWorld, task: TaskConfig) -> dict[str, EnergyTowar
 def read(
     env: TabletopEnv, world: CameraWorld, energies: Mapping[str, EnergyTowards], trial: Trial
 ) -> Reading:
-    """Look at a task in the scenery that ``env`` wears for it."""
+    """Look at a task in the appearance that ``env`` wears for it."""
     observation, _ = env.reset(seed=SEED_OFFSET + trial.seed)
     images = (torch.from_numpy(observation[name])[None, None] for name in ("image", "goal"))
     start, look = (world.encode(image) for image in images)
-    goal = world.compare(look, start[:, 0])[:, 0]
+    goal = world.project(look, start[:, 0])[:, 0]
     towards = {name: energy(goal) for name, energy in energies.items()}
     sight = _Sight(env, world, towards, look[:, 0])
     return Reading(
@@ -105,7 +105,7 @@ class _Sight:
         """Latents ``[n, N, D]`` and states ``[n, P]``."""
         frames = torch.from_numpy(views(self._env, moments))
         states = torch.from_numpy(np.stack([moment.state for moment in moments]))
-        latents = self._world.compare(self._world.encode(frames[None]), self._look)[0]
+        latents = self._world.project(self._world.encode(frames[None]), self._look)[0]
         if isinstance(self._world, Grounded):
             latents = self._world.grounded(latents, states)
         return latents, states

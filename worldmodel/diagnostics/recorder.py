@@ -21,9 +21,9 @@ class Recorder:
         """The world's latents."""
         return self._world.encode(frames)
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """The world's comparison."""
-        return self._world.compare(latents, look)
+        return self._world.project(latents, reference)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:
         """The world's imagination."""

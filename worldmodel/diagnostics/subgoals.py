@@ -19,14 +19,14 @@ from torch import Tensor
 
 from worldmodel.agents.policies import planning_agent
 from worldmodel.data.lerobot.dataset import Dataset
-from worldmodel.envs import check_scenery
+from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import SEED_OFFSET, Image, environments
 from worldmodel.files.results import Results, write_png
 from worldmodel.planners import HierarchicalConfig, PlanRecord, RetrievalConfig
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, AnyCount, NonEmpty, Seed
-from worldmodel.weights.world import load_compact_world
+from worldmodel.weights.world import load_vector_world
 
 __all__ = ["SubgoalsConfig", "nearest_moments", "run"]
 
@@ -42,8 +42,8 @@ class SubgoalsConfig:
             folder, as in the cache of Hugging Face.
         task: Task and energies (group).
         planner: Planner on two time scales (group).
-        scenery: ``plain``, or ``rich`` for another look.
-        pool: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
+        appearance: ``plain``, or ``rich`` for another look.
+        split: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
         seed: Of the episode, and of the search; as in ``worldmodel plan``.
         moments: Control steps of the episode; a row for each.
@@ -54,14 +54,14 @@ class SubgoalsConfig:
     allow_links_outside: bool = False
     task: Any = MISSING
     planner: Any = MISSING
-    scenery: str = "plain"
-    pool: str = "test"
+    appearance: str = "plain"
+    split: str = "test"
     checkpoint: str = "default"
     seed: Seed = 0
     moments: NonEmpty[AnyCount] = (0, 8, 16)
 
     def __post_init__(self) -> None:
-        check_scenery(self.scenery, self.pool)
+        check_appearance(self.appearance, self.split)
 
 
 def run(cfg: SubgoalsConfig) -> None:
@@ -76,7 +76,7 @@ def run(cfg: SubgoalsConfig) -> None:
     results = Results(Path(cfg.out))
     torch.set_num_threads(1)
     world, dataset = (
-        load_compact_world(cfg.checkpoint),
+        load_vector_world(cfg.checkpoint),
         Dataset.open(cfg.data, allow_links_outside=cfg.allow_links_outside),
     )
     frames, goal, records = _episode(cfg, world)
@@ -89,11 +89,11 @@ def run(cfg: SubgoalsConfig) -> None:
 
 
 def _episode(
-    cfg: SubgoalsConfig, world: CompactWorld
+    cfg: SubgoalsConfig, world: VectorWorld
 ) -> tuple[list[Image], Image, list[PlanRecord]]:
     """Camera images up to the last moment, the goal image, and the plans made."""
     agent = planning_agent(world, cfg.task, cfg.planner)
-    with environments(cfg.task.name, 1, world.image_size, cfg.scenery, cfg.pool) as (env,):
+    with environments(cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split) as (env,):
         observation, info = env.reset(seed=SEED_OFFSET + cfg.seed)
         goals = info["subgoals"] if cfg.task.stage_steps else observation["goal"]
         agent.reset(torch.from_numpy(goals)[None], seed=cfg.seed)
@@ -109,7 +109,7 @@ Panel = tuple[Image, str]
 
 
 def _row(
-    world: CompactWorld,
+    world: VectorWorld,
     dataset: Dataset,
     frames: list[Image],
     goal: Image,
@@ -118,18 +118,18 @@ def _row(
 ) -> list[Panel]:
     """Images and captions: the moment of the last plan until then, its sub-goals, the goal."""
     record = [record for record in records if record.step <= moment][-1]
-    way = record.plan.way
-    assert way is not None
-    found, apart = nearest_moments(world, way.latents[0, :, 0])
+    subgoals = record.plan.subgoals
+    assert subgoals is not None
+    found, apart = nearest_moments(world, subgoals.latents[0, :, 0])
     panels = [(frames[record.step], f"step {record.step}")]
     for k, (row, distance) in enumerate(zip(found.tolist(), apart.tolist(), strict=True), start=1):
-        to_go = float(way.energies[0, k - 1])
+        to_go = float(subgoals.energies[0, k - 1])
         caption = f"sub-goal {k}: {to_go:.1f} to go, nearest at {distance:.2f}"
         panels.append((_frame(dataset, row), caption))
-    return [*panels, (goal, "goal, pursued itself" if bool(way.direct[0]) else "goal")]
+    return [*panels, (goal, "goal, pursued itself" if bool(subgoals.direct[0]) else "goal")]
 
 
-def nearest_moments(world: CompactWorld, latents: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_moments(world: VectorWorld, latents: Tensor) -> tuple[Tensor, Tensor]:
     """Rows ``[G]`` of the data that are remembered nearest to latents ``[G, Z]``, and how near.
 
     Raises:

@@ -28,7 +28,7 @@ class Moment:
     """Where the simulation was.
 
     Attributes:
-        snapshot: To be there again, in any scenery of the task.
+        snapshot: To be there again, in any appearance of the task.
         state: Proprioception, ``float32 [P]``.
         to_go: Control steps that the expert needs from there.
         cost: The task's shaped cost, m.
@@ -110,7 +110,7 @@ def run_trial(
 
 
 def views(env: TabletopEnv, moments: Sequence[Moment]) -> NDArray[np.uint8]:
-    """The camera's images ``[n, h, w, 3]`` of moments, in the scenery that ``env`` wears."""
+    """The camera's images ``[n, h, w, 3]`` of moments, in the appearance that ``env`` wears."""
     images: list[Image] = []
     for moment in moments:
         env.restore(moment.snapshot)

@@ -16,8 +16,8 @@ from worldmodel.diagnostics.recorder import Recorder
 from worldmodel.envs import TabletopEnv
 from worldmodel.evaluation.crossed import RenderedWorld
 from worldmodel.planners import PlanRecord
-from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.vector import VectorPredictor
+from worldmodel.predictors.vector_world import VectorWorld
 
 __all__ = ["TRIVIAL", "Moment", "Watched"]
 
@@ -29,7 +29,7 @@ class Moment(NamedTuple):
     """One plan of an episode, with some of the candidates it was chosen from.
 
     Attributes:
-        errors: Mean squared distance of imagined scene codes to the true future's, ``[S, K]``.
+        errors: Mean squared distance of imagined object latents to the true future's, ``[S, K]``.
         predictors: What might have told so beforehand, by name, ``[S, K]``.
     """
 
@@ -56,7 +56,7 @@ class Watched:
         self,
         agent: Policy,
         recorder: Recorder,
-        world: CompactWorld,
+        world: VectorWorld,
         environment: TabletopEnv,
         every: int,
         candidates: int,
@@ -94,16 +94,19 @@ class Watched:
         order = torch.randperm(evaluated.shape[1], generator=self._generator)
         actions = torch.cat([plan, evaluated[0, order[: self._candidates]]])[None]
         seen = self._world.encode(frames[:, None])
-        context = self._world.compare(seen, self._look), states[:, None]
+        context = self._world.project(seen, self._look), states[:, None]
         imagined = self._world.rollout(*context, actions)
         true = self._truth.rollout(*context, actions)
         model = self._world.predictor
-        missed = model.codes(imagined.latents - true.latents).square().mean((-1, -2))[0]
-        doubts = {name: known.doubt(imagined)[0] for name, known in self._world.doubts.items()}
-        return Moment(missed, doubts | _trivial(model, actions[0], missed))
+        missed = model.object_latents(imagined.latents - true.latents).square().mean((-1, -2))[0]
+        uncertainties = {
+            name: known.uncertainty(imagined)[0]
+            for name, known in self._world.uncertainties.items()
+        }
+        return Moment(missed, uncertainties | _trivial(model, actions[0], missed))
 
 
-def _trivial(model: CompactPredictor, actions: Tensor, errors: Tensor) -> dict[str, Tensor]:
+def _trivial(model: VectorPredictor, actions: Tensor, errors: Tensor) -> dict[str, Tensor]:
     """Norm of a step's scaled actions, its sum up to the step, and the step's number."""
     norms = model.scale_actions(actions).norm(dim=-1).unflatten(1, (errors.shape[1], -1)).sum(-1)
     steps = torch.arange(1.0, errors.shape[1] + 1).expand_as(errors)

@@ -1,8 +1,8 @@
-"""``worldmodel acceptance``: does a doubt tell where the imagination errs?
+"""``worldmodel acceptance``: does a uncertainty tell where the imagination errs?
 
 Plans and some of the candidates they were chosen from are carried out in the simulator; what the
-camera then sees is encoded and held against what was imagined. A doubt earns its place in E_world
-if it ranks these errors better than predictors that know nothing of the model.
+camera then sees is encoded and held against what was imagined. A uncertainty earns its place in
+E_world if it ranks these errors better than predictors that know nothing of the model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worldmodel.agents.policies import search, search_agent, task_objective
 from worldmodel.diagnostics.rankings import Agreement, agreement, bootstrap
 from worldmodel.diagnostics.recorder import Recorder
 from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched
-from worldmodel.envs import check_scenery
+from worldmodel.envs import check_appearance
 from worldmodel.evaluation.episodes import (
     SEED_OFFSET,
     Episode,
@@ -37,7 +37,7 @@ from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results, write_png
 from worldmodel.settings import CHECKED, AnyCount, Count, Seed, Several, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.world import checkpoint_folder, load_compact_world
+from worldmodel.weights.world import checkpoint_folder, load_vector_world
 
 __all__ = ["AcceptanceConfig", "Measured", "judged", "run", "table"]
 
@@ -53,8 +53,8 @@ class AcceptanceConfig:
         out: Folder of acceptance.json and acceptance.png.
         task: Task, budget and energies (group).
         planner: Search settings (group).
-        scenery: ``plain``, or ``rich`` for another look in every episode.
-        pool: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
+        appearance: ``plain``, or ``rich`` for another look in every episode.
+        split: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
         episodes: How many.
         seed: Of the first episode, and of the search; as in ``worldmodel plan``.
@@ -67,8 +67,8 @@ class AcceptanceConfig:
     out: str = MISSING
     task: Any = MISSING
     planner: Any = MISSING
-    scenery: str = "plain"
-    pool: str = "test"
+    appearance: str = "plain"
+    split: str = "test"
     checkpoint: str = "default"
     episodes: Several = 50
     seed: Seed = 0
@@ -78,7 +78,7 @@ class AcceptanceConfig:
     resamples: Count = 200
 
     def __post_init__(self) -> None:
-        check_scenery(self.scenery, self.pool)
+        check_appearance(self.appearance, self.split)
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,11 @@ def run(cfg: AcceptanceConfig) -> None:
             **asdict(cfg.task),
             "seed": cfg.seed,
             "seed_offset": SEED_OFFSET,
-            "scenery": cfg.scenery,
-            "pool": cfg.pool if cfg.scenery == "rich" else None,
+            "appearance": cfg.appearance,
+            "split": cfg.split if cfg.appearance == "rich" else None,
             "every": cfg.every,
             "candidates": cfg.candidates,
-            "error": "mean squared distance of imagined scene codes to the encoded true future's",
+            "error": "mean squared distance of imagined object latents to those of the true future",
             "ci95": f"bootstrap over episodes, {cfg.resamples} resamples",
         },
     }
@@ -167,13 +167,13 @@ def run(cfg: AcceptanceConfig) -> None:
 
 def measure(cfg: AcceptanceConfig) -> tuple[Measured, list[Episode]]:
     """Run the episodes as ``worldmodel plan`` would, and measure at some of their plans."""
-    world = load_compact_world(cfg.checkpoint)
+    world = load_vector_world(cfg.checkpoint)
     recorder, objective = Recorder(world), task_objective(world, cfg.task)
     planner = search(world, cfg.task, cfg.planner)
     agent = search_agent(recorder, objective, cfg.task, planner)
     moments: list[list[Moment]] = []
     episodes: list[Episode] = []
-    scene = (cfg.task.name, 1, world.image_size, cfg.scenery, cfg.pool)
+    scene = (cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split)
     with environments(*scene) as made:
         watched = Watched(agent, recorder, world, made[0], cfg.every, cfg.candidates)
         seeds = range(cfg.seed, cfg.seed + cfg.episodes)

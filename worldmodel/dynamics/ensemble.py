@@ -1,4 +1,4 @@
-"""The dynamics ensemble on scene codes, trained over several imagined steps."""
+"""The dynamics ensemble on object latents, trained over several imagined steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
 
 __all__ = ["EnsembleTraining", "train_ensemble"]
@@ -32,25 +32,25 @@ class EnsembleTraining:
     learning_rate: LearningRate = 7e-4
 
 
-def train_ensemble(bench: Workbench, config: EnsembleTraining) -> None:
+def train_ensemble(run: TrainingRun, config: EnsembleTraining) -> None:
     """Train the members of the dynamics, each on windows of its own."""
-    dynamics, codes = bench.model.dynamics, bench.codes
-    rows = bench.data.rows(bench.data.train, config.rollout * bench.stride + 1)
+    dynamics, codes = run.model.dynamics, run.object_latents
+    rows = run.data.rows(run.data.train, config.rollout * run.stride + 1)
 
     def losses() -> dict[str, Tensor]:
         frames = torch.stack(
             [
-                bench.windows(rows, config.batch, config.rollout)
-                for _ in range(bench.model.config.members)
+                run.windows(rows, config.batch, config.rollout)
+                for _ in range(run.model.config.members)
             ]
         )
         truth = codes[frames]
-        now = truth[:, :, 0] + config.noise * bench.normal(truth[:, :, 0].shape)
-        features, actions = bench.features[frames[..., :-1]], bench.actions(frames[..., :-1])
+        now = truth[:, :, 0] + config.noise * run.normal(truth[:, :, 0].shape)
+        features, actions = run.features[frames[..., :-1]], run.actions(frames[..., :-1])
         imagined: list[Tensor] = []
         for k in range(config.rollout):
             now = dynamics(now, features[:, :, k], actions[:, :, k])
             imagined.append(now)
         return {"prediction": F.smooth_l1_loss(torch.stack(imagined, -2), truth[:, :, 1:])}
 
-    bench.optimise("dynamics", dynamics.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("dynamics", dynamics.parameters(), config.steps, config.learning_rate, losses)

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.dynamics.value import ValueTraining, hindsight_goals
 from worldmodel.nn.gaussian import divergence
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Positive, Steps, Weight
@@ -44,31 +44,31 @@ class MacrosTraining:
     learning_rate: LearningRate = 7e-4
 
 
-def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining) -> None:
+def train_macros(run: TrainingRun, config: MacrosTraining, value: ValueTraining) -> None:
     """Train macro encoder, slow dynamics and macro prior.
 
     Args:
-        bench: Its value is trained.
+        run: Its value is trained.
         config: Settings.
         value: Those that the value was trained with: goals and discount.
     """
     if config.steps == 0:
         return
-    model, macros, span = bench.model, bench.model.macros, bench.model.config.macro_steps
+    model, macros, span = run.model, run.model.macros, run.model.config.macro_steps
     rows, last = (
-        bench.data.rows(bench.data.train, config.rollout * span + 1),
-        bench.data.last_rows(),
+        run.data.rows(run.data.train, config.rollout * span + 1),
+        run.data.last_rows(),
     )
-    everywhere = bench.data.rows(bench.data.train)
-    grounded = torch.cat([bench.codes, bench.features], -1)
-    discount = value.discount ** (span / bench.stride)
+    everywhere = run.data.rows(run.data.train)
+    grounded = torch.cat([run.object_latents, run.features], -1)
+    discount = value.discount ** (span / run.stride)
 
     def losses() -> dict[str, Tensor]:
-        frames = bench.draw(rows, config.batch)[:, None] + span * torch.arange(config.rollout + 1)
+        frames = run.draw(rows, config.batch)[:, None] + span * torch.arange(config.rollout + 1)
         truth = grounded[frames]
-        mean, log_variance = macros.distribution(truth[:, :-1], bench.actions(frames[:, :-1], span))
-        chosen = mean + (0.5 * log_variance).exp() * bench.normal(mean.shape)
-        now = truth[:, 0] + config.noise * bench.normal(truth[:, 0].shape)
+        mean, log_variance = macros.distribution(truth[:, :-1], run.actions(frames[:, :-1], span))
+        chosen = mean + (0.5 * log_variance).exp() * run.normal(mean.shape)
+        now = truth[:, 0] + config.noise * run.normal(truth[:, 0].shape)
         imagined: list[Tensor] = []
         for k in range(config.rollout):
             now = macros(now, chosen[:, k])
@@ -76,11 +76,11 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
         error = (torch.stack(imagined, 1) - truth[:, 1:]).square().sum(-1)
 
         here, there = frames[:, 0], frames[:, 1]
-        goal, with_arm = hindsight_goals(bench, value, here, last, everywhere)
-        goals = bench.goals(goal, with_arm)
+        goal, with_proprio = hindsight_goals(run, value, here, last, everywhere)
+        goals = run.goals(goal, with_proprio)
         with torch.no_grad():
             before, after = (
-                model.value(bench.codes[at], bench.features[at], goals) for at in (here, there)
+                model.value(run.object_latents[at], run.features[at], goals) for at in (here, there)
             )
             gain = discount * after - before - (1 - discount) / (1 - value.discount)
             weight = (config.temperature * gain).exp().clamp(max=10.0)
@@ -93,5 +93,5 @@ def train_macros(bench: Workbench, config: MacrosTraining, value: ValueTraining)
             "prior": (weight[:, None] * missed).sum(-1).mean(),
         }
 
-    bench.optimise("macros", macros.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("macros", macros.parameters(), config.steps, config.learning_rate, losses)
     macros.trained.fill_(True)

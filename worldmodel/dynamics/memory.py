@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.vector import VectorPredictor
 
 __all__ = ["remember"]
 
 
 @torch.no_grad()
-def remember(model: CompactPredictor, data: Recordings, codes: Tensor) -> None:
+def remember(model: VectorPredictor, data: Recordings, codes: Tensor) -> None:
     """Fill the model's memory with training episodes, every second imagined step of them.
 
     Whole episodes keep how one moment led to the next.
@@ -20,7 +20,7 @@ def remember(model: CompactPredictor, data: Recordings, codes: Tensor) -> None:
     Args:
         model: Whose memory.
         data: Where the moments are from.
-        codes: Scene codes of all rows, ``[F, C]``.
+        codes: Object latents of all rows, ``[F, C]``.
     """
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
     apart = 2 * model.config.stride

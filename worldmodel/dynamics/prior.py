@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.dynamics.value import ValueTraining, backups, hindsight_goals
 from worldmodel.precision import has_bfloat16
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps, Weight
@@ -38,34 +38,32 @@ class PriorTraining:
     bf16: bool | None = None
 
 
-def train_prior(bench: Workbench, config: PriorTraining, value: ValueTraining) -> None:
+def train_prior(run: TrainingRun, config: PriorTraining, value: ValueTraining) -> None:
     """Train the policy prior.
 
     Args:
-        bench: Model and data.
+        run: Model and data.
         config: Settings.
         value: Those that the value was trained with.
     """
-    model = bench.model
-    rows, last = bench.data.rows(bench.data.train, bench.stride + 1), bench.data.last_rows()
-    everywhere = bench.data.rows(bench.data.train)
-    bf16 = has_bfloat16(bench.latents.device) if config.bf16 is None else config.bf16
-    known = (model.scale_actions.scale > 1e-6).float().repeat(bench.stride)
+    model = run.model
+    rows, last = run.data.rows(run.data.train, run.stride + 1), run.data.last_rows()
+    everywhere = run.data.rows(run.data.train)
+    bf16 = has_bfloat16(run.latents.device) if config.bf16 is None else config.bf16
+    known = (model.scale_actions.scale > 1e-6).float().repeat(run.stride)
 
     def losses() -> dict[str, Tensor]:
-        here = bench.draw(rows, config.batch)
-        goal, with_arm = hindsight_goals(bench, value, here, last, everywhere)
-        goals = bench.goals(goal, with_arm)
-        moment = (bench.codes[here], bench.features[here], goals)
+        here = run.draw(rows, config.batch)
+        goal, with_proprio = hindsight_goals(run, value, here, last, everywhere)
+        goals = run.goals(goal, with_proprio)
+        moment = (run.object_latents[here], run.features[here], goals)
         with torch.no_grad():
-            later = backups(bench, value, model.critics, here, goal, with_arm)
+            later = backups(run, value, model.critics, here, goal, with_proprio)
             gain = (later - model.values(*moment)).mean(0)
             weight = (config.temperature * gain).exp().clamp(max=10.0)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             chosen = model.prior(*moment)
-        missed = F.smooth_l1_loss(chosen.float(), bench.actions(here), reduction="none")
+        missed = F.smooth_l1_loss(chosen.float(), run.actions(here), reduction="none")
         return {"prior": (weight[:, None] * missed * known).sum(-1).mean()}
 
-    bench.optimise(
-        "prior", model.prior_net.parameters(), config.steps, config.learning_rate, losses
-    )
+    run.optimise("prior", model.prior_net.parameters(), config.steps, config.learning_rate, losses)

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.settings import (
     CHECKED,
     Batch,
@@ -43,8 +43,8 @@ class ReachabilityTraining:
         horizon: Imagined steps beyond which separations are not told apart.
         expectile: Weight of distances that are too long, against one minus it of too short ones.
         spread: Weight of the term that spreads moments of different episodes apart.
-        arm_goals: Share of goals that count the arm.
-        arm_near: Distance of the arm's features, each of unit variance, that counts as there.
+        proprio_goals: Share of goals that count the arm.
+        proprio_near: Distance of the arm's features, each of unit variance, that counts as there.
         learning_rate: At its highest.
     """
 
@@ -53,23 +53,23 @@ class ReachabilityTraining:
     horizon: Frames = 24
     expectile: ProperShare = 0.9
     spread: Weight = 0.1
-    arm_goals: Share = 0.5
-    arm_near: Weight = 0.4
+    proprio_goals: Share = 0.5
+    proprio_near: Weight = 0.4
     learning_rate: LearningRate = 5e-4
 
 
-def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:
+def train_reachability(run: TrainingRun, config: ReachabilityTraining) -> None:
     """Train the reachability."""
-    model, data = bench.model, bench.data
+    model, data = run.model, run.data
     rows, first, last = data.rows(data.train), data.first_rows(), data.last_rows()
-    moments = torch.cat([bench.codes, bench.features], -1)
+    moments = torch.cat([run.object_latents, run.features], -1)
 
     def losses() -> dict[str, Tensor]:
-        here, goal = _pairs(bench, config, bench.draw(rows, config.batch), first, last)
-        with_arm = bench.uniform(config.batch) < config.arm_goals
-        separation = _arrival(bench, config, here, goal, with_arm)
-        elsewhere = bench.draw(rows, config.batch)
-        goals = bench.goals(torch.stack([goal, elsewhere]), with_arm)
+        here, goal = _pairs(run, config, run.draw(rows, config.batch), first, last)
+        with_proprio = run.uniform(config.batch) < config.proprio_goals
+        separation = _arrival(run, config, here, goal, with_proprio)
+        elsewhere = run.draw(rows, config.batch)
+        goals = run.goals(torch.stack([goal, elsewhere]), with_proprio)
         together, apart = model.steps(moments[here], goals)
         error = together - separation
         side = torch.where(error > 0, config.expectile, 1 - config.expectile)
@@ -80,28 +80,28 @@ def train_reachability(bench: Workbench, config: ReachabilityTraining) -> None:
         }
 
     parameters = model.reachability.parameters()
-    bench.optimise("reachability", parameters, config.steps, config.learning_rate, losses)
+    run.optimise("reachability", parameters, config.steps, config.learning_rate, losses)
 
 
 def _pairs(
-    bench: Workbench, config: ReachabilityTraining, rows: Tensor, first: Tensor, last: Tensor
+    run: TrainingRun, config: ReachabilityTraining, rows: Tensor, first: Tensor, last: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Two moments of the episode of every row.
 
     They are 0 to ``horizon`` imagined steps apart, any number as likely as the episode is long.
     """
-    first, last, stride = first[rows], last[rows], bench.stride
+    first, last, stride = first[rows], last[rows], run.stride
     longest = ((last - first) // stride).clamp(max=config.horizon)
-    apart = stride * (bench.uniform(len(rows)) * (longest + 1)).long()
-    here = first + (bench.uniform(len(rows)) * (last - first - apart + 1)).long()
+    apart = stride * (run.uniform(len(rows)) * (longest + 1)).long()
+    here = first + (run.uniform(len(rows)) * (last - first - apart + 1)).long()
     return here, here + apart
 
 
 def _arrival(
-    bench: Workbench, config: ReachabilityTraining, here: Tensor, goal: Tensor, with_arm: Tensor
+    run: TrainingRun, config: ReachabilityTraining, here: Tensor, goal: Tensor, with_proprio: Tensor
 ) -> Tensor:
     """Imagined steps from here until what the goal shows is first seen; ``goal`` at the latest."""
-    ahead = bench.stride * torch.arange(config.horizon + 1)
+    ahead = run.stride * torch.arange(config.horizon + 1)
     frames = torch.minimum(here[:, None] + ahead, goal[:, None])
-    there = bench.shows(frames, goal[:, None], with_arm[:, None], config.arm_near)
+    there = run.shows(frames, goal[:, None], with_proprio[:, None], config.proprio_near)
     return there.int().argmax(1)

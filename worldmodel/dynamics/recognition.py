@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.vector import VectorPredictor
 
 __all__ = ["Recognition", "nearness", "recognition"]
 
-_ELSEWHERE = 2.0  # distance of arm features, each of unit variance
+_ELSEWHERE = 2.0  # distance of proprio features, each of unit variance
 _STILL, _MOVED = 0.003, (0.04, 0.08)  # m
 
 
@@ -40,9 +40,9 @@ class Recognition:
 
 @torch.inference_mode()
 def recognition(
-    model: CompactPredictor, data: Recordings, latents: Tensor, pairs: int = 100_000
+    model: VectorPredictor, data: Recordings, latents: Tensor, pairs: int = 100_000
 ) -> dict[str, Recognition]:
-    """By *codes*, and by *scenes*, from which the arm is taken out.
+    """By *object latents*, and by *scenes*, from which the arm is taken out.
 
     Without privileged positions, or without such pairs, it is empty.
 
@@ -59,14 +59,14 @@ def recognition(
     here = rows[torch.randint(len(rows), (pairs,), generator=generator)]
     first, last = data.first_rows()[here], data.last_rows()[here]
     there = first + (torch.rand(pairs, generator=generator) * (last - first + 1)).long()
-    codes, arm = model.codes(latents), model.state_features(data.states)
+    codes, arm = model.object_latents(latents), model.state_features(data.states)
     elsewhere = (arm[here] - arm[there]).norm(dim=-1) > _ELSEWHERE
     path = (data.objects[here] - data.objects[there]).norm(dim=-1)
     unmoved, moved = path < _STILL, (path > _MOVED[0]) & (path < _MOVED[1])
     if not (unmoved & elsewhere).any() or not (moved & elsewhere).any():
         return {}
     found: dict[str, Recognition] = {}
-    for name, vectors in (("codes", codes), ("scenes", model.scenes(codes, arm))):
+    for name, vectors in (("object_latents", codes), ("scenes", model.scenes(codes, arm))):
         near = nearness(vectors, data, model.config.stride)
         same = ((vectors[here] - vectors[there]).norm(dim=-1) < near).float()
         found[name] = Recognition(

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.nn.gaussian import divergence
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
 
@@ -40,23 +40,23 @@ class ScenesTraining:
     learning_rate: LearningRate = 1e-3
 
 
-def train_scenes(bench: Workbench, config: ScenesTraining) -> None:
+def train_scenes(run: TrainingRun, config: ScenesTraining) -> None:
     """Train what takes the arm out."""
-    scenes, data = bench.model.scenes, bench.data
+    scenes, data = run.model.scenes, run.data
     rows, first, last = data.rows(data.train), data.first_rows(), data.last_rows()
 
     def losses() -> dict[str, Tensor]:
-        here = bench.draw(rows, config.batch)
+        here = run.draw(rows, config.batch)
         low = torch.maximum(here - config.apart, first[here])
         high = torch.minimum(here + config.apart, last[here])
-        there = low + (bench.uniform(config.batch) * (high - low + 1)).long()
-        mean, log_variance = scenes.distribution(bench.codes[here], bench.features[here])
-        drawn = mean + (0.5 * log_variance).exp() * bench.normal(mean.shape)
-        told = scenes.told(drawn, bench.features[there])
-        missed = F.smooth_l1_loss(told, bench.codes[there], reduction="none", beta=0.1)
+        there = low + (run.uniform(config.batch) * (high - low + 1)).long()
+        mean, log_variance = scenes.distribution(run.object_latents[here], run.features[here])
+        drawn = mean + (0.5 * log_variance).exp() * run.normal(mean.shape)
+        told = scenes.told(drawn, run.features[there])
+        missed = F.smooth_l1_loss(told, run.object_latents[there], reduction="none", beta=0.1)
         return {
             "divergence": divergence(mean, log_variance).mean(),
             "code": config.code_weight * missed.sum(-1).mean(),
         }
 
-    bench.optimise("scenes", scenes.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("scenes", scenes.parameters(), config.steps, config.learning_rate, losses)

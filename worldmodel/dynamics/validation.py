@@ -1,4 +1,4 @@
-"""Offline validation of predictors on held-out episodes, and calibration of their doubts."""
+"""Offline validation of predictors on held-out episodes, and calibration of their uncertainties."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 from worldmodel.dynamics.probe import fit_probe
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.finite import NotFiniteError, not_finite, remedy
-from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.predictors.doubts import STEPS
-from worldmodel.predictors.imagination import Imagined, imagine, known_doubts
+from worldmodel.predictors.imagination import Imagined, calibrated_uncertainties, imagine
+from worldmodel.predictors.uncertainty import STEPS
+from worldmodel.predictors.vector import VectorPredictor
 
 __all__ = ["OpenLoop", "calibrate", "compare", "open_loop"]
 
@@ -42,7 +42,7 @@ class OpenLoop:
     object_true_cm: tuple[float, ...]
 
 
-def _windows(model: CompactPredictor, data: Recordings, steps: int, windows: int) -> Tensor:
+def _windows(model: VectorPredictor, data: Recordings, steps: int, windows: int) -> Tensor:
     """Rows ``[R, K + 1]`` of held-out windows, the same ones every time."""
     stride = model.config.stride
     firsts = data.rows(data.held_out, steps * stride + 1)
@@ -50,49 +50,47 @@ def _windows(model: CompactPredictor, data: Recordings, steps: int, windows: int
     return firsts[:windows, None] + stride * torch.arange(steps + 1)
 
 
-def _futures(
-    model: CompactPredictor, data: Recordings, latents: Tensor, frames: Tensor
-) -> Imagined:
+def _futures(model: VectorPredictor, data: Recordings, latents: Tensor, frames: Tensor) -> Imagined:
     """What is imagined along windows: as many episodes, of one candidate each."""
     return imagine(model, *data.question(latents, frames, model.config.stride))
 
 
 @torch.inference_mode()
 def calibrate(
-    model: CompactPredictor, data: Recordings, latents: Tensor, windows: int = 4000
+    model: VectorPredictor, data: Recordings, latents: Tensor, windows: int = 4000
 ) -> None:
-    """Store the 90 % and 99 % quantiles of all doubts on held-out episodes in the model.
+    """Store the 90 % and 99 % quantiles of all uncertainties on held-out episodes in the model.
 
     Steps beyond the longest held-out window keep the last one's.
 
     Args:
-        model: Whose doubts.
+        model: Whose uncertainties.
         data: Where the held-out episodes are.
         latents: Planning latents of all rows, ``[F, Z]``.
         windows: How many to take.
 
     Raises:
-        NotFiniteError: A doubt is not finite.
+        NotFiniteError: A uncertainty is not finite.
     """
     longest = int(data.lengths[data.held_out].max()) - 1
     steps = min(STEPS, longest // model.config.stride)
     futures = _futures(model, data, latents, _windows(model, data, steps, windows))
-    for name, known in known_doubts(model).items():
-        doubt = known.doubt(futures).squeeze(1)
-        _require_finite(f"the doubt '{name}'", doubt)
+    for name, known in calibrated_uncertainties(model).items():
+        uncertainty = known.uncertainty(futures).squeeze(1)
+        _require_finite(f"the uncertainty '{name}'", uncertainty)
         for buffer, quantile in ((known.q90, 0.9), (known.q99, 0.99)):
-            buffer[:steps] = doubt.quantile(quantile, dim=0)
+            buffer[:steps] = uncertainty.quantile(quantile, dim=0)
             buffer[steps:] = buffer[steps - 1]
 
 
 @torch.inference_mode()
 def open_loop(
-    model: CompactPredictor, data: Recordings, latents: Tensor, steps: int = 4, windows: int = 4000
+    model: VectorPredictor, data: Recordings, latents: Tensor, steps: int = 4, windows: int = 4000
 ) -> OpenLoop:
     """Validate on held-out episodes; planning latents ``[F, Z]`` of all rows are given."""
     frames = _windows(model, data, steps, windows)
-    imagined = model.codes(_futures(model, data, latents, frames).latents.squeeze(1))
-    return compare(imagined, frames, data, model.codes(latents).unsqueeze(1))
+    imagined = model.object_latents(_futures(model, data, latents, frames).latents.squeeze(1))
+    return compare(imagined, frames, data, model.object_latents(latents).unsqueeze(1))
 
 
 @torch.inference_mode()

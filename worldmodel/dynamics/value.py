@@ -16,7 +16,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.nn.mlp import StackedMLP
 from worldmodel.settings import (
     CHECKED,
@@ -45,8 +45,8 @@ class ValueTraining:
         episode_goals: Share of goals taken from anywhere in the episode, its past included: the way
             back begins on the other side of things.
         random_goals: Share of goals taken from anywhere in the data.
-        arm_goals: Share of goals that count the arm.
-        arm_near: Distance of the arm's features, each of unit variance, that counts as there.
+        proprio_goals: Share of goals that count the arm.
+        proprio_near: Distance of the arm's features, each of unit variance, that counts as there.
         learning_rate: At its highest.
     """
 
@@ -57,8 +57,8 @@ class ValueTraining:
     goal_rate: Rate = 0.06
     episode_goals: Share = 0.3
     random_goals: Share = 0.2
-    arm_goals: Share = 0.5
-    arm_near: Weight = 0.4
+    proprio_goals: Share = 0.5
+    proprio_near: Weight = 0.4
     learning_rate: LearningRate = 5e-4
 
     def __post_init__(self) -> None:
@@ -69,19 +69,19 @@ class ValueTraining:
             )
 
 
-def train_value(bench: Workbench, config: ValueTraining) -> None:
+def train_value(run: TrainingRun, config: ValueTraining) -> None:
     """Train the critics, each towards targets of its own."""
-    model = bench.model
-    rows, last = bench.data.rows(bench.data.train, bench.stride + 1), bench.data.last_rows()
-    everywhere = bench.data.rows(bench.data.train)
+    model = run.model
+    rows, last = run.data.rows(run.data.train, run.stride + 1), run.data.last_rows()
+    everywhere = run.data.rows(run.data.train)
     target = deepcopy(model.critics).requires_grad_(False)
 
     def losses() -> dict[str, Tensor]:
-        here = bench.draw(rows, config.batch)
-        goal, with_arm = hindsight_goals(bench, config, here, last, everywhere)
-        goals = bench.goals(goal, with_arm)
-        error = backups(bench, config, target, here, goal, with_arm) - model.values(
-            bench.codes[here], bench.features[here], goals
+        here = run.draw(rows, config.batch)
+        goal, with_proprio = hindsight_goals(run, config, here, last, everywhere)
+        goals = run.goals(goal, with_proprio)
+        error = backups(run, config, target, here, goal, with_proprio) - model.values(
+            run.object_latents[here], run.features[here], goals
         )
         side = torch.where(error > 0, config.expectile, 1 - config.expectile)
         with torch.no_grad():
@@ -89,47 +89,47 @@ def train_value(bench: Workbench, config: ValueTraining) -> None:
                 old.lerp_(new, 0.01)
         return {"value": (side * error.square()).sum(0).mean()}
 
-    bench.optimise("value", model.critics.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("value", model.critics.parameters(), config.steps, config.learning_rate, losses)
 
 
 @torch.no_grad()
 def backups(
-    bench: Workbench,
+    run: TrainingRun,
     config: ValueTraining,
     critics: StackedMLP,
     here: Tensor,
     goal: Tensor,
-    with_arm: Tensor,
+    with_proprio: Tensor,
 ) -> Tensor:
     """What each of V critics says of the moments an imagined step later, and the step, ``[V, B]``.
 
     Args:
-        bench: Has the moments.
+        run: Has the moments.
         config: Says what is near and how far away counts how much.
         critics: Which values.
         here: Rows of the moments, ``[B]``.
         goal: Rows of their goals.
-        with_arm: Whether the arm counts.
+        with_proprio: Whether the arm counts.
     """
-    there = here + bench.stride
-    goals = bench.goals(goal, with_arm)
-    after = torch.cat([bench.codes[there], bench.features[there], goals], -1)
-    later = critics(after.expand(bench.model.config.critics, -1, -1)).squeeze(-1)
+    there = here + run.stride
+    goals = run.goals(goal, with_proprio)
+    after = torch.cat([run.object_latents[there], run.features[there], goals], -1)
+    later = critics(after.expand(run.model.config.critics, -1, -1)).squeeze(-1)
     arrived, is_there = (
-        bench.shows(frames, goal, with_arm, config.arm_near) for frames in (there, here)
+        run.shows(frames, goal, with_proprio, config.proprio_near) for frames in (there, here)
     )
     return torch.where(is_there, 0.0, -1.0 + config.discount * torch.where(arrived, 0.0, later))
 
 
 def hindsight_goals(
-    bench: Workbench, config: ValueTraining, here: Tensor, last: Tensor, everywhere: Tensor
+    run: TrainingRun, config: ValueTraining, here: Tensor, last: Tensor, everywhere: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Goals, mostly a later frame of the same episode, else any; and whether the arm counts."""
-    later = torch.minimum(here + bench.ahead(config.goal_rate, len(here)), last[here])
-    first = bench.first[here]
-    within = first + (bench.uniform(len(here)) * (last[here] - first + 1)).long()
-    anywhere = bench.draw(everywhere, len(here))
-    kind = bench.uniform(len(here))
+    later = torch.minimum(here + run.ahead(config.goal_rate, len(here)), last[here])
+    first = run.first[here]
+    within = first + (run.uniform(len(here)) * (last[here] - first + 1)).long()
+    anywhere = run.draw(everywhere, len(here))
+    kind = run.uniform(len(here))
     goal = torch.where(kind < config.random_goals + config.episode_goals, within, later)
     goal = torch.where(kind < config.random_goals, anywhere, goal)
-    return goal, bench.uniform(len(here)) < config.arm_goals
+    return goal, run.uniform(len(here)) < config.proprio_goals

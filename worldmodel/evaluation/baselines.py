@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from worldmodel.agents.hierarchy import PlannerConfig, fast_search
+from worldmodel.agents.hierarchy import PlannerConfig, action_search
 from worldmodel.agents.policies import (
     CameraWorld,
     Hindsight,
@@ -62,7 +62,7 @@ class Setting:
         random_world: World model on an untrained encoder, if there is one.
         oracle: Of the baselines that are given the simulator.
         seed: Of everything random in a policy.
-        scenery: Of the environments.
+        appearance: Of the environments.
     """
 
     world: CameraWorld
@@ -72,7 +72,7 @@ class Setting:
     random_world: CameraWorld | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
     seed: int = 0
-    scenery: str = "plain"
+    appearance: str = "plain"
 
     def agent(self, task: TaskConfig) -> Policy:
         """The planner of this setting with the task pursued in another way."""
@@ -80,7 +80,7 @@ class Setting:
 
 
 def _random(setting: Setting) -> Policy:
-    return RandomPolicy(fast_search(setting.planner).active_dims, setting.seed)
+    return RandomPolicy(action_search(setting.planner).active_dims, setting.seed)
 
 
 def _ignore_object(setting: Setting) -> Policy:
@@ -122,7 +122,7 @@ def _latent_distance_alone(setting: Setting) -> Policy:
 
 
 def _flat(setting: Setting) -> Policy:
-    flat = fast_search(setting.planner)
+    flat = action_search(setting.planner)
     if flat is setting.planner:
         raise NotApplicableError("the planner has no sub-goals")
     return planning_agent(setting.world, setting.task, flat)
@@ -148,14 +148,14 @@ class OnSimulator(NamedTuple):
 
 def _true_dynamics(setting: Setting) -> OnSimulator:
     world, task, planner = setting.world, setting.task, setting.planner
-    if follows_gradients(fast_search(planner)):
+    if follows_gradients(action_search(planner)):
         raise NotApplicableError("no gradient passes through the simulator")
     return OnSimulator(partial(true_dynamics, world=world, task=task, planner=planner), {})
 
 
 def _true_cost(setting: Setting) -> OnSimulator:
     world, task, planner = setting.world, setting.task, setting.planner
-    probe, error = object_probe(world, task.name, setting.oracle.probe_episodes, setting.scenery)
+    probe, error = object_probe(world, task.name, setting.oracle.probe_episodes, setting.appearance)
     made = partial(true_cost, world=world, task=task, planner=planner, probe=probe)
     return OnSimulator(made, {"probe_cm": error})
 

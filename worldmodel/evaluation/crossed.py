@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from worldmodel.agents.hierarchy import PlannerConfig, fast_search
+from worldmodel.agents.hierarchy import PlannerConfig, action_search
 from worldmodel.agents.policies import (
     CameraWorld,
     Grounded,
@@ -46,7 +46,7 @@ def true_dynamics(
 ) -> Policy:
     """The planner, for one episode, with its simulator as the dynamics; E_world is off.
 
-    Of a planner on two time scales these are the fast level's dynamics.
+    Of a planner on two time scales these are the low level's dynamics.
     """
     task = replace(task, world_energy=())
     rendered = RenderedWorld(environment, world)
@@ -72,9 +72,9 @@ class RenderedWorld:
         """The learned world's latents ``[B, T, N, D]``."""
         return self._world.encode(frames)
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """The learned world's comparison."""
-        return self._world.compare(latents, look)
+        return self._world.project(latents, reference)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Simulated:
         """Simulate, whatever the context; all frames of a population are encoded in one batch.
@@ -87,7 +87,7 @@ class RenderedWorld:
         poses = poses.to(states)
         goal = torch.from_numpy(self._environment.goal_image)[None, None]
         look = self._world.encode(goal)[:, 0]
-        futures = self._world.compare(self._world.encode(frames[None]), look)[0]
+        futures = self._world.project(self._world.encode(frames[None]), look)[0]
         if isinstance(self._world, Grounded):
             futures = self._world.grounded(futures, poses)
         shape = (1, actions.shape[1], -1)
@@ -112,11 +112,11 @@ def true_cost(
 ) -> Policy:
     """The planner, for one episode, with the task's true cost as E_goal; E_world is the task's.
 
-    Of a planner on two time scales it is the fast level alone: sub-goals have no true cost.
+    Of a planner on two time scales it is the low level alone: sub-goals have no true cost.
     """
     energy = StateEnergy(environment, probe)
-    objective = task_objective(world, task, lambda goal_latents, with_arm=None: energy)
-    return search_agent(world, objective, task, search(world, task, fast_search(planner)))
+    objective = task_objective(world, task, lambda goal_latents, with_proprio=None: energy)
+    return search_agent(world, objective, task, search(world, task, action_search(planner)))
 
 
 class StateEnergy:
@@ -141,14 +141,14 @@ class StateEnergy:
             ValueError: The trajectory is of several episodes, but there is one goal.
         """
         tool = of_one_episode(trajectory.states)
-        thing = self._probe(of_one_episode(trajectory.latents))
-        costs = self._environment.cost_at(tool.double().numpy(), thing.double().numpy())
+        object_position = self._probe(of_one_episode(trajectory.latents))
+        costs = self._environment.cost_at(tool.double().numpy(), object_position.double().numpy())
         return cost_to_come(torch.from_numpy(costs / SUCCESS_DISTANCE).to(tool))[None]
 
 
 @torch.inference_mode()
 def object_probe(
-    world: CameraWorld, task: str, episodes: int, scenery: str = "plain"
+    world: CameraWorld, task: str, episodes: int, appearance: str = "plain"
 ) -> tuple[PositionProbe, float]:
     """A probe that reads the object's position in a world's latents, the same one every time.
 
@@ -157,7 +157,7 @@ def object_probe(
     Args:
         world: Whose latents.
         task: Name of the task.
-        scenery: Of the scene; if rich, the looks are those for training.
+        appearance: Of the scene; if rich, the looks are those for training.
         episodes: How many to explore, 2 at least; the last tenth judges the probe.
 
     Returns:
@@ -166,9 +166,9 @@ def object_probe(
     latents: list[Tensor] = []
     positions: list[Tensor] = []
     for seed in tqdm(range(episodes), desc="probe", unit="episode"):
-        episode = collect_episode(task, seed, _LENGTH, world.image_size, scenery)
+        episode = collect_episode(task, seed, _LENGTH, world.image_size, appearance)
         encoded = world.encode(torch.from_numpy(episode.frames)[None])
-        seen = world.compare(encoded, encoded[:, -1])[0]
+        seen = world.project(encoded, encoded[:, -1])[0]
         if isinstance(world, Grounded):
             seen = world.grounded(seen, torch.from_numpy(episode.states))
         latents.append(seen)

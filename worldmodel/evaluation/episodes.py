@@ -22,7 +22,7 @@ from worldmodel import envs
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import TabletopEnv
-from worldmodel.planners import Pulse, RealTimeAgent, Slots
+from worldmodel.planners import DeadlineStatistics, RateTimer, RealTimeAgent
 
 __all__ = [
     "SEED_OFFSET",
@@ -58,7 +58,7 @@ class Episode:
         start: Camera image at the start, ``uint8 [h, w, 3]``.
         goal: Goal image.
         final: Camera image in the end.
-        film: All camera images ``[steps, h, w, 3]``, if they were asked for.
+        frames: All camera images ``[steps, h, w, 3]``, if they were asked for.
         slots: How its slots went, if the arm did not wait for plans.
         late: Control steps that began late, for what the simulator took.
         nonfinite: Candidates and proposals that were not finite in all plans of the episodes that
@@ -77,21 +77,21 @@ class Episode:
     start: Image
     goal: Image
     final: Image
-    film: Image | None = None
-    slots: Slots | None = None
+    frames: Image | None = None
+    slots: DeadlineStatistics | None = None
     late: int = 0
     nonfinite: int = 0
 
 
 @contextmanager
 def environments(
-    task: str, count: int, image_size: int, scenery: str = "plain", pool: str = "test"
+    task: str, count: int, image_size: int, appearance: str = "plain", split: str = "test"
 ) -> Iterator[list[TabletopEnv]]:
     """Independent environments of one task, closed at the end."""
     with ExitStack() as stack:
         made: list[TabletopEnv] = []
         for _ in range(count):
-            made.append(envs.make(task, image_size, scenery, pool))
+            made.append(envs.make(task, image_size, appearance, split))
             stack.callback(made[-1].close)
         yield made
 
@@ -104,8 +104,8 @@ def evaluate(
     *,
     search_seed: int = 0,
     goals: Image | None = None,
-    films: int = 0,
-    pulse: Pulse | None = None,
+    keep_frames: int = 0,
+    timer: RateTimer | None = None,
 ) -> Iterator[Episode]:
     """Run one episode per seed, as many at a time as there are environments.
 
@@ -118,8 +118,8 @@ def evaluate(
             change what a planner decides.
         goals: A user's goal images ``[G, h, w, 3]``, sub-goals first, in place of the task's;
             success is then unknown.
-        films: Episodes, from the first on, whose camera images are kept.
-        pulse: When control steps begin; None: as soon as the policy has decided.
+        keep_frames: Episodes, from the first on, whose camera images are kept.
+        timer: When control steps begin; None: as soon as the policy has decided.
 
     Yields:
         Episodes in the order of ``seeds``.
@@ -139,7 +139,7 @@ def evaluate(
         if isinstance(policy, RealTimeAgent):
             policy.prepare(*_observed(runs))
         late = 0
-        for behind in _ticks(pulse, task.budget_steps):
+        for behind in _ticks(timer, task.budget_steps):
             late += behind
             for run, action in zip(runs, policy.act(*_observed(runs)).numpy(), strict=True):
                 run.step(action)
@@ -147,13 +147,13 @@ def evaluate(
             for run in runs:
                 run.step(np.zeros(7, np.float32))
         for index, run in enumerate(runs):
-            film = first + index < films
-            yield run.episode(policy, index, task, judged=goals is None, film=film, late=late)
+            frames = first + index < keep_frames
+            yield run.episode(policy, index, task, judged=goals is None, frames=frames, late=late)
 
 
-def _ticks(pulse: Pulse | None, count: int) -> Iterable[bool]:
+def _ticks(timer: RateTimer | None, count: int) -> Iterable[bool]:
     """Whether each control step begins late."""
-    return itertools.repeat(False, count) if pulse is None else pulse.ticks(count)
+    return itertools.repeat(False, count) if timer is None else timer.ticks(count)
 
 
 class _Run:
@@ -178,7 +178,7 @@ class _Run:
         self._solved.append(bool(info["success"]))
 
     def episode(
-        self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, film: bool, late: int
+        self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, frames: bool, late: int
     ) -> Episode:
         records = policy.records
         return Episode(
@@ -194,7 +194,7 @@ class _Run:
             start=self._images[0],
             goal=self._goal,
             final=self._images[-1],
-            film=np.stack(self._images) if film else None,
+            frames=np.stack(self._images) if frames else None,
             slots=policy.slots if isinstance(policy, RealTimeAgent) else None,
             late=late,
             nonfinite=sum(r.plan.nonfinite for r in records) if index == 0 else 0,

@@ -63,7 +63,7 @@ class SimulatorWorld:
         """The simulator has no use for frames."""
         raise NotImplementedError("Expected no frames: the simulator starts from its own state")
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """The latents."""
         return latents
 
@@ -115,12 +115,12 @@ class OraclePolicy:
 
     def act(self, frames: Tensor, states: Tensor) -> Tensor:
         """The next action, ``[1, A]``."""
-        turn = self._step % self._planner.execute
+        turn = self._step % self._planner.receding_horizon
         if turn == 0:
             self._plan, state = self._planner.plan(
                 self._problem, self._state, generator=self._generator
             )
-            self._state = self._planner.shift(state, self._planner.execute)
+            self._state = self._planner.shift(state, self._planner.receding_horizon)
         self._step += 1
         assert self._plan is not None
         return self._plan.actions[:, turn]

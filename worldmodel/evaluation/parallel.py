@@ -31,8 +31,8 @@ def evaluate_apart(
     seeds: Sequence[int],
     task: TaskConfig,
     image_size: int,
-    scenery: str = "plain",
-    pool: str = "test",
+    appearance: str = "plain",
+    split: str = "test",
     *,
     workers: int | None = None,
     search_seed: int = 0,
@@ -44,16 +44,17 @@ def evaluate_apart(
         seeds: One per episode.
         task: As for `evaluate`.
         image_size: Side of the camera images, pixels.
-        scenery: Of the environments; see ``envs.make``.
-        pool: Which looks, if it is rich.
+        appearance: Of the environments; see ``envs.make``.
+        split: Which looks, if it is rich.
         workers: Episodes at once; None for one per CPU core.
         search_seed: As for `evaluate`.
 
     Yields:
         Episodes in the order of ``seeds``, under the same protocol as every other policy.
     """
-    # Pickled here, tensors are copied; left to the pool, they would be shared through open files.
-    scene = (task.name, 1, image_size, scenery, pool)
+    # Pickled here, tensors are copied; left to the executor, they would be shared through open
+    # files.
+    scene = (task.name, 1, image_size, appearance, split)
     one = partial(_episode, pickle.dumps(policy_on), task, scene, search_seed)
     processes = min(workers or len(os.sched_getaffinity(0)), len(seeds))
     # A forked process would inherit a GL context that it cannot use.

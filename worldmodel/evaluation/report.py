@@ -248,7 +248,7 @@ def _figure(index: int, episode: Episode) -> str:
     if episode.distance_start is not None and episode.distance_final is not None:
         way = f" {100 * episode.distance_start:.1f} → {100 * episode.distance_final:.1f} cm"
     caption = f"{mark} seed {episode.seed}{way}"
-    if episode.film is not None:
+    if episode.frames is not None:
         caption = f'<a href="videos/{video_name(index)}">{caption}</a>'
     image = iio.imwrite("<bytes>", strip, extension=".png")
     return f'<figure><img src="{_data_url(image)}"><figcaption>{caption}</figcaption></figure>'

@@ -20,7 +20,7 @@ SeenT = TypeVar("SeenT")
 
 @dataclass(frozen=True)
 class Simulated:
-    """True futures; see ``planners.protocols.Trajectory``. There is no model to doubt."""
+    """True futures; see ``planners.protocols.Trajectory``. There is no model to uncertainty."""
 
     latents: Tensor
     states: Tensor

@@ -20,21 +20,21 @@ _DPI = 96
 
 
 def write_video(path: Path, episode: Episode, fps: float) -> None:
-    """Write the film of an episode, three panels of 288 pixels side by side.
+    """Write the frames of an episode, three panels of 288 pixels side by side.
 
     Args:
         path: The mp4; it appears once complete.
-        episode: With its film.
+        episode: With its frames.
         fps: Frames a second; the control frequency shows it in real time.
     """
-    assert episode.film is not None
-    chart = _EnergyChart(episode, len(episode.film))
+    assert episode.frames is not None
+    chart = _EnergyChart(episode, len(episode.frames))
     goal = _enlarged(episode.goal)
     with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=round(fps), options={"crf": "20"})
         # 4:2:0 is what browsers and presentation software play.
         stream.width, stream.height, stream.pix_fmt = 3 * PANEL, PANEL, "yuv420p"
-        for step, image in enumerate(episode.film):
+        for step, image in enumerate(episode.frames):
             pixels = np.hstack([_enlarged(image), goal, chart.draw(step)])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))

@@ -1,6 +1,6 @@
-"""Rollouts of the compact predictor, and what it doubts of them.
+"""Rollouts of the vector predictor, and what it uncertainties of them.
 
-Shapes: B episodes, S candidates, H control steps, K = H / stride imagined steps, C scene code,
+Shapes: B episodes, S candidates, H control steps, K = H / stride imagined steps, C object latent,
 Z planning latent, A action, P state, M ensemble members; N = 1 token per frame.
 """
 
@@ -14,14 +14,21 @@ import torch
 from torch import Tensor
 
 from worldmodel.nn.scaling import imagined_states
-from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.predictors.doubts import TERMS, Path, disagreement
+from worldmodel.predictors.uncertainty import TERMS, Path, disagreement
+from worldmodel.predictors.vector import VectorPredictor
 
-__all__ = ["Imagined", "KnownDoubt", "Rollout", "imagine", "imagined_path", "known_doubts"]
+__all__ = [
+    "CalibratedUncertainty",
+    "Imagined",
+    "Rollout",
+    "calibrated_uncertainties",
+    "imagine",
+    "imagined_path",
+]
 
 
 class Rollout(Protocol):
-    """What doubts read of a ``planners.protocols.Trajectory``."""
+    """What uncertainties read of a ``planners.protocols.Trajectory``."""
 
     @property
     def latents(self) -> Tensor:
@@ -60,25 +67,25 @@ class Imagined(NamedTuple):
     members: Tensor | None = None
 
 
-class KnownDoubt(NamedTuple):
-    """A doubt, and what is usual of it.
+class CalibratedUncertainty(NamedTuple):
+    """A uncertainty, and what is usual of it.
 
     Attributes:
-        doubt: One number per imagined step, ``[B, S, K]``.
+        uncertainty: One number per imagined step, ``[B, S, K]``.
         q90: 90 % quantile on held-out data per imagined step, ``[STEPS]``.
         q99: 99 % quantile, likewise.
     """
 
-    doubt: Callable[[Rollout], Tensor]
+    uncertainty: Callable[[Rollout], Tensor]
     q90: Tensor
     q99: Tensor
 
 
-def imagine(model: CompactPredictor, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
+def imagine(model: VectorPredictor, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
     """Imagine; only the last context frame is used. See ``planners.protocols.World``.
 
-    Imagined scene codes are the mean over members, whose own are ``members [M, B, S, K, C]``; the
-    arm's part of the latents follows from the states, to which the actions are applied.
+    Imagined object latents are the mean over members, whose own are ``members [M, B, S, K, C]``;
+    the arm's part of the latents follows from the states, to which the actions are applied.
 
     Args:
         model: Whose dynamics.
@@ -92,7 +99,7 @@ def imagine(model: CompactPredictor, latents: Tensor, states: Tensor, actions: T
     path = imagined_states(states[:, -1, None], actions, model.state_features)
     features = model.state_features(path[:, :, ::stride]).flatten(0, 1)
     chunks = model.scale_actions(actions).view(batch * samples, steps, stride * width)
-    codes = model.codes(latents[:, -1]).expand(-1, samples, -1)
+    codes = model.object_latents(latents[:, -1]).expand(-1, samples, -1)
     codes = codes.flatten(0, 1).expand(members, -1, -1)
     imagined: list[Tensor] = []
     for k in range(steps):
@@ -110,28 +117,36 @@ def imagine(model: CompactPredictor, latents: Tensor, states: Tensor, actions: T
     )
 
 
-def imagined_path(model: CompactPredictor, rollout: Rollout) -> Path:
+def imagined_path(model: VectorPredictor, rollout: Rollout) -> Path:
     """The path ``[B, S, ...]`` of a rollout through the planning latents."""
     start = model.grounded(rollout.start_latents, rollout.start_states)[:, None, None]
     start = start.expand(-1, rollout.actions.shape[1], -1, -1, -1)
     latents = torch.cat([start, rollout.latents], 2)
     chunks = model.scale_actions(rollout.actions).unflatten(2, (-1, model.config.stride))
-    return Path(model.codes(latents).squeeze(3), model.arm(latents).squeeze(3), chunks.flatten(-2))
+    return Path(
+        model.object_latents(latents).squeeze(3),
+        model.proprio(latents).squeeze(3),
+        chunks.flatten(-2),
+    )
 
 
-def known_doubts(model: CompactPredictor) -> dict[str, KnownDoubt]:
-    """All doubts that a model has, by name; nothing is computed before one of them is called."""
-    doubts: dict[str, Callable[[Rollout], Tensor]] = {
-        name: partial(_learned, model, name) for name in model.doubts.learned
+def calibrated_uncertainties(model: VectorPredictor) -> dict[str, CalibratedUncertainty]:
+    """All uncertainties of a model, by name; nothing is computed before one of them is called."""
+    uncertainties: dict[str, Callable[[Rollout], Tensor]] = {
+        name: partial(_learned, model, name) for name in model.uncertainties.learned
     }
     if model.config.members > 1:
-        doubts["disagreement"] = _disagreement
-    usual = zip(TERMS, model.doubts.q90, model.doubts.q99, strict=True)
-    return {name: KnownDoubt(doubts[name], *q) for name, *q in usual if name in doubts}
+        uncertainties["disagreement"] = _disagreement
+    usual = zip(TERMS, model.uncertainties.q90, model.uncertainties.q99, strict=True)
+    return {
+        name: CalibratedUncertainty(uncertainties[name], *q)
+        for name, *q in usual
+        if name in uncertainties
+    }
 
 
-def _learned(model: CompactPredictor, name: str, rollout: Rollout) -> Tensor:
-    return model.doubts.learned[name](imagined_path(model, rollout))
+def _learned(model: VectorPredictor, name: str, rollout: Rollout) -> Tensor:
+    return model.uncertainties.learned[name](imagined_path(model, rollout))
 
 
 def _disagreement(rollout: Rollout) -> Tensor:

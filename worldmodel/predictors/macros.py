@@ -4,7 +4,7 @@ A conditional variational model, in the manner of hierarchical latent planning (
 where macro-actions compress primitive ones, too): standard normal macros lead to what the data's
 behaviour could lead to, so a search over them stays with what is known.
 
-Shapes: see ``worldmodel.predictors.compact``; U = width of a macro.
+Shapes: see ``worldmodel.predictors.vector``; U = width of a macro.
 """
 
 from __future__ import annotations

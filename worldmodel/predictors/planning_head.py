@@ -1,6 +1,6 @@
 """From the frozen tokens of a frame to its planning latent.
 
-Shapes: ``...`` any leading axes, N tokens of width D, C scene code, F state features,
+Shapes: ``...`` any leading axes, N tokens of width D, C object latent, F state features,
 Z = C + F planning latent.
 """
 
@@ -18,27 +18,27 @@ __all__ = ["PlanningHead"]
 
 
 class PlanningHead(nn.Module):
-    """Frozen tokens to scene codes and arm features.
+    """Frozen tokens to object latents and proprio features.
 
     The code is read off a frame *beside another look at the same scene*: how a table and what
     stands on it look is different everywhere, but what moved since the other look is not, and it is
     what matters. It is variational and pays for every bit, so it drops what proprioception tells
-    anyway. See ``worldmodel.dynamics.code`` for how it is trained.
+    anyway. See ``worldmodel.dynamics.object_latent`` for how it is trained.
     """
 
     def __init__(
         self,
         tokens: int,
         token_width: int,
-        code_width: int,
+        object_width: int,
         state_features: int,
         width: int,
         points: int,
-        arm_width: int,
+        proprio_width: int,
     ) -> None:
         super().__init__()
-        self.code = _Points(tokens, token_width, width, points, 2 * code_width)
-        self.arm = _Whole(tokens, token_width, arm_width, state_features)
+        self.code = _Points(tokens, token_width, width, points, 2 * object_width)
+        self.arm = _Whole(tokens, token_width, proprio_width, state_features)
 
     def distribution(self, tokens: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``[..., C]`` of the code; both sights are ``[..., N, D]``."""
@@ -46,7 +46,7 @@ class PlanningHead(nn.Module):
         return mean, log_variance.clamp(-10.0, 4.0)
 
     def forward(self, tokens: Tensor, look: Tensor) -> Tensor:
-        """Planning latents ``[..., Z]``: the code's mean, and the arm features.
+        """Planning latents ``[..., Z]``: the code's mean, and the proprio features.
 
         Args:
             tokens: Of the frames, ``[..., N, D]``.

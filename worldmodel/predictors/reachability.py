@@ -9,7 +9,7 @@ A goal that shows a scene, wherever the arm is, is one more point of the same sp
 get to than the moment that shows it. See `Reachability.embed`.
 
 Shapes: ``...`` any leading axes, Z planning latent, G = Z + 1 goal rows as
-``CompactPredictor.goals`` makes them, M components of L intervals, E = M * L embedding.
+``VectorPredictor.goals`` makes them, M components of L intervals, E = M * L embedding.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The scene apart from the arm: codes as they would be with the arm elsewhere.
 
-Shapes: ``...`` any leading axes, C scene code, F arm features, S scene.
+Shapes: ``...`` any leading axes, C object latent, F proprio features, S scene.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ class Scenes(nn.Module):
     ``worldmodel.dynamics.scenes`` for how it is trained.
 
     Args:
-        code_width: C.
+        object_width: C.
         state_features: F.
         scene_width: S.
         width: Of the hidden layers.
     """
 
-    def __init__(self, code_width: int, state_features: int, scene_width: int, width: int) -> None:
+    def __init__(
+        self, object_width: int, state_features: int, scene_width: int, width: int
+    ) -> None:
         super().__init__()
-        self.scene = mlp(code_width + state_features, width, 2, 2 * scene_width)
-        self.code = mlp(scene_width + state_features, width, 2, code_width)
+        self.scene = mlp(object_width + state_features, width, 2, 2 * scene_width)
+        self.code = mlp(scene_width + state_features, width, 2, object_width)
 
     def distribution(self, codes: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``[..., S]`` of scenes, of what was read with the arm there."""

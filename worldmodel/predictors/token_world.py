@@ -26,7 +26,7 @@ class TokenWorld(nn.Module):
     """A frozen encoder and a token predictor; fulfils ``planners.protocols.World``.
 
     Keys and values of the context are computed once per rollout and shared by its candidates; those
-    of imagined frames once per candidate. A single member, so it has no doubts to report.
+    of imagined frames once per candidate. A single member, so it has no uncertainties to report.
 
     Args:
         encoder: Of the camera's frames.
@@ -93,7 +93,7 @@ class TokenWorld(nn.Module):
         """Latents ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.encoder.encode(frames)
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """The latents as they are: a predictor of all tokens can do without another look."""
         return latents
 

@@ -94,7 +94,7 @@ def _first_plans(config: AnytimeConfig, plan: Any) -> list[dict[str, Any]]:
     world = load_world(plan.checkpoint).to(usable_device(plan.device))
     world = world.imagine_in(precision(plan.dtype, world))
     seeds = range(config.seed, config.seed + config.problems)
-    with environments(plan.task.name, 1, world.image_size, plan.scenery, plan.pool) as (env,):
+    with environments(plan.task.name, 1, world.image_size, plan.appearance, plan.split) as (env,):
         seen = [env.reset(seed=SEED_OFFSET + seed)[0] for seed in seeds]
     rows: list[dict[str, Any]] = []
     for budget in config.budgets_ms:

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.data.lerobot.dataset import Dataset
-from worldmodel.envs import SCENERIES
+from worldmodel.envs import APPEARANCES
 from worldmodel.errors import UserError
 from worldmodel.files.atomic import write_json
 from worldmodel.files.locks import locked
@@ -57,8 +57,8 @@ class StudyConfig:
         arms: Which encoders.
         seeds: Of initialisation and training; each plans other tasks, the same for all arms.
         episodes: Train worlds also on this many episodes each, beside one on all. Encoders see all.
-        sceneries: Where to plan.
-        trials: Episodes planned per scenery and seed.
+        appearances: Where to plan.
+        trials: Episodes planned per appearance and seed.
         pretrain: Keys of `worldmodel pretrain` for every arm.
         train: Keys of `worldmodel train`.
         plan: Keys of `worldmodel plan`.
@@ -72,7 +72,7 @@ class StudyConfig:
     arms: NonEmpty[str] = tuple(ARMS)
     seeds: NonEmpty[Seed] = (0, 1, 2)
     episodes: tuple[Count, ...] = ()
-    sceneries: NonEmpty[str] = ("plain", "rich")
+    appearances: NonEmpty[str] = ("plain", "rich")
     trials: Count = 100
     pretrain: str = ""
     train: str = ""
@@ -80,7 +80,7 @@ class StudyConfig:
     cache: str = "runs/cache"
 
     def __post_init__(self) -> None:
-        for name, known in (("arms", tuple(ARMS)), ("sceneries", SCENERIES)):
+        for name, known in (("arms", tuple(ARMS)), ("appearances", APPEARANCES)):
             if unknown := [value for value in getattr(self, name) if value not in known]:
                 raise ValueError(f"Expected {name} among {', '.join(known)}, got {unknown[0]!r}.")
 
@@ -170,12 +170,16 @@ class _Study:
                 words.append(f"episodes={episodes}")
             minutes = spent | {"train": stage("train", world, words)}
             success: dict[str, Any] = {}
-            for scenery in config.sceneries:
-                plan = folder / f"plan-{name}-{scenery}"
-                words = [*shlex.split(config.plan), f"scenery={scenery}", f"checkpoint={world}"]
+            for appearance in config.appearances:
+                plan = folder / f"plan-{name}-{appearance}"
+                words = [
+                    *shlex.split(config.plan),
+                    f"appearance={appearance}",
+                    f"checkpoint={world}",
+                ]
                 words += [f"episodes={config.trials}", f"seed={seed * config.trials}", "videos=0"]
-                minutes[scenery] = stage("plan", plan, words)
-                success[scenery] = _success(plan)
+                minutes[appearance] = stage("plan", plan, words)
+                success[appearance] = _success(plan)
             self._record(
                 {
                     "arm": arm,
@@ -193,7 +197,7 @@ class _Study:
         wanted = (arm, seed, episodes)
         return any(
             (r["arm"], r["seed"], r["episodes"]) == wanted
-            and set(self._config.sceneries) <= set(r["success"])
+            and set(self._config.appearances) <= set(r["success"])
             for r in self.records
         )
 

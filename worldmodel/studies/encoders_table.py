@@ -55,20 +55,20 @@ def _last_step(validation: Mapping[str, Sequence[float]]) -> dict[str, float | N
 
 
 def _success(records: Sequence[_Record], baseline: Sequence[_Record]) -> dict[str, Any]:
-    """By scenery, the pooled rate, and how the same tasks and seeds went for the baseline."""
-    sceneries = dict.fromkeys(name for record in records for name in record["success"])
+    """By appearance, the pooled rate, and how the same tasks and seeds went for the baseline."""
+    appearances = dict.fromkeys(name for record in records for name in record["success"])
     return {
-        name: _pooled(_outcomes(records, name), _outcomes(baseline, name)) for name in sceneries
+        name: _pooled(_outcomes(records, name), _outcomes(baseline, name)) for name in appearances
     }
 
 
-def _outcomes(records: Sequence[_Record], scenery: str) -> dict[tuple[int, int], bool]:
+def _outcomes(records: Sequence[_Record], appearance: str) -> dict[tuple[int, int], bool]:
     """Whether each task was solved, by seed and number."""
     return {
         (record["seed"], number): solved
         for record in records
-        if scenery in record["success"]
-        for number, solved in enumerate(record["success"][scenery]["outcomes"])
+        if appearance in record["success"]
+        for number, solved in enumerate(record["success"][appearance]["outcomes"])
     }
 
 
@@ -93,9 +93,9 @@ def _pooled(
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A summary for the eye; success is that at the end, with its pooled 95 % interval."""
-    sceneries = list(dict.fromkeys(name for row in rows for name in row["success"]))
+    appearances = list(dict.fromkeys(name for row in rows for name in row["success"]))
     head = ["arm", "episodes", "seeds", "rank", "object cm", "gripper cm", "of copying", "moved cm"]
-    cells = [[*head, *sceneries, "minutes"], *(_cells(row, sceneries) for row in rows)]
+    cells = [[*head, *appearances, "minutes"], *(_cells(row, appearances) for row in rows)]
     widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
     lines = [
         "  ".join(
@@ -107,7 +107,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *_comparisons(rows)])
 
 
-def _cells(row: Mapping[str, Any], sceneries: Sequence[str]) -> list[str]:
+def _cells(row: Mapping[str, Any], appearances: Sequence[str]) -> list[str]:
     probe, open_loop, success = row["probe"], row["open_loop"], row["success"]
     spent = [value for value in row["minutes"].values() if value is not None]
     return [
@@ -119,20 +119,20 @@ def _cells(row: Mapping[str, Any], sceneries: Sequence[str]) -> list[str]:
         _figure(probe.get("probe_gripper_cm"), 1),
         _figure(open_loop["of_copying"], 2),
         _figure(open_loop["object_cm"], 1),
-        *(_rate(success[name]) if name in success else "–" for name in sceneries),
+        *(_rate(success[name]) if name in success else "–" for name in appearances),
         _figure(sum(spent), 0),
     ]
 
 
 def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each arm and scenery that the baseline was run in too."""
+    """A line for each arm and appearance that the baseline was run in too."""
     lines = [
-        f"  {row['arm']} ({'all' if row['episodes'] is None else row['episodes']}), {scenery}: "
+        f"  {row['arm']} ({'all' if row['episodes'] is None else row['episodes']}), {appearance}: "
         f"better on {paired['better']}, worse on {paired['worse']} of {paired['n']}, "
         f"p = {paired['p']:.2g}"
         for row in rows
         if row["arm"] != BASELINE
-        for scenery, entry in row["success"].items()
+        for appearance, entry in row["success"].items()
         if (paired := entry["over_random"])["n"]
     ]
     return [f"against {BASELINE}, on the same tasks and seeds", *lines] if lines else []

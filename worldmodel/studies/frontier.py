@@ -47,7 +47,7 @@ POINTS = (
     "shooting: planner=shooting planner.samples=48 planner.iterations=2",
     "gradient: planner=gradient planner.samples=6 planner.iterations=4 planner.proposals=6",
     "cem_gradient: planner=cem_gradient",
-    "grasp: planner=grasp",
+    "grasp: planner=collocation",
     "hierarchical: planner=hierarchical",
     "retrieval: planner=retrieval",
 )

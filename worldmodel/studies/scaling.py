@@ -29,13 +29,13 @@ from worldmodel.latency.harness import Ceiling, Latency, matmul_ceiling, measure
 from worldmodel.latency.subjects import (
     ACTION_LIMIT,
     Subject,
-    compact_subject,
     sized,
     token_subject,
     untrained_tokens,
+    vector_subject,
 )
 from worldmodel.planners import CEM, CEMConfig
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, Batch, Count, Depth, Width
 
 __all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
@@ -50,7 +50,7 @@ class ScalingConfig:
 
     Attributes:
         samples: Candidates of a round.
-        horizon: Control steps looked ahead, for the compact world.
+        horizon: Control steps looked ahead, for the vector world.
         token_horizon: For a predictor of patch tokens.
         tokens: Patch tokens of a frame: square numbers.
         episodes: Planned at once.
@@ -78,7 +78,7 @@ class ScalingConfig:
 
 
 def scaling(
-    config: ScalingConfig, world: CompactWorld, device: torch.device, dtype: torch.dtype
+    config: ScalingConfig, world: VectorWorld, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
     """Measure every size.
 
@@ -96,9 +96,9 @@ def scaling(
             f"Expected scaling.horizon in multiples of the world's stride {world.stride}, got "
             f"{uneven[0]}"
         )
-    compact = compact_subject(world.imagine_in(dtype))
-    base = CEMConfig(samples=96, horizon=12, iterations=3, execute=1)
-    few = CEMConfig(samples=64, horizon=2, iterations=1, execute=1)
+    vector = vector_subject(world.imagine_in(dtype))
+    base = CEMConfig(samples=96, horizon=12, iterations=3, receding_horizon=1)
+    few = CEMConfig(samples=64, horizon=2, iterations=1, receding_horizon=1)
 
     def tokens(count: int) -> Subject:
         patches = untrained_tokens(count, width=config.width, depth=config.depth)
@@ -106,13 +106,13 @@ def scaling(
 
     square = tokens(64)
     series = {
-        "compact world, samples": [
-            _Size(n, compact, sized(base, n, base.horizon, base.iterations)) for n in config.samples
+        "vector world, samples": [
+            _Size(n, vector, sized(base, n, base.horizon, base.iterations)) for n in config.samples
         ],
-        "compact world, horizon": [
-            _Size(n, compact, sized(base, base.samples, n, base.iterations)) for n in config.horizon
+        "vector world, horizon": [
+            _Size(n, vector, sized(base, base.samples, n, base.iterations)) for n in config.horizon
         ],
-        "compact world, episodes": [_Size(n, compact, base, episodes=n) for n in config.episodes],
+        "vector world, episodes": [_Size(n, vector, base, episodes=n) for n in config.episodes],
         "patch tokens, samples": [
             _Size(n, square, sized(few, n, few.horizon, few.iterations)) for n in config.samples
         ],

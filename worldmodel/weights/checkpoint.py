@@ -145,7 +145,7 @@ def load_model(
         raise UserError(
             f"{folder}: config.json describes no {kind} ({described(error)}). {REMEDY}"
         ) from error
-    tensors = mapped(folder / _TENSORS, REMEDY)
+    tensors = config.named(mapped(folder / _TENSORS, REMEDY))
     check_fit(model, tensors, f"{folder / _TENSORS}: these weights")
     _check_tensors(folder, tensors, config)
     if not assign:
@@ -163,7 +163,8 @@ def load_checkpoint(
         UserError: As `load_model`.
     """
     folder = Path(folder)
-    config, tensors = _config(folder, kind), mapped(folder / _TENSORS, REMEDY)
+    config = _config(folder, kind)
+    tensors = config.named(mapped(folder / _TENSORS, REMEDY))
     _check_tensors(folder, tensors, config)
     return config.settings, tensors
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from worldmodel.errors import UserError
 from worldmodel.files.json_file import read_json
 from worldmodel.settings import read_settings
@@ -20,12 +22,17 @@ from worldmodel.settings import read_settings
 __all__ = ["CONFIG", "FORMAT_VERSION", "REMEDY", "StoredConfig", "content", "read_config"]
 
 CONFIG = "config.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 REMEDY = "Copy the checkpoint anew, or train or import it again."
 
 _DIGESTS = "sha256"
 _LATER_THAN_1 = {"encoder": {"vjepa_2_1": False, "fixed_grid": None}}
 """Keys that the first checkpoints of format 1 lack, and what there was before them."""
+
+_KINDS = {"compact world": "vector world"}
+_SETTINGS = {"code_width": "object_width", "arm_width": "proprio_width"}
+_TENSORS = {"predictor.doubts.": "predictor.uncertainties."}
+"""What formats 1 and 2 call otherwise: kinds, keys of settings, beginnings of tensors' names."""
 
 _Settings = TypeVar("_Settings")
 
@@ -39,16 +46,24 @@ class StoredConfig:
         kind: Of the checkpoint.
         settings: All the rest but version and digests.
         tensors: Digest of the tensors' file; None in format 1, which had none.
+        version: Of the format.
     """
 
     file: Path
     kind: str
     settings: dict[str, Any]
     tensors: str | None
+    version: int = FORMAT_VERSION
 
     def read(self, kind: type[_Settings], name: str) -> _Settings:
         """A configuration by its name in the file; see `read_settings`."""
         return read_settings(kind, self.settings.get(name), f"{self.file} {name}")
+
+    def named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of its file by today's names."""
+        if self.version == FORMAT_VERSION:
+            return dict(tensors)
+        return {_renamed(name): tensor for name, tensor in tensors.items()}
 
 
 def content(kind: str, settings: Mapping[str, Any], tensors: str) -> dict[str, Any]:
@@ -69,19 +84,33 @@ def read_config(file: Path) -> StoredConfig:
     for name, value, of in (("format_version", version, int), ("kind", kind, str)):
         if type(value) is not of:  # True is a whole number, too
             raise UserError(f"{file} is damaged (expected {name}, got {value!r:.60}). {REMEDY}")
-    if version not in (1, FORMAT_VERSION):
+    if version not in range(1, FORMAT_VERSION + 1):
         raise UserError(
-            f"{file.parent} has checkpoint format {version!s:.20}, this version reads 1 and "
+            f"{file.parent} has checkpoint format {version!s:.20}, this version reads 1 to "
             f"{FORMAT_VERSION}. Use the version of the toolkit that wrote it, or train again."
         )
+    assert isinstance(version, int)
     tensors = None
-    if version == FORMAT_VERSION or digests is not None:  # which the first format has not
+    if version > 1 or digests is not None:  # which the first format has not
         tensors = _verified(file, stored, digests)
     del stored["format_version"], stored["kind"]
     for name, later in _LATER_THAN_1.items():
         if version == 1 and isinstance(stored.get(name), dict):
             stored[name] = later | stored[name]
-    return StoredConfig(file, str(kind), stored, tensors)
+    if version < FORMAT_VERSION:
+        kind = _KINDS.get(str(kind), kind)
+        stored = {
+            name: {_SETTINGS.get(key, key): value for key, value in part.items()}
+            if name == "predictor" and isinstance(part, dict)
+            else part
+            for name, part in stored.items()
+        }
+    return StoredConfig(file, str(kind), stored, tensors, version)
+
+
+def _renamed(name: str) -> str:
+    old = next((start for start in _TENSORS if name.startswith(start)), "")
+    return _TENSORS.get(old, "") + name.removeprefix(old)
 
 
 def _verified(file: Path, stored: Mapping[str, Any], digests: object) -> str:

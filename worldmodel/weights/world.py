@@ -11,9 +11,9 @@ from typing import Any
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.checkpoint import checkpoint_kind, load_model, save_checkpoint
 from worldmodel.weights.config_file import StoredConfig
 from worldmodel.weights.encoder import load_encoder
@@ -24,13 +24,13 @@ __all__ = [
     "DEFAULT",
     "checkpoint_folder",
     "encoder_of",
-    "load_compact_world",
+    "load_vector_world",
     "load_world",
     "save_world",
 ]
 
 DEFAULT = "default"
-_KIND = "compact world"
+_KIND = "vector world"
 
 
 def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
@@ -41,7 +41,7 @@ def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
 
 
 def save_world(
-    folder: str | os.PathLike[str], world: CompactWorld, record: Mapping[str, Any]
+    folder: str | os.PathLike[str], world: VectorWorld, record: Mapping[str, Any]
 ) -> None:
     """Write a world checkpoint.
 
@@ -58,7 +58,7 @@ def save_world(
     save_checkpoint(folder, _KIND, settings, world.state_dict())
 
 
-def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld | TokenWorld:
+def load_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWorld:
     """Read a world checkpoint of any kind.
 
     Args:
@@ -70,7 +70,7 @@ def load_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld | TokenWo
     folder = checkpoint_folder(name)
     if checkpoint_kind(folder) == TOKEN_WORLD:
         return load_token_world(folder)
-    return load_compact_world(folder)
+    return load_vector_world(folder)
 
 
 def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
@@ -89,12 +89,12 @@ def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
     return load_encoder(folder)
 
 
-def load_compact_world(name: str | os.PathLike[str] = DEFAULT) -> CompactWorld:
-    """Read a compact world's checkpoint; as `load_world`, but no other kind will do."""
+def load_vector_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld:
+    """Read a vector world's checkpoint; as `load_world`, but no other kind will do."""
     return load_model(checkpoint_folder(name), _KIND, _built, assign=False)
 
 
-def _built(config: StoredConfig) -> CompactWorld:
+def _built(config: StoredConfig) -> VectorWorld:
     encoder = VideoTransformer(config.read(EncoderConfig, "encoder"))
-    predictor = CompactPredictor(config.read(CompactConfig, "predictor"))
-    return CompactWorld(FrozenEncoder(encoder), predictor)
+    predictor = VectorPredictor(config.read(VectorPredictorConfig, "predictor"))
+    return VectorWorld(FrozenEncoder(encoder), predictor)

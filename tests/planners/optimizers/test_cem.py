@@ -7,7 +7,9 @@ import torch
 
 from worldmodel.planners import CEM, CEMConfig, Problem
 
-SMALL = CEMConfig(samples=64, iterations=4, horizon=4, elites=8, execute=1, correlation=0.0)
+SMALL = CEMConfig(
+    samples=64, iterations=4, horizon=4, elites=8, receding_horizon=1, correlation=0.0
+)
 
 
 def generator(seed=0):
@@ -364,7 +366,7 @@ def test_no_iteration_waits_for_the_device(point, count_waits):
         ({"samples": 0}, r"samples\n.* or equal to 1"),
         ({"elites": 65}, "elites of at most samples"),
         ({"proposals": 65}, "proposals of at most samples"),
-        ({"execute": 5}, "execute of at most horizon"),
+        ({"receding_horizon": 5}, "receding_horizon of at most horizon"),
         ({"std": 0.0}, r"std\n.*greater than 0"),
         ({"std": float("nan")}, r"std\n.*finite number"),
         ({"min_std": float("nan")}, r"min_std\n.*finite number"),

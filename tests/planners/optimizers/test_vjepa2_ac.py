@@ -151,7 +151,7 @@ def test_no_plan_leaves_anything_to_the_next(point):
     plans = []
     for _ in range(2):
         found, state = planner.plan(problem, state, generator=torch.Generator().manual_seed(1))
-        state = planner.shift(state, planner.execute)
+        state = planner.shift(state, planner.receding_horizon)
         plans.append(found.actions)
     assert torch.equal(*plans)
 
@@ -174,10 +174,12 @@ def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(point, cl
     problem, state = point.problem(torch.zeros(1, 7), Slow(), metric="l1"), planner.init(1)
     tried = []
     for number in range(12):
-        begun = clock.time
-        _, state = planner.plan(problem, state, generator=torch.Generator(), deadline=begun + 0.04)
+        committed = clock.time
+        _, state = planner.plan(
+            problem, state, generator=torch.Generator(), deadline=committed + 0.04
+        )
         state = planner.shift(state, 1)
-        tried += [number] * (clock.time > begun)
+        tried += [number] * (clock.time > committed)
     assert tried == [0, 2, 5, 10]
     assert planner.init(1, state).pace == state.pace
 
@@ -198,7 +200,7 @@ def test_bounds_that_are_reversed_or_no_numbers_are_refused():
     [
         ({"elites": 1}, r"elites\n.* or equal to 2"),
         ({"elites": 65}, "elites of at most samples"),
-        ({"execute": 2}, "execute of at most horizon"),
+        ({"receding_horizon": 2}, "receding_horizon of at most horizon"),
         ({"box": 0.0}, r"box\n.*greater than 0"),
         ({"gripper_box": math.inf}, r"gripper_box\n.*finite number"),
         ({"momentum_mean": 7.0}, r"momentum_mean\n.* or equal to 1"),

@@ -1,4 +1,4 @@
-"""Two time scales over a compact world: what the fast level is told, and who cannot have them."""
+"""Two time scales over a vector world: what the low level is told, and who cannot have them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError
 from worldmodel.planners import CEMConfig, HierarchicalConfig, RetrievalConfig
-from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.vector import VectorPredictor
+from worldmodel.predictors.vector_world import VectorWorld
 
 FAST = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
-SLOW = replace(FAST, horizon=2, execute=1, active_dims=tuple(range(6)))
+SLOW = replace(FAST, horizon=2, receding_horizon=1, active_dims=tuple(range(6)))
 PLANNERS = [
-    HierarchicalConfig(slow=SLOW, fast=FAST, near=-99.0),
-    RetrievalConfig(fast=FAST, links=4, near=-99.0),
+    HierarchicalConfig(high_level=SLOW, low_level=FAST, near=-99.0),
+    RetrievalConfig(low_level=FAST, links=4, near=-99.0),
 ]
 TASK = TaskConfig(name="push", energy="value", prior=True)
 
@@ -41,7 +41,7 @@ def test_plans_are_those_of_the_fast_level_within_bounds(tiny_world, planner):
     assert plan.actions.shape == (2, FAST.horizon, 7)
     assert not plan.actions[..., 3:].any()
     assert set(plan.breakdown) == {"goal", "world"}
-    assert plan.way.latents.shape[2:] == (1, tiny_world.predictor.memory.latents.shape[1])
+    assert plan.subgoals.latents.shape[2:] == (1, tiny_world.predictor.memory.latents.shape[1])
 
 
 @pytest.mark.parametrize("planner", PLANNERS)
@@ -56,16 +56,16 @@ def test_a_batch_decides_as_its_episodes_would_alone(tiny_world, planner):
         torch.testing.assert_close(alone[0], together[b])
 
 
-@pytest.mark.parametrize("goal_arm", [False, True])
-def test_sub_goals_count_with_the_arm_and_the_goal_as_the_task_says(tiny_world, goal_arm):
+@pytest.mark.parametrize("goal_proprio", [False, True])
+def test_sub_goals_count_with_the_arm_and_the_goal_as_the_task_says(tiny_world, goal_proprio):
     asked = []
 
-    def pursuit(latents, with_arm=None):
-        asked.append(with_arm.tolist())
+    def pursuit(latents, with_proprio=None):
+        asked.append(with_proprio.tolist())
 
-    planner = levels.two_levels(tiny_world, PLANNERS[0], None, pursuit, goal_arm=goal_arm)
+    planner = levels.two_levels(tiny_world, PLANNERS[0], None, pursuit, goal_proprio=goal_proprio)
     planner._towards(torch.zeros(2, 1, 3), torch.tensor([True, False]))
-    assert asked == [[goal_arm, True]]
+    assert asked == [[goal_proprio, True]]
 
 
 def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world):
@@ -74,7 +74,7 @@ def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world):
     for towards in ("value", "latent"):
         agent = planning_agent(tiny_world, task, replace(PLANNERS[1], towards=towards))
         _, found[towards] = first_plan(agent)
-    assert torch.equal(found["value"].way.latents, found["latent"].way.latents)
+    assert torch.equal(found["value"].subgoals.latents, found["latent"].subgoals.latents)
     imagined = found["latent"].breakdown["goal"]
     assert not torch.equal(imagined, found["value"].breakdown["goal"])
     assert bool((imagined >= 0).all())
@@ -82,7 +82,7 @@ def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world):
 
 def test_a_world_without_macros_or_memory_says_so(tiny_world):
     torch.manual_seed(0)
-    bare = CompactWorld(tiny_world.encoder, CompactPredictor(tiny_world.predictor.config))
+    bare = VectorWorld(tiny_world.encoder, VectorPredictor(tiny_world.predictor.config))
     for planner, lacks in zip(PLANNERS, ("macro-actions", "remembers moments"), strict=True):
         with pytest.raises(UserError, match=lacks):
             search(bare, TASK, planner)
@@ -94,5 +94,5 @@ def test_a_world_of_another_kind_is_refused(tiny_world):
         encode, rollout = tiny_world.encode, tiny_world.rollout
 
     task = TaskConfig(name="reach", world_energy=())
-    with pytest.raises(UserError, match="predictor=compact"):
+    with pytest.raises(UserError, match="predictor=vector"):
         search(Plain(), task, replace(PLANNERS[0], towards="latent"))

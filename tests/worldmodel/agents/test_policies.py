@@ -11,9 +11,9 @@ import torch
 from worldmodel.agents.policies import (
     RandomPolicy,
     ToGoalPose,
-    compared,
     planning_agent,
     prior_agent,
+    projected,
     world_energy,
 )
 from worldmodel.agents.task import TaskConfig
@@ -21,7 +21,7 @@ from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import environments, evaluate
 from worldmodel.planners import CEMConfig
-from worldmodel.predictors.doubts import Doubts
+from worldmodel.predictors.uncertainty import UncertaintyHeads
 
 PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
 TASK = TaskConfig(name="push", budget_steps=5, energy="value", prior=True)
@@ -45,9 +45,11 @@ def test_every_term_of_the_energy_can_be_left_out(tiny_world):
 def test_only_the_doubts_that_a_task_names_are_computed(tiny_world, monkeypatch):
     asked = []
     for name in ("cycle", "density", "leap", "error"):
-        doubt = getattr(Doubts, name)
+        uncertainty = getattr(UncertaintyHeads, name)
         monkeypatch.setattr(
-            Doubts, name, lambda self, path, n=name, f=doubt: asked.append(n) or f(self, path)
+            UncertaintyHeads,
+            name,
+            lambda self, path, n=name, f=uncertainty: asked.append(n) or f(self, path),
         )
     terms = ("density", "disagreement")
     first_plan(planning_agent(tiny_world, replace(TASK, world_energy=terms), PLANNER))
@@ -111,7 +113,7 @@ class Plain:
 
     def __init__(self, world):
         self.image_size, self.stride = world.image_size, world.stride
-        self.encode, self.compare, self.rollout = world.encode, world.compare, world.rollout
+        self.encode, self.project, self.rollout = world.encode, world.project, world.rollout
 
 
 def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world):
@@ -133,7 +135,7 @@ def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):
     action, plan = first_plan(agent)
     torch.manual_seed(3)
     goal, frame = torch.randint(0, 255, (2, 1, 1, 64, 64, 3), dtype=torch.uint8)
-    seen, aim = compared(tiny_world, frame, goal)
+    seen, aim = projected(tiny_world, frame, goal)
     proposal = tiny_world.prior(aim[:, 0])(
         seen,
         torch.zeros(1, 1, 7),

@@ -18,12 +18,12 @@ from worldmodel.planners import (
     VJEPA2ACConfig,
     compiled,
 )
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.world import save_world
 
-SLOW = CEMConfig(samples=8, horizon=2, elites=3, proposals=2, active_dims=tuple(range(6)))
+HIGH_LEVEL = CEMConfig(samples=8, horizon=2, elites=3, proposals=2, active_dims=tuple(range(6)))
 ROW = {
     "planner": str,
     "samples": int,
@@ -52,8 +52,8 @@ def _each_look_at_the_clock_takes_its_time(clock):
 def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     encoder = VideoTransformer(EncoderConfig(image_size=24, width=24, depth=1, heads=2))
-    sizes = CompactConfig(tokens=4, token_width=24, width=8, head_width=8)
-    world = CompactWorld(FrozenEncoder(encoder), CompactPredictor(sizes))
+    sizes = VectorPredictorConfig(tokens=4, token_width=24, width=8, head_width=8)
+    world = VectorWorld(FrozenEncoder(encoder), VectorPredictor(sizes))
     world.predictor.macros.trained.fill_(True)
     world.predictor.memory.fill(
         torch.randn(6, world.predictor.memory.latents.shape[1]), torch.arange(6)
@@ -127,8 +127,8 @@ def test_episodes_are_planned_at_once(config):
 @pytest.mark.parametrize(
     ("name", "planner"),
     [
-        ("hierarchical", HierarchicalConfig(slow=SLOW, hold=1)),
-        ("retrieval", RetrievalConfig(links=4, hold=1)),
+        ("hierarchical", HierarchicalConfig(high_level=HIGH_LEVEL, replan_every=1)),
+        ("retrieval", RetrievalConfig(links=4, replan_every=1)),
     ],
 )
 def test_two_time_scales_are_measured_over_fast_levels_of_these_sizes(config, name, planner):
@@ -140,7 +140,7 @@ def test_two_time_scales_are_measured_over_fast_levels_of_these_sizes(config, na
     )
     rows = report(config)["rows"]
     assert [(r["planner"], r["samples"]) for r in rows] == [(name, 4), (name, 8), ("cem-tokens", 2)]
-    assert "slow" in rows[0]["split"]
+    assert "high_level" in rows[0]["split"]
 
 
 def test_the_published_search_is_measured_where_it_is_asked_for(config, monkeypatch):

@@ -41,27 +41,27 @@ def test_several_tasks_take_turns_and_every_episode_names_its_own(tmp_path):
 
 def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
     rich = CollectConfig(
-        TaskConfig("push"), 1, length=3, image_size=64, scenery="rich", out=str(tmp_path)
+        TaskConfig("push"), 1, length=3, image_size=64, appearance="rich", out=str(tmp_path)
     )
     run(rich)
     from worldmodel.envs.tabletop.exploration import collect_episode
 
     frames = Dataset.open(tmp_path).frames(0).astype(int)
     errors = {
-        pool: np.abs(frames - collect_episode("push", 0, 3, 64, "rich", pool).frames).max()
-        for pool in ("train", "test")
+        split: np.abs(frames - collect_episode("push", 0, 3, 64, "rich", split).frames).max()
+        for split in ("train", "test")
     }
     assert errors["train"] <= 2 < errors["test"]
-    assert json.loads((tmp_path / SETTINGS_PATH).read_text())["scenery"] == "rich"
-    with pytest.raises(UserError, match=r"scenery=rich \(now plain\)"):
-        run(replace(rich, episodes=2, scenery="plain"))
+    assert json.loads((tmp_path / SETTINGS_PATH).read_text())["appearance"] == "rich"
+    with pytest.raises(UserError, match=r"appearance=rich \(now plain\)"):
+        run(replace(rich, episodes=2, appearance="plain"))
 
 
 def test_both_sceneries_take_turns_round_by_round_and_can_be_told_apart(tmp_path):
     tasks = TaskConfig("push")
     run(
         CollectConfig(
-            tasks, 5, also=("grasp",), scenery="both", length=3, image_size=64, out=str(tmp_path)
+            tasks, 5, also=("grasp",), appearance="both", length=3, image_size=64, out=str(tmp_path)
         )
     )
     dataset = Dataset.open(tmp_path)
@@ -82,7 +82,7 @@ def test_both_sceneries_take_turns_round_by_round_and_can_be_told_apart(tmp_path
         ({"episodes": 0}, r"episodes\n.* or equal to 1"),
         ({"length": -1}, r"length\n.* or equal to 1"),
         ({"workers": 0}, r"workers\n.* or equal to 1"),
-        ({"scenery": "ritch"}, "scenery among plain, rich, both, got 'ritch'"),
+        ({"appearance": "ritch"}, "appearance among plain, rich, both, got 'ritch'"),
     ],
 )
 def test_a_value_out_of_range_is_refused_before_anything_is_written(tmp_path, change, message):

@@ -16,7 +16,7 @@ from worldmodel.dynamics import probe
 from worldmodel.evaluation.episodes import SEED_OFFSET
 from worldmodel.files.atomic import replacing
 from worldmodel.planners import compiled
-from worldmodel.predictors.compact_world import CompactPrior, CompactWorld
+from worldmodel.predictors.vector_world import VectorPrior, VectorWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
 
 SMALL = (
@@ -157,7 +157,7 @@ def test_a_prior_that_proposes_no_numbers_is_told(planned, tmp_path, monkeypatch
     def nothing(self, latents, states, *, samples, horizon, generator):
         return torch.full((len(latents), samples, horizon, 7), torch.nan)
 
-    monkeypatch.setattr(CompactPrior, "__call__", nothing)
+    monkeypatch.setattr(VectorPrior, "__call__", nothing)
     code, printed = planned("task=push episodes=2 batch=2 videos=0 baselines=[prior]")
     assert code == 0, printed.err
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -204,13 +204,13 @@ def test_an_arm_with_a_clock_of_its_own_reports_how_its_slots_went(
 
     quick = {"hz": 10, "slots": 2 * 4, "missed": 0, "held": 0, "late": 0}
     assert reported() == (quick, 0)
-    rollout = CompactWorld.rollout
+    rollout = VectorWorld.rollout
 
     def slow(world, *context):
         clock.sleep(0.2)  # no search fits a slot
         return rollout(world, *context)
 
-    monkeypatch.setattr(CompactWorld, "rollout", slow)
+    monkeypatch.setattr(VectorWorld, "rollout", slow)
     # Plans for slot 0 have the time they need; those asked for in slot 2 are missed in slot 3.
     assert reported() == (quick | {"missed": 0.25}, 0.5)
 
@@ -230,13 +230,16 @@ def test_at_a_rate_of_its_own_one_arm_acts(planned):
 
 
 def test_rich_scenery_is_that_for_testing_unless_told_otherwise(planned, tmp_path):
-    tried = [("", "plain", None), ("scenery=rich", "rich", "test")]
-    tried.append(("scenery=rich pool=train", "rich", "train"))
+    tried = [("", "plain", None), ("appearance=rich", "rich", "test")]
+    tried.append(("appearance=rich split=train", "rich", "train"))
     energies = set()
-    for words, scenery, pool in tried:
+    for words, appearance, split in tried:
         assert planned(f"task=push episodes=1 videos=0 baselines=[random] {words}")[0] == 0
         report = json.loads((tmp_path / "out" / "report.json").read_text())
-        assert (report["protocol"]["scenery"], report["protocol"]["pool"]) == (scenery, pool)
+        assert (report["protocol"]["appearance"], report["protocol"]["split"]) == (
+            appearance,
+            split,
+        )
         energies.add(report["episodes"][0]["energy"][0])
     assert len(energies) == 3  # the planner saw three different scenes
 
@@ -255,9 +258,9 @@ def test_a_users_sub_goal_images_are_pursued_in_order(planned, tmp_path, monkeyp
     for name, shade in (("one", 90), ("two", 180)):
         iio.imwrite(tmp_path / f"{name}.png", np.full((64, 64, 3), shade, np.uint8))
     seen = []
-    encode = CompactWorld.encode
+    encode = VectorWorld.encode
     monkeypatch.setattr(
-        CompactWorld, "encode", lambda world, frames: seen.append(frames) or encode(world, frames)
+        VectorWorld, "encode", lambda world, frames: seen.append(frames) or encode(world, frames)
     )
     goal = f"[{tmp_path / 'one.png'},{tmp_path / 'two.png'}]"
     code, printed = planned("task=push episodes=1 videos=0 task.stage_steps=[2]", goal=goal)
@@ -287,15 +290,15 @@ def test_goals_and_stages_must_fit(planned, words, goals, expected):
 def test_a_planner_with_levels_is_reported_beside_its_flat_self(tiny_checkpoint, tmp_path):
     levels = " ".join(
         f"planner.{level}.{setting}"
-        for level in ("slow", "fast")
+        for level in ("high_level", "low_level")
         for setting in ("samples=8", "elites=3", "proposals=2", "horizon=4")
     )
     words = f"plan planner=hierarchical {levels} task=grasp task.budget_steps=4 episodes=1 videos=0"
     given = [f"out={tmp_path}", f"checkpoint={tiny_checkpoint}", "baselines=[flat,prior,random]"]
     assert main([*words.split(), *given]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["planner"]["fast"]["active_dims"] == [0, 1, 2, 6]
-    assert report["planner"]["slow"]["samples"] == 8
+    assert report["planner"]["low_level"]["active_dims"] == [0, 1, 2, 6]
+    assert report["planner"]["high_level"]["samples"] == 8
     assert all(entry["n"] == 1 for entry in report["baselines"].values())
 
 

@@ -18,8 +18,8 @@ from worldmodel.commands.train import load_recordings, run
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.training_log import TrainingLog
 from worldmodel.weights.encoder import load_encoder, save_encoder
 from worldmodel.weights.world import load_world
@@ -27,14 +27,14 @@ from worldmodel.weights.world import load_world
 SIZE, LENGTH, EPISODES = 24, 14, 6
 TASKS = ("push", "grasp")
 COMPACT = [
-    "predictor.training.code.steps=2",
-    "predictor.training.arm.steps=2",
+    "predictor.training.object_latent.steps=2",
+    "predictor.training.proprio.steps=2",
     "predictor.training.scenes.steps=2",
     "predictor.training.dynamics.steps=2",
     "predictor.training.value.steps=2",
     "predictor.training.prior.steps=2",
     "predictor.training.reachability.steps=2",
-    "predictor.training.doubts.steps=2",
+    "predictor.training.uncertainty.steps=2",
     "predictor.training.macros.steps=2",
     "predictor.training.macros.rollout=1",
     "predictor.model.width=16",
@@ -106,7 +106,7 @@ def test_a_predictor_too_large_to_train_is_refused_before_frames_are_embedded(
 def test_either_kind_of_world_is_trained_validated_and_saved(
     tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for kind, options in ((CompactWorld, COMPACT), (TokenWorld, TOKENS)):
+    for kind, options in ((VectorWorld, COMPACT), (TokenWorld, TOKENS)):
         assert not _train(
             tmp_path / kind.__name__, dataset, f"encoder_checkpoint={encoder}", *options
         )
@@ -135,7 +135,7 @@ def test_widths_are_the_datasets_own(tmp_path: Path, encoder: Path) -> None:
     data = _dataset(tmp_path / "data", width=3)
     assert not _train(tmp_path, data, f"encoder_checkpoint={encoder}", *COMPACT)
     world = load_world(tmp_path / "world")
-    assert isinstance(world, CompactWorld)
+    assert isinstance(world, VectorWorld)
     assert (world.action_width, world.predictor.config.state_width) == (3, 3)
 
 

@@ -1,4 +1,4 @@
-"""``worldmodel diagnose`` reports on every energy and scenery, and says that it is privileged."""
+"""``worldmodel diagnose`` reports on every energy and appearance, as privileged."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_it_says_what_it_read_and_of_which_tasks(report):
     ("words", "message"),
     [
         ("candidates=1", "candidates of at least 2"),
-        ("scenes=[rich/tset]", "pool"),
+        ("scenes=[rich/tset]", "split"),
         ("scenes=[]", "scenes="),
         ("horizon=5", "multiple of the world's stride"),
     ],

@@ -10,7 +10,9 @@ from worldmodel.cli.main import main
 from worldmodel.diagnostics.subgoals import nearest_moments
 
 SMALL = "samples=8 elites=3 proposals=2 horizon=4"
-LEVELS = " ".join(f"planner.{level}.{s}" for level in ("slow", "fast") for s in SMALL.split())
+LEVELS = " ".join(
+    f"planner.{level}.{s}" for level in ("high_level", "low_level") for s in SMALL.split()
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +44,10 @@ def test_a_row_per_moment_with_what_is_left_to_go(drawn, tmp_path):
 
 
 def test_retrieved_sub_goals_are_remembered_frames_themselves(drawn):
-    fast = " ".join(f"planner.fast.{setting}" for setting in SMALL.split())
-    code, printed = drawn(f"planner=retrieval {fast} planner.near=-99 planner.ahead=1 moments=[0]")
+    low_level = " ".join(f"planner.low_level.{setting}" for setting in SMALL.split())
+    code, printed = drawn(
+        f"planner=retrieval {low_level} planner.near=-99 planner.ahead=1 moments=[0]"
+    )
     assert code == 0, printed.err
     (row,) = [line for line in printed.out.splitlines() if line.startswith("step")]
     assert "nearest at 0.00" in row

@@ -1,4 +1,4 @@
-"""``worldmodel acceptance`` carries out what was planned, and judges doubts by what comes of it."""
+"""``worldmodel acceptance`` judges uncertainties by what comes of plans."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldmodel.diagnostics.recorder import Recorder
 from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched
 from worldmodel.diagnostics.uncertainty import Measured, judged, table
 from worldmodel.planners import CEMConfig
-from worldmodel.predictors.doubts import TERMS
+from worldmodel.predictors.uncertainty import TERMS
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 PLANNER = CEMConfig(samples=6, iterations=2, horizon=4, elites=3, proposals=2)
@@ -62,14 +62,14 @@ def test_errors_are_those_of_the_plan_first_and_then_of_what_was_searched(env, t
     assert set(moment.predictors) == {*TERMS, *TRIVIAL}
     plan, start = policy.records[0].plan.actions, env.snapshot()
     look = tiny_world.encode(goal[:, None])[:, 0]
-    context = tiny_world.compare(tiny_world.encode(image[:, None]), look), state[:, None]
+    context = tiny_world.project(tiny_world.encode(image[:, None]), look), state[:, None]
     imagined = tiny_world.rollout(*context, plan[:, None])
     for k in range(2):
         for action in plan[0, 2 * k : 2 * k + 2].double().numpy():
             env.advance(action)
         true = tiny_world.encode(torch.from_numpy(env.camera_image())[None, None])
-        true = tiny_world.compare(true, look)
-        missed = tiny_world.predictor.codes(true[0, 0, 0] - imagined.latents[0, 0, k, 0])
+        true = tiny_world.project(true, look)
+        missed = tiny_world.predictor.object_latents(true[0, 0, 0] - imagined.latents[0, 0, k, 0])
         torch.testing.assert_close(moment.errors[0, k], missed.square().mean())
     env.restore(start)
     scaled = tiny_world.predictor.scale_actions(plan[0]).norm(dim=-1)
@@ -82,7 +82,7 @@ def test_of_several_plans_the_first_is_measured_and_a_reset_forgets(env, tiny_wo
     goal, *seen = observed(env)
     policy = watched(env, tiny_world, every=2)
     policy.reset(goal)
-    for _ in range(3 * PLANNER.execute):
+    for _ in range(3 * PLANNER.receding_horizon):
         policy.act(*seen)
     assert len(policy.records) == 3
     assert len(policy.moments) == 2

@@ -14,8 +14,8 @@ from worldmodel.dynamics.reachability import (
     train_reachability,
 )
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.stage import Workbench
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.dynamics.run import TrainingRun
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
 EPISODES, LENGTH, STRIDE = 60, 20, 1
@@ -50,51 +50,51 @@ def data() -> Recordings:
     return _ring()
 
 
-def _model() -> CompactPredictor:
+def _model() -> VectorPredictor:
     torch.manual_seed(0)
-    sizes = CompactConfig(
+    sizes = VectorPredictorConfig(
         tokens=1,
         token_width=2,
         action_width=1,
         state_width=1,
-        code_width=2,
+        object_width=2,
         stride=STRIDE,
         width=8,
         depth=1,
         head_width=64,
     )
-    return CompactPredictor(sizes)
+    return VectorPredictor(sizes)
 
 
-def _trained(data: Recordings, folder: Path, config: ReachabilityTraining) -> CompactPredictor:
+def _trained(data: Recordings, folder: Path, config: ReachabilityTraining) -> VectorPredictor:
     model = _model()
     model.state_features.fit(data.states)
     with TrainingLog(folder, "train", total=config.steps, start=0) as log:
-        bench = Workbench(model, data, torch.Generator().manual_seed(0), log)
+        run = TrainingRun(model, data, torch.Generator().manual_seed(0), log)
         # Codes are the truth: what is learned of them is the subject.
-        bench.latents = bench.goal_latents = torch.cat([data.latents[:, 0], bench.features], -1)
-        bench.scenes = bench.codes
-        train_reachability(bench, config)
+        run.latents = run.goal_latents = torch.cat([data.latents[:, 0], run.features], -1)
+        run.scenes = run.object_latents
+        train_reachability(run, config)
     return model
 
 
 @pytest.fixture(scope="module")
-def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> CompactPredictor:
+def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> VectorPredictor:
     return _trained(data, tmp_path_factory.mktemp("run"), TRAINING)
 
 
 @torch.no_grad()
-def _distances(model: CompactPredictor, data: Recordings, ahead: int) -> torch.Tensor:
+def _distances(model: VectorPredictor, data: Recordings, ahead: int) -> torch.Tensor:
     """Imagined steps ``[24]`` from every place to the scene so many places on."""
     angle = 2 * torch.pi * torch.arange(24) / 24
     codes = torch.stack([angle.cos(), angle.sin()], -1)
     arm = model.state_features(torch.zeros(24, 1))
     moments = torch.cat([codes, arm], -1)
-    return model.steps(moments, model.goals(moments.roll(-ahead, 0), with_arm=False))
+    return model.steps(moments, model.goals(moments.roll(-ahead, 0), with_proprio=False))
 
 
 def test_distances_are_in_imagined_steps_and_grow_with_the_way(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     assert _distances(model, data, 0).abs().max() == 0
     found = torch.stack([_distances(model, data, ahead).mean() for ahead in (1, 4, 8, 12)])
@@ -104,13 +104,13 @@ def test_distances_are_in_imagined_steps_and_grow_with_the_way(
         assert 0.7 * ahead < steps < 1.6 * ahead
 
 
-def test_a_one_way_street_is_long_the_other_way(model: CompactPredictor, data: Recordings) -> None:
+def test_a_one_way_street_is_long_the_other_way(model: VectorPredictor, data: Recordings) -> None:
     forth, back = (_distances(model, data, ahead).mean() for ahead in (3, -3))
     assert back > 2.5 * forth
 
 
 def test_more_was_learned_than_any_one_episode_shows(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     """No episode goes 20 places on; moments of several tell how far that is."""
     assert _distances(model, data, 20).mean() > _distances(model, data, 12).mean() + 1
@@ -122,7 +122,7 @@ def test_without_steps_it_stays_as_it_was(data: Recordings, tmp_path: Path) -> N
         assert torch.equal(left.reachability.state_dict()[name], value)
 
 
-def test_no_other_part_of_the_model_changes(model: CompactPredictor) -> None:
+def test_no_other_part_of_the_model_changes(model: VectorPredictor) -> None:
     fresh = dict(_model().named_parameters())
     for name, value in model.named_parameters():
         assert torch.equal(value, fresh[name]) != name.startswith("reachability."), name
@@ -130,13 +130,13 @@ def test_no_other_part_of_the_model_changes(model: CompactPredictor) -> None:
 
 def test_what_counts_is_when_the_goal_is_first_shown(data: Recordings, tmp_path: Path) -> None:
     with TrainingLog(tmp_path, "train", total=0, start=0) as log:
-        bench = Workbench(_model(), data, torch.Generator(), log)
-    bench.latents = bench.goal_latents = torch.cat([data.latents[:, 0], bench.features], -1)
-    bench.scenes = bench.codes
-    bench.near = torch.tensor(1e-3)  # of these scenes, which are exact
+        run = TrainingRun(_model(), data, torch.Generator(), log)
+    run.latents = run.goal_latents = torch.cat([data.latents[:, 0], run.features], -1)
+    run.scenes = run.object_latents
+    run.near = torch.tensor(1e-3)  # of these scenes, which are exact
     here, goal = torch.zeros(8, dtype=torch.long), torch.arange(8)
-    counted = _arrival(bench, TRAINING, here, goal, torch.ones(8, dtype=torch.bool))
-    seen = _arrival(bench, TRAINING, here, goal, torch.zeros(8, dtype=torch.bool))
+    counted = _arrival(run, TRAINING, here, goal, torch.ones(8, dtype=torch.bool))
+    seen = _arrival(run, TRAINING, here, goal, torch.zeros(8, dtype=torch.bool))
     assert data.objects is not None
     places, arms = data.objects[:8, 0].tolist(), data.states[:8, 0].tolist()
     assert seen.tolist() == [places.index(place) for place in places]

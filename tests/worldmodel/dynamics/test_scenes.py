@@ -10,9 +10,9 @@ import torch
 
 from worldmodel.dynamics.recognition import recognition
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.dynamics.scenes import ScenesTraining, train_scenes
-from worldmodel.dynamics.stage import Workbench
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
 EPISODES, LENGTH = 200, 40
@@ -42,65 +42,65 @@ def data() -> Recordings:
 
 
 @pytest.fixture(scope="module")
-def bench(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def run(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
     torch.manual_seed(0)
-    model = CompactPredictor(
-        CompactConfig(
-            tokens=1, token_width=1, action_width=1, state_width=1, code_width=1, scene_width=1,
+    model = VectorPredictor(
+        VectorPredictorConfig(
+            tokens=1, token_width=1, action_width=1, state_width=1, object_width=1, scene_width=1,
             head_width=64,
         )
     )  # fmt: skip
     model.state_features.fit(data.states)
     config = ScenesTraining(steps=800, batch=256, apart=4, learning_rate=3e-3)
     with TrainingLog(tmp_path_factory.mktemp("run"), "train", total=800, start=0) as log:
-        bench = Workbench(model, data, torch.Generator().manual_seed(0), log)
+        run = TrainingRun(model, data, torch.Generator().manual_seed(0), log)
         assert data.objects is not None
         noise = 0.05 * torch.randn(data.objects.shape)
-        codes = 2 * data.objects + bench.features + noise
-        bench.latents = torch.cat([codes, bench.features], -1)
-        train_scenes(bench, config)
-    return bench
+        codes = 2 * data.objects + run.features + noise
+        run.latents = torch.cat([codes, run.features], -1)
+        train_scenes(run, config)
+    return run
 
 
-def _pairs(bench: Workbench) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _pairs(run: TrainingRun) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Moments of one episode with the hand far apart, by how far the thing is."""
-    assert bench.data.objects is not None
+    assert run.data.objects is not None
     start = torch.arange(EPISODES)[:, None] * LENGTH
     here, there = torch.triu_indices(LENGTH, LENGTH, 1)
     here, there = (start + here).flatten(), (start + there).flatten()
-    far = (bench.features[here] - bench.features[there]).norm(dim=-1) > 1
+    far = (run.features[here] - run.features[there]).norm(dim=-1) > 1
     here, there = here[far], there[far]
-    return here, there, *(bench.data.objects[at, 0] for at in (here, there))
+    return here, there, *(run.data.objects[at, 0] for at in (here, there))
 
 
-def test_the_hand_is_taken_out(bench: Workbench) -> None:
-    here, there, thing, other = _pairs(bench)
+def test_the_hand_is_taken_out(run: TrainingRun) -> None:
+    here, there, thing, other = _pairs(run)
     same = (thing == other).nonzero()[:, 0]
-    found = bench.shows(here[same], there[same], FREE, 0.4).float().mean()
-    shifted = (bench.codes[here[same]] - bench.codes[there[same]]).abs()
+    found = run.shows(here[same], there[same], FREE, 0.4).float().mean()
+    shifted = (run.object_latents[here[same]] - run.object_latents[there[same]]).abs()
     assert found > 0.8
     assert shifted.median() > 1
 
 
-def test_what_has_moved_is_told_apart(bench: Workbench) -> None:
-    here, there, thing, other = _pairs(bench)
+def test_what_has_moved_is_told_apart(run: TrainingRun) -> None:
+    here, there, thing, other = _pairs(run)
     moved = ((thing - other).abs() > 0.5).nonzero()[:, 0]
-    assert bench.shows(here[moved], there[moved], FREE, 0.4).float().mean() < 0.1
+    assert run.shows(here[moved], there[moved], FREE, 0.4).float().mean() < 0.1
 
 
-def test_the_arm_counts_where_it_is_asked_for(bench: Workbench) -> None:
-    here, there, *_ = _pairs(bench)
-    assert not bench.shows(here, there, ~FREE, 0.4).any()
-    assert bench.shows(here, here, ~FREE, 0.4).all()
+def test_the_arm_counts_where_it_is_asked_for(run: TrainingRun) -> None:
+    here, there, *_ = _pairs(run)
+    assert not run.shows(here, there, ~FREE, 0.4).any()
+    assert run.shows(here, here, ~FREE, 0.4).all()
 
 
-def test_validation_tells_how_well(bench: Workbench, data: Recordings) -> None:
+def test_validation_tells_how_well(run: TrainingRun, data: Recordings) -> None:
     assert data.objects is not None
     near = replace(data, objects=0.1 * data.objects, held_out=data.train)  # in metres
-    found = recognition(bench.model, near, bench.latents)
-    assert found["scenes"].unmoved > 0.8 > 2 * found["codes"].unmoved
+    found = recognition(run.model, near, run.latents)
+    assert found["scenes"].unmoved > 0.8 > 2 * found["object_latents"].unmoved
     assert found["scenes"].moved < 0.1
 
 
-def test_validation_is_silent_where_it_cannot_tell(bench: Workbench, data: Recordings) -> None:
-    assert recognition(bench.model, replace(data, objects=None), bench.latents) == {}
+def test_validation_is_silent_where_it_cannot_tell(run: TrainingRun, data: Recordings) -> None:
+    assert recognition(run.model, replace(data, objects=None), run.latents) == {}

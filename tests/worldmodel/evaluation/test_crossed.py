@@ -86,7 +86,7 @@ def test_rendered_futures_are_what_the_camera_shows_when_the_actions_are_carried
     encoded = [
         tiny_world.encode(torch.from_numpy(x)[None, None]) for x in (env.goal_image, *images)
     ]
-    one_by_one = [tiny_world.compare(image, encoded[0][:, 0]) for image in encoded[1:]]
+    one_by_one = [tiny_world.project(image, encoded[0][:, 0]) for image in encoded[1:]]
     seen = torch.cat(one_by_one).view_as(imagined.latents)
     truth = torch.from_numpy(np.stack(poses)).float().view_as(imagined.states)
     torch.testing.assert_close(imagined.states, truth)

@@ -54,7 +54,7 @@ def test_steps_wait_for_the_pulse_and_those_that_begin_late_are_counted(point_en
         def ticks(self, count):
             return [False, True, True, False, False][:count]
 
-    (episode,) = evaluate(Scripted([0.01] * 5), [point_env()], [0], TASK, pulse=Told())
+    (episode,) = evaluate(Scripted([0.01] * 5), [point_env()], [0], TASK, timer=Told())
     assert (episode.late, episode.slots) == (2, None)
 
 
@@ -102,9 +102,9 @@ def test_a_users_goal_image_is_what_the_policy_gets_and_leaves_success_unknown(p
 
 def test_films_are_kept_for_the_first_episodes_only(point_env):
     envs = [point_env(), point_env()]
-    episodes = list(evaluate(Scripted([0.0] * 5), envs, range(3), TASK, films=1))
-    assert [episode.film is None for episode in episodes] == [False, True, True]
-    assert episodes[0].film.shape == (1 + 5 + 2, 64, 64, 3)
+    episodes = list(evaluate(Scripted([0.0] * 5), envs, range(3), TASK, keep_frames=1))
+    assert [episode.frames is None for episode in episodes] == [False, True, True]
+    assert episodes[0].frames.shape == (1 + 5 + 2, 64, 64, 3)
 
 
 def test_success_never_reaches_the_planner(point_env, tiny_world):

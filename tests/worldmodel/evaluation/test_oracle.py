@@ -21,7 +21,7 @@ from worldmodel.planners import (
     RandomShootingConfig,
 )
 
-SEARCH = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, execute=4, proposals=0)
+SEARCH = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, receding_horizon=4, proposals=0)
 
 
 def test_what_it_imagines_is_what_happens_then():
@@ -52,7 +52,7 @@ def test_it_gets_nearer_to_the_goal_in_a_process_per_episode():
 @pytest.mark.parametrize("config", [CEMConfig, ICEMConfig, MPPIConfig, RandomShootingConfig])
 def test_every_planner_that_samples_can_search_in_it(config):
     task = TaskConfig(name="reach", budget_steps=8, hold_steps=0)
-    settings = {"samples": 16, "iterations": 2, "horizon": 4, "execute": 4, "proposals": 0}
+    settings = {"samples": 16, "iterations": 2, "horizon": 4, "receding_horizon": 4, "proposals": 0}
     policy_on = partial(OraclePolicy, planner=config(**settings))
     (episode,) = evaluate_apart(policy_on, range(1), task, 64, workers=1)
     assert episode.distance_final < episode.distance_start - 0.05

@@ -19,7 +19,7 @@ from worldmodel.evaluation.report import (
     unsearched,
     write_html,
 )
-from worldmodel.planners import Slots
+from worldmodel.planners import DeadlineStatistics
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 SOLVED = Episode(
@@ -35,9 +35,9 @@ SOLVED = Episode(
     start=IMAGE,
     goal=IMAGE,
     final=IMAGE,
-    film=IMAGE[None],
+    frames=IMAGE[None],
 )
-FAILED = replace(SOLVED, seed=1_000_001, success=False, distance_final=0.2, film=None)
+FAILED = replace(SOLVED, seed=1_000_001, success=False, distance_final=0.2, frames=None)
 
 BASELINES = {
     "random": {
@@ -142,8 +142,8 @@ def test_plan_times_are_quantiles_over_all_plans():
 
 
 def test_slots_without_a_fresh_plan_are_reported_as_shares_of_all() -> None:
-    one = replace(SOLVED, slots=Slots(total=30, missed=3, held=1), late=2)
-    other = replace(SOLVED, slots=Slots(total=10), energy=(1.0, float("inf")))
+    one = replace(SOLVED, slots=DeadlineStatistics(total=30, missed=3, held=1), late=2)
+    other = replace(SOLVED, slots=DeadlineStatistics(total=10), energy=(1.0, float("inf")))
     summary = real_time_summary([one, other], 20.0)
     assert summary == {
         "hz": 20.0,

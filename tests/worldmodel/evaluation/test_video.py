@@ -15,7 +15,7 @@ from worldmodel.evaluation.video import PANEL, write_video
 @pytest.fixture
 def episode():
     rng = np.random.default_rng(0)
-    film = np.repeat(rng.integers(0, 255, (6, 1, 1, 3)), 64, 1).repeat(64, 2).astype(np.uint8)
+    frames = np.repeat(rng.integers(0, 255, (6, 1, 1, 3)), 64, 1).repeat(64, 2).astype(np.uint8)
     goal = np.full((64, 64, 3), (250, 10, 10), np.uint8)
     return Episode(
         seed=0,
@@ -27,10 +27,10 @@ def episode():
         energy=(3.0, 1.0),
         plan_steps=(0, 3),
         plan_ms=(1.0, 1.0),
-        start=film[0],
+        start=frames[0],
         goal=goal,
-        final=film[-1],
-        film=film,
+        final=frames[-1],
+        frames=frames,
     )
 
 
@@ -46,7 +46,7 @@ def test_every_step_is_a_frame_of_camera_goal_and_energy(episode, tmp_path):
     write_video(tmp_path / "videos" / "e.mp4", episode, fps=5)
     frames = frames_of(tmp_path / "videos" / "e.mp4")
     assert len(frames) == 6
-    for frame, image in zip(frames, episode.film, strict=True):
+    for frame, image in zip(frames, episode.frames, strict=True):
         assert frame.shape == (PANEL, 3 * PANEL, 3)
         camera, goal = frame[20:-20, 20 : PANEL - 20], frame[20:-20, PANEL + 20 : 2 * PANEL - 20]
         np.testing.assert_allclose(camera.mean((0, 1)), image[0, 0], atol=6)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worldmodel.predictors.compact import mlp
 from worldmodel.predictors.reachability import Reachability, covered_length
+from worldmodel.predictors.vector import mlp
 
 Z, R = 7, 60
 

@@ -110,7 +110,7 @@ def test_an_arms_keys_and_seed_reach_the_commands_and_outweigh_the_users(
 ) -> None:
     given = (
         "pretrain='training.steps=7 training.batch=8'",
-        "train='predictor.training.code.steps=3'",
+        "train='predictor.training.object_latent.steps=3'",
         "plan='task=reach planner.samples=33'",
     )
     assert run(tmp_path, *given) == 0
@@ -122,8 +122,8 @@ def test_an_arms_keys_and_seed_reach_the_commands_and_outweigh_the_users(
     assert {c.training.batch for c in by_command["pretrain"]} == {8}
     assert [c.training.seed for c in by_command["pretrain"]] == [0, 0, 1, 1]
     assert [c.predictor.training.seed for c in by_command["train"]] == [0, 0, 1, 1]
-    assert {c.predictor.training.code.steps for c in by_command["train"]} == {3}
-    plans = [(c.seed, c.scenery, c.task.name, c.episodes) for c in by_command["plan"]]
+    assert {c.predictor.training.object_latent.steps for c in by_command["train"]} == {3}
+    plans = [(c.seed, c.appearance, c.task.name, c.episodes) for c in by_command["plan"]]
     assert plans[:2] == [(0, "plain", "reach", 2), (0, "rich", "reach", 2)]
     assert plans[-1] == (2, "rich", "reach", 2), "seeds plan tasks of their own"
 
@@ -137,7 +137,7 @@ def test_encoders_can_be_pretrained_on_more_video_than_there_are_actions_for(
 
 
 def test_fewer_episodes_train_more_worlds_on_one_encoder(played: Played, tmp_path: Path) -> None:
-    assert run(tmp_path, "arms=[random]", "seeds=[0]", "episodes=[5,9]", "sceneries=[rich]") == 0
+    assert run(tmp_path, "arms=[random]", "seeds=[0]", "episodes=[5,9]", "appearances=[rich]") == 0
     assert played.commands() == ["pretrain", *3 * ["train", "plan"]]
     assert [c.episodes for command, c in played.ran if command == "train"] == [None, 5, 9]
     assert cells(tmp_path) == [("random", 0, None), ("random", 0, 5), ("random", 0, 9)]
@@ -216,7 +216,7 @@ def test_a_study_goes_on_only_with_its_own_settings(
     ("word", "message"),
     [
         ("arms=[jepa]", "Expected arms among pixels, random, vjepa"),
-        ("sceneries=[rihc]", "Expected sceneries among plain, rich"),
+        ("appearances=[rihc]", "Expected appearances among plain, rich"),
         ("trials=0", "Expected trials of at least 1"),
         ("seeds=[4000000000]", "Expected seed below 4294967296"),
         ("pretrain='training.warmup=2'", "Expected training.warmup of at most 1"),

@@ -12,37 +12,37 @@ from safetensors.torch import load_file, save_file
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.encoder import save_encoder
 from worldmodel.weights.world import encoder_of, load_world, save_world
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> tuple[CompactWorld, Path]:
+def saved(tmp_path: Path) -> tuple[VectorWorld, Path]:
     torch.manual_seed(0)
     encoder = VideoTransformer(
         EncoderConfig(image_size=24, patch_size=12, width=16, depth=1, heads=2)
     )
-    sizes = CompactConfig(tokens=4, token_width=16, width=16, depth=1, head_width=16)
-    world = CompactWorld(FrozenEncoder(encoder), CompactPredictor(sizes))
+    sizes = VectorPredictorConfig(tokens=4, token_width=16, width=16, depth=1, head_width=16)
+    world = VectorWorld(FrozenEncoder(encoder), VectorPredictor(sizes))
     folder = tmp_path / "world"
     save_world(folder, world, {"note": "test"})
     return world, folder
 
 
-def test_a_world_comes_back_exactly(saved: tuple[CompactWorld, Path]) -> None:
+def test_a_world_comes_back_exactly(saved: tuple[VectorWorld, Path]) -> None:
     world, folder = saved
     again = load_world(folder)
     frames = torch.zeros(1, 1, 24, 24, 3, dtype=torch.uint8)
-    ours, theirs = (w.compare(w.encode(frames), w.encode(frames)[:, 0]) for w in (world, again))
+    ours, theirs = (w.project(w.encode(frames), w.encode(frames)[:, 0]) for w in (world, again))
     assert torch.equal(ours, theirs)
     for name, tensor in world.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
 def test_an_encoder_is_taken_from_a_world_as_from_its_own_checkpoint(
-    saved: tuple[CompactWorld, Path], tmp_path: Path
+    saved: tuple[VectorWorld, Path], tmp_path: Path
 ) -> None:
     world, folder = saved
     save_encoder(tmp_path / "encoder", world.encoder.model)
@@ -51,7 +51,7 @@ def test_an_encoder_is_taken_from_a_world_as_from_its_own_checkpoint(
     assert encoder_of("default").fingerprint() == load_world("default").encoder.fingerprint()
 
 
-def test_a_truncated_world_is_named(saved: tuple[CompactWorld, Path]) -> None:
+def test_a_truncated_world_is_named(saved: tuple[VectorWorld, Path]) -> None:
     _, folder = saved
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
@@ -60,7 +60,7 @@ def test_a_truncated_world_is_named(saved: tuple[CompactWorld, Path]) -> None:
 
 
 def test_nothing_is_left_without_memory_and_all_of_it_is_its_own(
-    saved: tuple[CompactWorld, Path],
+    saved: tuple[VectorWorld, Path],
 ) -> None:
     world, folder = saved
     again = load_world(folder)
@@ -75,7 +75,7 @@ def test_nothing_is_left_without_memory_and_all_of_it_is_its_own(
     [("heads", 1), ("fixed_grid", 2), ("tiled_rope", True), ("tiled_rope", "no"), ("depth", 10**5)],
 )
 def test_settings_that_leave_every_shape_as_it_is_cannot_be_changed(
-    saved: tuple[CompactWorld, Path], key: str, value: object
+    saved: tuple[VectorWorld, Path], key: str, value: object
 ) -> None:
     _, folder = saved
     content = json.loads((folder / "config.json").read_text())
@@ -85,7 +85,7 @@ def test_settings_that_leave_every_shape_as_it_is_cannot_be_changed(
         load_world(folder)
 
 
-def test_a_prior_that_is_not_finite_is_named(saved: tuple[CompactWorld, Path]) -> None:
+def test_a_prior_that_is_not_finite_is_named(saved: tuple[VectorWorld, Path]) -> None:
     _, folder = saved
     tensors = load_file(folder / "model.safetensors")
     tensors["predictor.prior_net.0.weight"][0, 0] = torch.nan

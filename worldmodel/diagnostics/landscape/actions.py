@@ -24,8 +24,8 @@ from torch import Tensor
 
 from worldmodel.agents.policies import (
     CameraWorld,
-    compared,
     place_camera,
+    projected,
     require_arm,
     search,
     task_energy,
@@ -55,8 +55,8 @@ from worldmodel.planners import (
     Total,
     Trajectory,
 )
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, Coordinate, Places, Positive, Seed, Threads
 from worldmodel.weights.world import load_world
 
@@ -184,25 +184,27 @@ def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
     """The goal energies of the gripper at every place, and the true steps if asked for."""
     with environments(cfg.task.name, 1, world.image_size) as (env,):
         observation, _ = env.reset(seed=SEED_OFFSET + cfg.seed)
-        tool, thing = env.tool_pose()[:2], env.object_position()[:2]
-        tool_goal, thing_goal = env.goal_state[:2], env.goal_object[:2]
+        tool, object_position = env.tool_pose()[:2], env.object_position()[:2]
+        tool_goal, object_goal = env.goal_state[:2], env.goal_object[:2]
         true = {"true steps": true_steps(env, cfg.height, cfg.truth)} if cfg.truth else {}
     images = (observation["image"], observation["goal"])
     energies = {name: task_energy(world, replace(cfg.task, energy=name)) for name in cfg.energies}
     state = observation["state"]
     panels = energy_panels(world, energies, images, state, cfg.height, cfg.points)
     titled = {f"E_goal: {name}": panel for name, panel in panels.items()} | true
-    return draw_plane(Plane(cfg.height, titled, tool, tool_goal, thing, thing_goal), images)
+    return draw_plane(
+        Plane(cfg.height, titled, tool, tool_goal, object_position, object_goal), images
+    )
 
 
 def _actions(
-    cfg: LandscapeConfig, camera: CompactWorld | TokenWorld, device: torch.device
+    cfg: LandscapeConfig, camera: VectorWorld | TokenWorld, device: torch.device
 ) -> Landscape:
     """The energies of the grid of held actions, and a search."""
     horizon = cfg.planner.horizon
     scene = _scene(cfg, camera)
     images = (torch.from_numpy(image)[None, None].to(device) for image in (scene.image, scene.goal))
-    seen, aim = compared(camera, *images)
+    seen, aim = projected(camera, *images)
     states = torch.from_numpy(scene.state)[None, None].to(device)
     energy, proposal = task_objective(camera, cfg.task)(aim[:, 0])
     recorded = RecordedEnergy(energy)
@@ -220,8 +222,14 @@ def _actions(
     count = len(actions)
     if scene.true_actions is not None:
         actions = torch.cat([actions, torch.from_numpy(scene.true_actions)[None]])
-    doubts = {f"E_world: {name}": world_energy(camera, [name]) for name in cfg.task.world_energy}
-    terms = _Terms(energy, {k: doubt for k, doubt in doubts.items() if doubt}, cfg.task.goal_weight)
+    uncertainties = {
+        f"E_world: {name}": world_energy(camera, [name]) for name in cfg.task.world_energy
+    }
+    terms = _Terms(
+        energy,
+        {k: uncertainty for k, uncertainty in uncertainties.items() if uncertainty},
+        cfg.task.goal_weight,
+    )
     energies = evaluate(problem, terms, actions.to(device))
     _tell(scene, actions, next(iter(energies.values())), plan)
     landscape = Landscape(
@@ -254,7 +262,7 @@ def _tell_of_range(landscape: Landscape, searched: float) -> None:
             print(f"{mark.name}: drawn to {drawn} (limit=…), a triangle at the edge points there")
 
 
-def _scene(cfg: LandscapeConfig, world: CompactWorld | TokenWorld) -> Scene:
+def _scene(cfg: LandscapeConfig, world: VectorWorld | TokenWorld) -> Scene:
     if world.action_width != len(ACTION_HIGH):
         raise UserError(
             f"{cfg.checkpoint}: expected action_width of {len(ACTION_HIGH)}, the first three of "
@@ -284,15 +292,15 @@ class _Terms:
     """E_total and, where that is more than one of them, its terms by name."""
 
     energy: Total
-    doubts: Mapping[str, Energy]
+    uncertainties: Mapping[str, Energy]
     goal_weight: float
 
     def __call__(self, trajectory: Trajectory) -> dict[str, Tensor]:
         total, parts = self.energy(trajectory)
         weight = "" if self.goal_weight == 1 else f"{self.goal_weight:g}·"
-        if not self.doubts:
+        if not self.uncertainties:
             return {f"E_total = {weight}E_goal": total}
-        named = {name: doubt(trajectory) for name, doubt in self.doubts.items()}
+        named = {name: uncertainty(trajectory) for name, uncertainty in self.uncertainties.items()}
         return {f"E_total = E_world + {weight}E_goal": total, "E_goal": parts["goal"], **named}
 
 

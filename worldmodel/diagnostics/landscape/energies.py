@@ -187,7 +187,7 @@ def evaluate(problem: Problem, terms: EnergyTerms, actions: Tensor) -> dict[str,
     """Energies ``[C]`` of one episode's candidates ``[C, H, A]``, by name, on the CPU.
 
     As many candidates are imagined at once as keep their latents within a GiB or so; an energy
-    that weighs candidates against each other knows of no others. Compact worlds never come near.
+    that weighs candidates against each other knows of no others. Vector worlds never come near.
     """
     frame = problem.latents[0, -1]
     steps = actions.shape[1] // problem.world.stride

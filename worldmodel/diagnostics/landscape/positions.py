@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodel.agents.policies import CameraWorld, EnergyTowards, Grounded, compared
+from worldmodel.agents.policies import CameraWorld, EnergyTowards, Grounded, projected
 from worldmodel.diagnostics.marks import span
 from worldmodel.diagnostics.trials import steps_to_go
 from worldmodel.envs import TabletopEnv
@@ -51,16 +51,16 @@ class Plane:
         panels: Side by side, by title.
         tool: Where the gripper starts.
         tool_goal: Where it is in the goal image.
-        thing: Where the object starts.
-        thing_goal: Where it is in the goal image.
+        object_position: Where the object starts.
+        object_goal: Where it is in the goal image.
     """
 
     height: float
     panels: Mapping[str, Panel]
     tool: NDArray[np.float64]
     tool_goal: NDArray[np.float64]
-    thing: NDArray[np.float64]
-    thing_goal: NDArray[np.float64]
+    object_position: NDArray[np.float64]
+    object_goal: NDArray[np.float64]
 
 
 def energy_panels(
@@ -87,10 +87,10 @@ def energy_panels(
     if not isinstance(world, Grounded):
         raise UserError(
             "expected a checkpoint that tells the arm's part of a latent by its state, such as "
-            "one of predictor=compact; draw plane=actions with this one"
+            "one of predictor=vector; draw plane=actions with this one"
         )
     pictures = (torch.from_numpy(image)[None, None] for image in images)
-    start, goal = (latents[:, 0] for latents in compared(world, *pictures))
+    start, goal = (latents[:, 0] for latents in projected(world, *pictures))
     x, y = _places(points)
     states = torch.from_numpy(state).repeat(points * points, 1)
     states[:, :2] = torch.cartesian_prod(x, y)
@@ -161,8 +161,8 @@ def _draw(axes: Axes, plane: Plane, panel: Panel) -> None:
     if np.ptp(energy) > 0:
         axes.contour(y, x, energy, levels=12, colors="white", linewidths=0.4, alpha=0.6)
     axes.figure.colorbar(heat, ax=axes, shrink=0.75)
-    along = plane.thing_goal - plane.thing
-    behind = plane.thing - _BEHIND * along / max(float(np.linalg.norm(along)), 1e-6)
+    along = plane.object_goal - plane.object_position
+    behind = plane.object_position - _BEHIND * along / max(float(np.linalg.norm(along)), 1e-6)
     marks = [
         (plane.tool, "o", "white", "gripper, start"),
         (plane.tool_goal, "s", "white", "gripper, goal image"),
@@ -184,11 +184,14 @@ def _draw(axes: Axes, plane: Plane, panel: Panel) -> None:
             linestyle="none",
             clip_on=False,
         )
-    (from_x, from_y), (to_x, to_y) = _CM * plane.thing, _CM * plane.thing_goal
+    (from_x, from_y), (to_x, to_y) = _CM * plane.object_position, _CM * plane.object_goal
     arrow = {"arrowstyle": "->", "color": "orange", "linewidth": 2}
     axes.annotate("", (to_y, to_x), (from_y, from_x), arrowprops=arrow, annotation_clip=False)
     axes.plot([], [], color="orange", label="object to its goal (likewise)")
-    drawn = [_CM * place for place, *_ in marks] + [_CM * plane.thing, _CM * plane.thing_goal]
+    drawn = [_CM * place for place, *_ in marks] + [
+        _CM * plane.object_position,
+        _CM * plane.object_goal,
+    ]
     across, down = (span(axis, [place[i] for place in drawn]) for axis, i in ((y, 1), (x, 0)))
     axes.set(xlim=across, ylim=down[::-1], aspect="equal")
     axes.set_xlabel("y of the gripper, cm")

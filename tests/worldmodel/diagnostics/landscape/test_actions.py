@@ -41,7 +41,7 @@ def run(out, words):
 
 @pytest.fixture(scope="module")
 def drawn(tiny_checkpoint, tmp_path_factory):
-    """Draws an episode with the tiny checkpoint of a compact world."""
+    """Draws an episode with the tiny checkpoint of a vector world."""
     return lambda words: run(
         tmp_path_factory.mktemp("landscape"),
         [*SMALL.split(), f"checkpoint={tiny_checkpoint}", *words.split()],
@@ -260,7 +260,10 @@ def test_an_unknown_plane_or_energy_is_named(tmp_path, capfd):
 
 @pytest.mark.parametrize(
     "words",
-    ["planner=grasp planner.relaxed=2", "planner=cem_gradient planner.elites=3 planner.refined=2"],
+    [
+        "planner=collocation planner.relaxed=2",
+        "planner=cem_gradient planner.elites=3 planner.refined=2",
+    ],
 )
 def test_samples_are_those_that_an_iteration_judged(tiny_checkpoint, tmp_path, words):
     sizes = "planner.samples=4 planner.proposals=2 planner.iterations=2 planner.horizon=4"

@@ -22,7 +22,7 @@ class Told:
     def encode(self, frames):
         return (frames.float().mean((-3, -2, -1)) / 200)[..., None, None].expand(-1, -1, 1, 7)
 
-    def compare(self, latents, look):
+    def project(self, latents, look):
         return latents
 
     def grounded(self, latents, states):

@@ -11,24 +11,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worldmodel.dynamics.code import CodeTraining
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.object_latent import ObjectLatentTraining
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.finite import NotFiniteError
 from worldmodel.training_log import TrainingLog
 
 
-def bench(folder: Path) -> tuple[Workbench, TrainingLog]:
+def made(folder: Path) -> tuple[TrainingRun, TrainingLog]:
     model: Any = SimpleNamespace(state_features=lambda _: None, scale_actions=lambda _: None)
     data: Any = SimpleNamespace(states=None, actions=None)
     log = TrainingLog(folder, "train", total=20, start=0)
-    return Workbench(model, data, torch.Generator().manual_seed(0), log), log
+    return TrainingRun(model, data, torch.Generator().manual_seed(0), log), log
 
 
 def optimised(folder: Path, batches: list[list[float]]) -> Tensor:
     """A weight drawn to the numbers of batches in turn, each number a part of its batch."""
     weight = nn.Parameter(torch.zeros(()))
     numbers = itertools.cycle(itertools.chain(*batches))
-    run, log = bench(folder)
+    run, log = made(folder)
     with log:
         run.optimise(
             "one",
@@ -51,7 +51,7 @@ def test_a_batch_in_parts_teaches_what_the_whole_does(tmp_path: Path) -> None:
 
 def test_parts_divide_the_batch_of_the_code() -> None:
     with pytest.raises(ValueError, match=r"divides into code\.parts=3 parts, got 256"):
-        CodeTraining(parts=3)
+        ObjectLatentTraining(parts=3)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -67,7 +67,7 @@ def test_a_stage_stops_at_the_first_loss_that_is_not_finite_with_the_weights_bef
         broken = next(asked) == parts * (bad - 1)  # in the first part of that step
         return {"kept": weight.square(), "broken": weight * (torch.inf if broken else 1.0)}
 
-    run, log = bench(tmp_path)
+    run, log = made(tmp_path)
     with log, pytest.raises(NotFiniteError, match=f"stage one stopped at step {bad}: .*broken = "):
         run.optimise("one", [weight], 20, 0.1, losses, parts=parts)
     assert float(weight.detach()) == before[-1]
@@ -75,14 +75,14 @@ def test_a_stage_stops_at_the_first_loss_that_is_not_finite_with_the_weights_bef
 
 def test_a_gradient_that_is_not_finite_is_named(tmp_path: Path) -> None:
     weight = nn.Parameter(torch.zeros(()))  # where the square root has no gradient
-    run, log = bench(tmp_path)
+    run, log = made(tmp_path)
     with log, pytest.raises(NotFiniteError, match=r"at step 1: .* got norm of the gradient = inf"):
         run.optimise("one", [weight], 2, 0.1, lambda: {"root": weight.sqrt()})
 
 
 def test_a_last_step_that_spoils_the_model_is_noticed(tmp_path: Path) -> None:
     weight = nn.Parameter(torch.ones(()))
-    run, log = bench(tmp_path)
+    run, log = made(tmp_path)
     with log, pytest.raises(NotFiniteError, match=r"stopped at step 1: .* got square = inf"):
         run.optimise("one", [weight], 1, 1e30, lambda: {"square": weight.square()})
 
@@ -90,7 +90,7 @@ def test_a_last_step_that_spoils_the_model_is_noticed(tmp_path: Path) -> None:
 def test_that_look_beyond_the_last_step_changes_no_stream_of_random_numbers(
     tmp_path: Path,
 ) -> None:
-    run, log = bench(tmp_path)
+    run, log = made(tmp_path)
     weight, own, common = nn.Parameter(torch.ones(())), list[float](), list[float]()
 
     def losses() -> dict[str, Tensor]:

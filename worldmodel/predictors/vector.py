@@ -1,15 +1,16 @@
-"""The compact predictor: planning on one small latent per frame, drawn from the frozen tokens.
+"""The vector predictor: planning on one small latent per frame, drawn from the frozen tokens.
 
 Patch tokens make a poor long-range goal energy and a slow rollout. Here the frozen tokens of a
 frame, beside those of another look at the same scene, are reduced to one *planning latent* of two
-parts: a *scene code*, which holds what the arm's own state does not explain (the objects), and the
-*arm features* as the image shows them (`worldmodel.predictors.planning_head`). An
+parts: a *object latent*, which holds what the arm's own state does not explain (the objects), and
+    the
+*proprio features* as the image shows them (`worldmodel.predictors.planning_head`). An
 ensemble of small residual networks imagines the code ``stride`` control steps at a time, while the
 arm follows from proprioception; a value and a reachability say how far it is to a goal, a policy
-prior what usually leads there, several doubts where the imagination errs, and macro-actions what
-many steps lead to. All of it is trained from undirected data, without rewards.
+prior what usually leads there, several uncertainties where the imagination errs, and macro-actions
+what many steps lead to. All of it is trained from undirected data, without rewards.
 
-Shapes: ``...`` any leading axes, N tokens of width D, C scene code, P state, F state features,
+Shapes: ``...`` any leading axes, N tokens of width D, C object latent, P state, F state features,
 Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble members, R rows.
 """
 
@@ -24,19 +25,19 @@ from torch import Tensor, nn
 from worldmodel.nn.mlp import MLP, StackedMLP, mlp
 from worldmodel.nn.scaling import ActionScaling, StateFeatures
 from worldmodel.precision import keep_weights_in
-from worldmodel.predictors.doubts import Doubts
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
 from worldmodel.predictors.planning_head import PlanningHead
 from worldmodel.predictors.reachability import Reachability
 from worldmodel.predictors.scenes import Scenes
+from worldmodel.predictors.uncertainty import UncertaintyHeads
 from worldmodel.settings import CHECKED, Count, Features, Frames, Layers, Width
 
-__all__ = ["CompactConfig", "CompactPredictor", "Dynamics"]
+__all__ = ["Dynamics", "VectorPredictor", "VectorPredictorConfig"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class CompactConfig:
+class VectorPredictorConfig:
     """Sizes.
 
     Attributes:
@@ -44,7 +45,7 @@ class CompactConfig:
         token_width: D, their width.
         action_width: A.
         state_width: P.
-        code_width: C.
+        object_width: C.
         stride: Control steps per imagined step.
         members: M, of the dynamics ensemble.
         width: Of the dynamics' hidden layers.
@@ -52,11 +53,11 @@ class CompactConfig:
         critics: V, value networks.
         sight_width: Of what the planning head reads off each token for the code.
         points: Things whose places in the picture it can tell.
-        arm_width: Of the hidden layers that read the arm off the picture.
+        proprio_width: Of the hidden layers that read the arm off the picture.
         scene_width: S, numbers that tell a scene apart from the arm.
-        head_width: Of those of the value, the reachability and the doubts.
+        head_width: Of those of the value, the reachability and the uncertainties.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
-        leap: Imagined steps that the predictor behind the doubt ``leap`` covers at once.
+        leap: Imagined steps that the predictor behind the uncertainty ``leap`` covers at once.
         macro_steps: Control steps that a macro-action stands for.
         macro_width: U, numbers of a macro-action.
         memory: Moments of the data that are remembered.
@@ -66,7 +67,7 @@ class CompactConfig:
     token_width: Width = 128
     action_width: Width = 7
     state_width: Features = 7
-    code_width: Width = 16
+    object_width: Width = 16
     stride: Frames = 2
     members: Layers = 3
     width: Width = 384
@@ -74,7 +75,7 @@ class CompactConfig:
     critics: Layers = 4
     sight_width: Width = 128
     points: Width = 32
-    arm_width: Width = 384
+    proprio_width: Width = 384
     scene_width: Width = 4
     head_width: Width = 256
     prior_width: Width = 768
@@ -89,13 +90,13 @@ class CompactConfig:
 
 
 class Dynamics(nn.Module):
-    """M residual networks: scene code, state features and ``stride`` actions to the next code."""
+    """M residual networks: object latent, state, ``stride`` actions to the next object latent."""
 
-    def __init__(self, config: CompactConfig, state_features: int) -> None:
+    def __init__(self, config: VectorPredictorConfig, state_features: int) -> None:
         super().__init__()
-        inputs = config.code_width + state_features + config.stride * config.action_width
+        inputs = config.object_width + state_features + config.stride * config.action_width
         self.members = StackedMLP(
-            config.members, inputs, config.width, config.depth, config.code_width
+            config.members, inputs, config.width, config.depth, config.object_width
         )
 
     def forward(self, codes: Tensor, features: Tensor, actions: Tensor) -> Tensor:
@@ -114,10 +115,10 @@ class Dynamics(nn.Module):
         return codes + self.members(hidden)
 
 
-class CompactPredictor(nn.Module):
-    """Everything that planning on compact latents needs, and the statistics it was trained with."""
+class VectorPredictor(nn.Module):
+    """Everything that planning on vector latents needs, and the statistics it was trained with."""
 
-    def __init__(self, config: CompactConfig) -> None:
+    def __init__(self, config: VectorPredictorConfig) -> None:
         super().__init__()
         self.config = config
         self.scale_actions = ActionScaling(config.action_width)
@@ -126,29 +127,29 @@ class CompactPredictor(nn.Module):
         self.head = PlanningHead(
             config.tokens,
             config.token_width,
-            config.code_width,
+            config.object_width,
             features,
             config.sight_width,
             config.points,
-            config.arm_width,
+            config.proprio_width,
         )
-        self.scenes = Scenes(config.code_width, features, config.scene_width, config.head_width)
+        self.scenes = Scenes(config.object_width, features, config.scene_width, config.head_width)
         self.dynamics = Dynamics(config, features)
-        pair = 2 * (config.code_width + features) + 1
+        pair = 2 * (config.object_width + features) + 1
         self.critics = StackedMLP(config.critics, pair, config.head_width, 3, 1)
         self.prior_net = mlp(pair, config.prior_width, 3, config.stride * config.action_width)
         self.reachability = Reachability(
-            mlp(config.code_width + features, config.head_width, 2, Reachability.width),
-            mlp(config.code_width + features, config.head_width, 2, Reachability.width),
+            mlp(config.object_width + features, config.head_width, 2, Reachability.width),
+            mlp(config.object_width + features, config.head_width, 2, Reachability.width),
         )
-        self.doubts = Doubts(
-            config.code_width,
+        self.uncertainties = UncertaintyHeads(
+            config.object_width,
             features,
             config.stride * config.action_width,
             config.leap,
             config.head_width,
         )
-        self.latent_width = config.code_width + features
+        self.latent_width = config.object_width + features
         self.macros = Macros(
             self.latent_width,
             config.macro_steps * config.action_width,
@@ -171,32 +172,32 @@ class CompactPredictor(nn.Module):
         """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``, beside another look."""
         return self.head(tokens, look)
 
-    def codes(self, latents: Tensor) -> Tensor:
-        """Scene codes ``[..., C]``, the first part of planning latents ``[..., Z]``."""
-        return latents[..., : self.config.code_width]
+    def object_latents(self, latents: Tensor) -> Tensor:
+        """Object latents ``[..., C]``, the first part of planning latents ``[..., Z]``."""
+        return latents[..., : self.config.object_width]
 
-    def arm(self, latents: Tensor) -> Tensor:
-        """Arm features ``[..., F]``, the rest of planning latents ``[..., Z]``."""
-        return latents[..., self.config.code_width :]
+    def proprio(self, latents: Tensor) -> Tensor:
+        """Proprio features ``[..., F]``, the rest of planning latents ``[..., Z]``."""
+        return latents[..., self.config.object_width :]
 
     def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
         """Latents ``[..., 1, Z]`` with the arm's part told by states ``[..., P]``."""
-        codes = self.codes(latents[..., 0, :])
+        codes = self.object_latents(latents[..., 0, :])
         return torch.cat([codes, self.state_features(states)], -1).unsqueeze(-2)
 
-    def goals(self, latents: Tensor, with_arm: Tensor | bool) -> Tensor:
+    def goals(self, latents: Tensor, with_proprio: Tensor | bool) -> Tensor:
         """What value and prior are told of goals, ``[..., G]``.
 
         They are told the arm's place even where it does not count, for a code tells most with it.
 
         Args:
             latents: Planning latents of the goals, ``[..., Z]``.
-            with_arm: Whether the arm's place counts, or only the scene; may be ``[...]``.
+            with_proprio: Whether the arm's place counts, or only the scene; may be ``[...]``.
         """
-        if isinstance(with_arm, bool):  # made where it is needed, without a wait for the device
-            counts = latents.new_full(latents.shape[:-1], float(with_arm))
+        if isinstance(with_proprio, bool):  # made where it is needed, without a wait for the device
+            counts = latents.new_full(latents.shape[:-1], float(with_proprio))
         else:
-            counts = with_arm.to(latents).expand(latents.shape[:-1])
+            counts = with_proprio.to(latents).expand(latents.shape[:-1])
         counts = counts[..., None]
         return torch.cat([latents, counts], -1)
 
@@ -218,7 +219,7 @@ class CompactPredictor(nn.Module):
 
     def steps(self, latents: Tensor, goals: Tensor) -> Tensor:
         """Imagined steps ``[...]`` from planning latents ``[..., Z]`` to goals ``[..., G]``."""
-        here = self.reachability.embed(self.goals(latents, with_arm=True))
+        here = self.reachability.embed(self.goals(latents, with_proprio=True))
         return self.reachability(here, self.reachability.embed(goals))
 
     def prior(self, codes: Tensor, features: Tensor, goals: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rich scenery changes what is seen and nothing else; training and test looks share nothing."""
+"""Rich appearance changes what is seen and nothing else; training and test looks share nothing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gymnasium.vector import AsyncVectorEnv
 
 from worldmodel import envs
 from worldmodel.envs.tabletop import patterns
+from worldmodel.envs.tabletop.appearance import THINGS, out_of_reach
 from worldmodel.envs.tabletop.environment import CUBE, SUCCESS_DISTANCE, WORKSPACE, TabletopEnv
 from worldmodel.envs.tabletop.exploration import collect_episode
-from worldmodel.envs.tabletop.pools import POOLS
-from worldmodel.envs.tabletop.scenery import THINGS, out_of_reach
+from worldmodel.envs.tabletop.splits import SPLITS
 
-POOL_NAMES = tuple(POOLS)
+POOL_NAMES = tuple(SPLITS)
 
 
 @pytest.fixture(params=envs.TASKS)
@@ -30,14 +30,14 @@ def task(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=POOL_NAMES)
 def rich(request: pytest.FixtureRequest) -> Iterator[TabletopEnv]:
-    env = envs.make("push", image_size=96, scenery="rich", pool=request.param)
+    env = envs.make("push", image_size=96, appearance="rich", split=request.param)
     yield env
     env.close()
 
 
 def dressed(env: TabletopEnv, seed: int) -> TabletopEnv:
     """A look with the cube in the middle and the arm out of its way."""
-    env.dress(np.random.default_rng(seed))
+    env.randomize(np.random.default_rng(seed))
     env.reset_scene()
     env.place_object(np.array([0.56, 0.0, CUBE]), 0.4)
     env.place_arm(np.array([0.36, 0.2, 0.25]), 1.0)
@@ -84,8 +84,8 @@ def test_the_registered_environments_draw_from_the_test_pool() -> None:
 
 def test_a_seed_poses_the_same_task_in_either_scenery(task: str) -> None:
     runs = []
-    for scenery in envs.SCENERIES:
-        env = envs.make(task, 64, scenery)
+    for appearance in envs.APPEARANCES:
+        env = envs.make(task, 64, appearance)
         env.reset(seed=11)
         rows = [env.goal_state, env.goal_object]
         env.action_space.seed(0)
@@ -98,7 +98,7 @@ def test_a_seed_poses_the_same_task_in_either_scenery(task: str) -> None:
 
 
 def test_exploration_moves_the_same_in_either_scenery() -> None:
-    plain, rich = (collect_episode("push", 3, 8, 64, scenery) for scenery in envs.SCENERIES)
+    plain, rich = (collect_episode("push", 3, 8, 64, appearance) for appearance in envs.APPEARANCES)
     assert np.array_equal(plain.actions, rich.actions)
     assert np.array_equal(plain.objects, rich.objects)
     assert not np.array_equal(plain.frames, rich.frames)
@@ -167,28 +167,28 @@ def test_the_expert_solves_every_task_in_rich_scenery(task: str) -> None:
 
 
 def test_pools_share_no_hue_no_pattern_and_no_light_direction() -> None:
-    for one, other in combinations(POOLS.values(), 2):
+    for one, other in combinations(SPLITS.values(), 2):
         assert not set(one.patterns) & set(other.patterns)
         for name in ("hues", "azimuths"):
             for pair in ((a, b) for a in getattr(one, name) for b in getattr(other, name)):
                 assert not overlap(*pair), (name, pair)
 
 
-@pytest.mark.parametrize("pool", POOL_NAMES)
-def test_what_a_pool_draws_lies_within_it(pool: str) -> None:
+@pytest.mark.parametrize("split", POOL_NAMES)
+def test_what_a_pool_draws_lies_within_it(split: str) -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
-        direction = POOLS[pool].direction(rng)
+        direction = SPLITS[split].direction(rng)
         azimuth = np.arctan2(direction[1], direction[0]) / (2 * np.pi)
-        assert any(overlap((azimuth, azimuth), within) for within in POOLS[pool].azimuths)
+        assert any(overlap((azimuth, azimuth), within) for within in SPLITS[split].azimuths)
         assert np.isclose(np.linalg.norm(direction), 1.0)
         assert direction[2] > 0.5
-        colour = POOLS[pool].colour(rng, (0.5, 1.0), (0.2, 0.6))
+        colour = SPLITS[split].colour(rng, (0.5, 1.0), (0.2, 0.6))
         assert colour.max() <= 0.6
         assert colour.min() <= 0.5 * colour.max()
 
 
-@pytest.mark.parametrize("pattern", [p for pool in POOLS.values() for p in pool.patterns])
+@pytest.mark.parametrize("pattern", [p for split in SPLITS.values() for p in split.patterns])
 def test_patterns_are_fields_in_0_to_1_that_a_generator_decides(pattern: patterns.Pattern) -> None:
     first, again, other = (pattern(np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert first.shape == (patterns.SIDE, patterns.SIDE)
@@ -205,17 +205,20 @@ def test_however_it_turns_the_arm_keeps_clear_of_the_nearest_places_of_things() 
     beside = [(x, side * 0.391) for x in np.linspace(-0.2, 0.5, 5) for side in (-1, 1)]
     behind = [(0.159, y) for y in np.linspace(-0.35, 0.35, 6)]
     things = [model.geom(name) for name in THINGS]
-    for thing, xy in zip(things, beside + behind, strict=True):
+    for object_position, xy in zip(things, beside + behind, strict=True):
         assert out_of_reach(np.array(xy), radius)
-        thing.type[:], thing.size[:] = mujoco.mjtGeom.mjGEOM_CYLINDER, [radius, half_height, 0.0]
-        thing.pos[:] = *xy, half_height
+        object_position.type[:], object_position.size[:] = (
+            mujoco.mjtGeom.mjGEOM_CYLINDER,
+            [radius, half_height, 0.0],
+        )
+        object_position.pos[:] = *xy, half_height
     forearm = np.flatnonzero(model.geom_bodyid >= model.body("link5").id)
     low_corners = [(x, y, WORKSPACE[0, 2]) for x in WORKSPACE[:, 0] for y in WORKSPACE[:, 1]]
     for corner, turn in product(low_corners, product((-0.25, 0.25), repeat=3)):
         env.place_arm(np.array(corner), 0.0)
         for _ in range(3):
             env.advance(np.array([0, 0, 0, *turn, 0]))
-            pairs = ((part, thing.id) for part in forearm for thing in things)
+            pairs = ((part, object_position.id) for part in forearm for object_position in things)
             assert min(mujoco.mj_geomDistance(model, data, *pair, 1.0, None) for pair in pairs) > 0
     env.close()
 
@@ -241,8 +244,8 @@ def test_the_cube_stands_out_from_the_table(rich: TabletopEnv) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scenery": "ritch"}, "Expected scenery among plain, rich, got 'ritch'"),
-        ({"scenery": "rich", "pool": "tset"}, "Expected pool among train, test, got 'tset'"),
+        ({"appearance": "ritch"}, "Expected appearance among plain, rich, got 'ritch'"),
+        ({"appearance": "rich", "split": "tset"}, "Expected split among train, test, got 'tset'"),
     ],
 )
 def test_an_unknown_scenery_or_pool_is_named_beside_the_known_ones(

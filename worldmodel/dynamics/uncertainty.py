@@ -1,4 +1,4 @@
-"""The heads behind the doubts of a compact predictor; see `worldmodel.predictors.doubts`.
+"""Training the uncertainty heads of a vector predictor (`worldmodel.predictors.uncertainty`).
 
 Three of them learn to be least surprised by recorded transitions, so that they are surprised by
 imagined ones that do not look like them. The fourth learns how far rollouts of the trained ensemble
@@ -12,16 +12,16 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.dynamics.stage import Workbench
-from worldmodel.predictors.doubts import Path
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.predictors.imagination import imagine, imagined_path
+from worldmodel.predictors.uncertainty import Path
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps
 
-__all__ = ["DoubtsTraining", "train_doubts"]
+__all__ = ["UncertaintyTraining", "train_uncertainty"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class DoubtsTraining:
+class UncertaintyTraining:
     """Settings.
 
     Attributes:
@@ -37,30 +37,32 @@ class DoubtsTraining:
     learning_rate: LearningRate = 7e-4
 
 
-def train_doubts(bench: Workbench, config: DoubtsTraining) -> None:
+def train_uncertainty(run: TrainingRun, config: UncertaintyTraining) -> None:
     """Train all heads at once, each on a loss of its own."""
-    doubts = bench.model.doubts
-    rows = bench.data.rows(bench.data.train, config.rollout * bench.stride + 1)
+    uncertainties = run.model.uncertainties
+    rows = run.data.rows(run.data.train, config.rollout * run.stride + 1)
 
     def losses() -> dict[str, Tensor]:
-        frames = bench.windows(rows, config.batch, config.rollout)
-        truth = bench.codes[frames]
-        recorded = Path(truth, bench.features[frames], bench.actions(frames[:, :-1]))
-        imagined = _imagined(bench, frames)
+        frames = run.windows(rows, config.batch, config.rollout)
+        truth = run.object_latents[frames]
+        recorded = Path(truth, run.features[frames], run.actions(frames[:, :-1]))
+        imagined = _imagined(run, frames)
         missed = (imagined.codes - truth)[:, 1:].square()
-        variance = doubts.variance(imagined) + 1e-5
+        variance = uncertainties.variance(imagined) + 1e-5
         return {
-            "cycle": doubts.cycle(recorded).mean(),
-            "density": doubts.density(recorded).mean(),
-            "leap": doubts.leap(recorded).mean(),
+            "cycle": uncertainties.cycle(recorded).mean(),
+            "density": uncertainties.density(recorded).mean(),
+            "leap": uncertainties.leap(recorded).mean(),
             "error": 0.5 * (variance.log() + missed / variance).mean(),
         }
 
-    bench.optimise("doubts", doubts.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise(
+        "uncertainties", uncertainties.parameters(), config.steps, config.learning_rate, losses
+    )
 
 
 @torch.no_grad()
-def _imagined(bench: Workbench, frames: Tensor) -> Path:
+def _imagined(run: TrainingRun, frames: Tensor) -> Path:
     """What the model imagines along recorded windows, ``[R, ...]``."""
-    rollout = imagine(bench.model, *bench.data.question(bench.latents, frames, bench.stride))
-    return Path(*(part.squeeze(1) for part in imagined_path(bench.model, rollout)))
+    rollout = imagine(run.model, *run.data.question(run.latents, frames, run.stride))
+    return Path(*(part.squeeze(1) for part in imagined_path(run.model, rollout)))

@@ -1,4 +1,4 @@
-"""Trained doubts tell where imagination errs, each in its own way.
+"""Trained uncertainties tell where imagination errs, each in its own way.
 
 The world: two numbers that follow two actions. To the right of 0 they are shaken at random, so no
 model can follow; to the left they are not.
@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.dynamics.doubts import DoubtsTraining, train_doubts
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.stage import Workbench
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.doubts import Path
-from worldmodel.predictors.imagination import imagine, imagined_path, known_doubts
+from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.uncertainty import UncertaintyTraining, train_uncertainty
+from worldmodel.predictors.imagination import calibrated_uncertainties, imagine, imagined_path
+from worldmodel.predictors.uncertainty import Path
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
 EPISODES, LENGTH, K = 60, 30, 4
-SIZES = CompactConfig(
-    tokens=1, token_width=2, action_width=2, state_width=1, code_width=2, stride=1, head_width=48
+SIZES = VectorPredictorConfig(
+    tokens=1, token_width=2, action_width=2, state_width=1, object_width=2, stride=1, head_width=48
 )
 
 
@@ -58,22 +58,22 @@ def data() -> Recordings:
     )
 
 
-def _bench(data: Recordings, folder: Folder) -> Workbench:
+def _bench(data: Recordings, folder: Folder) -> TrainingRun:
     torch.manual_seed(0)
-    model = CompactPredictor(SIZES)
+    model = VectorPredictor(SIZES)
     model.dynamics = Follows()
     model.state_features.fit(data.states)
-    log = TrainingLog(folder, "doubts", total=1)
-    bench = Workbench(model, data, torch.Generator().manual_seed(0), log)
-    bench.latents = bench.goal_latents = torch.cat([data.latents[:, 0], bench.features], -1)
-    return bench
+    log = TrainingLog(folder, "uncertainties", total=1)
+    run = TrainingRun(model, data, torch.Generator().manual_seed(0), log)
+    run.latents = run.goal_latents = torch.cat([data.latents[:, 0], run.features], -1)
+    return run
 
 
 @pytest.fixture(scope="module")
-def bench(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    bench = _bench(data, tmp_path_factory.mktemp("run"))
-    train_doubts(bench, DoubtsTraining(steps=600, batch=128))
-    return bench
+def run(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+    run = _bench(data, tmp_path_factory.mktemp("run"))
+    train_uncertainty(run, UncertaintyTraining(steps=600, batch=128))
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -82,64 +82,64 @@ def frames(data: Recordings) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def recorded(bench: Workbench, frames: torch.Tensor) -> Path:
-    return Path(bench.codes[frames], bench.features[frames], bench.actions(frames[:, :-1]))
+def recorded(run: TrainingRun, frames: torch.Tensor) -> Path:
+    return Path(run.object_latents[frames], run.features[frames], run.actions(frames[:, :-1]))
 
 
-def _rise(bench: Workbench, name: str, recorded: Path, changed: Path) -> float:
-    """By how much a doubt rises on average, in its own standard deviations."""
+def _rise(run: TrainingRun, name: str, recorded: Path, changed: Path) -> float:
+    """By how much a uncertainty rises on average, in its own standard deviations."""
     with torch.no_grad():
-        usual, now = (bench.model.doubts.learned[name](path) for path in (recorded, changed))
+        usual, now = (run.model.uncertainties.learned[name](path) for path in (recorded, changed))
     return float((now - usual).mean() / usual.std())
 
 
 def test_the_expected_error_is_about_the_true_one(
-    bench: Workbench, data: Recordings, frames: torch.Tensor
+    run: TrainingRun, data: Recordings, frames: torch.Tensor
 ) -> None:
     with torch.no_grad():
-        rollout = imagine(bench.model, *data.question(bench.latents, frames, 1))
-        expected = known_doubts(bench.model)["error"].doubt(rollout).squeeze(1)
-        path = imagined_path(bench.model, rollout)
-    missed = (path.codes.squeeze(1) - bench.codes[frames])[:, 1:].square().mean(-1)
+        rollout = imagine(run.model, *data.question(run.latents, frames, 1))
+        expected = calibrated_uncertainties(run.model)["error"].uncertainty(rollout).squeeze(1)
+        path = imagined_path(run.model, rollout)
+    missed = (path.codes.squeeze(1) - run.object_latents[frames])[:, 1:].square().mean(-1)
     for k in range(K):
         sure, unsure = (half for half in expected[:, k].argsort().tensor_split(2))
         assert missed[unsure, k].mean() > 3 * missed[sure, k].mean()
         assert 0.5 < expected[:, k].mean() / missed[:, k].mean() < 2.0
 
 
-def test_jumps_that_the_data_do_not_show_are_improbable(bench: Workbench, recorded: Path) -> None:
+def test_jumps_that_the_data_do_not_show_are_improbable(run: TrainingRun, recorded: Path) -> None:
     codes = recorded.codes.clone()
     codes[:, 1:] += 2.0 * torch.arange(1, K + 1)[:, None]
-    assert _rise(bench, "density", recorded, recorded._replace(codes=codes)) > 1.0
+    assert _rise(run, "density", recorded, recorded._replace(codes=codes)) > 1.0
 
 
 def test_other_actions_than_those_that_led_there_are_found_out(
-    bench: Workbench, recorded: Path
+    run: TrainingRun, recorded: Path
 ) -> None:
     other = recorded._replace(actions=recorded.actions.flip(0))
-    assert _rise(bench, "cycle", recorded, other) > 0.5
+    assert _rise(run, "cycle", recorded, other) > 0.5
 
 
-def test_a_rollout_that_drifts_is_not_where_a_leap_lands(bench: Workbench, recorded: Path) -> None:
+def test_a_rollout_that_drifts_is_not_where_a_leap_lands(run: TrainingRun, recorded: Path) -> None:
     codes = recorded.codes + torch.linspace(0, 2, K + 1)[:, None]
-    assert _rise(bench, "leap", recorded, recorded._replace(codes=codes)) > 0.5
+    assert _rise(run, "leap", recorded, recorded._replace(codes=codes)) > 0.5
 
 
 def test_no_steps_leave_the_heads_as_they_were(data: Recordings, tmp_path: Folder) -> None:
-    bench = _bench(data, tmp_path)
-    before = [p.clone() for p in bench.model.doubts.parameters()]
-    train_doubts(bench, DoubtsTraining(steps=0))
-    for old, new in zip(before, bench.model.doubts.parameters(), strict=True):
+    run = _bench(data, tmp_path)
+    before = [p.clone() for p in run.model.uncertainties.parameters()]
+    train_uncertainty(run, UncertaintyTraining(steps=0))
+    for old, new in zip(before, run.model.uncertainties.parameters(), strict=True):
         assert torch.equal(old, new)
 
 
 def test_only_the_heads_are_trained(data: Recordings, tmp_path: Folder) -> None:
-    bench = _bench(data, tmp_path)
-    before = {n: p.clone() for n, p in bench.model.named_parameters()}
-    train_doubts(bench, DoubtsTraining(steps=2))
+    run = _bench(data, tmp_path)
+    before = {n: p.clone() for n, p in run.model.named_parameters()}
+    train_uncertainty(run, UncertaintyTraining(steps=2))
     changed = {
         name.split(".")[0]
-        for name, p in bench.model.named_parameters()
+        for name, p in run.model.named_parameters()
         if not torch.equal(p, before[name])
     }
-    assert changed == {"doubts"}
+    assert changed == {"uncertainties"}

@@ -1,4 +1,4 @@
-"""The compact predictor as planners see it: encode, rollout, goal energies and the policy prior.
+"""The vector predictor as planners see it: encode, rollout, goal energies and the policy prior.
 
 Shapes: B episodes, S candidates, H control steps, K = H / stride imagined steps, Z planning latent;
 N = 1 token per frame.
@@ -14,10 +14,15 @@ from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.nn.scaling import imagined_states
-from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.predictors.imagination import Imagined, KnownDoubt, imagine, known_doubts
+from worldmodel.predictors.imagination import (
+    CalibratedUncertainty,
+    Imagined,
+    calibrated_uncertainties,
+    imagine,
+)
+from worldmodel.predictors.vector import VectorPredictor
 
-__all__ = ["CompactPrior", "CompactWorld", "ReachabilityEnergy", "ValueEnergy"]
+__all__ = ["ReachabilityEnergy", "ValueEnergy", "VectorPrior", "VectorWorld"]
 
 
 class _Futures(Protocol):
@@ -27,10 +32,10 @@ class _Futures(Protocol):
     def states(self) -> Tensor: ...
 
 
-class CompactWorld(nn.Module):
-    """A frozen encoder and a compact predictor; fulfils ``planners.protocols.World``."""
+class VectorWorld(nn.Module):
+    """A frozen encoder and a vector predictor; fulfils ``planners.protocols.World``."""
 
-    def __init__(self, encoder: FrozenEncoder, predictor: CompactPredictor) -> None:
+    def __init__(self, encoder: FrozenEncoder, predictor: VectorPredictor) -> None:
         super().__init__()
         self.encoder = encoder
         self.predictor = predictor.eval().requires_grad_(False)
@@ -51,9 +56,9 @@ class CompactWorld(nn.Module):
         return self.predictor.config.action_width
 
     @property
-    def doubts(self) -> Mapping[str, KnownDoubt]:
+    def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:
         """What the model says of its own reliability, term by term, and what is usual of it."""
-        return known_doubts(self.predictor)
+        return calibrated_uncertainties(self.predictor)
 
     def imagine_in(self, dtype: torch.dtype) -> Self:
         """Itself, imagining in another precision: half of it ranks candidates nearly the same."""
@@ -64,9 +69,9 @@ class CompactWorld(nn.Module):
         """Frozen tokens ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.encoder.encode(frames)
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
-        """Planning latents ``[B, T, 1, Z]`` of frozen tokens, beside a look ``[B, N, D]``."""
-        return self.predictor.encode(latents, look[:, None]).unsqueeze(2)
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
+        """Planning latents ``[B, T, 1, Z]`` of frozen tokens, with a reference ``[B, N, D]``."""
+        return self.predictor.encode(latents, reference[:, None]).unsqueeze(2)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine; see `worldmodel.predictors.imagination.imagine`."""
@@ -82,13 +87,13 @@ class CompactWorld(nn.Module):
     def distance(self, here: Tensor, there: Tensor) -> Tensor:
         """The learned cost-to-go, arm included, between latents ``[..., 1, Z]``, ``[...]``."""
         model, start = self.predictor, here[..., 0, :]
-        goals = model.goals(there[..., 0, :], with_arm=True)
-        return -model.value(model.codes(start), model.arm(start), goals)
+        goals = model.goals(there[..., 0, :], with_proprio=True)
+        return -model.value(model.object_latents(start), model.proprio(start), goals)
 
     def goal_energy(
         self,
         goal_latents: Tensor,
-        with_arm: Tensor | bool = False,
+        with_proprio: Tensor | bool = False,
         *,
         pessimism: float = 3.0,
         critics: int | None = None,
@@ -97,25 +102,27 @@ class CompactWorld(nn.Module):
 
         Args:
             goal_latents: Of the goal images.
-            with_arm: Whether the arm's place in them counts, or only the scene; may be ``[B]``.
+            with_proprio: Whether the arm's place in them counts, or only the scene; may be ``[B]``.
             pessimism: Of what critics do not agree on.
             critics: How many to ask, by default all: one ranks candidates nearly as all do.
         """
-        return ValueEnergy(self.predictor, self._goals(goal_latents, with_arm), pessimism, critics)
+        return ValueEnergy(
+            self.predictor, self._goals(goal_latents, with_proprio), pessimism, critics
+        )
 
     def reachability_energy(
-        self, goal_latents: Tensor, with_arm: Tensor | bool = False
+        self, goal_latents: Tensor, with_proprio: Tensor | bool = False
     ) -> ReachabilityEnergy:
         """The learned temporal distance to the same goals."""
-        return ReachabilityEnergy(self.predictor, self._goals(goal_latents, with_arm))
+        return ReachabilityEnergy(self.predictor, self._goals(goal_latents, with_proprio))
 
     def prior(
-        self, goal_latents: Tensor, with_arm: Tensor | bool = False, *, noise: float = 0.4
-    ) -> CompactPrior:
+        self, goal_latents: Tensor, with_proprio: Tensor | bool = False, *, noise: float = 0.4
+    ) -> VectorPrior:
         """The policy prior towards the same goals, perturbed by ``noise`` in scaled actions."""
-        return CompactPrior(self.predictor, self._goals(goal_latents, with_arm), noise)
+        return VectorPrior(self.predictor, self._goals(goal_latents, with_proprio), noise)
 
-    def _goals(self, goal_latents: Tensor, with_arm: Tensor | bool) -> Tensor:
+    def _goals(self, goal_latents: Tensor, with_proprio: Tensor | bool) -> Tensor:
         """What is learned of goals is asked with.
 
         Raises:
@@ -125,9 +132,9 @@ class CompactWorld(nn.Module):
         if goal_latents.ndim != 3 or goal_latents.shape[1:] != (1, width):
             raise ValueError(
                 f"Expected goal latents [B,1,{width}], got {list(goal_latents.shape)}; take them "
-                "from `world.compare(world.encode(goal), first_look)[:, 0]`"
+                "from `world.project(world.encode(goal), first_look)[:, 0]`"
             )
-        return self.predictor.goals(goal_latents[:, 0], with_arm)
+        return self.predictor.goals(goal_latents[:, 0], with_proprio)
 
 
 class ValueEnergy:
@@ -140,7 +147,7 @@ class ValueEnergy:
     """
 
     def __init__(
-        self, model: CompactPredictor, goals: Tensor, pessimism: float, critics: int | None
+        self, model: VectorPredictor, goals: Tensor, pessimism: float, critics: int | None
     ) -> None:
         self._model, self._goals, self._pessimism = model, goals, pessimism
         self._critics = critics
@@ -151,7 +158,9 @@ class ValueEnergy:
         latents = trajectory.latents[..., 0, :]
         goals = _of_episodes(self._goals, len(latents))[:, None, None]
         goals = goals.expand(*latents.shape[:-1], -1)
-        values = model.values(model.codes(latents), model.arm(latents), goals, self._critics)
+        values = model.values(
+            model.object_latents(latents), model.proprio(latents), goals, self._critics
+        )
         costs = _later_more(-values)
         usual = costs.where(costs.isfinite(), torch.nan).nanmean(-1, keepdim=True)
         apart = (costs - usual.detach()).std(0, correction=0)
@@ -161,7 +170,7 @@ class ValueEnergy:
 class ReachabilityEnergy:
     """Imagined steps from the imagined latents to the goal, later ones weighing more."""
 
-    def __init__(self, model: CompactPredictor, goals: Tensor) -> None:
+    def __init__(self, model: VectorPredictor, goals: Tensor) -> None:
         self._model, self._goals = model, goals
 
     def __call__(self, trajectory: _Futures) -> Tensor:
@@ -184,13 +193,13 @@ def _later_more(costs: Tensor) -> Tensor:
     return (costs * (steps / steps.sum())).sum(-1)
 
 
-class CompactPrior:
+class VectorPrior:
     """Actions that led to such goals in the data, rolled out in the model.
 
     The first proposal is the prior's own; the others are perturbed by ``noise`` in scaled actions.
     """
 
-    def __init__(self, model: CompactPredictor, goals: Tensor, noise: float) -> None:
+    def __init__(self, model: VectorPredictor, goals: Tensor, noise: float) -> None:
         self._model, self._goals, self._noise = model, goals, noise
 
     def __call__(
@@ -207,7 +216,7 @@ class CompactPrior:
         width, members = model.config.action_width, model.config.members
         goals = _of_episodes(self._goals, len(latents))[:, None].expand(-1, samples, -1)
         state = states[:, -1, None].expand(-1, samples, -1)
-        codes = model.codes(latents[:, -1]).expand(-1, samples, -1)
+        codes = model.object_latents(latents[:, -1]).expand(-1, samples, -1)
         chosen: list[Tensor] = []
         for _ in range(0, horizon, stride):
             features = model.state_features(state)

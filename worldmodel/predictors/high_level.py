@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from worldmodel.errors import UserError
-from worldmodel.predictors.compact import CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
 from worldmodel.predictors.imagination import Imagined
+from worldmodel.predictors.vector import VectorPredictor
+from worldmodel.predictors.vector_world import VectorWorld
 
-__all__ = ["MacroPrior", "SlowWorld"]
+__all__ = ["HighLevelWorld", "MacroPrior"]
 
 
-class SlowWorld:
-    """A compact world in steps of macro-actions; fulfils ``planners.SlowWorld``.
+class HighLevelWorld:
+    """A vector world in steps of macro-actions; fulfils ``planners.HighLevelWorld``.
 
-    Imagined latents hold scene code and arm features, both predicted. Imagined states are decoded
-    from the arm features. There is one model, so no disagreement: what keeps a search with what is
-    known is that macros are standard normal.
+    Imagined latents hold object latent and proprio features, both predicted. Imagined states are
+    decoded from the proprio features. There is one model, so no disagreement: what keeps a search
+    with what is known is that macros are standard normal.
 
     Args:
         world: Its encoder, and its macro-actions.
@@ -32,7 +32,7 @@ class SlowWorld:
 
     stride = 1
 
-    def __init__(self, world: CompactWorld) -> None:
+    def __init__(self, world: VectorWorld) -> None:
         if not bool(world.predictor.macros.trained):
             raise UserError(
                 "Expected a checkpoint with macro-actions, got one without; add them with "
@@ -54,9 +54,9 @@ class SlowWorld:
         """Frozen tokens ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self._world.encode(frames)
 
-    def compare(self, latents: Tensor, look: Tensor) -> Tensor:
-        """Planning latents ``[B, T, 1, Z]``; see ``CompactWorld.compare``."""
-        return self._world.compare(latents, look)
+    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
+        """Planning latents ``[B, T, 1, Z]``; see ``VectorWorld.project``."""
+        return self._world.project(latents, reference)
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine macros ``[B, S, K, U]``; see ``planners.protocols.World``."""
@@ -70,15 +70,15 @@ class SlowWorld:
         planning = torch.stack(imagined, 2)
         return Imagined(
             planning.unsqueeze(3),
-            model.state_features.inverse(model.arm(planning)),
+            model.state_features.inverse(model.proprio(planning)),
             actions,
             latents[:, -1],
             states[:, -1],
         )
 
-    def prior(self, goal_latents: Tensor, with_arm: Tensor | bool = False) -> MacroPrior:
-        """The macro prior towards goals whose latents are ``[B, 1, Z]``; see ``CompactWorld``."""
-        return MacroPrior(self._model, self._model.goals(goal_latents[:, 0], with_arm))
+    def prior(self, goal_latents: Tensor, with_proprio: Tensor | bool = False) -> MacroPrior:
+        """The macro prior towards goals whose latents are ``[B, 1, Z]``; see ``VectorWorld``."""
+        return MacroPrior(self._model, self._model.goals(goal_latents[:, 0], with_proprio))
 
 
 class MacroPrior:
@@ -87,7 +87,7 @@ class MacroPrior:
     The first proposal is the prior's own; the others are perturbed by ``noise``.
     """
 
-    def __init__(self, model: CompactPredictor, goals: Tensor, noise: float = 0.5) -> None:
+    def __init__(self, model: VectorPredictor, goals: Tensor, noise: float = 0.5) -> None:
         self._model, self._goals, self._noise = model, goals, noise
 
     def __call__(
@@ -103,7 +103,7 @@ class MacroPrior:
         model = self._model
         goals = self._goals[:, None].expand(-1, samples, -1)
         features = model.state_features(states[:, -1])
-        following = torch.cat([model.codes(latents[:, -1, 0]), features], -1)
+        following = torch.cat([model.object_latents(latents[:, -1, 0]), features], -1)
         following = following[:, None].expand(-1, samples, -1)
         chosen: list[Tensor] = []
         for _ in range(horizon):

@@ -6,14 +6,14 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps
 
-__all__ = ["ArmTraining", "train_arm"]
+__all__ = ["ProprioTraining", "train_proprio"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class ArmTraining:
+class ProprioTraining:
     """Settings.
 
     Attributes:
@@ -27,26 +27,26 @@ class ArmTraining:
     learning_rate: LearningRate = 1e-3
 
 
-def train_arm(bench: Workbench, config: ArmTraining) -> None:
-    """Train the planning head's arm features."""
-    arm, data = bench.model.head.arm, bench.data
+def train_proprio(run: TrainingRun, config: ProprioTraining) -> None:
+    """Train the planning head's proprio features."""
+    arm, data = run.model.head.arm, run.data
     rows = data.rows(data.train)
 
     def losses() -> dict[str, Tensor]:
-        here = _spread(bench, rows, config.batch)
-        return {"arm": F.smooth_l1_loss(arm(data.latents[here].float()), bench.features[here])}
+        here = _spread(run, rows, config.batch)
+        return {"arm": F.smooth_l1_loss(arm(data.latents[here].float()), run.features[here])}
 
-    bench.optimise("arm", arm.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("arm", arm.parameters(), config.steps, config.learning_rate, losses)
 
 
-def _spread(bench: Workbench, rows: Tensor, batch: int, tries: int = 32) -> Tensor:
+def _spread(run: TrainingRun, rows: Tensor, batch: int, tries: int = 32) -> Tensor:
     """Rows whose states cover the range of positions evenly, however rare some are.
 
     Each is the nearest of a few random ones to a point drawn from the range.
     """
-    places = bench.features[:, :3]
+    places = run.features[:, :3]
     low, high = places[rows].amin(0), places[rows].amax(0)
-    candidates = bench.draw(rows, batch * tries).view(batch, tries)
-    points = low + (high - low) * bench.uniform(batch, 1, len(low))
+    candidates = run.draw(rows, batch * tries).view(batch, tries)
+    points = low + (high - low) * run.uniform(batch, 1, len(low))
     nearest = (places[candidates] - points).norm(dim=-1).argmin(1, keepdim=True)
     return candidates.gather(1, nearest)[:, 0]

@@ -1,4 +1,4 @@
-"""Training the compact predictor teaches it the world, the way to goals, and its own doubts."""
+"""Training the vector predictor teaches it the world, the way to goals, and its uncertainty."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldmodel.dynamics.arm import ArmTraining
-from worldmodel.dynamics.code import CodeTraining
-from worldmodel.dynamics.compact import CompactTraining, train_compact
-from worldmodel.dynamics.doubts import DoubtsTraining
 from worldmodel.dynamics.ensemble import EnsembleTraining
 from worldmodel.dynamics.macros import MacrosTraining
 from worldmodel.dynamics.memory import remember
+from worldmodel.dynamics.object_latent import ObjectLatentTraining
 from worldmodel.dynamics.prior import PriorTraining
+from worldmodel.dynamics.proprio import ProprioTraining
 from worldmodel.dynamics.reachability import ReachabilityTraining
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.run import planning_latents
 from worldmodel.dynamics.scenes import ScenesTraining
-from worldmodel.dynamics.stage import planning_latents
+from worldmodel.dynamics.uncertainty import UncertaintyTraining
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.dynamics.value import ValueTraining
+from worldmodel.dynamics.vector import VectorTraining, train_vector
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError, not_finite
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.doubts import TERMS
-from worldmodel.predictors.imagination import known_doubts
+from worldmodel.predictors.imagination import calibrated_uncertainties
+from worldmodel.predictors.uncertainty import TERMS
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
-SIZES = CompactConfig(
+SIZES = VectorPredictorConfig(
     tokens=4,
     token_width=8,
     action_width=1,
     state_width=1,
-    code_width=2,
+    object_width=2,
     width=32,
     depth=2,
     sight_width=32,
@@ -45,49 +45,49 @@ SIZES = CompactConfig(
     macro_width=2,
     memory=64,
 )
-SHORT = CompactTraining(
-    code=CodeTraining(steps=800, batch=128),
-    arm=ArmTraining(steps=100),
+SHORT = VectorTraining(
+    object_latent=ObjectLatentTraining(steps=800, batch=128),
+    proprio=ProprioTraining(steps=100),
     scenes=ScenesTraining(steps=300, batch=256),
     dynamics=EnsembleTraining(steps=250, batch=64),
     value=ValueTraining(steps=900, batch=128),
     prior=PriorTraining(steps=500, batch=128),
-    doubts=DoubtsTraining(steps=300, batch=64),
+    uncertainty=UncertaintyTraining(steps=300, batch=64),
     macros=MacrosTraining(steps=400, batch=128),
     reachability=ReachabilityTraining(steps=500, batch=128),
 )
 
 
-def _trained(data: Recordings, folder: Path, config: CompactTraining = SHORT) -> CompactPredictor:
+def _trained(data: Recordings, folder: Path, config: VectorTraining = SHORT) -> VectorPredictor:
     torch.manual_seed(0)
-    model = CompactPredictor(SIZES)
-    train_compact(model, data, config, TrainingState(folder, {}))
+    model = VectorPredictor(SIZES)
+    train_vector(model, data, config, TrainingState(folder, {}))
     return model
 
 
-def _latents(model: CompactPredictor, data: Recordings) -> torch.Tensor:
+def _latents(model: VectorPredictor, data: Recordings) -> torch.Tensor:
     return planning_latents(model, data.latents, data.last_rows())
 
 
-def _codes(model: CompactPredictor, data: Recordings) -> torch.Tensor:
-    return model.codes(_latents(model, data))
+def _codes(model: VectorPredictor, data: Recordings) -> torch.Tensor:
+    return model.object_latents(_latents(model, data))
 
 
-def _grounded(model: CompactPredictor, data: Recordings) -> torch.Tensor:
+def _grounded(model: VectorPredictor, data: Recordings) -> torch.Tensor:
     return torch.cat([_codes(model, data), model.state_features(data.states)], -1)
 
 
-def _goals(model: CompactPredictor, data: Recordings) -> torch.Tensor:
-    return model.goals(_latents(model, data), with_arm=False)
+def _goals(model: VectorPredictor, data: Recordings) -> torch.Tensor:
+    return model.goals(_latents(model, data), with_proprio=False)
 
 
 @pytest.fixture(scope="module")
-def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> CompactPredictor:
+def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> VectorPredictor:
     return _trained(data, tmp_path_factory.mktemp("run"))
 
 
 def test_imagined_futures_beat_copying_the_last_frame(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     found = open_loop(model, data, _latents(model, data), windows=200)
     assert found.control_steps == (2, 4, 6, 8)
@@ -96,7 +96,7 @@ def test_imagined_futures_beat_copying_the_last_frame(
 
 
 def test_value_falls_with_the_distance_to_the_goal(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     codes, goals = _codes(model, data), _goals(model, data)
     features = model.state_features(data.states)
@@ -110,7 +110,7 @@ def test_value_falls_with_the_distance_to_the_goal(
 
 
 def test_reachability_is_smaller_where_the_goal_is_nearer(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     latents, goals = planning_latents(model, data.latents, data.last_rows()), _goals(model, data)
     assert data.objects is not None
@@ -124,7 +124,7 @@ def test_reachability_is_smaller_where_the_goal_is_nearer(
     assert steps[middle].mean() + 1.5 < steps[distance > 1.3].mean()
 
 
-def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
+def test_the_prior_moves_towards_the_goal(model: VectorPredictor, data: Recordings) -> None:
     codes, goals = _codes(model, data), _goals(model, data)
     features = model.state_features(data.states)
     assert data.objects is not None
@@ -138,7 +138,7 @@ def test_the_prior_moves_towards_the_goal(model: CompactPredictor, data: Recordi
 
 @torch.no_grad()
 def test_macros_of_the_data_lead_where_its_actions_led_macro_after_macro(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     span, macros = SIZES.macro_steps, model.macros
     places, codes = _grounded(model, data), _codes(model, data)
@@ -150,26 +150,26 @@ def test_macros_of_the_data_lead_where_its_actions_led_macro_after_macro(
         mean, _ = macros.distribution(places[rows + (k - 1) * span], actions)
         now = macros(now, mean)
         truth = codes[rows + k * span]
-        error = (model.codes(now) - truth).square().mean()
+        error = (model.object_latents(now) - truth).square().mean()
         assert float(error) < 0.5 * float((codes[rows] - truth).square().mean())
 
 
 @torch.no_grad()
 def test_standard_normal_macros_lead_as_far_as_the_data_went(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     places = _grounded(model, data)
     rows = data.rows(data.train, SIZES.macro_steps + 1)
     generator = torch.Generator().manual_seed(0)
     macros = torch.randn(len(rows), SIZES.macro_width, generator=generator)
-    imagined = (model.macros(places[rows], macros) - places[rows])[:, : SIZES.code_width]
-    true = (places[rows + SIZES.macro_steps] - places[rows])[:, : SIZES.code_width]
+    imagined = (model.macros(places[rows], macros) - places[rows])[:, : SIZES.object_width]
+    true = (places[rows + SIZES.macro_steps] - places[rows])[:, : SIZES.object_width]
     ratio = float(imagined.norm(dim=1).mean() / true.norm(dim=1).mean())
     assert 0.7 < ratio < 1.4
 
 
 @torch.no_grad()
-def test_the_macro_prior_leads_towards_the_goal(model: CompactPredictor, data: Recordings) -> None:
+def test_the_macro_prior_leads_towards_the_goal(model: VectorPredictor, data: Recordings) -> None:
     places, goals = _grounded(model, data), _goals(model, data)
     assert data.objects is not None
     here = data.objects[:, 0].abs() < 0.2
@@ -177,29 +177,29 @@ def test_the_macro_prior_leads_towards_the_goal(model: CompactPredictor, data: R
         macro = model.macros.prior(places[here], goals[goal].expand(int(here.sum()), -1))
         after = model.macros(places[here], macro)
         before, later = (
-            (z - places[goal])[:, : SIZES.code_width].norm(dim=1).mean()
+            (z - places[goal])[:, : SIZES.object_width].norm(dim=1).mean()
             for z in (places[here], after)
         )
         assert float(later) < 0.8 * float(before)
 
 
 def test_without_steps_there_are_no_macros(data: Recordings, tmp_path: Path) -> None:
-    brief = CompactTraining(
-        code=CodeTraining(steps=1),
-        arm=ArmTraining(steps=1),
+    brief = VectorTraining(
+        object_latent=ObjectLatentTraining(steps=1),
+        proprio=ProprioTraining(steps=1),
         scenes=ScenesTraining(steps=1),
         dynamics=EnsembleTraining(steps=1),
         value=ValueTraining(steps=1),
         prior=PriorTraining(steps=1),
         reachability=ReachabilityTraining(steps=1),
-        doubts=DoubtsTraining(steps=1),
+        uncertainty=UncertaintyTraining(steps=1),
         macros=MacrosTraining(steps=0),
     )
     assert not _trained(data, tmp_path, brief).macros.trained
 
 
 def test_what_is_remembered_are_moments_of_whole_training_episodes(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     remember(model, data, _codes(model, data))
     latents, rows = model.memory.recall()
@@ -211,14 +211,14 @@ def test_what_is_remembered_are_moments_of_whole_training_episodes(
 
 
 def test_calibration_stores_the_held_out_quantiles(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     calibrate(model, data, _latents(model, data), windows=50)
-    assert set(known_doubts(model)) == set(TERMS)
-    for name, known in known_doubts(model).items():
+    assert set(calibrated_uncertainties(model)) == set(TERMS)
+    for name, known in calibrated_uncertainties(model).items():
         assert bool((known.q99 > known.q90).all()), name
     for name in ("disagreement", "error"):
-        known = known_doubts(model)[name]
+        known = calibrated_uncertainties(model)[name]
         assert 0 < known.q90[0] < known.q90[3]
 
 
@@ -229,7 +229,7 @@ def test_the_same_seed_trains_the_same_model(data: Recordings, tmp_path: Path) -
 
 
 def test_no_stage_reads_held_out_episodes_or_privileged_positions(
-    model: CompactPredictor, data: Recordings, tmp_path: Path
+    model: VectorPredictor, data: Recordings, tmp_path: Path
 ) -> None:
     latents = data.latents.clone()
     latents[data.rows(data.held_out)] = 7.0
@@ -240,20 +240,30 @@ def test_no_stage_reads_held_out_episodes_or_privileged_positions(
 
 @pytest.mark.parametrize(
     "stage",
-    ["code", "arm", "scenes", "dynamics", "value", "prior", "reachability", "doubts", "macros"],
+    [
+        "code",
+        "arm",
+        "scenes",
+        "dynamics",
+        "value",
+        "prior",
+        "reachability",
+        "uncertainties",
+        "macros",
+    ],
 )
 def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
     data: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    brief = CompactTraining(
-        code=CodeTraining(steps=3),
-        arm=ArmTraining(steps=4),
+    brief = VectorTraining(
+        object_latent=ObjectLatentTraining(steps=3),
+        proprio=ProprioTraining(steps=4),
         scenes=ScenesTraining(steps=4),
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
         prior=PriorTraining(steps=10),
         reachability=ReachabilityTraining(steps=7),
-        doubts=DoubtsTraining(steps=8),
+        uncertainty=UncertaintyTraining(steps=8),
         macros=MacrosTraining(steps=9),
     )
     whole = _trained(data, tmp_path / "whole", brief)
@@ -267,7 +277,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         patch.setattr(TrainingLog, "advance", lambda log: steps.append(log))
         resumed = _trained(data, tmp_path / "killed", brief)
     left = {"code": 56, "arm": 53, "scenes": 49, "dynamics": 45, "value": 40}
-    left |= {"prior": 34, "reachability": 24, "doubts": 17, "macros": 9}
+    left |= {"prior": 34, "reachability": 24, "uncertainties": 17, "macros": 9}
     assert len(steps) == left[stage]
     assert not resumed.training
     finished = _trained(data, tmp_path / "killed", brief)
@@ -307,7 +317,7 @@ def test_a_stage_that_diverges_is_named_and_the_stages_before_it_are_kept(
     }
     stages[name] = replace(stages[name], learning_rate=1e30)
     with pytest.raises(NotFiniteError, match=f"Training of stage {name} stopped at step 1: "):
-        _trained(data, tmp_path, CompactTraining(**stages))
+        _trained(data, tmp_path, VectorTraining(**stages))
     saved = TrainingState(tmp_path, {}).load()
     assert (0 if saved is None else saved["stages"]) == list(stages).index(name)
     assert saved is None or not not_finite(saved)

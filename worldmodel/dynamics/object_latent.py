@@ -1,4 +1,4 @@
-"""The scene code: what a frame holds that matters to whoever acts.
+"""The object latent: what a frame holds that matters to whoever acts.
 
 The code of a frame, with the code of a later one and the arm's states at both, must suffice to
 tell where the arm went on the way there; and every bit of it costs. The arm goes round objects, to
@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.nn.gaussian import divergence
 from worldmodel.nn.mlp import mlp
 from worldmodel.precision import has_bfloat16
@@ -32,11 +32,11 @@ from worldmodel.settings import (
     Weight,
 )
 
-__all__ = ["CodeTraining", "train_code"]
+__all__ = ["ObjectLatentTraining", "train_object_latent"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class CodeTraining:
+class ObjectLatentTraining:
     """Settings.
 
     Attributes:
@@ -70,30 +70,30 @@ class CodeTraining:
             )
 
 
-def train_code(bench: Workbench, config: CodeTraining) -> None:
+def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
     """Train the planning head's code."""
-    head, data, features = bench.model.head, bench.data, bench.features
+    head, data, features = run.model.head, run.data, run.features
     rows = data.rows(data.train, max(config.way) + 1)
     first, last = data.first_rows(), data.last_rows()
-    code, state = bench.model.config.code_width, features.shape[-1]
+    code, state = run.model.config.object_width, features.shape[-1]
     guide = mlp(2 * (code + state), 256, 2, len(config.way) * state)  # withers afterwards
     moving = (features[rows].std(0) > 0.5).float()  # the rest is the noise of what is held still
     bf16 = has_bfloat16(data.latents.device) if config.bf16 is None else config.bf16
 
     def looks(frames: Tensor, partners: Tensor) -> Tensor:
         """What frames are read beside."""
-        anywhere = bench.uniform(len(frames)) * (last[frames] - first[frames] + 1)
-        chosen = bench.uniform(len(frames)) < config.each_other
+        anywhere = run.uniform(len(frames)) * (last[frames] - first[frames] + 1)
+        chosen = run.uniform(len(frames)) < config.each_other
         return torch.where(chosen, partners, first[frames] + anywhere.long())
 
     def losses() -> dict[str, Tensor]:
-        start = bench.draw(rows, config.batch // config.parts)
-        goal = torch.minimum(start + bench.ahead(config.goal_rate, len(start)), last[start])
+        start = run.draw(rows, config.batch // config.parts)
+        goal = torch.minimum(start + run.ahead(config.goal_rate, len(start)), last[start])
         frames, beside = torch.cat([start, goal]), torch.cat([goal, start])
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             tokens, look = (data.latents[at].float() for at in (frames, looks(frames, beside)))
             mean, log_variance = (part.float() for part in head.distribution(tokens, look))
-        codes = mean + (0.5 * log_variance).exp() * bench.normal(mean.shape)
+        codes = mean + (0.5 * log_variance).exp() * run.normal(mean.shape)
         begin, end = codes.chunk(2)
         moments = torch.cat([begin, features[start], end, features[goal]], -1)
         told = guide(moments).unflatten(-1, (-1, state))
@@ -106,4 +106,4 @@ def train_code(bench: Workbench, config: CodeTraining) -> None:
 
     parameters = [*head.code.parameters(), *guide.parameters()]
     steps, parts = config.steps, config.parts
-    bench.optimise("code", parameters, steps, config.learning_rate, losses, parts)
+    run.optimise("code", parameters, steps, config.learning_rate, losses, parts)

@@ -1,4 +1,4 @@
-"""The compact predictor keeps what planners expect of a world."""
+"""The vector predictor keeps what planners expect of a world."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.planners import (
     CEM,
-    CalibratedDoubt,
     CEMConfig,
     CoarseToFine,
     Plan,
     Problem,
     TotalEnergy,
+    UncertaintyPenalty,
 )
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 
 B, S, H, A, C, F = 2, 5, 8, 7, 6, 10
 Z = C + F
 
 
-def _world(members: int = 3) -> CompactWorld:
+def _world(members: int = 3) -> VectorWorld:
     torch.manual_seed(0)
     encoder = VideoTransformer(
         EncoderConfig(image_size=24, patch_size=12, width=16, depth=1, heads=2)
     )
-    sizes = CompactConfig(
-        tokens=4, token_width=16, code_width=C, width=16, depth=1, head_width=16, members=members
+    sizes = VectorPredictorConfig(
+        tokens=4, token_width=16, object_width=C, width=16, depth=1, head_width=16, members=members
     )
-    predictor = CompactPredictor(sizes)
+    predictor = VectorPredictor(sizes)
     predictor.scale_actions.fit(0.03 * torch.randn(50, A))
     predictor.state_features.fit(torch.rand(50, 7))
-    return CompactWorld(FrozenEncoder(encoder), predictor)
+    return VectorWorld(FrozenEncoder(encoder), predictor)
 
 
 @pytest.fixture(scope="module")
-def world() -> CompactWorld:
+def world() -> VectorWorld:
     return _world()
 
 
 @pytest.fixture(scope="module")
-def context(world: CompactWorld) -> tuple[torch.Tensor, torch.Tensor]:
+def context(world: VectorWorld) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     frames = torch.randint(0, 256, (B, 1, 24, 24, 3), generator=generator, dtype=torch.uint8)
     tokens = world.encode(frames)
-    latents = world.compare(tokens, tokens[:, 0].flip(0))
+    latents = world.project(tokens, tokens[:, 0].flip(0))
     return latents, torch.rand(B, 1, 7, generator=generator)
 
 
@@ -56,22 +56,22 @@ def _actions() -> torch.Tensor:
 
 
 def test_shapes_are_those_of_the_protocol(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     latents, states = context
     assert latents.shape == (B, 1, 1, Z)
     imagined = world.rollout(latents, states, _actions())
     assert imagined.latents.shape == (B, S, H // 2, 1, Z)
     assert imagined.states.shape == (B, S, H // 2, 7)
-    for name, known in world.doubts.items():
-        assert known.doubt(imagined).shape == (B, S, H // 2), name
+    for name, known in world.uncertainties.items():
+        assert known.uncertainty(imagined).shape == (B, S, H // 2), name
         assert known.q90.shape == known.q99.shape
     assert world.goal_energy(latents[:, 0])(imagined).shape == (B, S)
     assert world.reachability_energy(latents[:, 0])(imagined).shape == (B, S)
 
 
 def test_goals_of_another_shape_are_refused(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     latents, states = context
     goal = latents[:, 0]
@@ -88,7 +88,7 @@ def test_goals_of_another_shape_are_refused(
 
 
 def test_grounded_latents_have_the_form_of_imagined_ones(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     latents, states = context
     imagined = world.rollout(latents, states, _actions())
@@ -99,7 +99,7 @@ def test_grounded_latents_have_the_form_of_imagined_ones(
 
 
 def test_the_past_does_not_see_the_future(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     actions = _actions()
     changed = actions.clone()
@@ -110,7 +110,7 @@ def test_the_past_does_not_see_the_future(
 
 
 def test_a_batch_imagines_what_its_episodes_would_alone(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     latents, states = context
     together = world.rollout(latents, states, _actions())
@@ -140,15 +140,15 @@ def test_the_mean_and_spread_are_those_of_the_members(
         single.predictor.scale_actions.load_state_dict(world.predictor.scale_actions.state_dict())
         single.predictor.state_features.load_state_dict(world.predictor.state_features.state_dict())
         alone.append(single.rollout(*context, _actions()[:, :, :2]))
-        assert "disagreement" not in single.doubts
+        assert "disagreement" not in single.uncertainties
     members = torch.stack([imagined.latents[..., :C] for imagined in alone])
     torch.testing.assert_close(full.latents[..., :C], members.mean(0))
-    found = world.doubts["disagreement"].doubt(full)
+    found = world.uncertainties["disagreement"].uncertainty(full)
     torch.testing.assert_close(found, members.var(0, correction=0).mean((-1, -2)))
 
 
 def test_the_first_proposal_is_the_prior_itself_and_the_others_are_spread(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     latents, states = context
     prior = world.prior(latents[:, 0])
@@ -161,7 +161,7 @@ def test_the_first_proposal_is_the_prior_itself_and_the_others_are_spread(
     assert not torch.equal(runs[0][:, 1], runs[1][:, 1])
 
 
-def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
+def test_values_of_later_steps_weigh_more(world: VectorWorld) -> None:
     goal = torch.zeros(B, 1, Z)
     energy = world.goal_energy(goal, pessimism=0.0)
     near, far = torch.zeros(Z), torch.full((Z,), 3.0)
@@ -174,26 +174,28 @@ def test_values_of_later_steps_weigh_more(world: CompactWorld) -> None:
     one, other = energy(_Path()).unbind(1)
     model = world.predictor
     values = [
-        model.value(model.codes(z).expand(B, -1), model.arm(z).expand(B, -1), energy._goals)
+        model.value(
+            model.object_latents(z).expand(B, -1), model.proprio(z).expand(B, -1), energy._goals
+        )
         for z in (near, far)
     ]
     torch.testing.assert_close(one, -(values[0] + 2 * values[1]) / 3)
     torch.testing.assert_close(other, -(values[1] + 2 * values[0]) / 3)
 
 
-def test_what_critics_do_not_agree_on_counts_against_a_candidate(world: CompactWorld) -> None:
+def test_what_critics_do_not_agree_on_counts_against_a_candidate(world: VectorWorld) -> None:
     goal = torch.zeros(B, 1, Z)
     path = _Still(torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5)))
     bold, wary = (world.goal_energy(goal, pessimism=kappa)(path) for kappa in (0.0, 2.0))
     model, z = world.predictor, path.latents[:, :, 0, 0]
-    goals = model.goals(goal[:, 0], with_arm=False)[:, None].expand(B, S, -1)
-    values = model.values(model.codes(z), model.arm(z), goals)
+    goals = model.goals(goal[:, 0], with_proprio=False)[:, None].expand(B, S, -1)
+    values = model.values(model.object_latents(z), model.proprio(z), goals)
     relative = values - values.mean(-1, keepdim=True)
     torch.testing.assert_close(bold, -values.mean(0))
     torch.testing.assert_close(wary - bold, 2 * relative.std(0, correction=0))
 
 
-def test_critics_that_are_wrong_alike_agree(world: CompactWorld) -> None:
+def test_critics_that_are_wrong_alike_agree(world: VectorWorld) -> None:
     path = _Still(torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5)))
     before = world.goal_energy(torch.zeros(B, 1, Z))(path)
     offsets = torch.arange(float(world.predictor.config.critics))
@@ -202,14 +204,14 @@ def test_critics_that_are_wrong_alike_agree(world: CompactWorld) -> None:
     torch.testing.assert_close(after, before - offsets.mean())
 
 
-def test_a_candidate_that_is_not_finite_is_alone_in_that(world: CompactWorld) -> None:
+def test_a_candidate_that_is_not_finite_is_alone_in_that(world: VectorWorld) -> None:
     latents = torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5))
     latents[0, 1] = torch.nan
     energy = world.goal_energy(torch.zeros(B, 1, Z))(_Still(latents))
     assert energy.isfinite().logical_not().nonzero().tolist() == [[0, 1]]
 
 
-def test_a_candidate_that_is_not_finite_spoils_no_gradient_but_its_own(world: CompactWorld) -> None:
+def test_a_candidate_that_is_not_finite_spoils_no_gradient_but_its_own(world: VectorWorld) -> None:
     latents = torch.randn(B, S, 1, 1, Z, generator=torch.Generator().manual_seed(5))
     latents[:, 1] = torch.nan
     latents.requires_grad_()
@@ -219,40 +221,40 @@ def test_a_candidate_that_is_not_finite_spoils_no_gradient_but_its_own(world: Co
     assert gradient[:, 0].abs().sum() > 0
 
 
-def test_steps_to_go_of_later_moments_weigh_more(world: CompactWorld) -> None:
+def test_steps_to_go_of_later_moments_weigh_more(world: VectorWorld) -> None:
     goal = torch.randn(B, 1, Z, generator=torch.Generator().manual_seed(3))
     paths = torch.randn(B, S, 3, 1, Z, generator=torch.Generator().manual_seed(4))
-    energy = world.reachability_energy(goal, with_arm=True)(_Still(paths))
-    goals = world.predictor.goals(goal[:, 0], with_arm=True)
+    energy = world.reachability_energy(goal, with_proprio=True)(_Still(paths))
+    goals = world.predictor.goals(goal[:, 0], with_proprio=True)
     first, second, third = world.predictor.steps(paths[..., 0, :], goals[:, None, None]).unbind(-1)
     torch.testing.assert_close(energy, (first + 2 * second + 3 * third) / 6)
     assert energy.std() > 0
 
 
-def test_a_moment_at_its_own_goal_has_no_steps_to_go(world: CompactWorld) -> None:
+def test_a_moment_at_its_own_goal_has_no_steps_to_go(world: VectorWorld) -> None:
     goal = torch.randn(B, 1, Z, generator=torch.Generator().manual_seed(5))
     there = _Still(goal[:, None, None])
-    for with_arm in (False, True):
-        assert world.reachability_energy(goal, with_arm)(there).abs().max() == 0
+    for with_proprio in (False, True):
+        assert world.reachability_energy(goal, with_proprio)(there).abs().max() == 0
 
 
 def test_the_arms_part_of_a_latent_is_what_proprioception_says(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     imagined = world.rollout(*context, _actions())
     features = world.predictor.state_features(imagined.states)
     torch.testing.assert_close(imagined.latents[..., 0, C:], features)
 
 
-def test_a_goal_tells_where_the_arm_is_and_whether_it_counts(world: CompactWorld) -> None:
+def test_a_goal_tells_where_the_arm_is_and_whether_it_counts(world: VectorWorld) -> None:
     goal = torch.randn(B, 1, Z)
     moved = torch.cat([goal[..., :C], goal[..., C:] + 1.0], -1)
     trajectory = _Still(torch.randn(B, S, 1, 1, Z))
     for learned in (world.goal_energy, world.reachability_energy):
-        scene, whole = (learned(goal, with_arm)(trajectory) for with_arm in (False, True))
+        scene, whole = (learned(goal, with_proprio)(trajectory) for with_proprio in (False, True))
         assert not torch.allclose(scene, whole)
-        for with_arm, before in ((False, scene), (True, whole)):
-            assert not torch.allclose(learned(moved, with_arm)(trajectory), before)
+        for with_proprio, before in ((False, scene), (True, whole)):
+            assert not torch.allclose(learned(moved, with_proprio)(trajectory), before)
 
 
 class _Still:
@@ -266,7 +268,7 @@ def test_imagining_in_half_precision_ranks_candidates_nearly_the_same(
     world, (latents, states) = _world(), context
     exact, goal = world.rollout(latents, states, _actions()), latents[:, 0].flip(0)
     energy = world.goal_energy(goal)(exact)
-    looked = world.compare(world.encode(_frames()), world.encode(_frames())[:, 0])
+    looked = world.project(world.encode(_frames()), world.encode(_frames())[:, 0])
     world.imagine_in(torch.bfloat16)
     rounded = world.rollout(latents, states, _actions())
     again = world.goal_energy(goal)(rounded)
@@ -274,12 +276,12 @@ def test_imagining_in_half_precision_ranks_candidates_nearly_the_same(
     assert 0 < (rounded.latents - exact.latents).abs().max() < 0.05
     assert (again - energy).std() < 0.2 * energy.std()
     torch.testing.assert_close(rounded.states, exact.states)  # poses are never rounded
-    again_looked = world.compare(world.encode(_frames()), world.encode(_frames())[:, 0])
+    again_looked = world.project(world.encode(_frames()), world.encode(_frames())[:, 0])
     assert torch.equal(again_looked, looked)  # nor is what is read off images
 
 
 def test_one_critic_is_asked_alone(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     latents, states = context
     imagined, goal = world.rollout(latents, states, _actions()), latents[:, 0].flip(0)
@@ -294,14 +296,16 @@ def _frames() -> torch.Tensor:
 
 
 def test_compiled_it_plans_alike_and_another_goal_compiles_nothing(
-    world: CompactWorld, context: tuple[torch.Tensor, torch.Tensor]
+    world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     latents, states = context
     high = torch.full((A,), 0.05)
     cem = CEM(CEMConfig(samples=8, iterations=2, elites=3, horizon=4, proposals=2), -high, high)
 
     def planned(goal: torch.Tensor, compiled: bool) -> Plan:
-        fine = TotalEnergy(world.goal_energy(goal), CalibratedDoubt(*world.doubts["disagreement"]))
+        fine = TotalEnergy(
+            world.goal_energy(goal), UncertaintyPenalty(*world.uncertainties["disagreement"])
+        )
         energy = CoarseToFine(fine, world.goal_energy(goal, critics=1), best=5)
         problem = Problem(world, latents, states, energy, world.prior(goal), compiled=compiled)
         return cem.plan(problem, cem.init(B), generator=torch.Generator().manual_seed(0))[0]

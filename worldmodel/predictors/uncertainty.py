@@ -1,7 +1,7 @@
-"""What a compact predictor can say of its own reliability: doubts, one number per imagined step.
+"""Uncertainties of a vector predictor: one number per imagined step, higher is worse.
 
 The distance between a rollout and that same model's prediction is zero by construction, so every
-doubt is a second opinion:
+uncertainty is a second opinion:
 
 - ``disagreement``: variance of an ensemble's members (Pathak et al., arXiv:1906.04161, §3).
 - ``cycle``: how badly the planned actions are inferred back from the codes that they are imagined
@@ -10,11 +10,11 @@ doubt is a second opinion:
 - ``leap``: distance to a second predictor that leaps several imagined steps at once.
 - ``error``: the squared error of the imagined code that is to be expected.
 
-The first needs no training. The heads of the next three are trained to doubt recorded transitions
-as little as they can; that of the last learns from rollouts beside what was recorded
-(`worldmodel.dynamics.doubts`).
+The first needs no training. The heads of the next three are trained to uncertainty recorded
+transitions as little as they can; that of the last learns from rollouts beside what was recorded
+(`worldmodel.dynamics.uncertainty`).
 
-Shapes: ``...`` any leading axes, K imagined steps, C scene code, F state features, A action,
+Shapes: ``...`` any leading axes, K imagined steps, C object latent, F state features, A action,
 M ensemble members.
 """
 
@@ -29,18 +29,18 @@ from torch.nn import functional as F
 
 from worldmodel.nn.mlp import mlp
 
-__all__ = ["STEPS", "TERMS", "Doubts", "Path", "disagreement"]
+__all__ = ["STEPS", "TERMS", "Path", "UncertaintyHeads", "disagreement"]
 
 TERMS = ("disagreement", "cycle", "density", "leap", "error")
 STEPS = 16
-"""Imagined steps for which doubts are calibrated."""
+"""Imagined steps for which uncertainties are calibrated."""
 
 
 class Path(NamedTuple):
     """A path through the planning latents, recorded or imagined, its start included.
 
     Attributes:
-        codes: Scene codes, ``[..., K + 1, C]``.
+        codes: Object latents, ``[..., K + 1, C]``.
         features: State features, ``[..., K + 1, F]``.
         actions: Scaled actions of each step, ``[..., K, stride * A]``.
     """
@@ -55,8 +55,8 @@ def disagreement(members: Tensor) -> Tensor:
     return (members - members.mean(0)).square().mean((0, -1))
 
 
-class Doubts(nn.Module):
-    """The heads behind the doubts that are learned, and what doubts are usual.
+class UncertaintyHeads(nn.Module):
+    """The heads behind the uncertainties that are learned, and what uncertainties are usual.
 
     Args:
         code: C.
@@ -81,7 +81,7 @@ class Doubts(nn.Module):
 
     @property
     def learned(self) -> dict[str, Callable[[Path], Tensor]]:
-        """Doubts ``[..., K]`` of a path, by name."""
+        """UncertaintyHeads ``[..., K]`` of a path, by name."""
         return {
             "cycle": self.cycle,
             "density": self.density,

@@ -8,32 +8,32 @@ import torch
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
-from worldmodel.predictors.compact_world import CompactWorld
-from worldmodel.predictors.slow_world import SlowWorld
+from worldmodel.predictors.high_level import HighLevelWorld
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
 
 B, S, K, U, C, F = 2, 5, 3, 4, 6, 10
 Z = C + F
 
 
 @pytest.fixture(scope="module")
-def fast() -> CompactWorld:
+def fast() -> VectorWorld:
     torch.manual_seed(0)
     encoder = VideoTransformer(
         EncoderConfig(image_size=24, patch_size=12, width=16, depth=1, heads=2)
     )
-    sizes = CompactConfig(
-        tokens=4, token_width=16, code_width=C, width=16, depth=1, head_width=16, macro_width=U
+    sizes = VectorPredictorConfig(
+        tokens=4, token_width=16, object_width=C, width=16, depth=1, head_width=16, macro_width=U
     )
-    predictor = CompactPredictor(sizes)
+    predictor = VectorPredictor(sizes)
     predictor.state_features.fit(torch.rand(50, 7))
     predictor.macros.trained.fill_(True)
-    return CompactWorld(FrozenEncoder(encoder), predictor)
+    return VectorWorld(FrozenEncoder(encoder), predictor)
 
 
 @pytest.fixture(scope="module")
-def world(fast: CompactWorld) -> SlowWorld:
-    return SlowWorld(fast)
+def world(fast: VectorWorld) -> HighLevelWorld:
+    return HighLevelWorld(fast)
 
 
 def _context(batch: int = B) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,7 +46,7 @@ def _macros() -> torch.Tensor:
     return torch.randn(B, S, K, U, generator=torch.Generator().manual_seed(2))
 
 
-def test_shapes_are_those_of_the_protocol(world: SlowWorld) -> None:
+def test_shapes_are_those_of_the_protocol(world: HighLevelWorld) -> None:
     imagined = world.rollout(*_context(), _macros())
     assert (world.stride, world.span, world.action_width) == (1, 8, U)
     assert imagined.latents.shape == (B, S, K, 1, Z)
@@ -54,7 +54,7 @@ def test_shapes_are_those_of_the_protocol(world: SlowWorld) -> None:
     assert imagined.members is None
 
 
-def test_it_starts_where_proprioception_says_the_arm_is(world: SlowWorld) -> None:
+def test_it_starts_where_proprioception_says_the_arm_is(world: HighLevelWorld) -> None:
     latents, states = _context()
     changed = latents.clone()
     changed[..., C:] += 1.0
@@ -65,7 +65,7 @@ def test_it_starts_where_proprioception_says_the_arm_is(world: SlowWorld) -> Non
 
 
 def test_imagined_states_are_those_that_the_latents_tell(
-    world: SlowWorld, fast: CompactWorld
+    world: HighLevelWorld, fast: VectorWorld
 ) -> None:
     imagined = world.rollout(*_context(), _macros())
     features = fast.predictor.state_features
@@ -75,7 +75,7 @@ def test_imagined_states_are_those_that_the_latents_tell(
     torch.testing.assert_close(features.inverse(features(states)), states)
 
 
-def test_the_past_does_not_see_the_future(world: SlowWorld) -> None:
+def test_the_past_does_not_see_the_future(world: HighLevelWorld) -> None:
     macros = _macros()
     changed = macros.clone()
     changed[:, :, 1:] = 0.0
@@ -84,7 +84,7 @@ def test_the_past_does_not_see_the_future(world: SlowWorld) -> None:
     assert not torch.equal(before[:, :, 1], after[:, :, 1])
 
 
-def test_a_batch_imagines_and_proposes_what_its_episodes_would_alone(world: SlowWorld) -> None:
+def test_a_batch_imagines_and_proposes_what_its_episodes_would_alone(world: HighLevelWorld) -> None:
     latents, states = _context()
     together = world.rollout(latents, states, _macros()).latents
     goals = torch.randn(B, 1, Z, generator=torch.Generator().manual_seed(3))
@@ -100,7 +100,7 @@ def test_a_batch_imagines_and_proposes_what_its_episodes_would_alone(world: Slow
         torch.testing.assert_close(single[0], proposed[b])
 
 
-def test_the_first_proposal_is_the_macro_prior_itself(world: SlowWorld) -> None:
+def test_the_first_proposal_is_the_macro_prior_itself(world: HighLevelWorld) -> None:
     prior = world.prior(torch.zeros(B, 1, Z))
     runs = [
         prior(*_context(), samples=3, horizon=K, generator=torch.Generator().manual_seed(s))
@@ -110,8 +110,8 @@ def test_the_first_proposal_is_the_macro_prior_itself(world: SlowWorld) -> None:
     assert not torch.equal(runs[0][:, 1], runs[1][:, 1])
 
 
-def test_a_world_without_macros_is_refused(fast: CompactWorld) -> None:
+def test_a_world_without_macros_is_refused(fast: VectorWorld) -> None:
     fast.predictor.macros.trained.fill_(False)
     with pytest.raises(UserError, match="macro-actions"):
-        SlowWorld(fast)
+        HighLevelWorld(fast)
     fast.predictor.macros.trained.fill_(True)

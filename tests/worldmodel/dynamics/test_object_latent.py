@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.dynamics.code import CodeTraining, train_code
+from worldmodel.dynamics.object_latent import ObjectLatentTraining, train_object_latent
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.stage import Workbench, planning_latents
-from worldmodel.predictors.compact import CompactConfig, CompactPredictor
+from worldmodel.dynamics.run import TrainingRun, planning_latents
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
 EPISODES, LENGTH, SIDE, WIDTH = 2000, 12, 4, 6
@@ -50,32 +50,32 @@ def data() -> Recordings:
 
 
 @pytest.fixture(scope="module")
-def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> CompactPredictor:
+def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> VectorPredictor:
     torch.manual_seed(0)
-    sizes = CompactConfig(
+    sizes = VectorPredictorConfig(
         tokens=TOKENS,
         token_width=WIDTH,
         action_width=1,
         state_width=1,
-        code_width=2,
+        object_width=2,
         sight_width=64,
         width=8,
         head_width=8,
         prior_width=8,
     )
-    model = CompactPredictor(sizes)
+    model = VectorPredictor(sizes)
     model.state_features.fit(data.states)
-    config = CodeTraining(steps=1000, batch=128, way=(1, 2, 4), goal_rate=0.2)
+    config = ObjectLatentTraining(steps=1000, batch=128, way=(1, 2, 4), goal_rate=0.2)
     with TrainingLog(tmp_path_factory.mktemp("run"), "train", total=1000, start=0) as log:
-        train_code(Workbench(model, data, torch.Generator().manual_seed(0), log), config)
+        train_object_latent(TrainingRun(model, data, torch.Generator().manual_seed(0), log), config)
     return model
 
 
 def _missed(
-    model: CompactPredictor, data: Recordings, looks: torch.Tensor, places: torch.Tensor
+    model: VectorPredictor, data: Recordings, looks: torch.Tensor, places: torch.Tensor
 ) -> float:
     """By how much places in unseen episodes are misread off codes, against their spread."""
-    codes = model.codes(planning_latents(model, data.latents, looks))
+    codes = model.object_latents(planning_latents(model, data.latents, looks))
     x, y = codes.unbind(-1)
     bent = torch.stack([x**i * y**j for i in range(5) for j in range(5 - i)], -1)
     known, unseen = data.rows(data.train), data.rows(data.held_out)
@@ -84,7 +84,7 @@ def _missed(
 
 
 def test_codes_tell_places_before_backgrounds_that_are_new(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     assert data.objects is not None
     for looks in (data.last_rows(), data.first_rows()):
@@ -92,7 +92,7 @@ def test_codes_tell_places_before_backgrounds_that_are_new(
 
 
 def test_another_scene_tells_less_than_another_look_at_this_one(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     assert data.objects is not None
     here, elsewhere = data.last_rows(), data.last_rows().roll(LENGTH)
@@ -101,7 +101,7 @@ def test_another_scene_tells_less_than_another_look_at_this_one(
 
 
 def test_a_code_is_of_the_frame_and_not_of_the_look_beside_it(
-    model: CompactPredictor, data: Recordings
+    model: VectorPredictor, data: Recordings
 ) -> None:
     assert data.objects is not None
     looks = data.last_rows()

@@ -1,6 +1,6 @@
-"""What the stages of training a compact predictor share: rows to draw, and the optimiser's loop.
+"""What the stages of training a vector predictor share: rows to draw, and the optimiser's loop.
 
-Shapes: see ``worldmodel.predictors.compact``; E episodes and F frames of the data.
+Shapes: see ``worldmodel.predictors.vector``; E episodes and F frames of the data.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from worldmodel.dynamics.recognition import nearness
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.finite import LossGuard
-from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.vector import VectorPredictor
 from worldmodel.training_log import TrainingLog
 
-__all__ = ["Workbench", "planning_latents"]
+__all__ = ["TrainingRun", "planning_latents"]
 
 _SUBGOALS = 0.3  # share of goals that are read as the present is, from which sub-goals are imagined
 
 
 @torch.no_grad()
 def planning_latents(
-    model: CompactPredictor, tokens: Tensor, looks: Tensor, batch: int = 128
+    model: VectorPredictor, tokens: Tensor, looks: Tensor, batch: int = 128
 ) -> Tensor:
     """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``.
 
@@ -36,7 +36,7 @@ def planning_latents(
     return torch.cat([model.encode(part.float(), tokens[look].float()) for part, look in parts])
 
 
-class Workbench:
+class TrainingRun:
     """A model, the data it learns from, and the stream of random numbers of one run.
 
     Args:
@@ -49,7 +49,7 @@ class Workbench:
 
     def __init__(
         self,
-        model: CompactPredictor,
+        model: VectorPredictor,
         data: Recordings,
         generator: torch.Generator,
         log: TrainingLog,
@@ -85,45 +85,48 @@ class Workbench:
         return planning_latents(self.model, self.data.latents, self.data.first_rows())
 
     @property
-    def codes(self) -> Tensor:
-        """Scene codes ``[F, C]`` of `latents`."""
-        return self.model.codes(self.latents)
+    def object_latents(self) -> Tensor:
+        """Object latents ``[F, C]`` of `latents`."""
+        return self.model.object_latents(self.latents)
 
-    def goals(self, frames: Tensor, with_arm: Tensor) -> Tensor:
+    def goals(self, frames: Tensor, with_proprio: Tensor) -> Tensor:
         """What value and prior are told of frames, rows ``[...]``, as goals, ``[..., G]``.
 
         Most are read as goals of plans are, the others as sub-goals.
         """
         subgoals = self.uniform(*frames.shape, 1) < _SUBGOALS
         latents = torch.where(subgoals, self.latents[frames], self.goal_latents[frames])
-        return self.model.goals(latents, with_arm)
+        return self.model.goals(latents, with_proprio)
 
     @cached_property
     def scenes(self) -> Tensor:
-        """`codes` with the arm taken out, ``[F, C]``, for the stages after that which trains it.
+        """`object_latents` with the arm taken out, ``[F, C]``, once that stage is trained.
 
-        Read beside the same look, two frames of an episode are told apart best.
+        Read beside the same reference, two frames of an episode are told apart best.
         """
         with torch.no_grad():
-            return self.model.scenes(self.codes, self.features)
+            return self.model.scenes(self.object_latents, self.features)
 
     @cached_property
     def near(self) -> Tensor:
         """The distance of `scenes` below which two are the same."""
         return nearness(self.scenes, self.data, self.stride)
 
-    def shows(self, frames: Tensor, goals: Tensor, with_arm: Tensor, arm_near: float) -> Tensor:
+    def shows(
+        self, frames: Tensor, goals: Tensor, with_proprio: Tensor, proprio_near: float
+    ) -> Tensor:
         """Whether frames show what goals do; all are rows ``[...]``, and axes broadcast.
 
         Args:
             frames: Of whom it is asked.
             goals: What they should show.
-            with_arm: Whether the arm must be there too.
-            arm_near: Distance of the arm's features, each of unit variance, that counts as there.
+            with_proprio: Whether the arm must be there too.
+            proprio_near: Distance of the arm's features, each of unit variance, that counts as
+                there.
         """
         scene = (self.scenes[frames] - self.scenes[goals]).norm(dim=-1) < self.near
-        arm = (self.features[frames] - self.features[goals]).norm(dim=-1) < arm_near
-        return scene & (arm | ~with_arm)
+        arm = (self.features[frames] - self.features[goals]).norm(dim=-1) < proprio_near
+        return scene & (arm | ~with_proprio)
 
     def actions(self, frames: Tensor, steps: int | None = None) -> Tensor:
         """The scaled actions of ``steps`` control steps from each frame on, ``[..., steps * A]``.

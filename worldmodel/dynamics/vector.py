@@ -1,13 +1,13 @@
-"""Training the compact predictor, stage by stage, on cached latents of undirected data.
+"""Training the vector predictor, stage by stage, on cached latents of undirected data.
 
-1. *code*: what of a frame the arm's own state does not tell (`worldmodel.dynamics.code`).
-2. *arm*: reading the arm's features off the image (`worldmodel.dynamics.arm`).
+1. *code*: what of a frame the arm's own state does not tell (`worldmodel.dynamics.object_latent`).
+2. *arm*: reading the arm's features off the image (`worldmodel.dynamics.proprio`).
 3. *scenes*: when two frames show the same scene (`worldmodel.dynamics.scenes`).
-4. *dynamics*: the ensemble on scene codes (`worldmodel.dynamics.ensemble`).
+4. *dynamics*: the ensemble on object latents (`worldmodel.dynamics.ensemble`).
 5. *value*: goal-conditioned value (`worldmodel.dynamics.value`).
 6. *prior*: what usually leads to goals (`worldmodel.dynamics.prior`).
 7. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
-8. *doubts*: where the imagination errs (`worldmodel.dynamics.doubts`).
+8. *uncertainties*: where the imagination errs (`worldmodel.dynamics.uncertainty`).
 9. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
 
 No stage sees a reward, a success label or the simulator. A stage of 0 steps leaves its part as it
@@ -22,71 +22,71 @@ from dataclasses import field
 import torch
 from pydantic.dataclasses import dataclass
 
-from worldmodel.dynamics.arm import ArmTraining, train_arm
-from worldmodel.dynamics.code import CodeTraining, train_code
-from worldmodel.dynamics.doubts import DoubtsTraining, train_doubts
 from worldmodel.dynamics.ensemble import EnsembleTraining, train_ensemble
 from worldmodel.dynamics.macros import MacrosTraining, train_macros
+from worldmodel.dynamics.object_latent import ObjectLatentTraining, train_object_latent
 from worldmodel.dynamics.prior import PriorTraining, train_prior
+from worldmodel.dynamics.proprio import ProprioTraining, train_proprio
 from worldmodel.dynamics.reachability import ReachabilityTraining, train_reachability
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.run import TrainingRun
 from worldmodel.dynamics.scenes import ScenesTraining, train_scenes
-from worldmodel.dynamics.stage import Workbench
+from worldmodel.dynamics.uncertainty import UncertaintyTraining, train_uncertainty
 from worldmodel.dynamics.value import ValueTraining, train_value
-from worldmodel.predictors.compact import CompactPredictor
+from worldmodel.predictors.vector import VectorPredictor
 from worldmodel.settings import CHECKED, Seed
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
-__all__ = ["CompactTraining", "train_compact"]
+__all__ = ["VectorTraining", "train_vector"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class CompactTraining:
+class VectorTraining:
     """Settings of the stages. Batches count windows, transitions or pairs of frames.
 
     Attributes:
-        code: Stage 1.
-        arm: Stage 2.
+        object_latent: Stage 1.
+        proprio: Stage 2.
         scenes: Stage 3.
         dynamics: Stage 4.
         value: Stage 5.
         prior: Stage 6.
         reachability: Stage 7.
-        doubts: Stage 8.
+        uncertainty: Stage 8.
         macros: Stage 9.
         seed: Of everything.
     """
 
-    code: CodeTraining = field(default_factory=CodeTraining)
-    arm: ArmTraining = field(default_factory=ArmTraining)
+    object_latent: ObjectLatentTraining = field(default_factory=ObjectLatentTraining)
+    proprio: ProprioTraining = field(default_factory=ProprioTraining)
     scenes: ScenesTraining = field(default_factory=ScenesTraining)
     dynamics: EnsembleTraining = field(default_factory=EnsembleTraining)
     value: ValueTraining = field(default_factory=ValueTraining)
     prior: PriorTraining = field(default_factory=PriorTraining)
     reachability: ReachabilityTraining = field(default_factory=ReachabilityTraining)
-    doubts: DoubtsTraining = field(default_factory=DoubtsTraining)
+    uncertainty: UncertaintyTraining = field(default_factory=UncertaintyTraining)
     macros: MacrosTraining = field(default_factory=MacrosTraining)
     seed: Seed = 0
 
 
-def _stages(config: CompactTraining) -> list[tuple[int, Callable[[Workbench], None]]]:
+def _stages(config: VectorTraining) -> list[tuple[int, Callable[[TrainingRun], None]]]:
     """Iterations of each stage, and the stage."""
     return [
-        (config.code.steps, lambda bench: train_code(bench, config.code)),
-        (config.arm.steps, lambda bench: train_arm(bench, config.arm)),
-        (config.scenes.steps, lambda bench: train_scenes(bench, config.scenes)),
-        (config.dynamics.steps, lambda bench: train_ensemble(bench, config.dynamics)),
-        (config.value.steps, lambda bench: train_value(bench, config.value)),
-        (config.prior.steps, lambda bench: train_prior(bench, config.prior, config.value)),
-        (config.reachability.steps, lambda bench: train_reachability(bench, config.reachability)),
-        (config.doubts.steps, lambda bench: train_doubts(bench, config.doubts)),
-        (config.macros.steps, lambda bench: train_macros(bench, config.macros, config.value)),
+        (config.object_latent.steps, lambda run: train_object_latent(run, config.object_latent)),
+        (config.proprio.steps, lambda run: train_proprio(run, config.proprio)),
+        (config.scenes.steps, lambda run: train_scenes(run, config.scenes)),
+        (config.dynamics.steps, lambda run: train_ensemble(run, config.dynamics)),
+        (config.value.steps, lambda run: train_value(run, config.value)),
+        (config.prior.steps, lambda run: train_prior(run, config.prior, config.value)),
+        (config.reachability.steps, lambda run: train_reachability(run, config.reachability)),
+        (config.uncertainty.steps, lambda run: train_uncertainty(run, config.uncertainty)),
+        (config.macros.steps, lambda run: train_macros(run, config.macros, config.value)),
     ]
 
 
-def train_compact(
-    model: CompactPredictor, data: Recordings, config: CompactTraining, state: TrainingState
+def train_vector(
+    model: VectorPredictor, data: Recordings, config: VectorTraining, state: TrainingState
 ) -> None:
     """Train all stages in place; the model is in evaluation mode afterwards.
 
@@ -107,9 +107,9 @@ def train_compact(
     stages = _stages(config)
     total, start = sum(steps for steps, _ in stages), sum(steps for steps, _ in stages[:done])
     with TrainingLog(state.folder, "train", total=total, start=start) as log:
-        bench = Workbench(model, data, generator, log, start)
+        run = TrainingRun(model, data, generator, log, start)
         for number, (_, stage) in enumerate(stages[done:], start=done + 1):
-            stage(bench)
+            stage(run)
             state.save(
                 {
                     "stages": number,

@@ -1,9 +1,9 @@
-"""Rich scenery: how a scene looks, beside what happens in it, drawn anew for every episode.
+"""Rich appearance: how a scene looks, beside what happens in it, drawn anew for every episode.
 
 Drawn are the textures of table, floor and wall, the lights, the camera's pose, the colours of arm,
 rim and objects, and things that lie about. None of it collides, and a seed poses the same task in
-either scenery. Things stand where the arm does not come, or are flat prints on the table, so that
-nothing that looks solid is passed through.
+either appearance. Things stand where the arm does not come, or are flat prints on the table, so
+that nothing that looks solid is passed through.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.tabletop.patterns import SIDE
-from worldmodel.envs.tabletop.pools import POOLS, Interval, Pool
 from worldmodel.envs.tabletop.pose import Array
+from worldmodel.envs.tabletop.splits import SPLITS, Interval, Split
 
 __all__ = [
+    "APPEARANCES",
     "PRINTS",
-    "SCENERIES",
     "THINGS",
-    "RichScenery",
-    "check_scenery",
-    "furnish",
+    "RichAppearance",
+    "add_distractors",
+    "check_appearance",
     "out_of_reach",
 ]
 
-SCENERIES = ("plain", "rich")
+APPEARANCES = ("plain", "rich")
 THINGS = tuple(f"thing_{i}" for i in range(16))  # those without a free place are left out
 PRINTS = tuple(f"print_{i}" for i in range(2))
 SURFACES = ("desk", "floor", "wall")
@@ -49,20 +49,20 @@ _SHAPES: tuple[tuple[mujoco.mjtGeom, Callable[[float, float], Sequence[float]]],
 )
 
 
-def check_scenery(scenery: str, pool: str) -> None:
+def check_appearance(appearance: str, split: str) -> None:
     """Refuse what does not exist.
 
     Raises:
-        ValueError: No such scenery, or no such pool.
+        ValueError: No such appearance, or no such split.
     """
-    if scenery not in SCENERIES:
-        raise ValueError(f"Expected scenery among {', '.join(SCENERIES)}, got {scenery!r}")
-    if pool not in POOLS:
-        raise ValueError(f"Expected pool among {', '.join(POOLS)}, got {pool!r}")
+    if appearance not in APPEARANCES:
+        raise ValueError(f"Expected appearance among {', '.join(APPEARANCES)}, got {appearance!r}")
+    if split not in SPLITS:
+        raise ValueError(f"Expected split among {', '.join(SPLITS)}, got {split!r}")
 
 
-def furnish(spec: mujoco.MjSpec) -> None:
-    """Add to a plain scene what a `RichScenery` dresses."""
+def add_distractors(spec: mujoco.MjSpec) -> None:
+    """Add to a plain scene what a `RichAppearance` dresses."""
     for name in SURFACES:
         texture = spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D)
         texture.builtin = mujoco.mjtBuiltin.mjBUILTIN_FLAT
@@ -94,17 +94,17 @@ def _add(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtGeom, size: list[float]
     return spec.worldbody.add_geom(name=name, type=kind, size=size, contype=0, conaffinity=0)
 
 
-class RichScenery:
+class RichAppearance:
     """The looks of a furnished model.
 
     Args:
-        model: Compiled from a spec after `furnish`. `dress` changes what is seen of it, and nothing
-            that is felt.
-        pool: What looks are drawn from.
+        model: Compiled from a spec after `add_distractors`. `randomize` changes what is seen of it,
+            and nothing that is felt.
+        split: What looks are drawn from.
     """
 
-    def __init__(self, model: mujoco.MjModel, pool: Pool) -> None:
-        self._model, self._pool = model, pool
+    def __init__(self, model: mujoco.MjModel, split: Split) -> None:
+        self._model, self._split = model, split
         owner = model.body_rootid[model.geom_bodyid]
         arm = owner == model.body("link0").id
         self._arm, self._objects = np.flatnonzero(arm), np.flatnonzero(~arm & (owner != 0))
@@ -112,10 +112,10 @@ class RichScenery:
         # The compiler takes a geom at its body's origin for one that will stay there.
         model.geom_sameframe[owner == 0] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
 
-    def dress(self, rng: np.random.Generator) -> None:
+    def randomize(self, rng: np.random.Generator) -> None:
         """Draw a look; whatever renders the model has still to be given its textures."""
-        shuffled = rng.permutation(len(self._pool.hues))
-        cube, *others = (self._pool.hues[i] for i in shuffled)  # of what is on the table
+        shuffled = rng.permutation(len(self._split.hues))
+        cube, *others = (self._split.hues[i] for i in shuffled)  # of what is on the table
         rear = rng.uniform(-0.3, 0.05)  # x of the desk's far edge, m
         self._aim(rng)
         self._light(rng)
@@ -140,7 +140,7 @@ class RichScenery:
         headlight = self._model.vis.headlight
         headlight.ambient[:], headlight.diffuse[:] = rng.uniform(0.3, 0.45), rng.uniform(0.15, 0.35)
         for index, brightness in enumerate((rng.uniform(0.25, 0.5), rng.uniform(-0.2, 0.2))):
-            light, direction = self._model.light(index), self._pool.direction(rng)
+            light, direction = self._model.light(index), self._split.direction(rng)
             light.pos[:], light.dir[:] = _LOOK_AT + 2 * direction, -direction
             light.diffuse[:] = max(0.0, brightness) * rng.uniform(0.85, 1.0, 3)
 
@@ -154,22 +154,22 @@ class RichScenery:
         """Patterns of two pale colours."""
         for name in SURFACES:
             value = rng.uniform(0.3, 0.65)
-            dark = self._pool.colour(rng, (0.0, 0.35), (value, value))
-            light = self._pool.colour(rng, (0.0, 0.35), (value + 0.1, value + 0.3))
-            pixels = 255 * (dark + (light - dark) * self._pool.pattern(rng)[..., None])
+            dark = self._split.colour(rng, (0.0, 0.35), (value, value))
+            light = self._split.colour(rng, (0.0, 0.35), (value + 0.1, value + 0.3))
+            pixels = 255 * (dark + (light - dark) * self._split.pattern(rng)[..., None])
             start = int(self._model.texture(name).adr[0])
             self._model.tex_data[start : start + pixels.size] = pixels.astype(np.uint8).ravel()
 
     def _colour(self, rng: np.random.Generator, cube: Interval, others: Sequence[Interval]) -> None:
         """Tint the arm, colour the rim and the objects, the cube most vividly."""
-        model, pool = self._model, self._pool
-        model.geom_rgba[self._arm, :3] = self._arm_colours * pool.colour(rng, (0, 0.3), (0.6, 1))
-        rim = pool.colour(rng, (0.0, 0.5), (0.15, 0.7))
+        model, split = self._model, self._split
+        model.geom_rgba[self._arm, :3] = self._arm_colours * split.colour(rng, (0, 0.3), (0.6, 1))
+        rim = split.colour(rng, (0.0, 0.5), (0.15, 0.7))
         for side in ("near", "far", "left", "right"):
             model.geom(f"rim_{side}").rgba[:3] = rim
         for geom in self._objects:
-            model.geom_rgba[geom, :3] = pool.colour(rng, (0.75, 1.0), (0.6, 0.95), others)
-        model.geom("cube").rgba[:3] = pool.colour(rng, (0.85, 1.0), (0.8, 1.0), [cube])
+            model.geom_rgba[geom, :3] = split.colour(rng, (0.75, 1.0), (0.6, 0.95), others)
+        model.geom("cube").rgba[:3] = split.colour(rng, (0.85, 1.0), (0.8, 1.0), [cube])
 
     def _scatter(self, rng: np.random.Generator, rear: float, hues: Sequence[Interval]) -> None:
         """Things on the desk around the workspace, each where it falls if that place is free."""
@@ -177,7 +177,7 @@ class RichScenery:
         for name in THINGS:
             radius, half_height = rng.uniform(0.02, [0.05, 0.04])
             xy = rng.uniform([rear + radius, -0.44], [0.5, 0.44])
-            colour = self._pool.colour(rng, (0.5, 1.0), (0.4, 1.0), hues)
+            colour = self._split.colour(rng, (0.5, 1.0), (0.4, 1.0), hues)
             self._shape(rng, name, xy, radius, half_height)
             free = out_of_reach(xy, radius) and all(
                 np.linalg.norm(xy - other) > radius + size for other, size in taken
@@ -191,7 +191,7 @@ class RichScenery:
         shown = rng.integers(len(PRINTS) + 1)
         for layer, name in enumerate(PRINTS, start=1):
             xy, radius = rng.uniform([0.36, -0.2], [0.68, 0.2]), rng.uniform(0.02, 0.06)
-            colour = self._pool.colour(rng, (0.2, 0.7), (0.4, 0.9), hues)
+            colour = self._split.colour(rng, (0.2, 0.7), (0.4, 0.9), hues)
             self._shape(rng, name, xy, radius, layer * _LAYER)
             self._model.geom(name).rgba[:] = *colour, float(layer <= shown)
 

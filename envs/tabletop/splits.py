@@ -1,4 +1,4 @@
-"""What looks are drawn from: one pool for training, one that nothing was trained on for testing."""
+"""The visual splits: appearances for training, and others that nothing was trained on."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from worldmodel.envs.tabletop import patterns
 from worldmodel.envs.tabletop.patterns import Pattern
 from worldmodel.envs.tabletop.pose import Array
 
-__all__ = ["POOLS", "Interval", "Pool"]
+__all__ = ["SPLITS", "Interval", "Split"]
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Hues, light directions and patterns; no two pools share any.
+class Split:
+    """Hues, light directions and patterns; no two splits share any.
 
     Attributes:
         hues: Intervals in turns of the colour wheel.
@@ -58,13 +58,13 @@ def _around(*twelfths: int) -> tuple[Interval, ...]:
     return tuple((twelfth / 12 - 0.025, twelfth / 12 + 0.025) for twelfth in twelfths)
 
 
-POOLS = {
-    "train": Pool(
+SPLITS = {
+    "train": Split(
         hues=_around(0, 2, 4, 6, 8, 10),  # red, yellow, green, cyan, blue, magenta
         azimuths=((0.0, 0.2), (0.5, 0.7)),
         patterns=(patterns.noise, patterns.stripes, patterns.checkers, patterns.gradient),
     ),
-    "test": Pool(
+    "test": Split(
         hues=_around(1, 3, 5, 7, 9, 11),  # orange, lime, and so on between those for training
         azimuths=((0.25, 0.45), (0.75, 0.95)),
         patterns=(patterns.grain, patterns.zigzag, patterns.dots, patterns.rings),

@@ -1,0 +1,270 @@
+"""Parts that can be swapped, by name: built in, registered in user code, or brought by a package.
+
+A name is registered in one place, with the dataclass of its settings:
+
+    @wm.register_planner("mine", MineConfig)
+    class Mine: ...
+
+``plugins=[my_robot.planners]`` imports that module in any command. An installed package names the
+module in an entry point of the group ``worldmodel.planners``, ``worldmodel.envs`` and so on.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from worldmodel.errors import PluginError, RegistrationError, UserError, nearest
+
+__all__ = [
+    "ENCODERS",
+    "ENVIRONMENTS",
+    "GOAL_ENERGIES",
+    "GROUPS",
+    "OBJECTIVES",
+    "PLANNERS",
+    "PREDICTORS",
+    "TASKS",
+    "UNCERTAINTIES",
+    "Part",
+    "Registry",
+    "load_plugins",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a name stands for.
+
+    Attributes:
+        make: Makes the part of its settings; see the registering function for its arguments.
+        config: Dataclass of its settings; None where there are none.
+    """
+
+    make: Callable[..., Any]
+    config: type[Any] | None = None
+
+
+class Registry:
+    """The parts of one kind.
+
+    Args:
+        kind: What they are called in messages.
+        builtin: ``module:attribute`` of the part and of its settings, by name; imported when asked.
+        group: Of the entry points that other packages bring more with; None where they cannot.
+    """
+
+    def __init__(
+        self, kind: str, builtin: Mapping[str, tuple[str, str | None]], group: str | None = None
+    ) -> None:
+        self.kind, self.group = kind, group
+        self._builtin = dict(builtin)
+        self._parts: dict[str, Part] = {}
+        self._searched = False
+
+    def register(self, name: str, config: type[Any] | None = None) -> Callable[[T], T]:
+        """A decorator that registers a class or a function under a name.
+
+        Raises:
+            RegistrationError: The name is taken, is no word, or the settings are no dataclass.
+        """
+        if not name.isidentifier():
+            raise RegistrationError(
+                f"Expected a {self.kind}'s name of letters, digits and _, got {name!r}"
+            )
+        if config is not None and not is_dataclass(config):
+            raise RegistrationError(
+                f"Expected a dataclass for the settings of {self.kind} '{name}', got {config!r}"
+            )
+
+        def decorate(part: T) -> T:
+            assert callable(part)
+            known = self._parts.get(name)
+            if name in self._builtin or (known is not None and not _same(known.make, part)):
+                raise RegistrationError(
+                    f"The {self.kind} '{name}' is registered already; choose another name"
+                )
+            self._parts[name] = Part(part, config)
+            return part
+
+        return decorate
+
+    def names(self) -> tuple[str, ...]:
+        """All names, built-in ones first.
+
+        Raises:
+            PluginError: The module that an installed package names cannot be imported.
+        """
+        if not self._searched and self.group is not None:
+            self._searched = True
+            for point in entry_points(group=self.group):
+                _imported(point.value.partition(":")[0], f"the entry point {point.name}")
+        return (*self._builtin, *(name for name in self._parts if name not in self._builtin))
+
+    def find(self, name: str) -> Part:
+        """The part of a name.
+
+        Raises:
+            UserError: There is none.
+        """
+        if name in self._parts:
+            return self._parts[name]
+        if name not in self.names():
+            raise UserError(f"unknown {self.kind} '{name}'; {nearest(name, self.names())}")
+        if name in self._builtin:
+            make, config = self._builtin[name]
+            self._parts[name] = Part(_attribute(make), None if config is None else _attribute(config))
+        return self._parts[name]
+
+    def named(self, config: object) -> tuple[str, Part]:
+        """Name and part that settings belong to.
+
+        Raises:
+            UserError: They are not of any.
+        """
+        for name in self.names():
+            part = self.find(name)
+            if part.config is type(config):
+                return name, part
+        raise UserError(
+            f"Expected the settings of a {self.kind} among {', '.join(self.names())}, got "
+            f"{type(config).__name__}"
+        )
+
+
+def load_plugins(modules: Iterable[str]) -> None:
+    """Import modules whose decorators register parts.
+
+    Raises:
+        PluginError: One of them is not there, or raises.
+    """
+    for module in modules:
+        _imported(module, f"plugins=[{module}]")
+
+
+def _imported(module: str, source: str) -> None:
+    try:
+        importlib.import_module(module)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the module does when it is imported
+        raise PluginError(
+            f"{source}: {module} does not import ({type(error).__name__}: {error}); is its folder "
+            "on PYTHONPATH, and does `python -c 'import …'` work?"
+        ) from error
+
+
+def _attribute(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether these are one definition, executed twice, as when a module is imported again."""
+    names = ("__module__", "__qualname__")
+    return all(getattr(one, name, one) == getattr(other, name, other) for name in names)
+
+
+def _searches(**classes: str) -> dict[str, tuple[str, str | None]]:
+    at = {name: f"worldmodel.planners.optimizers.{name}:{kind}" for name, kind in classes.items()}
+    return {name: (path, f"{path}Config") for name, path in at.items()}
+
+
+PLANNERS = Registry(
+    "planner",
+    _searches(
+        cem="CEM",
+        icem="ICEM",
+        mppi="MPPI",
+        shooting="RandomShooting",
+        gradient="Gradient",
+        cem_gradient="CEMGradient",
+        collocation="Collocation",
+        vjepa2_ac="VJEPA2AC",
+    )
+    | {
+        name: (f"worldmodel.planners.{name}:{kind}", f"worldmodel.planners.{name}:{kind}Config")
+        for name, kind in {"hierarchical": "Hierarchical", "retrieval": "Retrieval"}.items()
+    },
+    group="worldmodel.planners",
+)
+"""``make(config, low, high)`` gives a `worldmodel.planners.Planner` within the action bounds."""
+
+ENVIRONMENTS = Registry("environment", {}, group="worldmodel.envs")
+"""``make(image_size=…)`` gives a `gymnasium.Env`; built-in ones are tasks of `worldmodel.envs`."""
+
+ENCODERS = Registry(
+    "encoder",
+    dict.fromkeys(
+        ("small", "pixels", "vitl", "vith", "vitg", "vitg_384"),
+        (
+            "worldmodel.encoders.vision_transformer:VideoTransformer",
+            "worldmodel.encoders.vision_transformer:EncoderConfig",
+        ),
+    ),
+    group="worldmodel.encoders",
+)
+"""``make(config)`` gives a module that has ``tokens``, ``width``, ``image_size`` and encodes."""
+
+OBJECTIVES = Registry(
+    "training",
+    {
+        "vjepa": (
+            "worldmodel.pretraining.jepa:JepaObjective",
+            "worldmodel.pretraining.jepa:JepaTraining",
+        ),
+        "lewm": (
+            "worldmodel.pretraining.lewm:LewmObjective",
+            "worldmodel.pretraining.lewm:LewmTraining",
+        ),
+    },
+)
+PREDICTORS = Registry(
+    "predictor",
+    {
+        "vector": (
+            "worldmodel.predictors.vector:VectorPredictor",
+            "worldmodel.dynamics.train:VectorRecipe",
+        ),
+        **dict.fromkeys(
+            ("tokens", "vjepa2_ac"),
+            (
+                "worldmodel.predictors.tokens:TokenPredictor",
+                "worldmodel.dynamics.train:TokensRecipe",
+            ),
+        ),
+    },
+)
+TASKS = Registry(
+    "task",
+    dict.fromkeys(
+        ("reach", "push", "grasp", "reach_with_object", "pick_and_place"),
+        ("worldmodel.envs:make", "worldmodel.agents.task:TaskConfig"),
+    ),
+)
+GOAL_ENERGIES = Registry(
+    "goal energy",
+    {
+        name: (f"worldmodel.agents.objective:{name}_energy", None)
+        for name in ("latent", "value", "reachability")
+    },
+    group="worldmodel.goal_energies",
+)
+"""``make(world, task)`` gives a function of goal latents ``[B, N, D]`` to a `GoalEnergy`."""
+
+UNCERTAINTIES = Registry("uncertainty term", {}, group="worldmodel.uncertainties")
+"""``make(trajectory)`` gives one number per imagined step, ``[B, S, K]``."""
+
+GROUPS = {
+    "encoder": ENCODERS,
+    "training": OBJECTIVES,
+    "predictor": PREDICTORS,
+    "planner": PLANNERS,
+    "task": TASKS,
+}
+"""The registries behind the configuration groups of the command line."""
