@@ -128,7 +128,7 @@ class CopyingWorld:
     stride = 1
 
     def __init__(self, world: TokenWorld) -> None:
-        self.encode, self.compare, self._rollout = world.encode, world.compare, world.rollout
+        self.encode, self.project, self._rollout = world.encode, world.project, world.rollout
 
     @torch.enable_grad()
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Trajectory:

@@ -8,7 +8,6 @@
 - ``icem``, ``mppi``, ``shooting``: other searches by samples.
 - ``gradient``, ``cem_gradient``, ``grasp``: searches by gradients through the world.
 - ``vjepa2_ac``: the search that V-JEPA 2-AC was published with.
-- ``family``: which settings are of which of these.
 - ``hierarchical``: two time scales, a guide that names sub-goals and a fast planner.
 - ``retrieval``: a guide that looks sub-goals up among recorded moments.
 - ``energies``: what is minimised.
@@ -29,7 +28,6 @@ from worldmodel.planners.energies import (
     TotalEnergy,
     UncertaintyPenalty,
 )
-from worldmodel.planners.family import SearchConfig, follows_gradients, make_search, search_name
 from worldmodel.planners.hierarchical import (
     Guide,
     Hierarchical,
@@ -59,6 +57,7 @@ from worldmodel.planners.protocols import (
 )
 from worldmodel.planners.realtime import DeadlineStatistics, RateTimer, RealTimeAgent
 from worldmodel.planners.retrieval import Retrieval, RetrievalConfig
+from worldmodel.planners.settings import SearchConfig
 
 __all__ = [
     "CEM",
@@ -113,7 +112,4 @@ __all__ = [
     "UncertaintyPenalty",
     "VJEPA2ACConfig",
     "World",
-    "follows_gradients",
-    "make_search",
-    "search_name",
 ]

@@ -17,17 +17,13 @@ from torch import Tensor
 from worldmodel.planners.box import ActionBox, Start
 from worldmodel.planners.problem import Plan, Problem
 from worldmodel.planners.search import Search
+from worldmodel.planners.settings import SearchConfig
 
 __all__ = ["SequencePlanner", "SequenceSettings"]
 
 
-class SequenceSettings(Protocol):
+class SequenceSettings(SearchConfig, Protocol):
     """Settings that every search over sequences has."""
-
-    @property
-    def horizon(self) -> int:
-        """Control steps looked ahead; a multiple of the world's stride."""
-        ...
 
     @property
     def proposals(self) -> int:
@@ -35,18 +31,8 @@ class SequenceSettings(Protocol):
         ...
 
     @property
-    def receding_horizon(self) -> int:
-        """Steps of a plan carried out before planning again."""
-        ...
-
-    @property
     def warm_start(self) -> bool:
         """Whether to begin from the rest of the last plan."""
-        ...
-
-    @property
-    def active_dims(self) -> tuple[int, ...]:
-        """Action dimensions to search over; the others stay zero."""
         ...
 
 

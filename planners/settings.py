@@ -5,7 +5,7 @@ A configuration is a frozen pydantic dataclass: its annotations are checked wher
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import ConfigDict, Field
 
@@ -22,6 +22,7 @@ __all__ = [
     "ProperShare",
     "Proposals",
     "Samples",
+    "SearchConfig",
     "Several",
     "Share",
     "Weight",
@@ -57,6 +58,25 @@ Multiple = Annotated[float, Field(ge=1, le=1e3)]
 """A factor that does not shrink."""
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 """A number that may be 0."""
+
+
+class SearchConfig(Protocol):
+    """Settings of a search over actions; the dataclass of every planner has these."""
+
+    @property
+    def horizon(self) -> int:
+        """Control steps looked ahead; a multiple of the world's stride."""
+        ...
+
+    @property
+    def receding_horizon(self) -> int:
+        """Steps of a plan carried out before planning again."""
+        ...
+
+    @property
+    def active_dims(self) -> tuple[int, ...]:
+        """Action dimensions to search over; the others stay zero."""
+        ...
 
 
 def distinct(settings: object, *names: str) -> None:

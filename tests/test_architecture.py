@@ -18,8 +18,9 @@ OUTER = ("planners", "envs", "configs", "benchmarks")  # the folders behind the 
 # What each room may import of the package besides itself; files of the top are rooms, too.
 VALUES = {"errors", "settings"}
 CORE = VALUES | {"finite", "files", "precision", "schedule", "nn", "training_log", "training_state"}
-MODELS = CORE | {"data", "encoders", "predictors", "weights", "pretraining", "dynamics"}
-AGENTS = MODELS | {"planners", "envs", "devices", "model_memory", "agents"}
+NAMES = {"registry", "presets", "devices", "model_memory"}
+MODELS = CORE | NAMES | {"data", "encoders", "predictors", "weights", "pretraining", "dynamics"}
+AGENTS = MODELS | {"planners", "envs", "agents"}
 JUDGES = AGENTS | {"evaluation", "diagnostics"}
 STUDIES = JUDGES | {"latency", "studies", "cli"}
 RULES: dict[str, set[str]] = {
@@ -28,6 +29,8 @@ RULES: dict[str, set[str]] = {
     "configs": set(),
     "errors": set(),
     "settings": {"errors"},
+    "registry": {"errors"},
+    "presets": VALUES | {"registry"},
     "finite": {"errors"},
     "files": VALUES,
     "nn": VALUES,

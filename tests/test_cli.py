@@ -19,8 +19,8 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
 from worldmodel.cli import configuration
+from worldmodel.cli.listing import COMMANDS, SCHEMAS
 from worldmodel.cli.main import main
-from worldmodel.cli.registry import COMMANDS, SCHEMAS
 from worldmodel.commands import collect, plan
 from worldmodel.errors import UserError
 from worldmodel.planners import ICEMConfig

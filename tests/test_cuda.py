@@ -10,17 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from worldmodel.agents.search import make_search
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.replay import Replayed
-from worldmodel.planners import (
-    LatentDistance,
-    Plan,
-    Problem,
-    SearchConfig,
-    TotalEnergy,
-    make_search,
-)
+from worldmodel.planners import LatentDistance, Plan, Problem, SearchConfig, TotalEnergy
 from worldmodel.planners.optimizers.cem import CEMConfig
 from worldmodel.planners.optimizers.cem_gradient import CEMGradientConfig
 from worldmodel.planners.optimizers.collocation import CollocationConfig

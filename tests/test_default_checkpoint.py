@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from worldmodel import cli, envs
-from worldmodel.agents.policies import projected
+from worldmodel.agents.objective import projected
 from worldmodel.planners import Problem, TotalEnergy
 from worldmodel.predictors.uncertainty import TERMS
 from worldmodel.weights.checkpoint import FORMAT_VERSION

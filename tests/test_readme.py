@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from worldmodel.cli import configuration
+from worldmodel.cli.listing import COMMANDS
 from worldmodel.cli.main import main, with_subject
-from worldmodel.cli.registry import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md"))]

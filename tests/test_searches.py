@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from worldmodel import envs
-from worldmodel.agents.policies import projected, search, task_objective
+from worldmodel.agents.objective import projected, task_objective
+from worldmodel.agents.search import search
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.planners import Problem
 from worldmodel.predictors.vector_world import VectorWorld

@@ -1,1 +1,100 @@
-"""The learned model and all that makes one: encoders, predictors, training, data, weights."""
+"""Latent world-model planning: a frozen video encoder, a learned predictor, and planners in it.
+
+- `load_world`: a checkpoint, ready to imagine.
+- `make_env`, `make_agent`: an environment, and what drives it to a goal image.
+- `evaluate`: episodes, their success, and baselines beside them.
+- `collect`, `pretrain`, `train`: from exploration to a world of one's own.
+- `bench`: what a plan costs.
+- `settings`: the settings behind a name, such as ``settings("planner", "icem", samples=96)``.
+- `register_planner` and its like: parts of one's own.
+- `errors`: what all of these raise.
+
+Everything is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worldmodel import errors
+    from worldmodel.agents.agent import PlanningAgent, make_agent
+    from worldmodel.agents.collection import collect
+    from worldmodel.agents.environment import make_env
+    from worldmodel.agents.world import load_world
+    from worldmodel.data.recording import Recording, write_dataset
+    from worldmodel.dynamics.train import train
+    from worldmodel.evaluation.evaluate import evaluate
+    from worldmodel.evaluation.report import Report
+    from worldmodel.latency.bench import bench
+    from worldmodel.presets import settings
+    from worldmodel.pretraining.pretrain import pretrain
+    from worldmodel.registration import (
+        register_encoder,
+        register_environment,
+        register_goal_energy,
+        register_planner,
+        register_uncertainty,
+    )
+
+    __version__: str
+
+__all__ = [
+    "PlanningAgent",
+    "Recording",
+    "Report",
+    "__version__",
+    "bench",
+    "collect",
+    "errors",
+    "evaluate",
+    "load_world",
+    "make_agent",
+    "make_env",
+    "pretrain",
+    "register_encoder",
+    "register_environment",
+    "register_goal_energy",
+    "register_planner",
+    "register_uncertainty",
+    "settings",
+    "train",
+    "write_dataset",
+]
+
+_HOMES = {
+    "PlanningAgent": "agents.agent",
+    "Recording": "data.recording",
+    "Report": "evaluation.report",
+    "bench": "latency.bench",
+    "collect": "agents.collection",
+    "evaluate": "evaluation.evaluate",
+    "load_world": "agents.world",
+    "make_agent": "agents.agent",
+    "make_env": "agents.environment",
+    "pretrain": "pretraining.pretrain",
+    "settings": "presets",
+    "train": "dynamics.train",
+    "write_dataset": "data.recording",
+    **{
+        f"register_{kind}": "registration"
+        for kind in ("encoder", "environment", "goal_energy", "planner", "uncertainty")
+    },
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("worldmodel")
+    if name == "errors":
+        return import_module("worldmodel.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'worldmodel' has no attribute '{name}'")
+    return getattr(import_module(f"worldmodel.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

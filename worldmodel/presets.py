@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import BeforeValidator
 
-from worldmodel.errors import SettingsError
+from worldmodel.errors import SettingsError, nearest
 from worldmodel.registry import GROUPS
 from worldmodel.settings import described
 
-__all__ = ["instance", "preset", "schema"]
+__all__ = [
+    "EncoderOption",
+    "PlannerOption",
+    "PredictorOption",
+    "TaskOption",
+    "TrainingOption",
+    "instance",
+    "preset",
+    "schema",
+    "settings",
+]
+
+
+def settings(group: str, name: str, **changes: Any) -> Any:
+    """As `preset`, the changes by keyword: ``settings("planner", "icem", samples=96)``."""
+    return preset(group, name, changes)
 
 
 def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> Any:
@@ -34,6 +51,8 @@ def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> A
         UserError: There is no such group or option.
         SettingsError: A change names no setting, or is not within its bounds.
     """
+    if group not in GROUPS:
+        raise SettingsError(f"unknown group '{group}'; {nearest(group, GROUPS)}")
     part = GROUPS[group].find(name)
     if part.config is None:
         raise SettingsError(f"{group}={name} has no settings; leave them out")
@@ -42,7 +61,7 @@ def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> A
         stored = OmegaConf.create(file.read_text("utf-8")) if file.is_file() else OmegaConf.create()
         assert isinstance(stored, DictConfig)
         stored.pop("defaults", None)
-        node = OmegaConf.merge(schema(part.config), stored, dict(changes or {}))
+        node = OmegaConf.merge(schema(part.usual or part.config), stored, dict(changes or {}))
     except OmegaConfBaseException as error:
         told = str(error).splitlines()[0]
         raise SettingsError(f"{group}={name}: {error.full_key}: {told}") from error
@@ -96,3 +115,17 @@ def _thaw(node: DictConfig) -> None:
     for key in map(str, node):
         if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
             _thaw(node[key])
+
+
+def _option(group: str, value: Any) -> Any:
+    """The settings of an option that is given by its name."""
+    named = isinstance(value, str) and value != MISSING
+    return preset(group, value) if named else value
+
+
+EncoderOption = Annotated[Any, BeforeValidator(partial(_option, "encoder"))]
+PlannerOption = Annotated[Any, BeforeValidator(partial(_option, "planner"))]
+PredictorOption = Annotated[Any, BeforeValidator(partial(_option, "predictor"))]
+TaskOption = Annotated[Any, BeforeValidator(partial(_option, "task"))]
+TrainingOption = Annotated[Any, BeforeValidator(partial(_option, "training"))]
+"""Settings of a group, or the name of an option of it."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass, is_dataclass
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from pydantic_core import PydanticCustomError
+
 from worldmodel.errors import PluginError, RegistrationError, UserError, nearest
 
 __all__ = [
@@ -44,10 +46,12 @@ class Part:
     Attributes:
         make: Makes the part of its settings; see the registering function for its arguments.
         config: Dataclass of its settings; None where there are none.
+        usual: Settings that the name stands for, if they are not the dataclass' defaults.
     """
 
     make: Callable[..., Any]
     config: type[Any] | None = None
+    usual: Any = None
 
 
 class Registry:
@@ -67,8 +71,10 @@ class Registry:
         self._parts: dict[str, Part] = {}
         self._searched = False
 
-    def register(self, name: str, config: type[Any] | None = None) -> Callable[[T], T]:
-        """A decorator that registers a class or a function under a name.
+    def register(
+        self, name: str, config: type[Any] | None = None, usual: Any = None
+    ) -> Callable[[T], T]:
+        """A decorator that registers a class or a function under a name; see `Part`.
 
         Raises:
             RegistrationError: The name is taken, is no word, or the settings are no dataclass.
@@ -89,10 +95,27 @@ class Registry:
                 raise RegistrationError(
                     f"The {self.kind} '{name}' is registered already; choose another name"
                 )
-            self._parts[name] = Part(part, config)
+            self._parts[name] = Part(part, config, usual)
             return part
 
         return decorate
+
+    @property
+    def builtin(self) -> tuple[str, ...]:
+        """Names of the parts that the package brings itself."""
+        return tuple(self._builtin)
+
+    def check(self, name: str) -> str:
+        """The name, if it is one; what a setting is validated with.
+
+        Raises:
+            PydanticCustomError: It is not.
+        """
+        if name not in self.names():
+            known = self.names()
+            context = {"known": known, "listed": ", ".join(known)}
+            raise PydanticCustomError("unknown_word", "Input should be one of {listed}", context)
+        return name
 
     def names(self) -> tuple[str, ...]:
         """All names, built-in ones first.
@@ -118,7 +141,8 @@ class Registry:
             raise UserError(f"unknown {self.kind} '{name}'; {nearest(name, self.names())}")
         if name in self._builtin:
             make, config = self._builtin[name]
-            self._parts[name] = Part(_attribute(make), None if config is None else _attribute(config))
+            kind = None if config is None else _attribute(config)
+            self._parts[name] = Part(_attribute(make), kind)
         return self._parts[name]
 
     def named(self, config: object) -> tuple[str, Part]:
@@ -257,8 +281,15 @@ GOAL_ENERGIES = Registry(
 )
 """``make(world, task)`` gives a function of goal latents ``[B, N, D]`` to a `GoalEnergy`."""
 
-UNCERTAINTIES = Registry("uncertainty term", {}, group="worldmodel.uncertainties")
-"""``make(trajectory)`` gives one number per imagined step, ``[B, S, K]``."""
+UNCERTAINTIES = Registry(
+    "uncertainty term",
+    dict.fromkeys(
+        ("disagreement", "cycle", "density", "leap", "error"),
+        ("worldmodel.predictors.uncertainty:UncertaintyHeads", None),
+    ),
+    group="worldmodel.uncertainties",
+)
+"""``make()`` gives a registered term with its quantiles; built-in ones are of the world."""
 
 GROUPS = {
     "encoder": ENCODERS,

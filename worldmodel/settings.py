@@ -6,15 +6,18 @@ are checked wherever one is made: on the command line, in Python, and from a fil
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
+from omegaconf import MISSING
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from worldmodel.errors import UserError, nearest
+from worldmodel.errors import SettingsError, UserError, nearest
 
 __all__ = [
     "CHECKED",
@@ -43,6 +46,7 @@ __all__ = [
     "Width",
     "among",
     "check_heads",
+    "configured",
     "described",
     "read_settings",
 ]
@@ -97,6 +101,9 @@ Weight = Annotated[float, Field(ge=0, le=1e9)]
 NonEmpty = Annotated[tuple[_V, ...], Field(min_length=1)]
 
 _T = TypeVar("_T")
+_C = TypeVar("_C")
+_R = TypeVar("_R")
+_P = ParamSpec("_P")
 
 _EXPECTED = {
     "greater_than_equal": "{name} of at least {ge}",
@@ -165,6 +172,45 @@ def described(error: ValueError, node: str = "") -> str:
         return f"{name}: {first['msg'].lower()}, got {_shown(first['input'])}"
     said = {k: f"{v:.10g}" if isinstance(v, float) else v for k, v in context.items()}
     return f"Expected {expected.format(name=name, **said)}, got {_shown(first['input'])}"
+
+
+def configured(kind: Callable[_P, _C]) -> Callable[[Callable[[_C], _R]], Callable[_P, _R]]:
+    """A function of a configuration, as a function of its fields.
+
+    Its signature and its documentation are the configuration's, so neither is written twice.
+
+    Args:
+        kind: The configuration dataclass.
+
+    Raises:
+        SettingsError: When called: a field is missing, unknown or out of its bounds.
+    """
+
+    def decorate(function: Callable[[_C], _R]) -> Callable[_P, _R]:
+        @functools.wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            return function(_checked(kind, args, kwargs))
+
+        told = inspect.getdoc(kind) or ""
+        call.__doc__ = f"{inspect.getdoc(function)}\n\n{told.replace('Attributes:', 'Args:')}"
+        setattr(call, "__signature__", inspect.signature(kind))  # noqa: B010, unknown to mypy
+        del call.__wrapped__
+        return call
+
+    return decorate
+
+
+def _checked(kind: Callable[..., _C], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _C:
+    names = list(inspect.signature(kind).parameters)
+    if unknown := [name for name in kwargs if name not in names]:
+        raise SettingsError(f"unknown key '{unknown[0]}'; {nearest(unknown[0], names)}")
+    try:
+        made = kind(*args, **kwargs)
+    except ValidationError as error:
+        raise SettingsError(described(error)) from error
+    if missing := [name for name in names if getattr(made, name) == MISSING]:
+        raise SettingsError("missing value: " + " ".join(f"{name}=…" for name in missing))
+    return made
 
 
 def read_settings(kind: type[_T], stored: object, source: str) -> _T:

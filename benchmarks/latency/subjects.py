@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isqrt
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from worldmodel.agents.hierarchy import PlannerConfig, Pursuit, two_levels
+from worldmodel.agents.hierarchy import PlannerConfig, two_levels
+from worldmodel.agents.objective import Pursuit
+from worldmodel.agents.search import make_search, search_name
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.latency.harness import Workload
@@ -28,8 +30,6 @@ from worldmodel.planners import (
     TotalEnergy,
     UncertaintyPenalty,
     World,
-    make_search,
-    search_name,
 )
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
@@ -123,7 +123,8 @@ def sized(search: SearchT, samples: int, horizon: int, iterations: int) -> Searc
         "receding_horizon": horizon,
     }
     sizes |= {k: min(getattr(search, k), size) for k, size in most.items() if hasattr(search, k)}
-    return replace(search, **sizes)
+    sized: SearchT = replace(cast(Any, search), **sizes)
+    return sized
 
 
 def vector_subject(world: VectorWorld, *, learned: bool = True) -> Subject:

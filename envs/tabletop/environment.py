@@ -87,6 +87,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         ValueError: An argument is not one of the supported values.
     """
 
+    task: str  # what `worldmodel.envs.make` calls it
     turned = np.pi  # rad by which objects lie turned at most, either way
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
@@ -114,6 +115,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         check_appearance(appearance, split)
         self.render_mode = render_mode
         self.image_size = image_size
+        self.appearance, self.split = appearance, split
         self.width, self.height = width, height
         image = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         bound = np.array([1, 1, 1, np.pi, np.pi, np.pi, 1], dtype=np.float32)

@@ -28,6 +28,8 @@ class GraspEnv(TabletopEnv):
     The arm starts anywhere with an open gripper. Sub-goals: the cube gripped where it lies; lifted.
     """
 
+    task = "grasp"
+
     turned = YAW
 
     @override

@@ -41,6 +41,8 @@ class PickAndPlaceEnv(TabletopEnv):
     Sub-goals, as V-JEPA 2-AC uses them (§4.2): the cube gripped; the cube near its place; placed.
     """
 
+    task = "pick_and_place"
+
     turned = YAW
 
     @override

@@ -23,6 +23,8 @@ class PushEnv(TabletopEnv):
     nothing of the cube.
     """
 
+    task = "push"
+
     @override
     def arrange(self) -> None:
         rng = self.np_random

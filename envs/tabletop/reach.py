@@ -24,6 +24,8 @@ NEAREST = 0.1  # m, between the gripper's start and its goal
 class ReachEnv(TabletopEnv):
     """Bring the gripper to its pose in the goal image; the cube lies by."""
 
+    task = "reach"
+
     @override
     def arrange(self) -> None:
         rng = self.np_random

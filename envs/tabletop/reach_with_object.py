@@ -24,6 +24,8 @@ NEAREST = 0.1  # m, between the cube's start and its goal
 class ReachWithObjectEnv(TabletopEnv):
     """Carry the cube, gripped from the start, to its place in the goal image."""
 
+    task = "reach_with_object"
+
     @override
     def arrange(self) -> None:
         rng = self.np_random

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from worldmodel.cli.configuration import composed, load, typed
-from worldmodel.evaluation.episodes import wilson
+from worldmodel.evaluation.intervals import wilson
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from worldmodel.weights.huggingface import export_vjepa2
 from worldmodel.weights.masked_predictor import load_masked_predictor, save_masked_predictor
 from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.vjepa2 import load_vjepa2, load_vjepa2_ac, load_vjepa2_masked_predictor
-from worldmodel.weights.world import load_world, save_world
+from worldmodel.weights.world import read_world, save_world
 
 __all__ = ["FORMATS", "Format"]
 
@@ -94,7 +94,7 @@ def make_token_world(folder: Path) -> None:
 
 
 def read_world(folder: Path) -> str:
-    world = load_world(folder)
+    world = read_world(folder)
     return of_module(world, world.encoder.model.config, world.predictor.config)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from worldmodel.planners import CEM, CEMConfig, make_search
+from worldmodel.agents.search import make_search
+from worldmodel.planners import CEM, CEMConfig
 from worldmodel.planners.clock import now
 from worldmodel.planners.noise import power_law
 from worldmodel.planners.optimizers.cem_gradient import CEMGradient, CEMGradientConfig
@@ -447,7 +448,8 @@ def test_a_last_evaluation_is_followed_by_no_gradients(
     steps: list[int] = []
     monkeypatch.setattr("torch.optim.Adam.step", lambda self: steps.append(len(steps)))
     sizes = {"iterations": 3, **({"relaxed": 0} if name == "collocation" else {})}
-    settings = {"gradient": GradientConfig, "collocation": CollocationConfig}[name](horizon=4, **sizes)
+    kind = {"gradient": GradientConfig, "collocation": CollocationConfig}[name]
+    settings = kind(horizon=4, **sizes)
     found = plan(make_search(settings, *point.bounds()), point.problem(GOAL))
     assert found.trace.shape[1] == 3
     assert len(steps) == 2
@@ -502,7 +504,7 @@ def test_mppi_weighs_by_energy_the_more_sharply_the_colder_it_is() -> None:
     assert warm[4] == warm[5] == 0
 
 
-def test_collocation_improves_actions_between_rollouts_by_each_steps_own_residual(point: Any) -> None:
+def test_collocation_improves_actions_by_each_steps_own_residual(point: Any) -> None:
     def energies(**changes: Any) -> list[float]:
         config = CollocationConfig(
             iterations=2, samples=1, proposals=0, std=0.0, noise=0.0, **SMALL | changes
@@ -514,7 +516,7 @@ def test_collocation_improves_actions_between_rollouts_by_each_steps_own_residua
     assert often < once < without
 
 
-def test_collocation_lets_no_gradient_through_the_latents_that_a_step_starts_from(point: Any) -> None:
+def test_collocation_lets_no_gradient_through_the_start_of_a_step(point: Any) -> None:
     seen: list[bool] = []
 
     class Watching(point.World):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from worldmodel.agents.search import make_search
 from worldmodel.planners import (
     CEM,
     Agent,
@@ -24,7 +25,6 @@ from worldmodel.planners import (
     Retrieval,
     RetrievalConfig,
     TotalEnergy,
-    make_search,
 )
 from worldmodel.planners.clock import now
 from worldmodel.planners.hierarchical import Moments

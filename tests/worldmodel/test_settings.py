@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from worldmodel.cli.configuration import composed, load, typed
-from worldmodel.cli.registry import COMMANDS, SCHEMAS
+from worldmodel.cli.listing import COMMANDS, SCHEMAS
 from worldmodel.errors import UserError
 from worldmodel.predictors.vector import VectorPredictorConfig
 from worldmodel.settings import described

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from worldmodel.agents.objective import Pursuit
 from worldmodel.errors import UserError
 from worldmodel.planners import (
     CEM,
@@ -28,25 +29,9 @@ from worldmodel.planners import (
 from worldmodel.predictors.high_level import HighLevelWorld
 from worldmodel.predictors.vector_world import VectorWorld
 
-__all__ = ["PlannerConfig", "Pursuit", "action_search", "two_levels"]
+__all__ = ["PlannerConfig", "action_search", "two_levels"]
 
 PlannerConfig = SearchConfig | HierarchicalConfig | RetrievalConfig
-
-
-class Pursuit(Protocol):
-    """From goal latents to what is minimised to get there."""
-
-    def __call__(
-        self, goal_latents: Tensor, with_proprio: Tensor | bool | None = None
-    ) -> Objective:
-        """The objective.
-
-        Args:
-            goal_latents: ``[B, N, D]``.
-            with_proprio: Whether the arm's place counts, may be ``[B]``; None for as the task has
-                it.
-        """
-        ...
 
 
 def action_search(config: PlannerConfig) -> SearchConfig:

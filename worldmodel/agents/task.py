@@ -1,24 +1,42 @@
-"""What the commands know of a task: its name, its budget and how its goals are pursued."""
+"""A task: its budget, how its goals are pursued, and what that means for a planner."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any
 
 from omegaconf import MISSING
-from pydantic import Field
+from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
 from worldmodel.errors import UserError
-from worldmodel.planners import METRICS, REDUCTIONS
+from worldmodel.planners import METRICS, REDUCTIONS, HierarchicalConfig, RetrievalConfig
 from worldmodel.planners.settings import distinct
-from worldmodel.predictors.uncertainty import TERMS
-from worldmodel.settings import CHECKED, AnyCount, Count, Frames, Weight, among
+from worldmodel.presets import preset
+from worldmodel.registry import GOAL_ENERGIES, PLANNERS, UNCERTAINTIES
+from worldmodel.settings import CHECKED, AnyCount, Count, Dimension, Frames, Weight, among
 
-__all__ = ["ENERGIES", "TaskConfig"]
+__all__ = ["ENERGIES", "TaskConfig", "planner_for", "task_for"]
 
-ArmDimension = Annotated[int, Field(ge=0, lt=7)]
-"""Number of a dimension of the built-in arm's actions."""
-ENERGIES = ("latent", "value", "reachability")
+ENERGIES = GOAL_ENERGIES.builtin
+_PUBLISHED = {
+    "energy": "latent",
+    "metric": "l1",
+    "reduce": "final",
+    "world_energy": (),
+    "prior": False,
+    "goal_weight": 1.0,
+}
+"""What V-JEPA 2-AC minimises: the L1 distance at the last step, and nothing else."""
+_DECIDED = {
+    "horizon": "horizon",
+    "receding_horizon": "receding_horizon",
+    "std": "search_std",
+    "warm_start": "warm_start",
+    "active_dims": "active_dims",
+}
+"""Settings of a planner, by the settings of a task that they follow."""
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -26,10 +44,11 @@ class TaskConfig:
     """A task and how its goals are pursued.
 
     Attributes:
-        name: Task of ``envs``.
+        name: Of a task of `worldmodel.envs`, or of a registered environment.
         budget_steps: Control steps in which to act.
         hold_steps: Steps at rest after them, before success is judged.
-        energy: E_goal: ``latent`` distance, the hindsight ``value``, or ``reachability``.
+        energy: E_goal: ``latent`` distance, the hindsight ``value``, ``reachability``, or a
+            registered one.
         metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
         goal_proprio: Whether the arm's place in the goal image counts for all that is learned.
@@ -37,8 +56,7 @@ class TaskConfig:
         goal_weight: λ of E_world + λ·E_goal.
         rescore: Best candidates of a round that all critics and terms judge, after one critic alone
             has put them first; 0 for all candidates. Of ``value`` only.
-        world_energy: Terms whose mean is E_world (`worldmodel.predictors.uncertainty`); () for
-            none.
+        world_energy: Uncertainty terms whose mean is E_world; () for none.
         prior: Whether the policy prior proposes candidates.
         prior_noise: Spread of its candidates, in scaled actions.
         horizon: Control steps that planners look ahead.
@@ -52,14 +70,16 @@ class TaskConfig:
     name: str = MISSING
     budget_steps: Count = 40
     hold_steps: AnyCount = 3
-    energy: Annotated[str, among(*ENERGIES)] = "latent"
+    energy: Annotated[str, AfterValidator(GOAL_ENERGIES.check)] = "latent"
     metric: Annotated[str, among(*METRICS)] = "l1"
     reduce: Annotated[str, among(*REDUCTIONS)] = "final"
     goal_proprio: bool = False
     pessimism: Weight = 3.0
     goal_weight: Weight = 1.0
     rescore: AnyCount = 0
-    world_energy: tuple[Annotated[str, among(*TERMS)], ...] = ("disagreement",)
+    world_energy: tuple[Annotated[str, AfterValidator(UNCERTAINTIES.check)], ...] = (
+        "disagreement",
+    )
     prior: bool = False
     prior_noise: Weight = 0.4
     horizon: Frames = 8
@@ -67,7 +87,7 @@ class TaskConfig:
     search_std: Weight = 0.35
     warm_start: bool = True
     stage_steps: tuple[Count, ...] = ()
-    active_dims: tuple[ArmDimension, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
@@ -76,3 +96,51 @@ class TaskConfig:
                 "Expected rescore of 0 unless energy=value, whose critics can be asked singly; got "
                 f"{self.rescore} with {self.energy}"
             )
+
+
+def planner_for(name: str, task: TaskConfig, changes: Mapping[str, Any] | None = None) -> Any:
+    """The settings of a planner for a task: the planner's own, and those that the task decides.
+
+    Horizon, receding horizon, spread of the first candidates, warm start and searched dimensions
+    follow the task. V-JEPA 2-AC's planner stays as it was published.
+
+    Args:
+        name: Of a registered planner, such as ``icem``.
+        task: What is planned for.
+        changes: Settings of the user's, which outweigh both.
+
+    Raises:
+        UserError: There is no such planner.
+        SettingsError: A setting is unknown or out of its bounds.
+    """
+    if name == "vjepa2_ac":
+        return preset("planner", name, changes)
+    kind = PLANNERS.find(name).config
+    decided = _decided(kind, task)
+    if kind in (HierarchicalConfig, RetrievalConfig):
+        assert kind is not None
+        decided = {"low_level": _decided(type(kind().low_level), task)}
+    return preset("planner", name, _merged(decided, changes or {}))
+
+
+def task_for(name: str, planner: str) -> TaskConfig:
+    """The settings of a task, by its name; V-JEPA 2-AC's planner minimises what it published."""
+    changes = _PUBLISHED if planner == "vjepa2_ac" else None
+    task = preset("task", name, changes)
+    assert isinstance(task, TaskConfig)
+    return task
+
+
+def _decided(kind: type[Any] | None, task: TaskConfig) -> dict[str, Any]:
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    return {name: getattr(task, own) for name, own in _DECIDED.items() if name in names}
+
+
+def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, the changes outweighing; nested mappings likewise."""
+    merged = dict(settings)
+    for name, value in changes.items():
+        below = merged.get(name)
+        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[name] = _merged(below, value) if nested else value  # type: ignore[arg-type]
+    return merged

@@ -20,10 +20,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from worldmodel.cli.registry import PATHS, SCHEMAS
+from worldmodel.cli.listing import PATHS
+from worldmodel.cli.options import decided
 from worldmodel.cli.trust import refuse_targets
 from worldmodel.cli.words import readable
 from worldmodel.errors import UserError, nearest
+from worldmodel.registry import GROUPS, load_plugins
 
 __all__ = ["Loader", "expanded", "loader"]
 
@@ -61,7 +63,7 @@ class Loader(ConfigLoaderImpl):
             UserError: A word cannot be read, names an option that is not there, is a sweep where
                 none is meant, leaves a path empty, or would have code run.
         """
-        words = [readable(word) for word in overrides]
+        words = _without_plugins([readable(word) for word in overrides])
         if validate_sweep_overrides:
             _refuse_words(OverridesParser.create().parse_overrides(words), run_mode)
         arguments = (run_mode, from_shell, validate_sweep_overrides)
@@ -81,6 +83,9 @@ class Loader(ConfigLoaderImpl):
                 told = " ".join(str(error).split()) or type(error).__name__
                 raise UserError(f"the configuration cannot be composed: {told}") from error
         refuse_targets(config)
+        with decided(config) as anew:
+            if anew:
+                config = super().load_configuration(config_name, words, *arguments)
         with read_write(config), open_dict(config):
             _expand(config)
         return config
@@ -128,6 +133,9 @@ def loader(config_dir: str | None = None) -> Loader:
     version.setbase("1.3")
     setup_globals()  # resolvers such as ${now:…}
     search_path = create_config_search_path("pkg://worldmodel.configs")
+    # Options come from the registries, which read the YAML of a group themselves.
+    main = SearchPathQuery(provider="main")
+    search_path.prepend(provider="options", path="structured://", anchor=main)
     if config_dir is not None:
         folder = Path(expanded("--config-dir", config_dir)).absolute()
         if not folder.is_dir():
@@ -186,7 +194,7 @@ def _refuse_words(overrides: list[Override], run_mode: RunMode) -> None:
                 )
         elif override.value_type != ValueType.SIMPLE_CHOICE_SWEEP:
             raise UserError(f"{word} is a sweep: add -m to run every value")
-        elif key in SCHEMAS:
+        elif key in GROUPS:
             raise UserError(f"{word} names several: add -m to run each of them")
         else:
             raise UserError(
@@ -211,3 +219,10 @@ def _listed(words: list[str], cause: BaseException | None) -> list[str]:
         for word in words
         for start, _, value in [word.partition("=")]
     ]
+
+
+def _without_plugins(words: list[str]) -> list[str]:
+    """The other words, once the modules that ``plugins=[…]`` names have registered their parts."""
+    named = [word.partition("=")[2] for word in words if word.startswith("plugins=")]
+    load_plugins(name.strip(" '\"") for names in named for name in names.strip("[]").split(","))
+    return [word for word in words if not word.startswith("plugins=")]

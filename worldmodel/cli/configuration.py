@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 from collections.abc import Callable, Iterator, Sequence
-from importlib import resources
 from typing import Any
 
-import pydantic
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -22,10 +18,12 @@ from omegaconf.errors import (
 )
 
 from worldmodel.cli.composition import Loader, loader
-from worldmodel.cli.registry import COMMANDS, SCHEMAS
+from worldmodel.cli.listing import COMMANDS
+from worldmodel.cli.options import register_options, renamed
 from worldmodel.cli.words import readable
 from worldmodel.errors import UserError, nearest
-from worldmodel.settings import described
+from worldmodel.presets import instance, schema
+from worldmodel.registry import GROUPS
 
 __all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
 
@@ -37,16 +35,11 @@ def load(name: str) -> tuple[type[Any], Callable[[Any], float | None]]:
         The config dataclass and ``run``, which takes an instance of it and returns the figure that
         a sweeper may optimise, if there is one.
     """
-    module = importlib.import_module(COMMANDS[name].module or f"worldmodel.commands.{name}")
-    config: type[Any] = getattr(module, COMMANDS[name].config)
-    store = ConfigStore.instance()
-    store.store(name=f"{name}_schema", node=_schema(config))
+    config, run = COMMANDS[name].load(name)
+    ConfigStore.instance().store(name=f"{name}_schema", node=schema(config))
     for group in COMMANDS[name].groups:
-        for schema, target in SCHEMAS[group].items():
-            owner, _, attribute = target.partition(":")
-            dataclass_type = getattr(importlib.import_module(owner), attribute)
-            store.store(group=group, name=schema, node=_schema(dataclass_type))
-    return config, module.run
+        register_options(group)
+    return config, run
 
 
 def composed(
@@ -87,7 +80,7 @@ def typed(config: DictConfig) -> Any:
     try:
         if missing := sorted(OmegaConf.missing_keys(config)):
             raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
-        result = _made(config)
+        result = instance(config)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {_first_line(error)}") from error
     if isinstance(result, dict):
@@ -95,7 +88,7 @@ def typed(config: DictConfig) -> Any:
             "the configuration has no schema; begin its YAML with `defaults: [plan, _self_]`, or "
             "another command's name"
         )
-    for group in SCHEMAS:
+    for group in GROUPS:
         if isinstance(getattr(result, group, None), dict):
             raise UserError(
                 f"{group}: its YAML has no schema; begin it with `defaults: [option, _self_]`, the "
@@ -123,9 +116,7 @@ def _shown(value: object) -> str:
 
 def options(group: str) -> list[str]:
     """The choices of a configuration group, by name."""
-    folder = resources.files("worldmodel.configs") / group
-    files = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
-    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+    return sorted(GROUPS[group].names()) if group in GROUPS else []
 
 
 def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserError:
@@ -154,6 +145,8 @@ def _unknown_key(key: str, command: str) -> UserError:
     with open_dict(config):
         hydra = config.pop("hydra")
     valid = _keys(hydra, "hydra.") if key.startswith("hydra.") else _keys(config)
+    if now := renamed(key):
+        return UserError(f"'{key}' is now '{now}'")
     return UserError(f"unknown key '{key}'; {nearest(key, list(valid))}")
 
 
@@ -163,53 +156,6 @@ def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not (child._is_missing() or child._is_none()):
             yield from _keys(child, f"{prefix}{key}.")
-
-
-def _schema(dataclass_type: type[Any]) -> DictConfig:
-    """A schema that overrides may write to; a frozen dataclass would make it read-only."""
-    schema = OmegaConf.structured(dataclass_type)
-    assert isinstance(schema, DictConfig)
-    _thaw(schema)
-    return schema
-
-
-def _thaw(node: DictConfig) -> None:
-    OmegaConf.set_readonly(node, None)
-    for key in map(str, node):
-        if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
-            _thaw(node[key])
-
-
-def _made(value: Any, key: str = "") -> Any:
-    """What a node describes: its own nodes are made first, and the key of a wrong value is known.
-
-    ``OmegaConf.to_object`` does the same and forgets the key.
-    """
-    if isinstance(value, ListConfig):
-        return tuple(_made(entry) for entry in value)
-    if not isinstance(value, DictConfig):
-        return value
-    fields = {name: _made(value[name], f"{key}.{name}".strip(".")) for name in map(str, value)}
-    kind = OmegaConf.get_type(value)
-    if not dataclasses.is_dataclass(kind):
-        return fields
-    try:
-        return kind(**fields)
-    except pydantic.ValidationError as error:
-        raise UserError(described(error, key) + _hint(value, key, error)) from error
-
-
-def _hint(node: DictConfig, key: str, error: pydantic.ValidationError) -> str:
-    """What else there is to say of a wrong value: which other key it was taken from, for one."""
-    first = error.errors()[0]
-    if first["type"] == "unexpected_keyword_argument":
-        return "; use key=value without + for the keys that exist"
-    name = str(first["loc"][0]) if first["loc"] else ""
-    if name not in node or not OmegaConf.is_interpolation(node, name):
-        return ""
-    given = OmegaConf.to_container(node, resolve=False)
-    assert isinstance(given, dict)
-    return f" ({key}.{name}={given[name]})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from worldmodel.cli.registry import COMMANDS
+from worldmodel.cli.listing import COMMANDS
 from worldmodel.endings import Ending, ending_signals
 from worldmodel.errors import UserError, nearest
 

@@ -7,7 +7,7 @@ import re
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from worldmodel.cli.registry import PATHS
+from worldmodel.cli.listing import PATHS
 from worldmodel.errors import UserError
 
 __all__ = ["quoted", "readable"]

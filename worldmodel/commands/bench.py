@@ -1,367 +1,81 @@
-"""``worldmodel bench``: measure plan latency and write ``latency.json``.
-
-A row is one planner at one size of search. ``cem`` is the planner of this project; ``plain`` is
-textbook CEM on the same world in the same run, so that their ratio means something. ``cem-tokens``
-and ``plain-tokens`` are the same pair on patch tokens, where there is a cache to do without. With
-``planner=hierarchical`` or ``retrieval`` that is what is measured, over fast levels of these sizes;
-with ``planner=vjepa2_ac`` the published search in place of ``cem``, with its energy.
-
-Other questions have a ``study`` of their own, each with a picture: ``frontier``, ``scaling`` and
-``anytime``. They heed ``checkpoint``, ``device``, ``dtype`` and ``threads``, and keys of their own.
-"""
+"""``worldmodel bench``: measure plan latency, or run a study of success against plan time."""
 
 from __future__ import annotations
 
-import copy
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from dataclasses import field, fields
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pydantic.dataclasses
-import torch
 from omegaconf import MISSING
-from tqdm import tqdm
 
-from worldmodel.agents.hierarchy import PlannerConfig, action_search
-from worldmodel.devices import (
-    device_name,
-    known_precision,
-    precision,
-    require_compiler,
-    usable_device,
-)
-from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results
-from worldmodel.latency.harness import Latency, Workload, matmul_ceiling, measure
-from worldmodel.latency.plain import PlainCEM
-from worldmodel.latency.subjects import (
-    ACTION_LIMIT,
-    RANDOM,
-    Subject,
-    sized,
-    token_subject,
-    token_world,
-    vector_subject,
-)
-from worldmodel.planners import CEMConfig, ICEMConfig, Planner, SearchConfig, VJEPA2ACConfig
-from worldmodel.settings import CHECKED, Batch, Count, Depth, NonEmpty, Seed, Threads, Width
-from worldmodel.studies import anytime as bench_anytime
-from worldmodel.studies import frontier as bench_frontier
-from worldmodel.studies import scaling as bench_scaling
-from worldmodel.studies.anytime import AnytimeConfig
-from worldmodel.studies.frontier import FrontierConfig
-from worldmodel.studies.scaling import ScalingConfig
-from worldmodel.weights.world import load_vector_world
+from worldmodel.latency.bench import BenchConfig, run_bench
+from worldmodel.planners import ICEMConfig
+from worldmodel.settings import CHECKED
+from worldmodel.studies import anytime, frontier, scaling
+from worldmodel.studies.plans import Machine
 
-__all__ = ["BenchConfig", "Grid", "TokenGrid", "run", "table"]
+__all__ = ["Config", "run"]
 
-Row = dict[str, Any]
+_HEEDED = {
+    "out",
+    "study",
+    "frontier",
+    "scaling",
+    "anytime",
+    "checkpoint",
+    "device",
+    "dtype",
+    "threads",
+}
+_STUDIES: dict[str, Any] = {"frontier": frontier, "scaling": scaling, "anytime": anytime}
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
-class Grid:
-    """Sizes of search; every combination is measured.
+class Config(BenchConfig):
+    """What to measure; see `BenchConfig` for the keys of ``study=latency``.
 
     Attributes:
-        samples: Candidates per iteration.
-        horizon: Control steps looked ahead.
-        iterations: CEM iterations.
-        episodes: Episodes planned at once.
-    """
-
-    samples: NonEmpty[Batch] = (48, 96, 192)
-    horizon: NonEmpty[Batch] = (4, 8)
-    iterations: NonEmpty[Batch] = (3,)
-    episodes: NonEmpty[Batch] = (1,)
-
-    def searches(self, planner: PlannerConfig) -> list[SearchConfig]:
-        """Settings of the search over actions at every size; what exceeds a size shrinks with it.
-
-        Raises:
-            ValueError: The search does not exist at one of the sizes.
-        """
-        search = action_search(planner)
-        sizes = itertools.product(self.samples, self.horizon, self.iterations)
-        return [sized(search, *size) for size in sizes]
-
-
-def _plain(search: SearchConfig) -> CEMConfig:
-    """Settings of a textbook CEM of the same size."""
-    names = ("samples", "horizon", "iterations", "elites", "std", "receding_horizon", "active_dims")
-    own: dict[str, Any] = {"elites": min(CEMConfig.elites, search.samples)}
-    own |= {k: getattr(search, k) for k in names if hasattr(search, k)}
-    return CEMConfig(proposals=0, **own)
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
-class TokenGrid(Grid):
-    """Sizes of search over patch tokens, which cost far more per rollout.
-
-    Attributes:
-        checkpoint: Token world: a folder; ``random`` for untrained weights on the encoder of the
-            other checkpoint, which take as long; null to leave tokens out.
-        width: Of the predictor, if its weights are random.
-        depth: Its blocks.
-    """
-
-    checkpoint: str | None = RANDOM
-    width: Width = 128
-    depth: Depth = 4
-    samples: NonEmpty[Batch] = (16,)
-    horizon: NonEmpty[Batch] = (8,)
-    iterations: NonEmpty[Batch] = (1,)
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
-class BenchConfig(Grid):
-    """What to measure: every combination of the sizes that are lists.
-
-    Attributes:
-        samples: Candidates per iteration.
-        horizon: Control steps looked ahead.
-        iterations: CEM iterations.
-        episodes: Episodes planned at once.
-        out: Folder for ``latency.json``; rows appear there as they are measured. Other studies
-            leave a JSON and a PNG of their name.
+        out: Folder for ``latency.json``, or a study's JSON and PNG of its name.
         study: ``latency``, or one of the below.
         frontier: Success against plan time: planners × budgets, over the same episodes.
         scaling: Plan time against samples, horizon, tokens and episodes, with the fitted slope.
         anytime: Energy and success against the deadline.
-        checkpoint: World checkpoint: a folder, or ``default`` for the shipped one.
-        planner: Settings of the planner (group), but for the sizes of its search over actions.
-        tokens: The same for a world of patch tokens.
-        plain: Measure the plain baseline beside each row.
-        plans: Timed plans per row.
-        warmup: Plans before them.
-        device: Such as ``cpu`` or ``cuda``.
-        threads: Of a CPU; null for torch's choice, in ``frontier`` and ``anytime`` for one. On a
-            busy machine one is the fastest.
-        dtype: To imagine in: ``float32``, ``bfloat16`` or ``float16``.
-        compile: Plan with what ``torch.compile`` makes of world and energy; of plain rows nothing
-            is compiled but the image encoder of patch tokens.
-        seed: Of frames, states and search.
-
-    What ``study=latency`` alone heeds is refused with the others: all but ``out``, ``checkpoint``,
-    ``device``, ``dtype`` and ``threads``.
     """
 
     out: str = MISSING
     study: str = "latency"
-    frontier: FrontierConfig = field(default_factory=FrontierConfig)
-    scaling: ScalingConfig = field(default_factory=ScalingConfig)
-    anytime: AnytimeConfig = field(default_factory=AnytimeConfig)
-    checkpoint: str = "default"
-    planner: Any = MISSING
-    tokens: TokenGrid = field(default_factory=TokenGrid)
-    plain: bool = True
-    plans: Count = 200
-    warmup: Count = 10
-    device: str = "cpu"
-    threads: Threads | None = None
-    dtype: str = "float32"
-    compile: bool = False
-    seed: Seed = 0
+    frontier: frontier.FrontierConfig = field(default_factory=frontier.FrontierConfig)
+    scaling: scaling.ScalingConfig = field(default_factory=scaling.ScalingConfig)
+    anytime: anytime.AnytimeConfig = field(default_factory=anytime.AnytimeConfig)
 
     def __post_init__(self) -> None:
-        if self.study not in STUDIES:
-            raise ValueError(f"Expected study among {', '.join(STUDIES)}, got '{self.study}'")
-        known_precision(self.dtype)
+        super().__post_init__()
+        if self.study not in (known := ("latency", *_STUDIES)):
+            raise ValueError(f"Expected study among {', '.join(known)}, got '{self.study}'")
 
 
-def run(cfg: BenchConfig) -> float | None:
+def run(cfg: Config) -> float | None:
     """Measure, print a table and write it, beside a picture where there is one.
 
     Returns:
-        The median of a plan's milliseconds, over the rows that are not plain; None of other studies
-        than ``latency``.
-
-    Raises:
-        UserError: The device is not there, the output cannot be written, or a checkpoint is not
-            intact.
-        ValueError: The horizon does not fit the world's stride, or a key is set that the study does
-            not heed.
+        The median of a plan's milliseconds; None of other studies than ``latency``.
     """
-    if cfg.study != "latency":
-        _check_heeded(cfg)
-    return STUDIES[cfg.study](cfg, Results(Path(cfg.out)))
-
-
-def _check_heeded(cfg: BenchConfig) -> None:
-    usual = BenchConfig(out=cfg.out, planner=ICEMConfig())
-    sizes = [size.name for size in fields(Grid)]
-    for name in (*sizes, "planner", "tokens", "plain", "plans", "warmup", "compile", "seed"):
+    if cfg.study == "latency":
+        found = run_bench(cfg)
+        print(f"{found}\nWritten to {cfg.out}/latency.json")
+        return found.p50_ms
+    usual = Config(out=cfg.out, planner=ICEMConfig())
+    for name in (f.name for f in fields(cfg) if f.name not in _HEEDED):
         if getattr(cfg, name) != getattr(usual, name):
             raise ValueError(
                 f"Expected {name} with study=latency only, got study={cfg.study}; leave it out, or "
                 f"see what {cfg.study}.… sets in `worldmodel bench --help`"
             )
-
-
-def _frontier(cfg: BenchConfig, results: Results) -> None:
-    report = bench_frontier.frontier(cfg.frontier, results.out, _machine(cfg))
-    print(bench_frontier.table(report))  # whatever becomes of the files
-    bench_frontier.write(report, results.out)
-
-
-def _machine(cfg: BenchConfig) -> list[str]:
-    """The keys of ``plan`` that are not a study's own."""
-    given = {"checkpoint": cfg.checkpoint, "device": cfg.device, "dtype": cfg.dtype}
-    return [f"{key}={value}" for key, value in given.items()] + [f"threads={cfg.threads or 1}"]
-
-
-def _scaling(cfg: BenchConfig, results: Results) -> None:
-    device = usable_device(cfg.device)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    world = load_vector_world(cfg.checkpoint).to(device)
-    report = bench_scaling.scaling(cfg.scaling, world, device, precision(cfg.dtype, world))
-    print(bench_scaling.table(report))  # whatever becomes of the files
-    bench_scaling.write(report, results.out)
-
-
-def _anytime(cfg: BenchConfig, results: Results) -> None:
-    report = bench_anytime.anytime(cfg.anytime, results.out, _machine(cfg))
-    print(bench_anytime.table(report))  # whatever becomes of the files
-    bench_anytime.write(report, results.out)
-
-
-def _latency(cfg: BenchConfig, results: Results) -> float:
-    if cfg.compile:
-        require_compiler()
-    device = usable_device(cfg.device)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    world = load_vector_world(cfg.checkpoint).to(device)
-    dtype = precision(cfg.dtype, world)
-    world = world.imagine_in(dtype)
-    learned = not isinstance(cfg.planner, VJEPA2ACConfig)
-    benches = [_Bench(cfg, cfg, vector_subject(world, learned=learned), device, dtype, "")]
-    if cfg.tokens.checkpoint is not None:
-        sizes = {"width": cfg.tokens.width, "depth": cfg.tokens.depth}
-        # An encoder of its own, as compiling it is to leave the vector world's rows alone.
-        encoder = copy.deepcopy(world.encoder) if cfg.compile else world.encoder
-        patches = token_world(cfg.tokens.checkpoint, encoder, **sizes)
-        patches = patches.to(device).imagine_in(dtype)
-        tokens = token_subject(patches.fuse() if cfg.compile else patches)
-        benches.append(_Bench(cfg, cfg.tokens, tokens, device, dtype, "-tokens"))
-    report: dict[str, Any] = {
-        "device": device_name(device),
-        "dtype": str(dtype).removeprefix("torch."),
-        "compile": cfg.compile,
-        "rows": [],
-    }
-    with tqdm(total=sum(map(len, benches)), unit="row") as progress:
-        for row in itertools.chain.from_iterable(bench.rows() for bench in benches):
-            report["rows"].append(row)
-            results.write("latency.json", partial(write_json, content=report))
-            progress.update()
-    print(table(report))
-    results.finish()
-    print(f"Written to {results.out / 'latency.json'}")
-    return median(row["p50_ms"] for row in report["rows"] if "plain" not in row["planner"])
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """One world at every size of a grid."""
-
-    cfg: BenchConfig
-    grid: Grid
-    subject: Subject
-    device: torch.device
-    dtype: torch.dtype
-    suffix: str
-
-    def __len__(self) -> int:
-        return (
-            len(self.grid.searches(self.cfg.planner))
-            * len(self.grid.episodes)
-            * (1 + self.cfg.plain)
-        )
-
-    def rows(self) -> Iterator[Row]:
-        """Measure them one after the other, each baseline beside what it is compared with."""
-        subject, device = self.subject, self.device
-        high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
-        for episodes in self.grid.episodes:
-            workload = subject.workload(episodes, device, self.cfg.seed)
-            workload = replace(workload, compiled=self.cfg.compile)
-            for search in self.grid.searches(self.cfg.planner):
-                name, planner = subject.planner(self.cfg.planner, search, high)
-                yield self._row(name, search, workload, planner)
-                if self.cfg.plain:
-                    plain = replace(workload, world=subject.plain_world)
-                    yield self._row("plain", search, plain, PlainCEM(_plain(search), -high, high))
-
-    def _row(
-        self, name: str, search: SearchConfig, workload: Workload, planner: Planner[Any]
-    ) -> Row:
-        cfg = self.cfg
-        # Beside every row, as the pace of a machine changes within minutes.
-        ceiling = matmul_ceiling(self.device, self.dtype).best
-        latency = measure(workload, planner, plans=cfg.plans, warmup=cfg.warmup, seed=cfg.seed)
-        return _row(name + self.suffix, search, len(workload.frames), latency, ceiling)
-
-
-def _row(name: str, search: SearchConfig, episodes: int, latency: Latency, ceiling: float) -> Row:
-    p50_ms = latency.percentile(50)
-    return {
-        "planner": name,
-        "samples": search.samples,
-        "horizon": search.horizon,
-        "iterations": search.iterations,
-        "episodes": episodes,
-        "p50_ms": p50_ms,
-        "p90_ms": latency.percentile(90),
-        "p99_ms": latency.percentile(99),
-        "max_ms": latency.percentile(100),
-        "first_ms": latency.first_ms,
-        "rollouts_per_s": 1e3 * latency.steps / search.horizon / p50_ms,
-        "achieved_gflops": latency.flops / p50_ms / 1e6,
-        "ceiling_gflops": ceiling,
-        "peak_mb": latency.peak_mb,
-        "split": latency.split_ms,
-    }
-
-
-def table(report: dict[str, Any]) -> str:
-    """The report as text, milliseconds unless said otherwise."""
-    head = (
-        "planner         S   H   I   B     p50     p90     p99     max   first  plans/s  rollouts/s"
-        "  GFLOP/s  of peak     MB  speed-up   parts of a plan"
-    )
-    ceilings = [row["ceiling_gflops"] for row in report["rows"]]
-    extent = f"{min(ceilings):.0f} to {max(ceilings):.0f} GFLOP/s"
-    plain = {_size(row): row["p50_ms"] for row in report["rows"] if "plain" in row["planner"]}
-    lines = [f"{report['device']}, {report['dtype']}, ceiling {extent}", head]
-    for row in report["rows"]:
-        baseline = plain.get(_size(row))
-        gain = "-" if baseline is None else f"{baseline / row['p50_ms']:.1f}x"
-        times = "".join(
-            f"{row[key]:8.1f}" for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms", "first_ms")
-        )
-        split = ", ".join(f"{part} {ms:.1f}" for part, ms in row["split"].items())
-        lines.append(
-            f"{row['planner']:<12}{row['samples']:5}{row['horizon']:4}{row['iterations']:4}"
-            f"{row['episodes']:4}{times}{1e3 / row['p50_ms']:9.1f}{row['rollouts_per_s']:12.0f}"
-            f"{row['achieved_gflops']:9.1f}{row['achieved_gflops'] / row['ceiling_gflops']:9.0%}"
-            f"{row['peak_mb']:7.0f}{gain:>10}   {split}"
-        )
-    return "\n".join(lines)
-
-
-STUDIES: dict[str, Callable[[BenchConfig, Results], float | None]] = {
-    "latency": _latency,
-    "frontier": _frontier,
-    "scaling": _scaling,
-    "anytime": _anytime,
-}
-
-
-def _size(row: Row) -> tuple[Any, ...]:
-    world = row["planner"].partition("-")[2]
-    return world, row["samples"], row["horizon"], row["iterations"], row["episodes"]
+    study, out = _STUDIES[cfg.study], Results(Path(cfg.out)).out
+    machine = Machine(cfg.checkpoint, cfg.device, cfg.dtype, cfg.threads)
+    report = study.measure(getattr(cfg, cfg.study), out, machine)
+    print(study.table(report))  # whatever becomes of the files
+    study.write(report, out)
+    return None

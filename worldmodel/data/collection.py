@@ -29,7 +29,7 @@ from worldmodel.files.atomic import write_json
 from worldmodel.files.json_file import read_json
 from worldmodel.files.locks import locked
 
-__all__ = ["SETTINGS_PATH", "collect"]
+__all__ = ["SETTINGS_PATH", "collect_episodes"]
 
 SETTINGS_PATH = "meta/collection.json"
 """What a collection was started with; not part of LeRobotDataset, which ignores it."""
@@ -63,7 +63,7 @@ class _Failure:
     trace: str
 
 
-def collect(
+def collect_episodes(
     out: Path,
     episodes: int,
     make_episode: Callable[[int], Episode],

@@ -25,7 +25,7 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from worldmodel.agents.policies import CameraWorld
+from worldmodel.agents.world import CameraWorld
 from worldmodel.diagnostics.agreement import Ruler, episode_figures, summary, table
 from worldmodel.diagnostics.agreement_figure import drawn
 from worldmodel.diagnostics.readings import Reading, goal_energies, read
@@ -33,14 +33,14 @@ from worldmodel.diagnostics.trials import Trial, run_trial
 from worldmodel.dynamics.value import ValueTraining
 from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, environments
+from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results, write_png
 from worldmodel.settings import CHECKED, Count, Frames, ProperShare, Seed, Several
 from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.world import checkpoint_folder, load_world
+from worldmodel.weights.world import checkpoint_folder, read_world
 
-__all__ = ["DiagnoseConfig", "run"]
+__all__ = ["DiagnoseConfig", "diagnose"]
 
 _PRIVILEGED = "reads the simulator's state and its scripted expert; nothing of it reaches planning"
 
@@ -91,7 +91,7 @@ def _appearance(scene: str) -> tuple[str, str]:
 
 
 @torch.inference_mode()
-def run(cfg: DiagnoseConfig) -> None:
+def diagnose(cfg: DiagnoseConfig) -> None:
     """Solve the tasks once, look at them in every appearance, print, write and draw what is found.
 
     Raises:
@@ -100,7 +100,7 @@ def run(cfg: DiagnoseConfig) -> None:
     """
     results = Results(Path(cfg.out))
     torch.set_num_threads(1)
-    world = load_world(cfg.checkpoint)
+    world = read_world(cfg.checkpoint)
     if cfg.horizon % world.stride:
         raise UserError(
             f"expected a horizon that is a multiple of the world's stride of {world.stride} "
@@ -144,7 +144,7 @@ def run(cfg: DiagnoseConfig) -> None:
 def _trials(cfg: DiagnoseConfig, image_size: int) -> list[Trial]:
     """The tasks that the expert solves; how they look, which comes later, does not change them."""
     solved: list[Trial] = []
-    with environments(cfg.task.name, 1, image_size) as (env,):
+    with tabletops(cfg.task.name, 1, image_size) as (env,):
         for seed in tqdm(range(cfg.seed, cfg.seed + cfg.episodes), desc="solve", unit="episode"):
             trial = run_trial(
                 env,
@@ -166,7 +166,7 @@ def _readings(
     cfg: DiagnoseConfig, world: CameraWorld, scene: str, trials: list[Trial]
 ) -> list[Reading]:
     energies = goal_energies(world, cfg.task)
-    with environments(cfg.task.name, 1, world.image_size, *_appearance(scene)) as (env,):
+    with tabletops(cfg.task.name, 1, world.image_size, *_appearance(scene)) as (env,):
         return [
             read(env, world, energies, trial) for trial in tqdm(trials, desc=scene, unit="episode")
         ]

@@ -13,14 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodel.agents.policies import (
-    CameraWorld,
-    EnergyTowards,
-    Grounded,
-    Hindsight,
-    task_energy,
-)
+from worldmodel.agents.objective import EnergyTowards, Hindsight, task_energy
 from worldmodel.agents.task import TaskConfig
+from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.diagnostics.trials import Fork, Moment, Trial, views
 from worldmodel.envs import TabletopEnv
 from worldmodel.evaluation.episodes import SEED_OFFSET

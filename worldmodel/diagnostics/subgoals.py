@@ -21,14 +21,14 @@ from worldmodel.agents.policies import planning_agent
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, Image, environments
+from worldmodel.evaluation.episodes import SEED_OFFSET, Image, tabletops
 from worldmodel.files.results import Results, write_png
 from worldmodel.planners import HierarchicalConfig, PlanRecord, RetrievalConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, AnyCount, NonEmpty, Seed
 from worldmodel.weights.world import load_vector_world
 
-__all__ = ["SubgoalsConfig", "nearest_moments", "run"]
+__all__ = ["SubgoalsConfig", "draw_subgoals", "nearest_moments"]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -64,7 +64,7 @@ class SubgoalsConfig:
         check_appearance(self.appearance, self.split)
 
 
-def run(cfg: SubgoalsConfig) -> None:
+def draw_subgoals(cfg: SubgoalsConfig) -> None:
     """Plan the episode up to the last moment and draw.
 
     Raises:
@@ -93,7 +93,7 @@ def _episode(
 ) -> tuple[list[Image], Image, list[PlanRecord]]:
     """Camera images up to the last moment, the goal image, and the plans made."""
     agent = planning_agent(world, cfg.task, cfg.planner)
-    with environments(cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split) as (env,):
+    with tabletops(cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split) as (env,):
         observation, info = env.reset(seed=SEED_OFFSET + cfg.seed)
         goals = info["subgoals"] if cfg.task.stage_steps else observation["goal"]
         agent.reset(torch.from_numpy(goals)[None], seed=cfg.seed)

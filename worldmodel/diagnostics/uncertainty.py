@@ -21,25 +21,22 @@ from numpy.typing import NDArray
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from worldmodel.agents.policies import search, search_agent, task_objective
+from worldmodel.agents.objective import task_objective
+from worldmodel.agents.policies import search_agent
+from worldmodel.agents.search import ARM, make_planner
 from worldmodel.diagnostics.rankings import Agreement, agreement, bootstrap
 from worldmodel.diagnostics.recorder import Recorder
 from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched
 from worldmodel.envs import check_appearance
-from worldmodel.evaluation.episodes import (
-    SEED_OFFSET,
-    Episode,
-    environments,
-    evaluate,
-    success_summary,
-)
+from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, run_episodes, tabletops
+from worldmodel.evaluation.intervals import success_summary
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results, write_png
 from worldmodel.settings import CHECKED, AnyCount, Count, Seed, Several, Threads
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, load_vector_world
 
-__all__ = ["AcceptanceConfig", "Measured", "judged", "run", "table"]
+__all__ = ["AcceptanceConfig", "Measured", "judge_uncertainty", "judged", "table"]
 
 Array = NDArray[Any]
 SETS = {"best": "best plans", "all": "all candidates"}
@@ -118,7 +115,7 @@ class Measured:
         return np.flatnonzero(self.best) if which == "best" else np.arange(len(self.best))
 
 
-def run(cfg: AcceptanceConfig) -> None:
+def judge_uncertainty(cfg: AcceptanceConfig) -> None:
     """Plan, carry out, compare; write the figures and print them.
 
     Raises:
@@ -169,15 +166,15 @@ def measure(cfg: AcceptanceConfig) -> tuple[Measured, list[Episode]]:
     """Run the episodes as ``worldmodel plan`` would, and measure at some of their plans."""
     world = load_vector_world(cfg.checkpoint)
     recorder, objective = Recorder(world), task_objective(world, cfg.task)
-    planner = search(world, cfg.task, cfg.planner)
+    planner = make_planner(world, cfg.task, cfg.planner, *ARM)
     agent = search_agent(recorder, objective, cfg.task, planner)
     moments: list[list[Moment]] = []
     episodes: list[Episode] = []
     scene = (cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split)
-    with environments(*scene) as made:
+    with tabletops(*scene) as made:
         watched = Watched(agent, recorder, world, made[0], cfg.every, cfg.candidates)
         seeds = range(cfg.seed, cfg.seed + cfg.episodes)
-        results = evaluate(watched, made, seeds, cfg.task, search_seed=cfg.seed)
+        results = run_episodes(watched, made, seeds, cfg.task, search_seed=cfg.seed)
         for episode in tqdm(results, desc="acceptance", total=len(seeds), unit="episode"):
             moments.append(watched.moments)
             episodes.append(episode)

@@ -25,25 +25,22 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from worldmodel.agents.hierarchy import PlannerConfig, action_search
-from worldmodel.agents.policies import (
-    CameraWorld,
-    Hindsight,
-    Policy,
-    RandomPolicy,
-    ToGoalPose,
-    planning_agent,
-    prior_agent,
-)
-from worldmodel.agents.task import TaskConfig
+from worldmodel.agents.agent import Recipe
+from worldmodel.agents.environment import Environment
+from worldmodel.agents.hierarchy import action_search
+from worldmodel.agents.objective import Hindsight
+from worldmodel.agents.policies import Policy, prior_agent
+from worldmodel.agents.search import follows_gradients
 from worldmodel.envs import TabletopEnv
 from worldmodel.errors import UserError, nearest
+from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose
 from worldmodel.evaluation.crossed import object_probe, true_cost, true_dynamics
 from worldmodel.evaluation.oracle import OracleConfig, OraclePolicy
 from worldmodel.evaluation.parallel import PolicyOn
-from worldmodel.planners import follows_gradients
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
 
-__all__ = ["BASELINES", "SIMULATED", "NotApplicableError", "OnSimulator", "Setting", "chosen"]
+__all__ = ["BASELINES", "SIMULATED", "Comparison", "NotApplicableError", "OnSimulator", "chosen"]
 
 
 class NotApplicableError(Exception):
@@ -51,87 +48,97 @@ class NotApplicableError(Exception):
 
 
 @dataclass(frozen=True)
-class Setting:
+class Comparison:
     """What the baselines are variations of.
 
     Attributes:
-        world: World model of the planner.
-        task: Task, with its energy.
-        planner: Search settings.
+        agent: World, task and planner that they are reported against.
         environments: Those that the episodes run in.
         random_world: World model on an untrained encoder, if there is one.
         oracle: Of the baselines that are given the simulator.
         seed: Of everything random in a policy.
-        appearance: Of the environments.
     """
 
-    world: CameraWorld
-    task: TaskConfig
-    planner: PlannerConfig
-    environments: Sequence[TabletopEnv]
-    random_world: CameraWorld | None = None
+    agent: Recipe
+    environments: Sequence[Environment]
+    random_world: VectorWorld | TokenWorld | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
     seed: int = 0
-    appearance: str = "plain"
 
-    def agent(self, task: TaskConfig) -> Policy:
-        """The planner of this setting with the task pursued in another way."""
-        return planning_agent(self.world, task, self.planner)
+    @property
+    def tabletops(self) -> list[TabletopEnv]:
+        """The environments, where they are of the built-in arm.
+
+        Raises:
+            NotApplicableError: They are others, whose state nobody can read here.
+        """
+        inner = [env.unwrapped for env in self.environments]
+        made = [env for env in inner if isinstance(env, TabletopEnv)]
+        if len(made) < len(inner):
+            raise NotApplicableError("it reads the state of the built-in simulator")
+        return made
+
+    def pursuing(self, **changes: Any) -> Policy:
+        """The agent with the task pursued in another way."""
+        return replace(self.agent, task=replace(self.agent.task, **changes)).batched()
 
 
-def _random(setting: Setting) -> Policy:
-    return RandomPolicy(action_search(setting.planner).active_dims, setting.seed)
+def _random(setting: Comparison) -> Policy:
+    searched = action_search(setting.agent.planner).active_dims
+    return RandomPolicy(setting.agent.contract.bounds.only(searched), setting.seed)
 
 
-def _ignore_object(setting: Setting) -> Policy:
-    return ToGoalPose(setting.environments)
+def _ignore_object(setting: Comparison) -> Policy:
+    return ToGoalPose(setting.tabletops)
 
 
-def _prior(setting: Setting) -> Policy:
-    if not isinstance(setting.world, Hindsight):
+def _prior(setting: Comparison) -> Policy:
+    agent = setting.agent
+    if not isinstance(agent.world, Hindsight):
         raise NotApplicableError("the checkpoint has no policy prior")
-    return prior_agent(setting.world, setting.task, setting.planner)
+    return prior_agent(agent.world, agent.task, agent.planner, agent.contract.bounds)
 
 
-def _no_prior(setting: Setting) -> Policy:
-    if not setting.task.prior:
+def _no_prior(setting: Comparison) -> Policy:
+    if not setting.agent.task.prior:
         raise NotApplicableError("the planner uses no prior for this task")
-    return setting.agent(replace(setting.task, prior=False))
+    return setting.pursuing(prior=False)
 
 
-def _no_world_energy(setting: Setting) -> Policy:
-    if not setting.task.world_energy:
+def _no_world_energy(setting: Comparison) -> Policy:
+    if not setting.agent.task.world_energy:
         raise NotApplicableError("the planner has no world energy here")
-    return setting.agent(replace(setting.task, world_energy=()))
+    return setting.pursuing(world_energy=())
 
 
-def _with_energy(setting: Setting, energy: str) -> Policy:
-    if setting.task.energy == energy:
+def _with_energy(setting: Comparison, energy: str) -> Policy:
+    if setting.agent.task.energy == energy:
         raise NotApplicableError(f"task.energy={energy} is what the planner itself minimises")
-    if energy != "latent" and not isinstance(setting.world, Hindsight):
+    if energy != "latent" and not isinstance(setting.agent.world, Hindsight):
         raise NotApplicableError(f"the checkpoint has no {energy}")
-    return setting.agent(replace(setting.task, energy=energy))
+    return setting.pursuing(energy=energy)
 
 
-def _latent_distance(setting: Setting) -> Policy:
+def _latent_distance(setting: Comparison) -> Policy:
     return _with_energy(setting, "latent")
 
 
-def _latent_distance_alone(setting: Setting) -> Policy:
-    return _latent_distance(replace(setting, task=replace(setting.task, prior=False)))
+def _latent_distance_alone(setting: Comparison) -> Policy:
+    flat = replace(setting.agent, task=replace(setting.agent.task, prior=False))
+    return _latent_distance(replace(setting, agent=flat))
 
 
-def _flat(setting: Setting) -> Policy:
-    flat = action_search(setting.planner)
-    if flat is setting.planner:
+def _flat(setting: Comparison) -> Policy:
+    flat = action_search(setting.agent.planner)
+    if flat is setting.agent.planner:
         raise NotApplicableError("the planner has no sub-goals")
-    return planning_agent(setting.world, setting.task, flat)
+    return replace(setting.agent, planner=flat).batched()
 
 
-def _random_encoder(setting: Setting) -> Policy:
+def _random_encoder(setting: Comparison) -> Policy:
     if setting.random_world is None:
         raise NotApplicableError("give the checkpoint with random_encoder_checkpoint=path")
-    return planning_agent(setting.random_world, setting.task, setting.planner)
+    return replace(setting.agent, world=setting.random_world).batched()
 
 
 class OnSimulator(NamedTuple):
@@ -146,26 +153,28 @@ class OnSimulator(NamedTuple):
     facts: Mapping[str, Any]
 
 
-def _true_dynamics(setting: Setting) -> OnSimulator:
-    world, task, planner = setting.world, setting.task, setting.planner
-    if follows_gradients(action_search(planner)):
+def _true_dynamics(setting: Comparison) -> OnSimulator:
+    agent = setting.agent
+    if follows_gradients(action_search(agent.planner)):
         raise NotApplicableError("no gradient passes through the simulator")
-    return OnSimulator(partial(true_dynamics, world=world, task=task, planner=planner), {})
+    return OnSimulator(partial(true_dynamics, agent=agent), {})
 
 
-def _true_cost(setting: Setting) -> OnSimulator:
-    world, task, planner = setting.world, setting.task, setting.planner
-    probe, error = object_probe(world, task.name, setting.oracle.probe_episodes, setting.appearance)
-    made = partial(true_cost, world=world, task=task, planner=planner, probe=probe)
+def _true_cost(setting: Comparison) -> OnSimulator:
+    agent = setting.agent
+    appearance = setting.tabletops[0].appearance
+    episodes = setting.oracle.probe_episodes
+    probe, error = object_probe(agent.world, agent.task.name, episodes, appearance)
+    made = partial(true_cost, agent=agent, probe=probe)
     return OnSimulator(made, {"probe_cm": error})
 
 
-def _oracle(setting: Setting) -> OnSimulator:
-    planner = replace(setting.oracle.planner, active_dims=setting.task.active_dims)
+def _oracle(setting: Comparison) -> OnSimulator:
+    planner = replace(setting.oracle.planner, active_dims=setting.agent.task.active_dims)
     return OnSimulator(partial(OraclePolicy, planner=planner), {"planner": asdict(planner)})
 
 
-BASELINES: dict[str, Callable[[Setting], Policy]] = {
+BASELINES: dict[str, Callable[[Comparison], Policy]] = {
     "random": _random,
     "ignore_object": _ignore_object,
     "prior": _prior,
@@ -178,7 +187,7 @@ BASELINES: dict[str, Callable[[Setting], Policy]] = {
     "reachability": partial(_with_energy, energy="reachability"),
     "random_encoder": _random_encoder,
 }
-SIMULATED: dict[str, Callable[[Setting], OnSimulator]] = {
+SIMULATED: dict[str, Callable[[Comparison], OnSimulator]] = {
     "true_dynamics": _true_dynamics,
     "true_cost": _true_cost,
     "oracle": _oracle,

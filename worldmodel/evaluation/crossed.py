@@ -18,16 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from worldmodel.agents.hierarchy import PlannerConfig, action_search
-from worldmodel.agents.policies import (
-    CameraWorld,
-    Grounded,
-    Policy,
-    search,
-    search_agent,
-    task_objective,
-)
-from worldmodel.agents.task import TaskConfig
+from worldmodel.agents.agent import Recipe
+from worldmodel.agents.hierarchy import action_search
+from worldmodel.agents.objective import task_objective
+from worldmodel.agents.policies import Policy, search_agent
+from worldmodel.agents.search import make_planner
+from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.dynamics.probe import PositionProbe, fit_probe
 from worldmodel.envs import TabletopEnv
 from worldmodel.envs.tabletop.environment import SUCCESS_DISTANCE
@@ -41,16 +37,15 @@ __all__ = ["RenderedWorld", "StateEnergy", "object_probe", "true_cost", "true_dy
 _LENGTH = 50  # frames of an exploration episode
 
 
-def true_dynamics(
-    environment: TabletopEnv, world: CameraWorld, task: TaskConfig, planner: PlannerConfig
-) -> Policy:
+def true_dynamics(environment: TabletopEnv, agent: Recipe) -> Policy:
     """The planner, for one episode, with its simulator as the dynamics; E_world is off.
 
     Of a planner on two time scales these are the low level's dynamics.
     """
-    task = replace(task, world_energy=())
+    world, task = agent.world, replace(agent.task, world_energy=())
+    planner = make_planner(world, task, agent.planner, *agent.contract.bounds)
     rendered = RenderedWorld(environment, world)
-    return search_agent(rendered, task_objective(world, task), task, search(world, task, planner))
+    return search_agent(rendered, task_objective(world, task), task, planner)
 
 
 class RenderedWorld:
@@ -103,20 +98,15 @@ class RenderedWorld:
         return self._environment.camera_image(), self._environment.tool_pose()
 
 
-def true_cost(
-    environment: TabletopEnv,
-    world: CameraWorld,
-    task: TaskConfig,
-    planner: PlannerConfig,
-    probe: PositionProbe,
-) -> Policy:
+def true_cost(environment: TabletopEnv, agent: Recipe, probe: PositionProbe) -> Policy:
     """The planner, for one episode, with the task's true cost as E_goal; E_world is the task's.
 
     Of a planner on two time scales it is the low level alone: sub-goals have no true cost.
     """
-    energy = StateEnergy(environment, probe)
+    energy, world, task = StateEnergy(environment, probe), agent.world, agent.task
     objective = task_objective(world, task, lambda goal_latents, with_proprio=None: energy)
-    return search_agent(world, objective, task, search(world, task, action_search(planner)))
+    search = make_planner(world, task, action_search(agent.planner), *agent.contract.bounds)
+    return search_agent(world, objective, task, search)
 
 
 class StateEnergy:

@@ -1,38 +1,33 @@
 """The evaluation protocol: unseen tasks, a fixed step budget, success judged when all is at rest.
 
 Success and distance are read from the simulator here, and nowhere else; a policy is given images,
-proprioception and goal images. Sample sizes and Wilson intervals go with every rate; two policies
-are compared episode by episode.
+proprioception and goal images.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodel import envs
+from worldmodel.agents.environment import Environment, make_env
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
-from worldmodel.envs import TabletopEnv
+from worldmodel.envs import TASKS, TabletopEnv
+from worldmodel.errors import UserError
 from worldmodel.planners import DeadlineStatistics, RateTimer, RealTimeAgent
 
 __all__ = [
     "SEED_OFFSET",
     "Episode",
     "environments",
-    "evaluate",
-    "mcnemar",
-    "paired_summary",
-    "success_summary",
-    "wilson",
+    "run_episodes",
+    "tabletops",
 ]
 
 SEED_OFFSET = 1_000_000
@@ -85,20 +80,37 @@ class Episode:
 
 @contextmanager
 def environments(
-    task: str, count: int, image_size: int, appearance: str = "plain", split: str = "test"
-) -> Iterator[list[TabletopEnv]]:
-    """Independent environments of one task, closed at the end."""
+    name: str, count: int, image_size: int, appearance: str = "plain", split: str = "test"
+) -> Iterator[list[Environment]]:
+    """Independent environments of one name (`make_env`), closed at the end."""
     with ExitStack() as stack:
-        made: list[TabletopEnv] = []
+        made: list[Environment] = []
         for _ in range(count):
-            made.append(envs.make(task, image_size, appearance, split))
+            made.append(make_env(name, image_size=image_size, appearance=appearance, split=split))
             stack.callback(made[-1].close)
         yield made
 
 
-def evaluate(
+@contextmanager
+def tabletops(
+    task: str, count: int, image_size: int, appearance: str = "plain", split: str = "test"
+) -> Iterator[list[TabletopEnv]]:
+    """The same of the built-in arm, for what reads its simulator's state.
+
+    Raises:
+        UserError: The task is not one of the arm's.
+    """
+    if task not in TASKS:
+        raise UserError(
+            f"{task} has no state that can be read here; use a task among {', '.join(TASKS)}"
+        )
+    with environments(task, count, image_size, appearance, split) as made:
+        yield [env for env in made if isinstance(env, TabletopEnv)]
+
+
+def run_episodes(
     policy: Policy,
-    environments: Sequence[TabletopEnv],
+    environments: Sequence[Environment],
     seeds: Sequence[int],
     task: TaskConfig,
     *,
@@ -145,7 +157,7 @@ def evaluate(
                 run.step(action)
         for _ in range(task.hold_steps):
             for run in runs:
-                run.step(np.zeros(7, np.float32))
+                run.rest()
         for index, run in enumerate(runs):
             frames = first + index < keep_frames
             yield run.episode(policy, index, task, judged=goals is None, frames=frames, late=late)
@@ -159,7 +171,7 @@ def _ticks(timer: RateTimer | None, count: int) -> Iterable[bool]:
 class _Run:
     """One episode in the making."""
 
-    def __init__(self, env: TabletopEnv, seed: int, goals: Image | None) -> None:
+    def __init__(self, env: Environment, seed: int, goals: Image | None) -> None:
         self._env, self._seed = env, seed
         self.observation, self._info = env.reset(seed=seed)
         self._goal = self.observation["goal"] if goals is None else goals[-1]
@@ -176,6 +188,9 @@ class _Run:
         self._images.append(self.observation["image"])
         self._distances.append(float(info["distance"]))
         self._solved.append(bool(info["success"]))
+
+    def rest(self) -> None:
+        self.step(np.zeros(self._env.action_space.shape or (), np.float32))
 
     def episode(
         self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, frames: bool, late: int
@@ -206,56 +221,3 @@ def _observed(runs: Sequence[_Run]) -> tuple[torch.Tensor, torch.Tensor]:
     images = np.stack([run.observation["image"] for run in runs])
     states = np.stack([run.observation["state"] for run in runs])
     return torch.from_numpy(images), torch.from_numpy(states)
-
-
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson score interval of a success rate, 95 % by default (Wilson 1927).
-
-    >>> [round(bound, 3) for bound in wilson(47, 64)]
-    [0.615, 0.827]
-    """
-    rate, shrink = successes / n, 1 + z**2 / n
-    centre = (rate + z**2 / (2 * n)) / shrink
-    half = z / shrink * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def mcnemar(one: int, other: int) -> float:
-    """Exact two-sided McNemar p-value of how unevenly two policies split their discordant pairs.
-
-    The binomial test at 1/2: how likely a split at least as uneven would be were they equally good.
-
-    Args:
-        one: Episodes that only the one policy solved.
-        other: Episodes that only the other solved.
-
-    >>> mcnemar(5, 0)
-    0.0625
-    """
-    n = one + other
-    tail = sum(math.comb(n, k) for k in range(min(one, other) + 1))
-    return min(1.0, 2 * tail / 2**n)
-
-
-def paired_summary(planner: Sequence[Episode], baseline: Sequence[Episode]) -> dict[str, Any]:
-    """Over the seeds that both ran, episodes that only one of them solved, and McNemar's p."""
-    solved = {episode.seed: episode.success for episode in planner}
-    pairs = [(solved[e.seed], e.success) for e in baseline if e.seed in solved]
-    planner_only, baseline_only = pairs.count((True, False)), pairs.count((False, True))
-    return {
-        "planner_only": planner_only,
-        "baseline_only": baseline_only,
-        "p": mcnemar(planner_only, baseline_only),
-    }
-
-
-def success_summary(episodes: Sequence[Episode]) -> dict[str, Any] | None:
-    """Rates with intervals, settled in the end (``final``) and at any step; None if not judged."""
-
-    def rate(outcomes: list[bool]) -> dict[str, Any]:
-        solved = sum(outcomes)
-        return {"rate": solved / len(outcomes), "ci95": list(wilson(solved, len(outcomes)))}
-
-    final = [episode.success for episode in episodes if episode.success is not None]
-    at_any = [episode.success_any for episode in episodes if episode.success_any is not None]
-    return {"final": rate(final), "any": rate(at_any)} if final else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -11,7 +13,7 @@ import PIL.Image
 from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import Image
 
-__all__ = ["read_image"]
+__all__ = ["as_paths", "read_goals", "read_image"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Pillow would run another program for some that it also knows."""
@@ -44,3 +46,33 @@ def read_image(key: str, path: Path, size: int) -> Image:
             f"shape {'x'.join(map(str, found.shape))} of {found.dtype}; resize or convert it"
         )
     return np.asarray(pixels, np.uint8)
+
+
+def as_paths(goal: Any) -> tuple[str, ...]:
+    """Paths of a user's goal images, sub-goals first; () for the environment's own goal.
+
+    Raises:
+        ValueError: They are neither a path nor a list of paths.
+    """
+    if goal is None:
+        return ()
+    paths = tuple(goal) if isinstance(goal, list | tuple) else (goal,)
+    if not paths or not all(isinstance(path, str) for path in paths):
+        raise ValueError(f"Expected goal to be a path or a list of paths, got {goal}")
+    return paths
+
+
+def read_goals(paths: Sequence[str], stage_steps: Sequence[int], size: int) -> Image | None:
+    """A user's goal images, ``uint8 [G, size, size, 3]``; None without paths.
+
+    Raises:
+        UserError: They are not one more than the stages, or one of them cannot be used.
+    """
+    if not paths:
+        return None
+    if len(paths) != len(stage_steps) + 1:
+        raise UserError(
+            f"Expected a number of steps for each of {len(paths)} goal image(s) but the last, got "
+            f"task.stage_steps={list(stage_steps)}; give {len(paths) - 1}"
+        )
+    return np.stack([read_image("goal", Path(path), size) for path in paths])

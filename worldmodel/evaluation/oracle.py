@@ -13,6 +13,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from worldmodel.agents.search import make_search
 from worldmodel.envs import ACTION_HIGH, TabletopEnv
 from worldmodel.evaluation.simulator import Simulated, true_futures
 from worldmodel.planners import (
@@ -23,7 +24,6 @@ from worldmodel.planners import (
     Problem,
     SearchConfig,
     TotalEnergy,
-    make_search,
 )
 from worldmodel.settings import CHECKED, Count, Several, Threads
 

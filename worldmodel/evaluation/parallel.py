@@ -18,15 +18,15 @@ import torch
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import TabletopEnv
-from worldmodel.evaluation.episodes import Episode, environments, evaluate
+from worldmodel.evaluation.episodes import Episode, run_episodes, tabletops
 
-__all__ = ["PolicyOn", "evaluate_apart"]
+__all__ = ["PolicyOn", "run_apart"]
 
 PolicyOn = Callable[[TabletopEnv], Policy]
 """Makes the policy of one episode for the simulator that this episode runs in."""
 
 
-def evaluate_apart(
+def run_apart(
     policy_on: PolicyOn,
     seeds: Sequence[int],
     task: TaskConfig,
@@ -37,17 +37,17 @@ def evaluate_apart(
     workers: int | None = None,
     search_seed: int = 0,
 ) -> Iterator[Episode]:
-    """`evaluate`, with an environment and a policy for every episode, spread over processes.
+    """`run_episodes`, with an environment and a policy for every episode, spread over processes.
 
     Args:
         policy_on: Makes the policies; it is pickled.
         seeds: One per episode.
-        task: As for `evaluate`.
+        task: As for `run_episodes`.
         image_size: Side of the camera images, pixels.
         appearance: Of the environments; see ``envs.make``.
         split: Which looks, if it is rich.
         workers: Episodes at once; None for one per CPU core.
-        search_seed: As for `evaluate`.
+        search_seed: As for `run_episodes`.
 
     Yields:
         Episodes in the order of ``seeds``, under the same protocol as every other policy.
@@ -76,7 +76,7 @@ def _episode(
     seed: int,
 ) -> Episode:
     policy_on: PolicyOn = pickle.loads(packed)
-    with environments(*scene) as made:
+    with tabletops(*scene) as made:
         policy = policy_on(made[0])
-        (episode,) = evaluate(policy, made, [seed], task, search_seed=search_seed)
+        (episode,) = run_episodes(policy, made, [seed], task, search_seed=search_seed)
     return episode

@@ -6,7 +6,10 @@ import base64
 import html
 import io
 import math
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -16,22 +19,79 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from worldmodel.evaluation.episodes import Episode
-from worldmodel.files.atomic import write_text
+from worldmodel.evaluation.intervals import Rate
+from worldmodel.evaluation.video import video_name
+from worldmodel.files.atomic import write_json, write_text
+from worldmodel.files.results import Results
 
 __all__ = [
-    "closing_table",
+    "Report",
     "episode_record",
     "headline",
     "nonfinite",
     "over_budget",
     "plan_times",
     "real_time_summary",
+    "report_bytes",
     "unsearched",
-    "video_name",
-    "write_html",
 ]
 
 SHOWN = 100  # episodes in the gallery
+_PAGE_BYTES, _SHOWN_BYTES = 200_000, 60_000  # of report.html: charts, and pictures of an episode
+_EPISODE_BYTES, _STEP_BYTES = 1_000, 40  # of report.json
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found; ``print`` shows its table.
+
+    Attributes:
+        content: All of it, as report.json has it.
+        episodes: The agent's, with their images.
+        folder: Where it was written while the episodes ran, if it was.
+    """
+
+    content: Mapping[str, Any]
+    episodes: Sequence[Episode]
+    folder: Path | None = None
+
+    @property
+    def success(self) -> Rate | None:
+        """Episodes settled at the goal, with a Wilson interval; None if nobody judged them."""
+        found = self.content["success"]
+        if found is None:
+            return None
+        low, high = found["final"]["ci95"]
+        return Rate(found["final"]["rate"], low, high, self.content["n"])
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write report.json and report.html to a folder.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        bytes_ = report_bytes(len(self.episodes), self.content["budget_steps"])
+        results = Results(Path(folder), bytes_)
+        self.write(results)
+        results.finish()
+        return results.out
+
+    def write(self, results: Results) -> None:
+        """Write both into a folder that is in use."""
+        results.release()
+        results.write("report.json", partial(write_json, content=dict(self.content)))
+        results.write(
+            "report.html", partial(write_html, report=self.content, episodes=self.episodes)
+        )
+
+    def __str__(self) -> str:
+        return closing_table(self.content)
+
+
+def report_bytes(episodes: int, steps: int) -> int:
+    """Bytes that report.json and report.html take, about."""
+    page = _PAGE_BYTES + _SHOWN_BYTES * min(episodes, SHOWN)
+    return page + episodes * (_EPISODE_BYTES + _STEP_BYTES * steps)
 
 
 def plan_times(episodes: Sequence[Episode]) -> dict[str, float] | None:
@@ -252,11 +312,6 @@ def _figure(index: int, episode: Episode) -> str:
         caption = f'<a href="videos/{video_name(index)}">{caption}</a>'
     image = iio.imwrite("<bytes>", strip, extension=".png")
     return f'<figure><img src="{_data_url(image)}"><figcaption>{caption}</figcaption></figure>'
-
-
-def video_name(index: int) -> str:
-    """File name of the video of the episode at an index."""
-    return f"episode_{index:03d}.mp4"
 
 
 def _picture(figure: Figure) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from worldmodel.evaluation.episodes import Episode, Image
 from worldmodel.files.atomic import replacing
 
-__all__ = ["write_video"]
+__all__ = ["video_name", "write_video"]
 
 PANEL = 288  # pixels
 _DPI = 96
@@ -81,3 +81,8 @@ class _EnergyChart:
         self._now.set_data(x[-1:], y[-1:])
         self._canvas.draw()
         return np.asarray(self._canvas.buffer_rgba())[..., :3]
+
+
+def video_name(index: int) -> str:
+    """File name of the video of the episode at an index."""
+    return f"episode_{index:03d}.mp4"

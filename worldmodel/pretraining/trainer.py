@@ -28,10 +28,10 @@ from worldmodel.training_state import TrainingState
 from worldmodel.weights.encoder import save_encoder
 from worldmodel.weights.masked_predictor import save_masked_predictor
 
-__all__ = ["pretrain"]
+__all__ = ["train_encoder"]
 
 
-def pretrain(
+def train_encoder(
     encoder: EncoderConfig,
     config: PretrainingConfig,
     clips: ClipSampler,

@@ -1,4 +1,4 @@
-"""``worldmodel bench study=anytime``: what plans are worth that have to be ready in time.
+"""What plans are worth that have to be ready in time.
 
 Energy is compared on the same problems, the first of every episode, so that nothing but the
 deadline differs; success is that of whole episodes, each planned under the deadline.
@@ -6,10 +6,9 @@ deadline differs; success is that of whole episodes, each planned under the dead
 
 from __future__ import annotations
 
-import json
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,17 @@ import torch
 from matplotlib.figure import Figure
 from pydantic.dataclasses import dataclass
 
-from worldmodel.agents.policies import planning_agent
-from worldmodel.cli.configuration import composed, load, typed
-from worldmodel.devices import device_name, precision, usable_device
+from worldmodel.agents.agent import PlanningAgent
+from worldmodel.devices import device_name, usable_device
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import write_png
 from worldmodel.planners import PlanRecord
 from worldmodel.settings import CHECKED, AnyCount, Count, NonEmpty, Positive, Seed
-from worldmodel.studies.stages import digest, stage
-from worldmodel.weights.world import load_world
+from worldmodel.studies.plans import Machine, PlanSettings, planned
+from worldmodel.weights.world import image_size_of
 
-__all__ = ["AnytimeConfig", "anytime", "table", "write"]
+__all__ = ["AnytimeConfig", "measure", "table", "write"]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -40,71 +38,69 @@ class AnytimeConfig:
         episodes: Planned under each of them; 0 to leave success out.
         problems: First plans of other episodes, whose energies are compared.
         seed: Of the first episode.
-        plan: Keys of ``worldmodel plan``; more iterations than are needed, for a deadline to cut.
+        plan: What is planned; more iterations than are needed, for a deadline to cut.
     """
 
-    budgets_ms: NonEmpty[Positive] = (
-        10.0,
-        15.0,
-        20.0,
-        30.0,
-        50.0,
-        80.0,
-        120.0,
-    )
+    budgets_ms: NonEmpty[Positive] = (10.0, 15.0, 20.0, 30.0, 50.0, 80.0, 120.0)
     episodes: AnyCount = 100
     problems: Count = 20
     seed: Seed = 0
-    plan: str = "task=push planner=cem planner.iterations=8"
+    plan: PlanSettings = field(
+        default_factory=lambda: PlanSettings(planner="cem", settings={"iterations": 8})
+    )
 
 
-def anytime(config: AnytimeConfig, out: Path, machine: Sequence[str]) -> dict[str, Any]:
+def measure(config: AnytimeConfig, out: Path, machine: Machine) -> dict[str, Any]:
     """Plan under every deadline.
 
     Args:
         config: The deadlines.
         out: Folder of the reports.
-        machine: Keys of ``plan`` that say where to run, and which checkpoint.
+        machine: What to plan with, and where.
 
     Raises:
-        UserError: ``plan`` holds no keys of that command.
+        UserError: A setting is unknown, or out of its bounds.
     """
-    load("plan")
-    words = [*machine, *shlex.split(config.plan)]
-    plan = typed(composed("plan", [*words, f"out={out}"]))
-    torch.set_num_threads(plan.threads)
-    rows = _first_plans(config, plan)
+    torch.set_num_threads(machine.threads or 1)
+    rows = _first_plans(config, machine)
     for row in rows:
         if config.episodes:
-            keys = [f"budget_ms={row['budget_ms']}", f"episodes={config.episodes}"]
-            timed = [*words, *keys, f"seed={config.seed}", "videos=0"]
-            folder = out / f"plan-{digest(timed, plan.checkpoint)}"
-            stage("plan", folder, timed)
-            report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+            report = planned(
+                out,
+                config.plan,
+                machine,
+                episodes=config.episodes,
+                seed=config.seed,
+                budget_ms=row["budget_ms"],
+            )
             row |= {"n": report["n"], **report["success"]["final"], "plan_ms": report["plan_ms"]}
-    device = device_name(usable_device(plan.device))
-    return {"device": device, "plan": config.plan, "rows": rows}
+    device = device_name(usable_device(machine.device))
+    told = [
+        config.plan.task,
+        config.plan.planner,
+        *map("{0[0]}={0[1]}".format, config.plan.settings.items()),
+    ]
+    return {"device": device, "plan": " ".join(told), "rows": rows}
 
 
-def _first_plans(config: AnytimeConfig, plan: Any) -> list[dict[str, Any]]:
+def _first_plans(config: AnytimeConfig, machine: Machine) -> list[dict[str, Any]]:
     """Of the first plans of some episodes, under each deadline: means, and the share that was late.
 
     The energy is None if one of them had no time to search.
     """
-    world = load_world(plan.checkpoint).to(usable_device(plan.device))
-    world = world.imagine_in(precision(plan.dtype, world))
+    plan, size = config.plan, image_size_of(machine.checkpoint)
     seeds = range(config.seed, config.seed + config.problems)
-    with environments(plan.task.name, 1, world.image_size, plan.appearance, plan.split) as (env,):
+    with environments(plan.task, 1, size, plan.appearance, plan.split) as (env,):
         seen = [env.reset(seed=SEED_OFFSET + seed)[0] for seed in seeds]
+        agent = plan.agent(env, machine)
     rows: list[dict[str, Any]] = []
     for budget in config.budgets_ms:
-        agent = planning_agent(world, plan.task, plan.planner, budget / 1e3)
+        limited = PlanningAgent(replace(agent.recipe, budget_ms=budget))
         records: list[PlanRecord] = []
         for observation in [seen[0], *seen]:  # the first plan of a process is not what plans cost
-            goal, frame = (torch.from_numpy(observation[k])[None] for k in ("goal", "image"))
-            agent.reset(goal)
-            agent.act(frame, torch.from_numpy(observation["state"])[None])
-            records.append(agent.records[-1])
+            limited.reset(observation["goal"])
+            limited.act(observation)
+            records.append(limited.records[-1])
         iterations = [record.plan.trace.shape[1] for record in records[1:]]
         energies = [float(record.plan.energy) for record in records[1:]]
         rows.append(

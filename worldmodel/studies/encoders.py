@@ -25,7 +25,7 @@ from worldmodel.settings import CHECKED, Count, NonEmpty, Seed
 from worldmodel.studies.encoders_table import summary, table
 from worldmodel.studies.stages import stage
 
-__all__ = ["ARMS", "StudyConfig", "run"]
+__all__ = ["ARMS", "StudyConfig", "compare_encoders"]
 
 _NO_TERMS = ("training.variance_weight=0", "training.covariance_weight=0")
 
@@ -85,7 +85,7 @@ class StudyConfig:
                 raise ValueError(f"Expected {name} among {', '.join(known)}, got {unknown[0]!r}.")
 
 
-def run(config: StudyConfig) -> None:
+def compare_encoders(config: StudyConfig) -> None:
     """Run what is not recorded yet, then print the table.
 
     An arm that fails does not stop the others.

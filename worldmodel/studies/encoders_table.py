@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from worldmodel.evaluation.episodes import mcnemar, wilson
+from worldmodel.evaluation.intervals import mcnemar, wilson
 
 __all__ = ["summary", "table"]
 

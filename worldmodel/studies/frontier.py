@@ -1,57 +1,90 @@
-"""``worldmodel bench study=frontier``: success against plan time, planner by planner.
+"""Success against plan time, planner by planner.
 
-Every point is ``worldmodel plan`` with a few keys of its own, over the same episodes, so that its
-reports can be opened and its commands run again: once for success, many episodes at a time, and
-once for times, one episode at a time. What is there is not run again.
+Every point is an evaluation over the same episodes, whose report can be opened: once for success,
+many episodes at a time, and once for times, one episode at a time. What is there is not run again.
 """
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from pydantic.dataclasses import dataclass
 
-from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.devices import device_name, usable_device
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import write_png
 from worldmodel.settings import CHECKED, Batch, Count, Seed
-from worldmodel.studies.stages import digest, stage
+from worldmodel.studies.plans import Machine, PlanSettings, planned
 
-__all__ = ["POINTS", "FrontierConfig", "equals", "frontier", "table", "write"]
+__all__ = ["POINTS", "FrontierConfig", "Point", "equals", "measure", "table", "write"]
 
-# What a textbook would do: no prior, no warm start, white noise.
-_PLAIN = "planner=cem task.prior=false task.warm_start=false planner.correlation=0 dtype=float32"
+_PLAIN: dict[str, Any] = {
+    "name": "plain",
+    "planner": "cem",
+    "pursuit": {"prior": False, "warm_start": False, "search_std": 0.35},
+    "dtype": "float32",
+}
+"""What a textbook would do: no prior, no warm start, white noise."""
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Point(PlanSettings):
+    """A planner at a budget.
+
+    Attributes:
+        task: By name.
+        planner: By name.
+        pursuit: Other settings of the task, by name.
+        settings: Other settings of the planner, by name.
+        dtype: To imagine in; None for the study's.
+        appearance: Of the built-in environments.
+        split: Of rich appearances.
+        name: Of the series; its points are joined in the picture.
+    """
+
+    name: str = ""
+
+    @property
+    def keys(self) -> str:
+        """What differs from the task's own choice, in words."""
+        given = {**self.pursuit, **self.settings} | ({"dtype": self.dtype} if self.dtype else {})
+        return " ".join([self.planner, *(f"{name}={value}" for name, value in given.items())])
+
+
+def _point(
+    name: str, planner: str, rescore: int = 0, dtype: str | None = None, **settings: Any
+) -> Point:
+    pursuit = {"rescore": rescore} if rescore else {}
+    return Point(name=name, planner=planner, pursuit=pursuit, settings=settings, dtype=dtype)
+
+
 POINTS = (
-    f"plain: {_PLAIN} task.search_std=0.35 planner.samples=96 planner.iterations=3",
-    f"plain: {_PLAIN} task.search_std=0.35 planner.samples=300 planner.iterations=6",
-    "cem: planner=cem planner.samples=24 planner.elites=4 planner.iterations=1",
-    "cem: planner=cem planner.samples=48 planner.elites=6 planner.iterations=2",
-    "cem: planner=cem planner.samples=96 planner.iterations=3",
-    "cem, re-scored: planner=cem task.rescore=12 planner.samples=48 planner.elites=6",
-    "cem, re-scored: planner=cem task.rescore=24 planner.samples=96 planner.iterations=3",
-    "icem: planner=icem planner.samples=16 planner.elites=4 planner.iterations=1",
-    "icem: planner=icem planner.samples=24 planner.elites=4 planner.iterations=2",
-    "icem: planner=icem planner.samples=48 planner.iterations=3",
-    "icem, float32: planner=icem planner.samples=48 planner.iterations=3 dtype=float32",
-    "icem, re-scored: planner=icem task.rescore=12 planner.samples=48 planner.iterations=3",
-    "mppi: planner=mppi planner.samples=48 planner.iterations=2",
-    "shooting: planner=shooting planner.samples=48 planner.iterations=2",
-    "gradient: planner=gradient planner.samples=6 planner.iterations=4 planner.proposals=6",
-    "cem_gradient: planner=cem_gradient",
-    "grasp: planner=collocation",
-    "hierarchical: planner=hierarchical",
-    "retrieval: planner=retrieval",
+    Point(**_PLAIN, settings={"samples": 96, "iterations": 3, "correlation": 0.0}),
+    Point(**_PLAIN, settings={"samples": 300, "iterations": 6, "correlation": 0.0}),
+    _point("cem", "cem", samples=24, elites=4, iterations=1),
+    _point("cem", "cem", samples=48, elites=6, iterations=2),
+    _point("cem", "cem", samples=96, iterations=3),
+    _point("cem, re-scored", "cem", rescore=12, samples=48, elites=6),
+    _point("cem, re-scored", "cem", rescore=24, samples=96, iterations=3),
+    _point("icem", "icem", samples=16, elites=4, iterations=1),
+    _point("icem", "icem", samples=24, elites=4, iterations=2),
+    _point("icem", "icem", samples=48, iterations=3),
+    _point("icem, float32", "icem", dtype="float32", samples=48, iterations=3),
+    _point("icem, re-scored", "icem", rescore=12, samples=48, iterations=3),
+    _point("mppi", "mppi", samples=48, iterations=2),
+    _point("shooting", "shooting", samples=48, iterations=2),
+    _point("gradient", "gradient", samples=6, iterations=4, proposals=6),
+    _point("cem_gradient", "cem_gradient"),
+    _point("collocation", "collocation"),
+    _point("hierarchical", "hierarchical"),
+    _point("retrieval", "retrieval"),
 )
-"""``NAME: keys of plan``; points of a name are joined."""
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -64,71 +97,54 @@ class FrontierConfig:
         timed: The first of them, planned again one at a time, when all is planned, for the times
             of plans. Leave the machine alone meanwhile.
         seed: Of the first.
-        plan: Keys of ``worldmodel plan`` for all points.
-        points: ``NAME: keys of worldmodel plan`` each; those of a name are joined in the picture.
-            () for those of `POINTS`, most planners at several budgets.
+        task: That all points plan.
+        appearance: Of the environments.
+        split: Of rich appearances.
+        points: ``{name: …, planner: …, settings: {samples: …}}`` each; () for those of `POINTS`,
+            most planners at several budgets.
     """
 
     episodes: Count = 200
     batch: Batch = 20
     timed: Count = 10
     seed: Seed = 0
-    plan: str = "task=push"
-    points: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if wrong := [point for point in self.points if ": " not in point]:
-            raise ValueError(f"Expected frontier.points as 'NAME: keys of plan', got '{wrong[0]}'")
+    task: str = "push"
+    appearance: str = "plain"
+    split: str = "test"
+    points: tuple[Point, ...] = ()
 
 
-def frontier(config: FrontierConfig, out: Path, machine: Sequence[str]) -> dict[str, Any]:
+def measure(config: FrontierConfig, out: Path, machine: Machine) -> dict[str, Any]:
     """Plan what is missing of every point, and gather them.
 
     Args:
         config: The points.
         out: Folder of their reports.
-        machine: Keys of ``plan`` that say where to run, and which checkpoint.
+        machine: What to plan with, and where.
 
     Raises:
-        UserError: A point's keys are not those of ``plan``; nothing has run by then.
+        UserError: A point's settings are not those of its planner; nothing has run by then.
     """
-    load("plan")
-    common = [*machine, *shlex.split(config.plan), f"seed={config.seed}", "videos=0"]
-    points = [
-        (*point.split(": ", 1), [*common, *_keys(point)]) for point in config.points or POINTS
+    scene = {name: getattr(config, name) for name in ("task", "appearance", "split")}
+    points = [replace(point, **scene) for point in config.points or POINTS]
+    for point in points:
+        point.resolved()
+    reports = [
+        [planned(out, point, machine, seed=config.seed, **sizes) for point in points]
+        for sizes in (
+            {"episodes": config.episodes, "batch": config.batch},
+            {"episodes": config.timed},
+        )
     ]
-    plans = [typed(composed("plan", [*words, f"out={out}"])) for _, _, words in points]
-    reports: dict[str, list[dict[str, Any]]] = {}
-    for purpose, size in (
-        ("success", [f"episodes={config.episodes}", f"batch={config.batch}"]),
-        ("times", [f"episodes={config.timed}", "batch=1"]),
-    ):
-        reports[purpose] = [
-            _report(out, purpose, [*words, *size], plan.checkpoint)
-            for (_, _, words), plan in zip(points, plans, strict=True)
-        ]
-    torch.set_num_threads(plans[0].threads)
-    found = zip(points, reports["success"], reports["times"], strict=True)
     return {
-        "device": device_name(usable_device(plans[0].device)),
-        "plan": config.plan,
+        "device": device_name(usable_device(machine.device)),
+        "plan": " ".join(str(value) for value in scene.values() if value != "test"),
         "seed": config.seed,
         "points": [
-            {"name": name, "keys": keys, **_figures(planned, timed)}
-            for (name, keys, _), planned, timed in found
+            {"name": point.name, "keys": point.keys, **_figures(whole, timed)}
+            for point, whole, timed in zip(points, *reports, strict=True)
         ],
     }
-
-
-def _keys(point: str) -> list[str]:
-    return shlex.split(point.split(": ", 1)[1])
-
-
-def _report(out: Path, purpose: str, words: Sequence[str], checkpoint: str) -> dict[str, Any]:
-    folder = out / f"{purpose}-{digest(words, checkpoint)}"
-    stage("plan", folder, words)
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return report
 
 
 def _figures(planned: Mapping[str, Any], timed: Mapping[str, Any]) -> dict[str, Any]:

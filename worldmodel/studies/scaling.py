@@ -1,4 +1,4 @@
-"""``worldmodel bench study=scaling``: plan time against samples, horizon, tokens and episodes.
+"""Plan time against samples, horizon, tokens and episodes.
 
 One size varies at a time, the others stay. A line is fitted to time against operations, so that
 what should be linear is seen to be, and a step of it costs what its operations do.
@@ -22,10 +22,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import Field
 
-from worldmodel.devices import device_name
+from worldmodel.devices import device_name, precision, usable_device
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import write_png
-from worldmodel.latency.harness import Ceiling, Latency, matmul_ceiling, measure
+from worldmodel.latency.harness import Ceiling, Latency, matmul_ceiling
+from worldmodel.latency.harness import measure as measure_latency
 from worldmodel.latency.subjects import (
     ACTION_LIMIT,
     Subject,
@@ -35,10 +36,11 @@ from worldmodel.latency.subjects import (
     vector_subject,
 )
 from worldmodel.planners import CEM, CEMConfig
-from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, Batch, Count, Depth, Width
+from worldmodel.studies.plans import Machine
+from worldmodel.weights.world import load_vector_world
 
-__all__ = ["ScalingConfig", "fit", "scaling", "table", "write"]
+__all__ = ["ScalingConfig", "fit", "measure", "table", "write"]
 
 _Series = Annotated[tuple[Batch, ...], Field(min_length=2)]
 """Sizes to fit a line to."""
@@ -77,20 +79,22 @@ class ScalingConfig:
             )
 
 
-def scaling(
-    config: ScalingConfig, world: VectorWorld, device: torch.device, dtype: torch.dtype
-) -> dict[str, Any]:
+def measure(config: ScalingConfig, out: Path, machine: Machine) -> dict[str, Any]:
     """Measure every size.
 
     Args:
         config: The sizes.
-        world: On the device; it is converted.
-        device: Where.
-        dtype: To imagine in.
+        out: Folder; nothing is left there before `write`.
+        machine: What to plan with, and where.
 
     Raises:
         ValueError: A horizon does not fit the world's stride; nothing is measured by then.
     """
+    if machine.threads is not None:
+        torch.set_num_threads(machine.threads)
+    device = usable_device(machine.device)
+    world = load_vector_world(machine.checkpoint).to(device)
+    dtype = precision(machine.dtype, world)
     if uneven := [steps for steps in config.horizon if steps % world.stride]:
         raise ValueError(
             f"Expected scaling.horizon in multiples of the world's stride {world.stride}, got "
@@ -144,7 +148,9 @@ class _Size:
     def measured(self, plans: int, device: torch.device) -> Latency:
         high = torch.full((self.subject.action_width,), ACTION_LIMIT, device=device)
         workload = self.subject.workload(self.episodes, device, seed=0)
-        return measure(workload, CEM(self.search, -high, high), plans=plans, warmup=1, profiled=0)
+        return measure_latency(
+            workload, CEM(self.search, -high, high), plans=plans, warmup=1, profiled=0
+        )
 
 
 def _timed(

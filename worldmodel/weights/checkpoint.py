@@ -49,6 +49,7 @@ __all__ = [
     "load_model",
     "remove_checkpoint",
     "save_checkpoint",
+    "stored_config",
 ]
 
 _TENSORS = "model.safetensors"
@@ -135,7 +136,7 @@ def load_model(
         UserError: The folder is missing, of another kind or version, damaged, or was changed.
     """
     folder = Path(folder)
-    config = _config(folder, kind)
+    config = stored_config(folder, kind)
     try:
         with torch.device("meta"):
             model = build(config)
@@ -163,7 +164,7 @@ def load_checkpoint(
         UserError: As `load_model`.
     """
     folder = Path(folder)
-    config = _config(folder, kind)
+    config = stored_config(folder, kind)
     tensors = config.named(mapped(folder / _TENSORS, REMEDY))
     _check_tensors(folder, tensors, config)
     return config.settings, tensors
@@ -183,7 +184,7 @@ def checkpoint_kind(folder: str | os.PathLike[str]) -> str:
     Raises:
         UserError: The folder is missing, of another version, or damaged.
     """
-    return _config(Path(folder)).kind
+    return stored_config(Path(folder)).kind
 
 
 def checkpoint_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -192,11 +193,12 @@ def checkpoint_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         UserError: As `checkpoint_kind`.
     """
-    record = _config(Path(folder)).settings.get("record")
+    record = stored_config(Path(folder)).settings.get("record")
     return dict(record) if isinstance(record, dict) else {}
 
 
-def _config(folder: Path, kind: str | None = None) -> StoredConfig:
+def stored_config(folder: Path, kind: str | None = None) -> StoredConfig:
+    """The config of a checkpoint, which has to be of a kind if one is given."""
     for name in (CONFIG, _TENSORS):
         if not (folder / name).is_file():
             raise UserError(

@@ -14,7 +14,12 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.weights.checkpoint import checkpoint_kind, load_model, save_checkpoint
+from worldmodel.weights.checkpoint import (
+    checkpoint_kind,
+    load_model,
+    save_checkpoint,
+    stored_config,
+)
 from worldmodel.weights.config_file import StoredConfig
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.token_world import KIND as TOKEN_WORLD
@@ -24,8 +29,9 @@ __all__ = [
     "DEFAULT",
     "checkpoint_folder",
     "encoder_of",
+    "image_size_of",
     "load_vector_world",
-    "load_world",
+    "read_world",
     "save_world",
 ]
 
@@ -58,7 +64,7 @@ def save_world(
     save_checkpoint(folder, _KIND, settings, world.state_dict())
 
 
-def load_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWorld:
+def read_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWorld:
     """Read a world checkpoint of any kind.
 
     Args:
@@ -73,6 +79,15 @@ def load_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWor
     return load_vector_world(folder)
 
 
+def image_size_of(name: str | os.PathLike[str]) -> int:
+    """Side of the images that a world reads, from its config alone.
+
+    Raises:
+        UserError: The folder is not a checkpoint.
+    """
+    return stored_config(checkpoint_folder(name)).read(EncoderConfig, "encoder").image_size
+
+
 def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
     """The encoder of a checkpoint, be it one of an encoder or of a world.
 
@@ -85,12 +100,12 @@ def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
     folder = checkpoint_folder(name)
     kind = checkpoint_kind(folder)
     if kind in (TOKEN_WORLD, _KIND):
-        return load_world(folder).encoder
+        return read_world(folder).encoder
     return load_encoder(folder)
 
 
 def load_vector_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld:
-    """Read a vector world's checkpoint; as `load_world`, but no other kind will do."""
+    """Read a vector world's checkpoint; as `read_world`, but no other kind will do."""
     return load_model(checkpoint_folder(name), _KIND, _built, assign=False)
 
 

@@ -8,18 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.agents.policies import (
-    RandomPolicy,
-    ToGoalPose,
-    planning_agent,
-    prior_agent,
-    projected,
-    world_energy,
-)
+from worldmodel.agents.objective import projected, world_energy
+from worldmodel.agents.policies import planning_agent, prior_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import environments, evaluate
+from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose
+from worldmodel.evaluation.episodes import environments, run_episodes
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.uncertainty import UncertaintyHeads
 
@@ -161,6 +156,6 @@ def test_random_actions_fill_the_bounds_of_the_active_dimensions(tiny_world):
 def test_driving_to_the_goal_pose_solves_reaching():
     task = TaskConfig(name="reach", budget_steps=25)
     with environments("reach", 2, 64) as made:
-        episodes = list(evaluate(ToGoalPose(made), made, [0, 1], task))
+        episodes = list(run_episodes(ToGoalPose(made), made, [0, 1], task))
     assert all(episode.success for episode in episodes)
     assert min(episode.distance_start for episode in episodes) > 0.08

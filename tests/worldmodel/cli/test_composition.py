@@ -11,7 +11,7 @@ from hydra.types import RunMode
 
 from worldmodel.cli.composition import loader
 from worldmodel.cli.configuration import composed, load
-from worldmodel.cli.registry import COMMANDS, PATHS
+from worldmodel.cli.listing import COMMANDS, PATHS
 from worldmodel.errors import UserError
 
 HOME = "/home/reader"

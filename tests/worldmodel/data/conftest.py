@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # spawned workers import synthet
 
 from synthetic_episodes import LENGTH, make_episode
 
-from worldmodel.data.collection import collect
+from worldmodel.data.collection import collect_episodes
 from worldmodel.files.checksums import CHECKSUMS_PATH
 
 Collector = Callable[..., None]
@@ -34,7 +34,7 @@ def collect_synthetic() -> Collector:
             "names": {"action": list("abcdefg")},
             **changes,
         }
-        collect(out, **settings)  # type: ignore[arg-type]
+        collect_episodes(out, **settings)  # type: ignore[arg-type]
 
     return run
 

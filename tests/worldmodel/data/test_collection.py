@@ -29,11 +29,11 @@ import sys
 from functools import partial
 from pathlib import Path
 from synthetic_episodes import held_from
-from worldmodel.data.collection import collect
+from worldmodel.data.collection import collect_episodes
 if __name__ == "__main__":
     make = partial(held_from, log=sys.argv[2], first=12, gate=sys.argv[3])
     sizes = {"length": 6, "fps": 5, "workers": 2, "shard": 2, "seed": 10}
-    collect(Path(sys.argv[1]), 5, make, tasks=("push",), **sizes)
+    collect_episodes(Path(sys.argv[1]), 5, make, tasks=("push",), **sizes)
 """
 
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from worldmodel import envs
-from worldmodel.agents.policies import planning_agent, search, search_agent, task_objective
+from worldmodel.agents.objective import task_objective
+from worldmodel.agents.policies import planning_agent, search_agent
+from worldmodel.agents.search import search
 from worldmodel.agents.task import TaskConfig
 from worldmodel.cli.main import main
 from worldmodel.diagnostics.recorder import Recorder

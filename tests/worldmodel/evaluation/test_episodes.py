@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.agents.policies import RandomPolicy, planning_agent
+from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig
-from worldmodel.evaluation.episodes import (
-    SEED_OFFSET,
-    environments,
-    evaluate,
-    mcnemar,
-    paired_summary,
-    success_summary,
-    wilson,
-)
+from worldmodel.evaluation.controllers import RandomPolicy
+from worldmodel.evaluation.episodes import SEED_OFFSET, environments, run_episodes
+from worldmodel.evaluation.intervals import mcnemar, paired_summary, success_summary, wilson
 from worldmodel.planners import CEMConfig
 
 PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
@@ -45,7 +39,7 @@ class Scripted:
 
 def test_actions_last_for_the_budget_and_rest_follows(point_env):
     env = point_env()
-    list(evaluate(Scripted([0.01] * 5), [env], [0], TASK))
+    list(run_episodes(Scripted([0.01] * 5), [env], [0], TASK))
     assert [round(float(action[0]), 2) for action in env.actions] == [0.01] * 5 + [0.0] * 2
 
 
@@ -54,29 +48,29 @@ def test_steps_wait_for_the_pulse_and_those_that_begin_late_are_counted(point_en
         def ticks(self, count):
             return [False, True, True, False, False][:count]
 
-    (episode,) = evaluate(Scripted([0.01] * 5), [point_env()], [0], TASK, timer=Told())
+    (episode,) = run_episodes(Scripted([0.01] * 5), [point_env()], [0], TASK, timer=Told())
     assert (episode.late, episode.slots) == (2, None)
 
 
 def test_success_is_judged_in_the_end_and_not_on_the_way(point_env):
     through = Scripted([-0.1, -0.1, -0.1, -0.1, 0.0])
-    (episode,) = evaluate(through, [point_env(0.2)], [0], TASK)
+    (episode,) = run_episodes(through, [point_env(0.2)], [0], TASK)
     assert (episode.success, episode.success_any) == (False, True)
     assert episode.distance_start == pytest.approx(0.2)
     assert episode.distance_final == pytest.approx(0.2)
-    (episode,) = evaluate(Scripted([-0.1, -0.1, 0, 0, 0]), [point_env(0.2)], [0], TASK)
+    (episode,) = run_episodes(Scripted([-0.1, -0.1, 0, 0, 0]), [point_env(0.2)], [0], TASK)
     assert (episode.success, episode.success_any) == (True, True)
     assert episode.steps == TASK.budget_steps
 
 
 def test_a_start_at_the_goal_is_no_success_on_the_way(point_env):
-    (episode,) = evaluate(Scripted([0.1, 0, 0, 0, 0]), [point_env(0.0)], [0], TASK)
+    (episode,) = run_episodes(Scripted([0.1, 0, 0, 0, 0]), [point_env(0.0)], [0], TASK)
     assert not episode.success_any
 
 
 def test_evaluation_seeds_are_apart_from_those_of_collection(point_env):
     one, other = point_env(), point_env()
-    episodes = list(evaluate(Scripted([0.0] * 5), [one, other], [3, 4, 5], TASK))
+    episodes = list(run_episodes(Scripted([0.0] * 5), [one, other], [3, 4, 5], TASK))
     assert [episode.seed for episode in episodes] == [SEED_OFFSET + seed for seed in (3, 4, 5)]
     assert one.seeds == [SEED_OFFSET + 3, SEED_OFFSET + 5]
     assert other.seeds == [SEED_OFFSET + 4]
@@ -84,15 +78,15 @@ def test_evaluation_seeds_are_apart_from_those_of_collection(point_env):
 
 def test_subgoals_are_shown_only_to_staged_tasks(point_env):
     policy = Scripted([0.0] * 5)
-    list(evaluate(policy, [point_env()], [0], TASK))
+    list(run_episodes(policy, [point_env()], [0], TASK))
     assert policy.goals.shape == (1, 64, 64, 3)
-    list(evaluate(policy, [point_env()], [0], replace(TASK, stage_steps=(2,))))
+    list(run_episodes(policy, [point_env()], [0], replace(TASK, stage_steps=(2,))))
     assert policy.goals.shape == (1, 1, 64, 64, 3)
 
 
 def test_a_users_goal_image_is_what_the_policy_gets_and_leaves_success_unknown(point_env):
     policy, goal = Scripted([-0.1, -0.1, 0, 0, 0]), np.full((1, 64, 64, 3), 7, np.uint8)
-    (episode,) = evaluate(policy, [point_env()], [0], TASK, goals=goal)
+    (episode,) = run_episodes(policy, [point_env()], [0], TASK, goals=goal)
     assert bool((policy.goals == 7).all())
     assert np.array_equal(episode.goal, goal[0])
     assert episode.success is None
@@ -102,7 +96,7 @@ def test_a_users_goal_image_is_what_the_policy_gets_and_leaves_success_unknown(p
 
 def test_films_are_kept_for_the_first_episodes_only(point_env):
     envs = [point_env(), point_env()]
-    episodes = list(evaluate(Scripted([0.0] * 5), envs, range(3), TASK, keep_frames=1))
+    episodes = list(run_episodes(Scripted([0.0] * 5), envs, range(3), TASK, keep_frames=1))
     assert [episode.frames is None for episode in episodes] == [False, True, True]
     assert episodes[0].frames.shape == (1 + 5 + 2, 64, 64, 3)
 
@@ -122,7 +116,7 @@ def test_success_never_reaches_the_planner(point_env, tiny_world):
     honest, lying = point_env(), Lying()
     for env in (honest, lying):
         agent = planning_agent(tiny_world, TASK, PLANNER)
-        list(evaluate(agent, [env], [0, 1], TASK))
+        list(run_episodes(agent, [env], [0, 1], TASK))
     assert len(honest.actions) == 14
     assert np.abs(honest.actions).max() > 0
     np.testing.assert_array_equal(honest.actions, lying.actions)
@@ -135,14 +129,14 @@ def test_what_is_planned_does_not_depend_on_how_many_episodes_run_at_once(tiny_w
     for batch in (1, 2):
         with environments("push", batch, tiny_world.image_size) as made:
             agent = planning_agent(tiny_world, task, PLANNER)
-            energies.append([e.energy for e in evaluate(agent, made, [0, 1], task)])
+            energies.append([e.energy for e in run_episodes(agent, made, [0, 1], task)])
     np.testing.assert_allclose(*energies, rtol=1e-3)  # a batch rounds otherwise
     assert energies[0][0] != energies[0][1]
 
 
 def test_the_warm_up_plan_is_neither_counted_nor_remembered(tiny_world, point_env):
     agent = planning_agent(tiny_world, TASK, PLANNER)
-    first, second = evaluate(agent, [point_env()], [0, 1], TASK)
+    first, second = run_episodes(agent, [point_env()], [0, 1], TASK)
     assert first.plan_steps == (0, 2, 4)
     assert len(first.plan_ms) == 3
     assert first.energy == second.energy
@@ -160,8 +154,8 @@ def test_wilson_agrees_with_published_values():
 def test_a_summary_counts_the_end_and_the_way_apart(point_env):
     through, there = Scripted([-0.1] * 4 + [0.0]), Scripted([-0.1, -0.1, 0, 0, 0])
     episodes = [
-        *evaluate(through, [point_env()], [0], TASK),
-        *evaluate(there, [point_env()], [0, 1, 2], TASK),
+        *run_episodes(through, [point_env()], [0], TASK),
+        *run_episodes(there, [point_env()], [0, 1, 2], TASK),
     ]
     summary = success_summary(episodes)
     assert summary["final"] == {"rate": 0.75, "ci95": list(wilson(3, 4))}
@@ -176,7 +170,7 @@ def test_mcnemar_is_the_exact_binomial_test():
 
 
 def test_policies_are_paired_on_the_seeds_that_both_ran(point_env):
-    (episode,) = evaluate(Scripted([0.0] * 5), [point_env()], [0], TASK)
+    (episode,) = run_episodes(Scripted([0.0] * 5), [point_env()], [0], TASK)
 
     def outcomes(solved):
         return [replace(episode, seed=seed, success=success) for seed, success in solved.items()]
@@ -191,7 +185,7 @@ def test_a_random_policy_repeats_itself_with_its_seed(point_env):
     acted = []
     for seed in (0, 0, 1):
         env = point_env()
-        list(evaluate(RandomPolicy((0, 1), seed), [env], [0], TASK))
+        list(run_episodes(RandomPolicy((0, 1), seed), [env], [0], TASK))
         acted.append(np.array(env.actions))
     np.testing.assert_array_equal(acted[0], acted[1])
     assert not np.array_equal(acted[0], acted[2])

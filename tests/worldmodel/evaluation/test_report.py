@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldmodel.evaluation.episodes import Episode, success_summary, wilson
+from worldmodel.evaluation.episodes import Episode
+from worldmodel.evaluation.intervals import success_summary, wilson
 from worldmodel.evaluation.report import (
     closing_table,
     episode_record,

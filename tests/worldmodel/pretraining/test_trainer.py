@@ -18,7 +18,7 @@ from worldmodel.pretraining.jepa import JepaObjective, JepaTraining
 from worldmodel.pretraining.lewm import LewmTraining
 from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
-from worldmodel.pretraining.trainer import pretrain
+from worldmodel.pretraining.trainer import train_encoder
 from worldmodel.weights.encoder import load_encoder
 
 ENCODER = EncoderConfig(image_size=24, patch_size=6, width=24, depth=1, heads=2)
@@ -65,7 +65,7 @@ def run(
     actions = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
     clips = ClipSampler(frames, actions, np.arange(60), config.clip_frames)
     probe = LatentProbe.draw(frames, np.arange(60), np.arange(60, 80), {}, samples=40)
-    return pretrain(encoder, config, clips, probe, {"data": data}, out, torch.device("cpu"))
+    return train_encoder(encoder, config, clips, probe, {"data": data}, out, torch.device("cpu"))
 
 
 def losses(out: Path) -> dict[int, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worldmodel.evaluation.episodes import wilson
+from worldmodel.evaluation.intervals import wilson
 from worldmodel.studies.encoders_table import summary, table
 
 

@@ -13,7 +13,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 
 MEASURED = """
 import sys
-from worldmodel.commands.import_weights import ImportConfig, run
+from worldmodel.weights.imports import ImportConfig, run
 import worldmodel.weights.vjepa2
 
 def kilobytes(field):

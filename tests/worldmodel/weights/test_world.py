@@ -15,7 +15,7 @@ from worldmodel.errors import UserError
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.encoder import save_encoder
-from worldmodel.weights.world import encoder_of, load_world, save_world
+from worldmodel.weights.world import encoder_of, read_world, save_world
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def saved(tmp_path: Path) -> tuple[VectorWorld, Path]:
 
 def test_a_world_comes_back_exactly(saved: tuple[VectorWorld, Path]) -> None:
     world, folder = saved
-    again = load_world(folder)
+    again = read_world(folder)
     frames = torch.zeros(1, 1, 24, 24, 3, dtype=torch.uint8)
     ours, theirs = (w.project(w.encode(frames), w.encode(frames)[:, 0]) for w in (world, again))
     assert torch.equal(ours, theirs)
@@ -48,7 +48,7 @@ def test_an_encoder_is_taken_from_a_world_as_from_its_own_checkpoint(
     save_encoder(tmp_path / "encoder", world.encoder.model)
     for source in (folder, tmp_path / "encoder"):
         assert encoder_of(source).fingerprint() == world.encoder.fingerprint()
-    assert encoder_of("default").fingerprint() == load_world("default").encoder.fingerprint()
+    assert encoder_of("default").fingerprint() == read_world("default").encoder.fingerprint()
 
 
 def test_a_truncated_world_is_named(saved: tuple[VectorWorld, Path]) -> None:
@@ -56,14 +56,14 @@ def test_a_truncated_world_is_named(saved: tuple[VectorWorld, Path]) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
-        load_world(folder)
+        read_world(folder)
 
 
 def test_nothing_is_left_without_memory_and_all_of_it_is_its_own(
     saved: tuple[VectorWorld, Path],
 ) -> None:
     world, folder = saved
-    again = load_world(folder)
+    again = read_world(folder)
     (folder / "model.safetensors").write_bytes(b"")  # what was mapped from it would be gone
     for name, tensor in world.named_buffers():  # those that are not stored as well
         assert torch.equal(tensor, again.get_buffer(name)), name
@@ -82,7 +82,7 @@ def test_settings_that_leave_every_shape_as_it_is_cannot_be_changed(
     content["encoder"][key] = value
     (folder / "config.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"config\.json was changed or damaged"):
-        load_world(folder)
+        read_world(folder)
 
 
 def test_a_prior_that_is_not_finite_is_named(saved: tuple[VectorWorld, Path]) -> None:
@@ -92,9 +92,9 @@ def test_a_prior_that_is_not_finite_is_named(saved: tuple[VectorWorld, Path]) ->
     (folder / "model.safetensors").unlink()
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(UserError, match=r"infinities in predictor\.prior_net\.0\.weight"):
-        load_world(folder)
+        read_world(folder)
 
 
 def test_a_missing_world_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a checkpoint"):
-        load_world(tmp_path / "nowhere")
+        read_world(tmp_path / "nowhere")

@@ -22,17 +22,10 @@ from omegaconf import MISSING
 from pydantic import Field
 from torch import Tensor
 
-from worldmodel.agents.policies import (
-    CameraWorld,
-    place_camera,
-    projected,
-    require_arm,
-    search,
-    task_energy,
-    task_objective,
-    world_energy,
-)
+from worldmodel.agents.objective import projected, task_energy, task_objective, world_energy
+from worldmodel.agents.search import make_planner
 from worldmodel.agents.task import ENERGIES
+from worldmodel.agents.world import CameraWorld, place_camera, require_widths
 from worldmodel.devices import precision, usable_device
 from worldmodel.diagnostics.landscape.energies import Landscape, Population, evaluate, held, panels
 from worldmodel.diagnostics.landscape.figure import draw
@@ -43,7 +36,7 @@ from worldmodel.diagnostics.marks import holding
 from worldmodel.diagnostics.recorder import RecordedEnergy
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, environments
+from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
 from worldmodel.files.atomic import write_text
 from worldmodel.files.results import Results, write_png
 from worldmodel.planners import (
@@ -58,9 +51,9 @@ from worldmodel.planners import (
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import CHECKED, Coordinate, Places, Positive, Seed, Threads
-from worldmodel.weights.world import load_world
+from worldmodel.weights.world import read_world
 
-__all__ = ["LandscapeConfig", "run"]
+__all__ = ["LandscapeConfig", "draw_landscape"]
 
 _CM = 100.0
 
@@ -146,7 +139,7 @@ class LandscapeConfig:
 
 
 @torch.no_grad()
-def run(cfg: LandscapeConfig) -> None:
+def draw_landscape(cfg: LandscapeConfig) -> None:
     """Evaluate the energies, search, and draw.
 
     Raises:
@@ -161,7 +154,7 @@ def run(cfg: LandscapeConfig) -> None:
     results = Results(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
     device = usable_device(cfg.device)
-    world = load_world(cfg.checkpoint).to(device)
+    world = read_world(cfg.checkpoint).to(device)
     place_camera(world, cfg.camera_pose)
     if cfg.plane == "positions":
         _save(results, _positions(cfg, world))
@@ -182,7 +175,7 @@ def _save(results: Results, figure: Figure, html: str | None = None) -> None:
 
 def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
     """The goal energies of the gripper at every place, and the true steps if asked for."""
-    with environments(cfg.task.name, 1, world.image_size) as (env,):
+    with tabletops(cfg.task.name, 1, world.image_size) as (env,):
         observation, _ = env.reset(seed=SEED_OFFSET + cfg.seed)
         tool, object_position = env.tool_pose()[:2], env.object_position()[:2]
         tool_goal, object_goal = env.goal_state[:2], env.goal_object[:2]
@@ -210,7 +203,7 @@ def _actions(
     recorded = RecordedEnergy(energy)
     problem = Problem(camera, seen, states, recorded, proposal)
     high = torch.from_numpy(scene.bounds).to(device)
-    planner = search(camera, cfg.task, cfg.planner, high)
+    planner = make_planner(camera, cfg.task, cfg.planner, -high, high)
     generator = torch.Generator(device).manual_seed(cfg.seed)
     plan, _ = planner.plan(problem, planner.init(batch=1), generator=generator)
 
@@ -281,8 +274,8 @@ def _scene(cfg: LandscapeConfig, world: VectorWorld | TokenWorld) -> Scene:
             goal_state=cfg.goal_state,
             limit=cfg.limit,
         )
-    require_arm(world, cfg.checkpoint)
-    with environments(cfg.task.name, 1, world.image_size) as (env,):
+    require_widths(world, cfg.checkpoint, len(ACTION_HIGH), len(ACTION_HIGH))  # a pose has as many
+    with tabletops(cfg.task.name, 1, world.image_size) as (env,):
         staged = bool(cfg.task.stage_steps)
         return of_episode(env, cfg.seed, horizon, limit=cfg.limit, staged=staged)
 

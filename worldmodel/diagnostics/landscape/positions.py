@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodel.agents.policies import CameraWorld, EnergyTowards, Grounded, projected
+from worldmodel.agents.objective import EnergyTowards, projected
+from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.diagnostics.marks import span
 from worldmodel.diagnostics.trials import steps_to_go
 from worldmodel.envs import TabletopEnv

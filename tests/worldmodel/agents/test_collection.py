@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from worldmodel.agents.collection import CollectConfig, run
+from worldmodel.agents.task import TaskConfig
+from worldmodel.data.collection import SETTINGS_PATH
+from worldmodel.data.lerobot.dataset import Dataset
+from worldmodel.errors import UserError
+
+
+def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
+    task = TaskConfig("push")
+    run(CollectConfig(task, episodes=2, length=4, image_size=64, out=str(tmp_path), seed=5))
+    from worldmodel.envs.tabletop.exploration import collect_episode
+
+    dataset = Dataset.open(tmp_path)
+    assert dataset.fps == 5
+    assert dataset.seeds.tolist() == [5, 6]
+    assert len(dataset.action_names) == len(dataset.state_names) == 7
+    episode = collect_episode("push", 6, 4, 64)
+    assert np.array_equal(dataset.actions[4:], episode.actions)
+    assert np.array_equal(dataset.states[4:], episode.states)
+    assert np.array_equal(dataset.objects[4:], episode.objects)
+    assert np.abs(dataset.frames(1).astype(int) - episode.frames).max() <= 2
+
+
+def test_several_tasks_take_turns_and_every_episode_names_its_own(tmp_path):
+    tasks, also = TaskConfig("push"), ("grasp", "pick_and_place")
+    run(CollectConfig(tasks, 4, also=also, length=3, image_size=64, out=str(tmp_path)))
+    episodes = pq.read_table(tmp_path / "meta/episodes/chunk-000/file-000.parquet")
+    assert episodes["tasks"].to_pylist() == [["push"], ["grasp"], ["pick_and_place"], ["push"]]
+    frames = pq.read_table(tmp_path / "data/chunk-000/file-000.parquet")
+    assert frames["task_index"].to_pylist()[::3] == [0, 1, 2, 0]
+
+
+def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
+    rich = CollectConfig(
+        TaskConfig("push"), 1, length=3, image_size=64, appearance="rich", out=str(tmp_path)
+    )
+    run(rich)
+    from worldmodel.envs.tabletop.exploration import collect_episode
+
+    frames = Dataset.open(tmp_path).frames(0).astype(int)
+    errors = {
+        split: np.abs(frames - collect_episode("push", 0, 3, 64, "rich", split).frames).max()
+        for split in ("train", "test")
+    }
+    assert errors["train"] <= 2 < errors["test"]
+    assert json.loads((tmp_path / SETTINGS_PATH).read_text())["appearance"] == "rich"
+    with pytest.raises(UserError, match=r"appearance=rich \(now plain\)"):
+        run(replace(rich, episodes=2, appearance="plain"))
+
+
+def test_both_sceneries_take_turns_round_by_round_and_can_be_told_apart(tmp_path):
+    tasks = TaskConfig("push")
+    run(
+        CollectConfig(
+            tasks, 5, also=("grasp",), appearance="both", length=3, image_size=64, out=str(tmp_path)
+        )
+    )
+    dataset = Dataset.open(tmp_path)
+    about = [name for (name,) in dataset.metadata.tasks]
+    assert about == ["push", "grasp", "push_rich", "grasp_rich", "push"]
+    assert dataset.about(["push"]).tolist() == [0, 4]
+    assert dataset.about(["grasp", "push_rich"]).tolist() == [1, 2]
+    assert dataset.about([]).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match=r"is about 'push_ritch'; did you mean 'push_rich'"):
+        dataset.about(["push_ritch"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": TaskConfig("pusch")}, r"task among reach, push, .*got 'pusch'"),
+        ({"also": ("grab",)}, r"task among reach, push, .*got 'grab'"),
+        ({"episodes": 0}, r"episodes\n.* or equal to 1"),
+        ({"length": -1}, r"length\n.* or equal to 1"),
+        ({"workers": 0}, r"workers\n.* or equal to 1"),
+        ({"appearance": "ritch"}, "appearance among plain, rich, both, got 'ritch'"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_before_anything_is_written(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        run(CollectConfig(**{"task": TaskConfig("push"), "out": str(tmp_path / "out"), **change}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_the_camera_does_not_have_is_refused_before_workers_start(tmp_path):
+    with pytest.raises(ValueError, match=r"^Expected image_size in .*got 100"):
+        run(CollectConfig(TaskConfig("push"), image_size=100, out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()

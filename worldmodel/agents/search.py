@@ -1,0 +1,108 @@
+"""From a planner's settings to a search over actions in physical units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.agents.hierarchy import PlannerConfig, action_search, two_levels
+from worldmodel.agents.objective import task_objective
+from worldmodel.agents.task import TaskConfig
+from worldmodel.envs import ACTION_HIGH
+from worldmodel.errors import UserError
+from worldmodel.planners import HierarchicalConfig, Planner, RetrievalConfig, SearchConfig, World
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.registry import PLANNERS
+
+__all__ = [
+    "ARM",
+    "Bounds",
+    "device_of",
+    "follows_gradients",
+    "make_planner",
+    "make_search",
+    "search_name",
+]
+
+
+class Bounds(NamedTuple):
+    """Action bounds ``[A]`` in physical units."""
+
+    low: Tensor
+    high: Tensor
+
+    def only(self, dims: Sequence[int]) -> Bounds:
+        """The same in some dimensions, and zero in the others."""
+        kept = torch.zeros_like(self.high)
+        kept[list(dims)] = 1.0
+        return Bounds(self.low * kept, self.high * kept)
+
+    def to(self, device: torch.device) -> Bounds:
+        """The same on a device."""
+        return Bounds(self.low.to(device), self.high.to(device))
+
+
+ARM = Bounds(torch.from_numpy(-ACTION_HIGH), torch.from_numpy(ACTION_HIGH))
+"""Those of the built-in arm."""
+
+
+def make_search(config: SearchConfig, low: Tensor, high: Tensor) -> Planner[Any]:
+    """The search that settings are of, within action bounds ``[A]`` in physical units."""
+    planner: Planner[Any] = PLANNERS.named(config)[1].make(config, low, high)
+    return planner
+
+
+def search_name(config: PlannerConfig) -> str:
+    """What the planner that settings are of is called, as in ``planner=…``."""
+    return PLANNERS.named(config)[0]
+
+
+def follows_gradients(config: SearchConfig) -> bool:
+    """Whether the planner that settings are of needs a world that gradients pass through."""
+    return bool(getattr(PLANNERS.named(config)[1].make, "gradients", False))
+
+
+def make_planner(
+    world: World, task: TaskConfig, config: PlannerConfig, low: Tensor, high: Tensor
+) -> Planner[Any]:
+    """The planner that settings are of; one on two time scales has its guide above the search.
+
+    Args:
+        world: To search in.
+        task: Says what a planner on two time scales pursues.
+        config: Settings.
+        low: Lower action bounds ``[A]``, physical units.
+        high: Upper ones.
+
+    Raises:
+        UserError: The world lacks what the planner needs.
+    """
+    if isinstance(world, TokenWorld) and world.predictor.config.extrinsics and world.camera is None:
+        raise UserError(
+            "Expected a checkpoint that plans without the camera's pose, got one trained with "
+            "predictor.model.extrinsics=true; `plan` and `landscape` take it as "
+            "camera_pose=[x,y,z,a,b,c], from Python it is `world.camera`"
+        )
+    search = action_search(config)
+    elites = getattr(search, "elites", 1)
+    if 0 < task.rescore < elites:
+        raise UserError(
+            f"Expected task.rescore of at least the planner's {elites} elites, which are to be "
+            f"among those that all terms judge, got {task.rescore}; raise it, or lower elites"
+        )
+    device = device_of(world)
+    fast = make_search(search, low.to(device), high.to(device))
+    if not isinstance(config, HierarchicalConfig | RetrievalConfig):
+        return fast
+    pursuit = task_objective(world, replace(task, energy=config.towards))
+    return two_levels(world, config, fast, pursuit, goal_proprio=task.goal_proprio)
+
+
+def device_of(world: World) -> torch.device:
+    """Where a world imagines; one that is no model does on the CPU."""
+    parameters = world.parameters() if isinstance(world, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))

@@ -1,0 +1,104 @@
+"""World checkpoints, ready to plan in: on a device, in a precision, with the camera placed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from worldmodel.agents.search import device_of
+from worldmodel.devices import precision, require_compiler, usable_device
+from worldmodel.errors import UserError
+from worldmodel.planners import World
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.weights.world import DEFAULT, read_world
+
+__all__ = ["CameraWorld", "Grounded", "load_world", "place_camera", "require_widths"]
+
+
+class CameraWorld(World, Protocol):
+    """A world model that says which images it reads."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square camera images, pixels."""
+        ...
+
+
+@runtime_checkable
+class Grounded(Protocol):
+    """A world model whose imagined latents tell the arm's part by its state, not by the image."""
+
+    def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
+        """Latents ``[..., N, D]`` of images, as imagined ones with states ``[..., P]`` would be."""
+        ...
+
+
+def load_world(
+    checkpoint: str | os.PathLike[str] = DEFAULT,
+    *,
+    device: str = "cpu",
+    dtype: str = "auto",
+    compile: bool = False,
+    camera_pose: Sequence[float] = (),
+) -> VectorWorld | TokenWorld:
+    """A frozen encoder and the predictor that was trained on its latents.
+
+    It has ``encode``, ``project`` and ``rollout`` of `worldmodel.planners.World`; frames are
+    ``uint8 [B, T, h, w, 3]``, latents ``float [B, T, N, D]``, actions ``float32 [B, S, H, A]``.
+
+    Args:
+        checkpoint: Folder of a world checkpoint, or ``"default"`` for the shipped one.
+        device: Such as ``cpu`` or ``cuda``; ``auto`` for a GPU where there is one.
+        dtype: To imagine in: ``float32``, ``bfloat16``, ``float16``, or ``auto``.
+        compile: Fuse what is fused for ``torch.compile``; it needs a C++ compiler.
+        camera_pose: Where the camera stands, xyz (m) and Euler angles (rad); for worlds trained
+            with ``extrinsics``.
+
+    Raises:
+        UserError: The folder is no intact world checkpoint, or the device cannot be used.
+    """
+    if compile:
+        require_compiler()
+    world = read_world(checkpoint).to(usable_device(device))
+    place_camera(world, camera_pose)
+    world = world.imagine_in(precision(dtype, world))
+    return world.fuse() if compile and isinstance(world, TokenWorld) else world
+
+
+def place_camera(world: VectorWorld | TokenWorld, pose: Sequence[float]) -> None:
+    """Tell a world where its camera stands, if anything is told.
+
+    Args:
+        world: Trained with ``predictor.model.extrinsics=true``.
+        pose: xyz (m) and Euler angles (rad) in the robot's frame; () for a world of any camera.
+
+    Raises:
+        UserError: That is no pose, or the world has no use for it.
+    """
+    if not pose:
+        return
+    if len(pose) != 6:
+        raise UserError(f"Expected camera_pose=[x,y,z,a,b,c], got {len(pose)} numbers")
+    if not isinstance(world, TokenWorld) or not world.predictor.config.extrinsics:
+        raise UserError(
+            "Expected no camera_pose, for the checkpoint was not trained with "
+            "predictor.model.extrinsics=true; leave it out"
+        )
+    world.camera = torch.tensor([list(pose)], device=device_of(world))
+
+
+def require_widths(
+    world: VectorWorld | TokenWorld, checkpoint: str, action_width: int, state_width: int
+) -> None:
+    """Raise a UserError where a world takes other actions or states than an environment has."""
+    for name, expected in (("action_width", action_width), ("state_width", state_width)):
+        if (width := getattr(world.predictor.config, name)) != expected:
+            raise UserError(
+                f"{checkpoint}: expected {name} of {expected}, as the environment has it, got "
+                f"{width}; train on data of this robot"
+            )

@@ -1,0 +1,99 @@
+"""Options of the configuration groups, and what a task decides of a planner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from worldmodel.agents.task import TaskConfig, planner_for, task_for
+from worldmodel.errors import UserError
+from worldmodel.presets import instance, preset, schema
+from worldmodel.registry import GROUPS, PLANNERS
+
+__all__ = ["RENAMED", "decided", "register_options", "renamed"]
+
+RENAMED = {
+    "predictor=compact": "predictor=vector",
+    "planner=grasp": "planner=collocation",
+    "execute": "receding_horizon",
+    "slow": "high_level",
+    "fast": "low_level",
+    "hold": "replan_every",
+    "scenery": "appearance",
+    "sceneries": "appearances",
+    "pool": "split",
+    "goal_arm": "goal_proprio",
+    "code_width": "object_width",
+    "arm_width": "proprio_width",
+    "arm_goals": "proprio_goals",
+    "arm_near": "proprio_near",
+    "code": "object_latent",
+    "arm": "proprio",
+    "doubts": "uncertainty",
+}
+"""Keys and options of release 0.1, which answer with their new names."""
+
+
+def renamed(key: str) -> str | None:
+    """The new name of a key of release 0.1, wherever it stands; None if it has none."""
+    parts = [RENAMED.get(part, part) for part in key.split(".")]
+    now = ".".join(parts)
+    return now if now != key else None
+
+
+def register_options(group: str) -> None:
+    """Make every option of a group known to Hydra, and the schema that YAML may begin with."""
+    store = ConfigStore.instance()
+    if group == "task":
+        store.store(group=group, name="task_schema", node=schema(TaskConfig))
+    for name in GROUPS[group].names():
+        config = GROUPS[group].find(name).config
+        if config is not None:
+            store.store(group=group, name=f"{name}_schema", node=schema(config))
+            store.store(group=group, name=name, node=schema(preset(group, name)))
+
+
+@contextmanager
+def decided(config: DictConfig) -> Iterator[bool]:
+    """In the block, planner and task are what they decide of each other; whether anything changes.
+
+    Args:
+        config: Composed without that; its overrides are in it.
+    """
+    choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
+    planner, task = choices.get("planner"), choices.get("task")
+    if planner not in PLANNERS.names() or task not in GROUPS["task"].names():
+        yield False
+        return
+    try:
+        store, settings = ConfigStore.instance(), _task(config, planner, task)
+        nodes = {
+            "planner": (planner, planner_for(planner, settings)),
+            "task": (task, task_for(task, planner)),
+        }
+    except UserError:  # a wrong value, which is told once all is composed
+        yield False
+        return
+    for group, (name, node) in nodes.items():
+        store.store(group=group, name=name, node=schema(node))
+    try:
+        yield True
+    finally:
+        for group, (name, _) in nodes.items():
+            store.store(group=group, name=name, node=schema(preset(group, name)))
+
+
+def _task(config: DictConfig, planner: str, task: str) -> TaskConfig:
+    """The task with the user's overrides, which are what differs from the option."""
+    given, usual = instance(config.task), preset("task", task)
+    changes: dict[str, Any] = {
+        name: getattr(given, name)
+        for name in usual.__dataclass_fields__
+        if getattr(given, name) != getattr(usual, name)
+    }
+    settings: TaskConfig = preset("task", task, changes)
+    return settings

@@ -1,0 +1,375 @@
+"""Training an action-conditioned predictor on the cached latents of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from omegaconf import MISSING
+from pydantic.dataclasses import dataclass
+
+from worldmodel.data.cropping import cropped
+from worldmodel.data.episode_dataset import EpisodeDataset
+from worldmodel.data.latents import latent_cache
+from worldmodel.data.reader import open_dataset
+from worldmodel.data.sampling import sampled
+from worldmodel.data.windows import episode_split, window_starts
+from worldmodel.devices import usable_device
+from worldmodel.dynamics.memory import remember
+from worldmodel.dynamics.recognition import recognition
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.run import planning_latents
+from worldmodel.dynamics.tokens import (
+    TokenTraining,
+    fit_scaling,
+    open_loop_tokens,
+    train_tokens,
+)
+from worldmodel.dynamics.validation import calibrate, open_loop
+from worldmodel.dynamics.vector import VectorTraining, train_vector
+from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.errors import UserError
+from worldmodel.finite import NotFiniteError
+from worldmodel.model_memory import require_memory
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
+from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.presets import PredictorOption, preset
+from worldmodel.settings import CHECKED, Count, Positive, ProperShare, configured
+from worldmodel.training_state import TrainingState, sole_run
+from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
+from worldmodel.weights.encoder import KIND as ENCODER
+from worldmodel.weights.token_world import save_token_world
+from worldmodel.weights.world import checkpoint_folder, encoder_of, read_world, save_world
+
+__all__ = ["TokensRecipe", "TrainConfig", "VectorRecipe", "run_training", "train"]
+
+
+@dataclass(frozen=True, config=CHECKED)
+class VectorRecipe:
+    """``predictor=vector``.
+
+    Attributes:
+        model: Sizes; those that encoder and dataset determine are filled in.
+        training: How it is trained.
+    """
+
+    model: VectorPredictorConfig = field(default_factory=VectorPredictorConfig)
+    training: VectorTraining = field(default_factory=VectorTraining)
+
+
+@dataclass(frozen=True, config=CHECKED)
+class TokensRecipe:
+    """``predictor=tokens``, in the manner of V-JEPA 2-AC.
+
+    Attributes:
+        model: Sizes; those that encoder and dataset determine are filled in.
+        training: How it is trained.
+    """
+
+    model: TokenPredictorConfig = field(default_factory=TokenPredictorConfig)
+    training: TokenTraining = field(default_factory=TokenTraining)
+
+
+@dataclass(frozen=True, config=CHECKED)
+class TrainConfig:
+    """What to train, on what data.
+
+    Attributes:
+        predictor: What to train, ``vector`` or ``tokens``.
+        data: Folder of a LeRobotDataset v3.0 with actions and states, or of DROID's raw episodes.
+            With ``predictor=tokens``, frames of another size than the encoder's are cropped to
+            their central square and resized.
+        camera: Which camera; may be left out when there is only one. DROID's are ``ext1``,
+            ``ext2``, ``wrist``, ``left``, ``right`` and serial numbers.
+        allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
+            folder, as in the cache of Hugging Face.
+        fps: Frames a second, chosen by their timestamps; null for all that were recorded.
+        actions: ``recorded``, or ``poses`` for the change of the pose from frame to frame, as in
+            V-JEPA 2-AC; with ``fps`` only the latter. DROID has no others.
+        encoder_checkpoint: Folder of a pretrained encoder, or of a world whose encoder is taken.
+        init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
+        out: Folder of the world checkpoint that is written. A killed run continues there.
+        cache: Folder of the latent cache.
+        holdout: Share of the episodes kept for validation.
+        tasks: Train and validate on the episodes about these; () for all.
+        episodes: Train on this many of the others only, the first; None for all of them.
+        device: ``cpu``, ``cuda`` or ``auto``, of embedding and of ``predictor=tokens``; the vector
+            predictor, which a GPU would not speed up, is trained on the CPU.
+    """
+
+    predictor: PredictorOption = MISSING
+    data: str = MISSING
+    camera: str | None = None
+    allow_links_outside: bool = False
+    fps: Positive | None = None
+    actions: str = "recorded"
+    encoder_checkpoint: str | None = None
+    init: str | None = None
+    out: str = MISSING
+    cache: str = "runs/cache"
+    holdout: ProperShare = 0.1
+    tasks: tuple[str, ...] = ()
+    episodes: Count | None = None
+    device: str = "auto"
+
+
+def run_training(config: TrainConfig) -> float:
+    """Embed the dataset if that was not done yet, train, validate, save.
+
+    Returns:
+        The latent error on held-out episodes, the mean over the steps that are looked ahead.
+    """
+    with sole_run(Path(config.out)):
+        return _run(config)
+
+
+train = configured(TrainConfig)(run_training)
+
+
+def _run(config: TrainConfig) -> float:
+    if (config.init is None) == (config.encoder_checkpoint is None):
+        raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
+    dataset = open_dataset(
+        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    )
+    dataset = sampled(dataset, config.fps, config.actions)
+    recipe, device = config.predictor, usable_device(config.device)
+    model: _Model | None = None
+    if config.init is not None:
+        world = read_world(config.init)
+        wanted = TokenWorld if isinstance(recipe, TokensRecipe) else VectorWorld
+        if not isinstance(world, wanted):
+            other = "vector" if wanted is TokenWorld else "tokens"
+            raise UserError(f"{config.init} holds a world of predictor={other}, train it as one")
+        dataset.require(
+            action_width=world.predictor.config.action_width,
+            state_width=world.predictor.config.state_width,
+        )
+        encoder, model = world.encoder, world.predictor.requires_grad_(True)
+        _refuse_other_sizes(config.init, recipe, model)
+    else:
+        assert config.encoder_checkpoint is not None
+        encoder = encoder_of(config.encoder_checkpoint)
+        if checkpoint_kind(checkpoint_folder(config.encoder_checkpoint)) != ENCODER:
+            print(f"encoder of the world in encoder_checkpoint={config.encoder_checkpoint}")
+    if isinstance(recipe, TokensRecipe):
+        sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
+        dataset.require(extrinsics=sizes.extrinsics)
+        dataset = _of_size(dataset, encoder.image_size)
+        train, _ = episode_split(dataset.num_episodes, config.holdout)
+        window_starts(dataset, train, recipe.training.window(sizes.context_frames))  # or it raises
+    if model is None:
+        _require_memory(recipe, encoder, dataset, device)
+    data = load_recordings(
+        dataset,
+        encoder.to(device),
+        Path(config.cache),
+        config.holdout,
+        config.tasks,
+        config.episodes,
+    )
+    encoder.cpu()  # nothing below needs it but the checkpoint
+    state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
+    if isinstance(recipe, TokensRecipe):
+        assert not isinstance(model, VectorPredictor)
+        if model is None:
+            torch.manual_seed(recipe.training.seed)
+            model = TokenPredictor(_fitted(recipe.model, encoder, data))
+            fit_scaling(model, data)
+        record = train_token_world(model.to(device), recipe.training, data, encoder, state)
+    else:
+        assert not isinstance(model, TokenPredictor)
+        torch.manual_seed(recipe.training.seed)
+        model = model or VectorPredictor(_fitted(recipe.model, encoder, data))
+        record = train_vector_world(model, recipe.training, data, encoder, state)
+    state.remove()
+    print(_table(record["validation"]))
+    for name, known in record.get("recognition", {}).items():
+        print(
+            f"{name}, arm elsewhere: objects not moved known again {known['unmoved']:.0%}, "
+            f"moved by 4-8 cm taken for unmoved {known['moved']:.0%}"
+        )
+    print(f"saved {config.out}")
+    return float(np.mean(record["validation"]["latent_error"]))
+
+
+def _of_size(dataset: EpisodeDataset, size: int) -> EpisodeDataset:
+    """The dataset with frames of the encoder's size; says so if it had others."""
+    fitting = cropped(dataset, size)
+    if fitting is not dataset:
+        height, width = dataset.image_size
+        print(f"frames of {height} x {width}: central square, resized to {size} x {size}")
+    return fitting
+
+
+def load_recordings(
+    dataset: EpisodeDataset,
+    encoder: FrozenEncoder,
+    cache: Path,
+    holdout: float,
+    tasks: Sequence[str] = (),
+    episodes: int | None = None,
+) -> Recordings:
+    """The dataset with its latents, embedded once, as training reads it.
+
+    ``tasks`` are those that episodes have to be about, () for any; ``episodes`` is how many to
+    train on. An episode is held out or not whatever these are.
+
+    Raises:
+        UserError: There are no such tasks, or fewer episodes.
+    """
+    split, chosen = episode_split(dataset.num_episodes, holdout), dataset.about(tasks)
+    train, held_out = (part[np.isin(part, chosen)] for part in split)
+    if episodes is not None and not 1 <= episodes <= len(train):
+        raise UserError(
+            f"Expected episodes between 1 and {len(train)}, those of {dataset.root} that are not "
+            f"held out, got {episodes}."
+        )
+    latents = latent_cache(encoder, dataset, cache)
+    objects, extrinsics = dataset.objects, dataset.extrinsics
+    return Recordings(
+        torch.from_numpy(latents),
+        torch.from_numpy(dataset.actions),
+        torch.from_numpy(dataset.states),
+        dataset.starts,
+        dataset.lengths,
+        train[:episodes],
+        held_out,
+        None if objects is None else torch.from_numpy(objects[:, :3]),
+        None if extrinsics is None else torch.from_numpy(extrinsics),
+    )
+
+
+def _settings(
+    config: TrainConfig, dataset: EpisodeDataset, encoder: FrozenEncoder
+) -> dict[str, Any]:
+    """All that the result depends on, by the names of its keys; what is in files by content."""
+    return {
+        "predictor": asdict(config.predictor),
+        "data": dataset.fingerprint(),
+        "actions": config.actions,
+        "encoder_checkpoint": encoder.fingerprint(),
+        "init": config.init and checkpoint_sha256(checkpoint_folder(config.init)),
+        "holdout": config.holdout,
+        "tasks": list(config.tasks),
+        "episodes": config.episodes,
+    }
+
+
+_Model = VectorPredictor | TokenPredictor
+_Sizes = TypeVar("_Sizes", VectorPredictorConfig, TokenPredictorConfig)
+
+
+def _require_memory(
+    recipe: VectorRecipe | TokensRecipe,
+    encoder: FrozenEncoder,
+    dataset: EpisodeDataset,
+    device: torch.device,
+) -> None:
+    """Raise a UserError where the predictor is too large to train."""
+
+    def build() -> _Model:
+        if isinstance(recipe, TokensRecipe):
+            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
+        return VectorPredictor(_fitted(recipe.model, encoder, dataset))
+
+    trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
+    require_memory(build, "predictor.model", trained_on)
+
+
+def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings | EpisodeDataset) -> _Sizes:
+    """The sizes, as these latents, actions and states determine them."""
+    return replace(
+        sizes,
+        tokens=encoder.tokens,
+        token_width=encoder.width,
+        action_width=data.actions.shape[1],
+        state_width=data.states.shape[1],
+    )
+
+
+def train_vector_world(
+    model: VectorPredictor,
+    training: VectorTraining,
+    data: Recordings,
+    encoder: FrozenEncoder,
+    state: TrainingState,
+) -> dict[str, Any]:
+    """Train, calibrate, validate and save to the state's folder; returns what was recorded."""
+    train_vector(model, data, training, state)
+    _tell_of_validation()
+    latents = planning_latents(model, data.latents, data.last_rows())
+    calibrate(model, data, latents)
+    remember(model, data, model.object_latents(latents))
+    validation = open_loop(model, data, latents)
+    record = {"training": asdict(training), "validation": asdict(validation)}
+    record["recognition"] = {
+        name: asdict(found) for name, found in recognition(model, data, latents).items()
+    }
+    save_world(state.folder, VectorWorld(encoder, model), record)
+    return record
+
+
+def train_token_world(
+    model: TokenPredictor,
+    training: TokenTraining,
+    data: Recordings,
+    encoder: FrozenEncoder,
+    state: TrainingState,
+) -> dict[str, Any]:
+    """Train, save to the state's folder, validate; returns what was recorded."""
+    train_tokens(model, data, training, state)
+    record: dict[str, Any] = {"training": asdict(training), "settings": dict(state.settings)}
+    world = TokenWorld(encoder, model)
+    save_token_world(state.folder, world, record)  # whatever becomes of the validation
+    _tell_of_validation()
+    try:
+        record["validation"] = asdict(open_loop_tokens(model, data))
+    except NotFiniteError:
+        remove_checkpoint(state.folder)  # it imagines nothing; what was trained is in the state
+        raise
+    save_token_world(state.folder, world, record)
+    return record
+
+
+def _tell_of_validation() -> None:
+    print("trained; measuring it on held-out episodes", flush=True)
+
+
+def _refuse_other_sizes(init: str, recipe: VectorRecipe | TokensRecipe, model: _Model) -> None:
+    """A trained model keeps its sizes, so other ones must not seem to have been followed.
+
+    What an option of ``predictor`` brings along by itself is not a wish.
+
+    Raises:
+        UserError: A size was asked for that is not the model's.
+    """
+    usual = [type(recipe)().model]
+    if isinstance(recipe, TokensRecipe):
+        usual.append(preset("predictor", "vjepa2_ac").model)
+    for field_ in fields(recipe.model):
+        asked, own = (getattr(sizes, field_.name) for sizes in (recipe.model, model.config))
+        if asked != own and asked not in [getattr(sizes, field_.name) for sizes in usual]:
+            raise UserError(
+                f"{init} was trained with predictor.model.{field_.name}={own}, which training on "
+                f"cannot change to {asked}. Leave it out, or train afresh."
+            )
+
+
+def _table(validation: dict[str, Any]) -> str:
+    """Open-loop errors for the eye."""
+    lines = ["held-out open loop   latent error   of copying   object cm   copying   true codes"]
+    for k, steps in enumerate(validation["control_steps"]):
+        error = validation["latent_error"][k]
+        line = f"{steps:3d} control steps {error:16.3f} {error / validation['copy_error'][k]:12.2f}"
+        if validation["object_cm"]:
+            names = ("object_cm", "object_copy_cm", "object_true_cm")
+            line += " {:11.1f} {:9.1f} {:14.1f}".format(*(validation[n][k] for n in names))
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,0 +1,287 @@
+"""Episodes of an agent, and of baselines on the same seeds: success, energies and plan times."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from tqdm import tqdm
+
+from worldmodel.agents.agent import PlanningAgent, Recipe
+from worldmodel.agents.environment import Environment
+from worldmodel.agents.hierarchy import action_search
+from worldmodel.agents.policies import Policy
+from worldmodel.agents.search import device_of, search_name
+from worldmodel.agents.world import load_world
+from worldmodel.envs import CONTROL_HZ, TabletopEnv, make
+from worldmodel.errors import UserError
+from worldmodel.evaluation.baselines import (
+    BASELINES,
+    SIMULATED,
+    Comparison,
+    NotApplicableError,
+    chosen,
+)
+from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, Image, run_episodes
+from worldmodel.evaluation.intervals import paired_summary, success_summary
+from worldmodel.evaluation.oracle import OracleConfig
+from worldmodel.evaluation.parallel import run_apart
+from worldmodel.evaluation.report import (
+    Report,
+    episode_record,
+    nonfinite,
+    over_budget,
+    plan_times,
+    real_time_summary,
+    report_bytes,
+    unsearched,
+)
+from worldmodel.files.results import Results
+from worldmodel.planners import RateTimer, RealTimeAgent
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.weights.checkpoint import checkpoint_sha256
+from worldmodel.weights.world import checkpoint_folder
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    agent: PlanningAgent,
+    env: Environment | Sequence[Environment],
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    baselines: Sequence[str] = (),
+    goals: Image | None = None,
+    hz: float | None = None,
+    out: str | os.PathLike[str] | None = None,
+    videos: int | None = 0,
+    random_world: str | os.PathLike[str] | None = None,
+    oracle: OracleConfig | None = None,
+    baseline_batch: int = 10,
+) -> Report:
+    """Run episodes of an agent, and of baselines on the same seeds.
+
+    Success is read from the environment's ``info`` and never reaches the planner. Seeds are those
+    given plus 1 000 000, so that no task was seen in data collected with seeds from 0 on.
+
+    Args:
+        agent: From `make_agent`.
+        env: One environment, or several alike whose episodes are planned in one batch.
+        episodes: How many.
+        seed: Of the first, and of the search.
+        baselines: Names of what to run on the same episodes, or ``all``
+            (`worldmodel.evaluation.baselines`).
+        goals: A user's goal images ``uint8 [G, h, w, 3]``, sub-goals first, in place of the
+            environment's; success is then unknown.
+        hz: Control steps per second of the clock on the wall, in which the arm acts while a thread
+            of its own plans; None: the simulator waits for every plan.
+        out: Folder for report.json, report.html and videos/; None to write nothing.
+        videos: Episodes, from the first on, to write an mp4 of; None for all.
+        random_world: Checkpoint on an untrained encoder, for the baseline ``random_encoder``.
+        oracle: How much to compute of the baselines that are given the simulator.
+        baseline_batch: Episodes at once for baselines in the built-in environment.
+
+    Returns:
+        The report; ``print`` shows its table, `Report.success` is the rate with its interval.
+
+    Raises:
+        UserError: A baseline is unknown, or ``out`` cannot be written.
+    """
+    environments = [env] if not isinstance(env, Sequence) else list(env)
+    names, seeds = chosen(baselines), range(seed, seed + episodes)
+    if hz is not None and len(environments) > 1:
+        raise UserError(
+            "Expected one environment (batch=1) with hz, for an arm has a clock of its own; got "
+            f"{len(environments)}"
+        )
+    if goals is not None and names:
+        raise UserError(
+            "Expected no baselines beside goals of your own: they are compared by success, and "
+            "nobody knows whether a user's goal image is reached"
+        )
+    recipe = agent.recipe
+    steps = recipe.task.budget_steps
+    results = None if out is None else Results(Path(out), report_bytes(episodes, steps))
+    shown = episodes if videos is None else videos
+    ran: list[Episode] = []
+    with _acting(recipe, hz) as policy:
+        planned = run_episodes(
+            policy,
+            environments,
+            seeds,
+            recipe.task,
+            search_seed=seed,
+            goals=goals,
+            keep_frames=shown if results is not None else 0,
+            timer=None if hz is None else RateTimer(hz),
+        )
+        for episode in _watched(planned, f"plan {recipe.task.name}", episodes):
+            if results is not None and episode.frames is not None:
+                _write_video(results, len(ran), episode)
+            ran.append(episode)
+    others: dict[str, Any] = {}
+    if names:
+        with _copies(environments, min(baseline_batch, episodes)) as copies:
+            random = _random_world(recipe, random_world) if "random_encoder" in names else None
+            comparison = Comparison(recipe, copies, random, oracle or OracleConfig(), seed)
+            others = {name: _baseline(name, comparison, seeds, ran) for name in names}
+    content = _content(recipe, environments, ran, others, seed, hz, goals is None)
+    report = Report(content, ran, None if results is None else results.out)
+    if results is not None:
+        report.write(results)
+        try:
+            results.finish()
+        except UserError:
+            print(report)  # whatever becomes of the files
+            raise
+    return report
+
+
+def _random_world(
+    recipe: Recipe, checkpoint: str | os.PathLike[str] | None
+) -> VectorWorld | TokenWorld | None:
+    if checkpoint is None:
+        return None
+    where = str(device_of(recipe.world))
+    return load_world(checkpoint, device=where, dtype=recipe.dtype, compile=recipe.compile)
+
+
+@contextmanager
+def _acting(recipe: Recipe, hz: float | None) -> Iterator[Policy]:
+    """The planner, in a thread of its own if the arm does not wait for it."""
+    agent = recipe.batched()
+    if hz is None:
+        yield agent
+        return
+    every = action_search(recipe.planner).receding_horizon
+    with RealTimeAgent(agent, *recipe.contract.bounds, every=every) as policy:
+        yield policy
+
+
+@contextmanager
+def _copies(environments: Sequence[Environment], count: int) -> Iterator[Sequence[Environment]]:
+    """As many of the built-in environments as are wanted; of others those that there are."""
+    first = environments[0].unwrapped
+    if not isinstance(first, TabletopEnv):
+        yield environments
+        return
+    with ExitStack() as stack:
+        made: list[Any] = []
+        for _ in range(count):
+            made.append(make(first.task, first.image_size, first.appearance, first.split))
+            stack.callback(made[-1].close)
+        yield made
+
+
+def _baseline(
+    name: str, comparison: Comparison, seeds: Sequence[int], planned: Sequence[Episode]
+) -> dict[str, Any]:
+    """What a baseline comes to; where it does not apply, a note that says why."""
+    task, oracle, seed = comparison.agent.task, comparison.oracle, comparison.seed
+    facts: Mapping[str, Any] = {}
+    try:
+        if name in SIMULATED:
+            count, like = min(oracle.episodes, len(seeds)), comparison.tabletops[0]
+            policy_on, facts = SIMULATED[name](comparison)
+            ran = run_apart(
+                policy_on,
+                seeds[:count],
+                task,
+                like.image_size,
+                like.appearance,
+                like.split,
+                workers=oracle.workers,
+                search_seed=seed,
+            )
+        else:
+            count, policy = len(seeds), BASELINES[name](comparison)
+            ran = run_episodes(policy, comparison.environments, seeds, task, search_seed=seed)
+        episodes = list(_watched(ran, name, count))
+    # The others' episodes are not to be lost to what one of them cannot plan with.
+    except (NotApplicableError, FloatingPointError) as reason:
+        return {"n": 0, **dict.fromkeys(("success", "paired", "plan_ms")), "note": str(reason)}
+    return {
+        "n": len(episodes),
+        "success": success_summary(episodes),
+        "paired": paired_summary(planned, episodes),
+        "plan_ms": plan_times(episodes),
+        "nonfinite": nonfinite(episodes),
+        "outcomes": [episode.success for episode in episodes],
+        **facts,
+    }
+
+
+def _content(
+    recipe: Recipe,
+    environments: Sequence[Environment],
+    ran: Sequence[Episode],
+    others: Mapping[str, Any],
+    seed: int,
+    hz: float | None,
+    own_goals: bool,
+) -> dict[str, Any]:
+    """The content of report.json."""
+    first, task = environments[0].unwrapped, recipe.task
+    look: dict[str, str | None] = {"appearance": None, "split": None}
+    if isinstance(first, TabletopEnv):
+        rich = first.appearance == "rich"
+        look = {"appearance": first.appearance, "split": first.split if rich else None}
+    return {
+        "task": task.name,
+        "n": len(ran),
+        "seed": seed,
+        "budget_steps": task.budget_steps,
+        "success": success_summary(ran),
+        "baselines": dict(others),
+        "plan_ms": plan_times(ran),
+        "over_budget": over_budget(ran, recipe.budget_ms),
+        "unsearched": unsearched(ran),
+        "nonfinite": nonfinite(ran),
+        "real_time": real_time_summary(ran, hz),
+        "planner": {"name": search_name(recipe.planner), **asdict(cast(Any, recipe.planner))},
+        "checkpoint": {"name": recipe.checkpoint, "sha256": _digest(recipe.checkpoint)},
+        "protocol": {
+            **asdict(task),
+            "goal_source": "the environment's" if own_goals else "the user's images",
+            "seed_offset": SEED_OFFSET,
+            **look,
+            "batch": len(environments),
+            "budget_ms": recipe.budget_ms,
+            "threads": torch.get_num_threads(),
+            "compile": recipe.compile,
+            "dtype": recipe.dtype,
+            "plan_ms": "from images in to actions out, per plan; the process' first is left out",
+        },
+        "episodes": [episode_record(episode) for episode in ran],
+    }
+
+
+def _digest(checkpoint: str | None) -> str | None:
+    return None if checkpoint is None else checkpoint_sha256(checkpoint_folder(checkpoint))
+
+
+def _write_video(results: Results, number: int, episode: Episode) -> None:
+    from worldmodel.evaluation.video import video_name, write_video
+
+    write = partial(write_video, episode=episode, fps=CONTROL_HZ)
+    results.write(f"videos/{video_name(number)}", write)
+
+
+def _watched(episodes: Iterable[Episode], name: str, total: int) -> Iterator[Episode]:
+    """The episodes behind a progress bar that tells how many were solved."""
+    solved = judged = 0
+    with tqdm(episodes, desc=name, total=total, unit="episode") as bar:
+        for episode in bar:
+            if episode.success is not None:
+                judged += 1
+                solved += episode.success
+                bar.set_postfix_str(f"{solved}/{judged} solved")
+            yield episode

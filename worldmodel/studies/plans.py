@@ -1,0 +1,126 @@
+"""Evaluations as parts of a study: each leaves its report, and is not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic.dataclasses import dataclass
+
+from worldmodel.agents.agent import PlanningAgent, make_agent
+from worldmodel.agents.task import TaskConfig, planner_for
+from worldmodel.evaluation.episodes import environments
+from worldmodel.evaluation.evaluate import evaluate
+from worldmodel.presets import preset
+from worldmodel.settings import CHECKED
+from worldmodel.weights.checkpoint import checkpoint_sha256
+from worldmodel.weights.world import checkpoint_folder, image_size_of
+
+__all__ = ["Machine", "PlanSettings", "planned"]
+
+
+class Machine(NamedTuple):
+    """What a study plans with, and where.
+
+    Attributes:
+        checkpoint: Folder of a world checkpoint, or ``default``.
+        device: Such as ``cpu`` or ``cuda``.
+        dtype: To imagine in.
+        threads: Of a CPU; None for one.
+    """
+
+    checkpoint: str = "default"
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class PlanSettings:
+    """A planner at work on a task, as far as it is not the task's own choice.
+
+    Attributes:
+        task: By name.
+        planner: By name.
+        pursuit: Other settings of the task, by name.
+        settings: Other settings of the planner, by name.
+        dtype: To imagine in; None for the study's.
+        appearance: Of the built-in environments.
+        split: Of rich appearances.
+    """
+
+    task: str = "push"
+    planner: str = "icem"
+    pursuit: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
+    appearance: str = "plain"
+    split: str = "test"
+
+    def resolved(self) -> tuple[TaskConfig, Any]:
+        """Task and planner.
+
+        Raises:
+            UserError: A name or a setting is unknown, or a value out of its bounds.
+        """
+        task: TaskConfig = preset("task", self.task, self.pursuit)
+        return task, planner_for(self.planner, task, self.settings)
+
+    def agent(self, env: Any, machine: Machine, budget_ms: float | None = None) -> PlanningAgent:
+        """The agent on a machine."""
+        task, planner = self.resolved()
+        return make_agent(
+            machine.checkpoint,
+            env,
+            task=task,
+            planner=planner,
+            budget_ms=budget_ms,
+            device=machine.device,
+            dtype=self.dtype or machine.dtype,
+        )
+
+
+def planned(
+    out: Path,
+    settings: PlanSettings,
+    machine: Machine,
+    *,
+    episodes: int,
+    seed: int = 0,
+    batch: int = 1,
+    budget_ms: float | None = None,
+) -> Mapping[str, Any]:
+    """The report of an evaluation, which runs unless it is there.
+
+    Args:
+        out: Its folder is below, named by all that it depends on.
+        settings: What is planned.
+        machine: With what, and where.
+        episodes: How many.
+        seed: Of the first.
+        batch: Planned at once.
+        budget_ms: That a plan may take.
+    """
+    folder = out / f"plan-{_digest(settings, machine, episodes, seed, batch, budget_ms)}"
+    if (folder / "report.json").exists():
+        stored: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return stored
+    torch.set_num_threads(machine.threads or 1)
+    size = image_size_of(machine.checkpoint)
+    shape = (settings.task, min(batch, episodes), size, settings.appearance, settings.split)
+    with environments(*shape) as made:
+        agent = settings.agent(made[0], machine, budget_ms)
+        report = evaluate(agent, made, episodes=episodes, seed=seed, out=folder)
+    print(report)
+    return report.content
+
+
+def _digest(settings: PlanSettings, machine: Machine, *sizes: float | None) -> str:
+    weights = checkpoint_sha256(checkpoint_folder(machine.checkpoint))
+    content = json.dumps([asdict(settings), machine, weights, sizes], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
