@@ -44,7 +44,7 @@ test-lowest: .venv-lowest/.stamp
 .venv-lowest/.stamp: pyproject.toml constraints-lowest.txt
 	@test -n "$(LOWEST_PYTHON)" || { echo "error: found no Python 3.11 or 3.12, which the lowest versions need; pass LOWEST_PYTHON=/path/to/one" >&2; exit 1; }
 	test -x $(LOWEST)/pip || $(LOWEST_PYTHON) -m venv .venv-lowest
-	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e . pytest pytest-xdist
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[all]' pytest pytest-xdist
 	@touch $@
 
 # Written last, so that an interrupted set-up starts again.

@@ -17,7 +17,8 @@ OUTER = ("planners", "envs", "configs", "benchmarks")  # the folders behind the 
 
 # What each room may import of the package besides itself; files of the top are rooms, too.
 VALUES = {"errors", "settings"}
-CORE = VALUES | {"finite", "files", "precision", "schedule", "nn", "training_log", "training_state"}
+CORE = VALUES | {"extras", "finite", "files", "precision", "schedule", "nn"}
+CORE |= {"training_log", "training_state"}
 MODELS = CORE | {"data", "encoders", "predictors", "weights", "pretraining", "dynamics"}
 AGENTS = MODELS | {"planners", "envs", "devices", "model_memory", "agents"}
 JUDGES = AGENTS | {"evaluation", "diagnostics"}
@@ -28,6 +29,7 @@ RULES: dict[str, set[str]] = {
     "configs": set(),
     "errors": set(),
     "settings": {"errors"},
+    "extras": {"errors"},
     "finite": {"errors"},
     "files": VALUES,
     "nn": VALUES,
