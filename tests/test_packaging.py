@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -22,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 OPTIONAL = ("tensorboard", "html", "droid")  # extras for users; the others are for developers
 FOLDERS = ("worldmodel", "planners", "envs", "configs", "benchmarks")
-FILES = ("pyproject.toml", "README.md")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 
 def requirements(*extras: str) -> list[Requirement]:
@@ -72,6 +73,14 @@ def test_the_extra_all_is_all_that_users_choose_from():
     assert (everything.name, everything.extras) == ("worldmodel", set(OPTIONAL))
 
 
+def test_what_is_cited_is_the_version_that_is_installed():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = PROJECT["project"]
+    assert (cited["title"], cited["version"]) == (project["name"], project["version"])
+    assert cited["license"] == project["license"]
+    assert cited["authors"] == project["authors"]
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Wheel and source distribution, built from a copy: nothing is downloaded, nothing stays."""
@@ -93,6 +102,7 @@ def test_the_wheel_claims_one_name_and_holds_everything_that_is_read_at_run_time
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
         (entry_points,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
         assert "worldmodel = worldmodel.cli.main:main" in archive.read(entry_points).decode()
+        assert [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
     files = (ROOT / "worldmodel").glob("**/*")
     links = [path for path in (ROOT / "worldmodel").iterdir() if path.is_symlink()]
     inside = [path for link in links for path in link.resolve().rglob("*")]
