@@ -1,5 +1,6 @@
 # make demo   set up, then plan to goal images with the default checkpoint
 # make test   set up, then lint, types and tests
+# make docs   set up, then build the site in site/; a dead link is an error
 # make fuzz   damage COUNT=… files of every kind that is read, 10000 by default
 # make test-lowest   the tests of what other packages do, with the lowest versions allowed
 # PYTHON=…    choose the interpreter that makes .venv (3.11 or newer)
@@ -20,7 +21,7 @@ LOWEST_TESTS := tests/envs tests/planners/test_cem.py tests/worldmodel/data test
   tests/worldmodel/commands/test_report.py tests/worldmodel/commands/test_video.py \
   tests/worldmodel/commands/test_image_files.py
 
-.PHONY: demo test test-lowest fuzz clean
+.PHONY: demo test docs test-lowest fuzz clean
 
 demo: .venv/.stamp
 	$(BIN)/worldmodel plan task=reach episodes=10 videos=2 out=$(OUT)/reach
@@ -33,6 +34,9 @@ test: .venv/.stamp
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
+docs: .venv/.docs-stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 fuzz: .venv/.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz --count $(COUNT)
 
@@ -44,7 +48,7 @@ test-lowest: .venv-lowest/.stamp
 .venv-lowest/.stamp: pyproject.toml constraints-lowest.txt
 	@test -n "$(LOWEST_PYTHON)" || { echo "error: found no Python 3.11 or 3.12, which the lowest versions need; pass LOWEST_PYTHON=/path/to/one" >&2; exit 1; }
 	test -x $(LOWEST)/pip || $(LOWEST_PYTHON) -m venv .venv-lowest
-	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e . pytest pytest-xdist
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[all]' pytest pytest-xdist
 	@touch $@
 
 # Written last, so that an interrupted set-up starts again.
@@ -56,5 +60,9 @@ test-lowest: .venv-lowest/.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
+.venv/.docs-stamp: .venv/.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-lowest build dist *.egg-info
+	rm -rf .venv .venv-lowest build dist site *.egg-info

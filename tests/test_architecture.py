@@ -17,7 +17,8 @@ OUTER = ("planners", "envs", "configs", "benchmarks")  # the folders behind the 
 
 # What each room may import of the package besides itself; files of the top are rooms, too.
 VALUES = {"errors", "settings"}
-CORE = VALUES | {"finite", "files", "precision", "schedule", "nn", "training_log", "training_state"}
+CORE = VALUES | {"extras", "finite", "files", "precision", "schedule", "nn"}
+CORE |= {"training_log", "training_state"}
 NAMES = {"registry", "presets", "devices", "model_memory"}
 MODELS = CORE | NAMES | {"data", "encoders", "predictors", "weights", "pretraining", "dynamics"}
 AGENTS = MODELS | {"planners", "envs", "agents"}
@@ -31,6 +32,7 @@ RULES: dict[str, set[str]] = {
     "settings": {"errors"},
     "registry": {"errors"},
     "presets": VALUES | {"registry"},
+    "extras": {"errors"},
     "finite": {"errors"},
     "files": VALUES,
     "nn": VALUES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -12,20 +13,24 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+OPTIONAL = ("tensorboard", "html", "droid")  # extras for users; the others are for developers
 FOLDERS = ("worldmodel", "planners", "envs", "configs", "benchmarks")
-FILES = ("pyproject.toml", "README.md")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 
-def requirements(extras: bool = True) -> list[Requirement]:
-    project = PROJECT["project"]
-    groups = project["optional-dependencies"].values() if extras else []
-    return [Requirement(text) for text in sum(groups, project["dependencies"])]
+def requirements(*extras: str) -> list[Requirement]:
+    """What is needed always, and for some extras; what an extra takes from others is left out."""
+    lists = [PROJECT["project"]["dependencies"], *(EXTRAS[name] for name in extras)]
+    found = [Requirement(text) for texts in lists for text in texts]
+    return [requirement for requirement in found if requirement.name != "worldmodel"]
 
 
 def pins(name: str) -> dict[str, str]:
@@ -34,13 +39,13 @@ def pins(name: str) -> dict[str, str]:
     return {canonicalize_name(package): version for package, version in pairs}
 
 
-@pytest.mark.parametrize("requirement", requirements(), ids=lambda r: r.name)
+@pytest.mark.parametrize("requirement", requirements(*EXTRAS), ids=lambda r: r.name)
 def test_what_is_pinned_is_within_the_promised_range(requirement):
     version = pins("constraints.txt")[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(version)
 
 
-@pytest.mark.parametrize("requirement", requirements(extras=False), ids=lambda r: r.name)
+@pytest.mark.parametrize("requirement", requirements(*OPTIONAL), ids=lambda r: r.name)
 def test_the_lowest_version_that_is_promised_is_one_that_is_tested(requirement):
     tested = pins("constraints-lowest.txt")[canonicalize_name(requirement.name)]
     (lowest,) = (s.version for s in requirement.specifier if s.operator == ">=")
@@ -48,6 +53,32 @@ def test_the_lowest_version_that_is_promised_is_one_that_is_tested(requirement):
         assert Version(lowest) <= Version(tested)
     else:
         assert Version(lowest) == Version(tested)
+
+
+def test_an_extra_that_an_error_names_installs_what_is_missing():
+    calls = [
+        node
+        for path in (ROOT / "worldmodel").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "required"
+    ]
+    named = {tuple(ast.literal_eval(v) for v in (c.args[0], c.keywords[0].value)) for c in calls}
+    assert {extra for _, extra in named} == set(OPTIONAL)
+    for module, extra in named:
+        assert module in [requirement.name for requirement in requirements(extra)]
+
+
+def test_the_extra_all_is_all_that_users_choose_from():
+    (everything,) = (Requirement(text) for text in EXTRAS["all"])
+    assert (everything.name, everything.extras) == ("worldmodel", set(OPTIONAL))
+
+
+def test_what_is_cited_is_the_version_that_is_installed():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = PROJECT["project"]
+    assert (cited["title"], cited["version"]) == (project["name"], project["version"])
+    assert cited["license"] == project["license"]
+    assert cited["authors"] == project["authors"]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +102,7 @@ def test_the_wheel_claims_one_name_and_holds_everything_that_is_read_at_run_time
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
         (entry_points,) = (n for n in archive.namelist() if n.endswith("entry_points.txt"))
         assert "worldmodel = worldmodel.cli.main:main" in archive.read(entry_points).decode()
+        assert [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
     files = (ROOT / "worldmodel").glob("**/*")
     links = [path for path in (ROOT / "worldmodel").iterdir() if path.is_symlink()]
     inside = [path for link in links for path in link.resolve().rglob("*")]

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.summary.writer.record_writer import RecordWriter
-from torch.utils.tensorboard.summary import scalar
 from tqdm import tqdm
 
+from worldmodel.extras import MissingExtraError, required
 from worldmodel.files.atomic import write_text
 from worldmodel.files.disk import needing_room
+
+if TYPE_CHECKING:
+    from worldmodel.event_file import EventFile
 
 __all__ = ["TrainingLog"]
 
 
 class TrainingLog:
     """Writes the figures of a run; a resumed run continues the same files.
+
+    Without the extra ``tensorboard`` it writes ``metrics.jsonl`` only, and prints how to get more.
 
     >>> with TrainingLog(Path("out"), "pretrain", total=100) as log:  # doctest: +SKIP
     ...     log.advance()
@@ -45,7 +46,7 @@ class TrainingLog:
         write_text(self._path, "".join(kept))
         self._lines = self._path.open("a", buffering=1)
         with needing_room(self._path):
-            self._board = _Board(folder / "tensorboard", start)
+            self._events = _event_file(folder / "tensorboard", start)
         self._bar = tqdm(desc=title, total=total, initial=start, unit="step", mininterval=1)
         self._shown: dict[str, str] = {}
 
@@ -61,8 +62,9 @@ class TrainingLog:
         self._bar.close()
         with suppress(OSError):  # of what did not fit, and was told of when it was written
             self._lines.close()
-        with suppress(OSError):
-            self._board.close()
+        if self._events is not None:
+            with suppress(OSError):
+                self._events.close()
 
     def advance(self) -> None:
         """One step done."""
@@ -76,37 +78,21 @@ class TrainingLog:
         """
         with needing_room(self._path):
             self._lines.write(json.dumps({"step": step, **figures}) + "\n")
-            self._board.write(step, figures)
+            if self._events is not None:
+                self._events.write(step, figures)
         self._shown.update({name: f"{value:.3g}" for name, value in figures.items()})
         self._bar.set_postfix(self._shown)
 
 
-class _Board:
-    """TensorBoard's event file.
+def _event_file(folder: Path, start: int) -> EventFile | None:
+    try:
+        required("tensorboard", extra="tensorboard")
+    except MissingExtraError as missing:
+        print(f"no curves for TensorBoard: {missing}")
+        return None
+    from worldmodel.event_file import EventFile
 
-    Its own writer writes in a thread, which a full disk ends with a traceback.
-    """
-
-    def __init__(self, folder: Path, start: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (folder / name).open("ab")
-        self._records = RecordWriter(self._file)
-        self._add(Event(file_version="brain.Event:2"))
-        # Events from this step on, of a run that was killed, are void.
-        self._add(Event(step=start + 1, session_log=SessionLog(status=SessionLog.START)))
-
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
-        for name, value in figures.items():
-            self._add(Event(step=step, summary=scalar(name, value)))
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _add(self, event: Event) -> None:
-        event.wall_time = time.time()
-        self._records.write(event.SerializeToString())
-        self._records.flush()
+    return EventFile(folder, start)
 
 
 def _entries_before(path: Path, start: int) -> list[str]:

@@ -93,7 +93,7 @@ def make_token_world(folder: Path) -> None:
     save_token_world(folder, TokenWorld(encoder, TokenPredictor(sizes)), {"training": {}})
 
 
-def read_world(folder: Path) -> str:
+def read_a_world(folder: Path) -> str:
     world = read_world(folder)
     return of_module(world, world.encoder.model.config, world.predictor.config)
 

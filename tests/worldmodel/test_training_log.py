@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -74,3 +75,16 @@ def test_tensorboard_drops_what_a_killed_run_wrote_after_its_last_save(tmp_path:
                 log.write(step, {"loss": value})
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in board.Scalars("loss")] == [(1, 1.0), (2, 20.0)]
+
+
+def test_without_tensorboard_the_figures_are_written_and_a_line_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with TrainingLog(tmp_path, "test", total=2) as log:
+        for step in (1, 2):
+            log.write(step, {"loss": 1.0})
+    assert [entry["step"] for entry in entries(tmp_path)] == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("pip install 'worldmodel[tensorboard]'")

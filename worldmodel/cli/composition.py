@@ -132,10 +132,7 @@ def loader(config_dir: str | None = None) -> Loader:
     """
     version.setbase("1.3")
     setup_globals()  # resolvers such as ${now:…}
-    search_path = create_config_search_path("pkg://worldmodel.configs")
-    # Options come from the registries, which read the YAML of a group themselves.
-    main = SearchPathQuery(provider="main")
-    search_path.prepend(provider="options", path="structured://", anchor=main)
+    search_path = create_config_search_path(None)  # the shipped ones are in the ConfigStore
     if config_dir is not None:
         folder = Path(expanded("--config-dir", config_dir)).absolute()
         if not folder.is_dir():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -19,10 +18,10 @@ from omegaconf.errors import (
 
 from worldmodel.cli.composition import Loader, loader
 from worldmodel.cli.listing import COMMANDS
-from worldmodel.cli.options import register_options, renamed
+from worldmodel.cli.options import register_command, renamed
 from worldmodel.cli.words import readable
 from worldmodel.errors import UserError, nearest
-from worldmodel.presets import instance, schema
+from worldmodel.presets import instance
 from worldmodel.registry import GROUPS
 
 __all__ = ["assignments", "composed", "explained", "load", "options", "typed"]
@@ -36,9 +35,7 @@ def load(name: str) -> tuple[type[Any], Callable[[Any], float | None]]:
         a sweeper may optimise, if there is one.
     """
     config, run = COMMANDS[name].load(name)
-    ConfigStore.instance().store(name=f"{name}_schema", node=schema(config))
-    for group in COMMANDS[name].groups:
-        register_options(group)
+    register_command(name, config, COMMANDS[name].groups)
     return config, run
 
 

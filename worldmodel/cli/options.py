@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -14,7 +16,7 @@ from worldmodel.errors import UserError
 from worldmodel.presets import instance, preset, schema
 from worldmodel.registry import GROUPS, PLANNERS
 
-__all__ = ["RENAMED", "decided", "register_options", "renamed"]
+__all__ = ["RENAMED", "decided", "register_command", "renamed"]
 
 RENAMED = {
     "predictor=compact": "predictor=vector",
@@ -45,7 +47,29 @@ def renamed(key: str) -> str | None:
     return now if now != key else None
 
 
-def register_options(group: str) -> None:
+def register_command(command: str, config: type[Any], groups: Sequence[str]) -> None:
+    """Make a command's configuration known to Hydra: its schema, its defaults, its groups.
+
+    The YAML of ``configs/`` is stored with the rest, so that what a task decides can replace it.
+    """
+    store, folder = ConfigStore.instance(), resources.files("worldmodel.configs")
+    store.store(name=f"{command}_schema", node=schema(config))
+    store.store(name=command, node=_yaml(folder / f"{command}.yaml"))
+    for group in groups:
+        _register_options(group)
+    for file in (folder / "experiment").iterdir():
+        if file.name.endswith(".yaml"):
+            name = file.name.removesuffix(".yaml")
+            store.store(group="experiment", name=name, node=_yaml(file), package="_global_")
+
+
+def _yaml(file: Traversable) -> DictConfig:
+    node = OmegaConf.create(file.read_text("utf-8"))
+    assert isinstance(node, DictConfig)
+    return node
+
+
+def _register_options(group: str) -> None:
     """Make every option of a group known to Hydra, and the schema that YAML may begin with."""
     store = ConfigStore.instance()
     if group == "task":

@@ -28,9 +28,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -39,8 +38,12 @@ from worldmodel.data.episode_dataset import EpisodeDataset, content_key
 from worldmodel.data.lerobot.video import each_numbered_frame, video_shape
 from worldmodel.data.sampling import pose_actions
 from worldmodel.errors import UserError, nearest
+from worldmodel.extras import required
 from worldmodel.files.json_file import read_json
 from worldmodel.files.paths import inside
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["DroidDataset", "holds_droid"]
 
@@ -100,6 +103,7 @@ class DroidDataset(EpisodeDataset):
                 outside of the folder;
                 an episode has no such camera; a video does not fit its trajectory; frames differ in
                 size; or timestamps run backwards.
+            MissingExtraError: h5py is not installed; the extra ``droid`` has it.
         """
         folders = sorted(path.parent for path in Path(root).rglob(_TRAJECTORY))
         if not folders:
@@ -165,6 +169,7 @@ def _read_episode(
     def file_at(path: Path, source: Path) -> Path:
         return inside(root, path.relative_to(root), str(source), allow_links_outside)
 
+    h5py = required("h5py", extra="droid")
     metadata = file_at(_metadata_path(folder), folder)
     described = _read_metadata(metadata)
     serial = _serial(metadata, described, camera)
@@ -249,7 +254,7 @@ def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str
 def _found(file: h5py.File, key: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
     """An array of numbers of that shape, of which None is any length but none; not read yet."""
     found = file.get(key)
-    if not isinstance(found, h5py.Dataset):
+    if not isinstance(found, required("h5py", extra="droid").Dataset):
         raise UserError(f"Expected '{key}' in {file.filename}, which lacks it. Copy it again.")
     if found.file.filename != file.filename or found.external or found.is_virtual:
         raise UserError(

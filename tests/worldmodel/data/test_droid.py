@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import av
 import h5py
@@ -308,3 +309,9 @@ def test_cameras_go_by_name_so_that_serials_may_differ(root):
     described = json.loads(path.read_text())
     path.write_text(json.dumps({**described, "ext1_cam_serial": "33333333"}))
     assert open_dataset(root, "ext1").extrinsics[[0, 30], 1].tolist() == [2, 0]
+
+
+def test_without_h5py_a_line_says_what_to_install(original, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UserError, match=r"^h5py .* pip install 'worldmodel\[droid\]'$"):
+        open_dataset(original, "ext1")

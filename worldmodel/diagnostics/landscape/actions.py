@@ -29,7 +29,6 @@ from worldmodel.agents.world import CameraWorld, place_camera, require_widths
 from worldmodel.devices import precision, usable_device
 from worldmodel.diagnostics.landscape.energies import Landscape, Population, evaluate, held, panels
 from worldmodel.diagnostics.landscape.figure import draw
-from worldmodel.diagnostics.landscape.page import page
 from worldmodel.diagnostics.landscape.positions import Plane, draw_plane, energy_panels, true_steps
 from worldmodel.diagnostics.landscape.scene import Scene, of_episode, of_files
 from worldmodel.diagnostics.marks import holding
@@ -37,6 +36,7 @@ from worldmodel.diagnostics.recorder import RecordedEnergy
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
+from worldmodel.extras import MissingExtraError, required
 from worldmodel.files.atomic import write_text
 from worldmodel.files.results import Results, write_png
 from worldmodel.planners import (
@@ -63,7 +63,8 @@ class LandscapeConfig:
     """Which moment to draw, and whose energies.
 
     Attributes:
-        out: Folder of landscape.png, and of landscape.html where actions are drawn.
+        out: Folder of landscape.png, and of landscape.html where actions are drawn and the extra
+            ``html`` is installed.
         task: Task and energies (group).
         planner: Search settings (group), of any planner without sub-goals.
         checkpoint: Folder of a world checkpoint, or ``default``.
@@ -160,7 +161,19 @@ def draw_landscape(cfg: LandscapeConfig) -> None:
         _save(results, _positions(cfg, world))
         return
     landscape = _actions(cfg, world.imagine_in(precision("auto", world)), device)
-    _save(results, draw(landscape), page(landscape))
+    _save(results, draw(landscape), _page(landscape))
+
+
+def _page(landscape: Landscape) -> str | None:
+    """The page of HTML, or None and a printed line where plotly is not installed."""
+    try:
+        required("plotly", extra="html")
+    except MissingExtraError as missing:
+        print(f"no landscape.html: {missing}")
+        return None
+    from worldmodel.diagnostics.landscape.page import page
+
+    return page(landscape)
 
 
 def _save(results: Results, figure: Figure, html: str | None = None) -> None:

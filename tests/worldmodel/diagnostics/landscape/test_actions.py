@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -106,6 +107,15 @@ def test_the_same_seed_draws_the_same_picture_and_another_does_not(drawn, reach)
     again = drawn("task=reach")
     assert (again[0], again[2]) == (reach[0], reach[2])
     assert drawn("task=reach seed=1")[0] != reach[0]
+
+
+def test_without_plotly_the_picture_is_drawn_and_a_line_says_how_to_get_the_page(
+    drawn, reach, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    picture, page, printed = drawn("task=reach")
+    assert (picture, page) == (reach[0], False)
+    assert lines_of(printed, "no landscape.html").endswith("pip install 'worldmodel[html]'")
 
 
 def test_what_is_true_is_drawn_but_changes_no_plan(drawn, reach, monkeypatch):
