@@ -93,7 +93,7 @@ def make_token_world(folder: Path) -> None:
     save_token_world(folder, TokenWorld(encoder, TokenPredictor(sizes)), {"training": {}})
 
 
-def read_a_world(folder: Path) -> str:
+def seen_world(folder: Path) -> str:
     world = read_world(folder)
     return of_module(world, world.encoder.model.config, world.predictor.config)
 
@@ -241,8 +241,8 @@ def image_format(name: str, mode: str) -> Format:
 FORMATS = {
     "encoder": Format(make_encoder, read_encoder, sealed=True),
     "masked_predictor": Format(make_masked_predictor, read_masked_predictor, sealed=True),
-    "vector_world": Format(make_vector_world, read_world, sealed=True),
-    "token_world": Format(make_token_world, read_world, sealed=True),
+    "vector_world": Format(make_vector_world, seen_world, sealed=True),
+    "token_world": Format(make_token_world, seen_world, sealed=True),
     "training_state": Format(make_state, read_state, sealed=True),
     "hub": Format(make_hub, read_hub),
     "sharded_hub": Format(make_sharded_hub, read_hub),

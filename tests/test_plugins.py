@@ -1,0 +1,157 @@
+"""Parts of a user's own, from a folder outside of the package, by name in every command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import worldmodel as wm
+
+PARTS = '''
+from dataclasses import dataclass
+
+import worldmodel as wm
+from worldmodel.planners import RandomShooting, RandomShootingConfig
+
+
+@dataclass(frozen=True)
+class MineConfig(RandomShootingConfig):
+    """Shooting of one's own."""
+
+    bonus: int = 3
+
+
+@wm.register_planner("mine", MineConfig)
+class Mine(RandomShooting):
+    pass
+
+
+@wm.register_goal_energy("mine")
+def energy(goal_latents):
+    def of(trajectory):
+        return (trajectory.latents[:, :, -1] - goal_latents[:, None]).square().mean((-2, -1))
+    return of
+
+
+@wm.register_uncertainty("mine", q90=0.0, q99=1.0)
+def far(trajectory):
+    return (trajectory.latents[:, :, :, 0] - trajectory.start_latents[:, None, None, 0]).norm(dim=-1)
+
+
+@wm.register_environment("mine", wm.settings("task", "reach", name="mine", budget_steps=4))
+def make(image_size):
+    return wm.make_env("reach", image_size=image_size)
+'''
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    folder = tmp_path / "my_robot"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "parts.py").write_text(PARTS)
+
+    def command(*words: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+        paths = ":".join(map(str, [tmp_path, *([site] if site else [])]))
+        return subprocess.run(
+            [sys.executable, "-m", "worldmodel", *words],
+            cwd=tmp_path,
+            env={"PYTHONPATH": paths, "PATH": "/usr/bin:/bin", "MUJOCO_GL": "egl"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return command
+
+
+PLUGINS = "plugins=[my_robot.parts]"
+
+
+def test_parts_of_ones_own_plan_by_name(run: Run, tmp_path: Path) -> None:
+    done = run(
+        *("plan", PLUGINS, "task=mine", "planner=mine", "planner.samples=8", "planner.proposals=0"),
+        *("task.energy=mine", "task.world_energy=[mine]", "episodes=1", "videos=0", "out=out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mine: n = 1" in done.stdout
+
+
+def test_their_keys_are_typed_listed_and_told_with_the_nearest_name(run: Run) -> None:
+    helped = run("plan", PLUGINS, "planner=mine", "--help").stdout
+    assert "planner.bonus=3" in helped
+    assert "|mine" in helped
+    assert (
+        "did you mean 'planner.bonus'"
+        in run("plan", PLUGINS, "planner=mine", "planner.bonis=4", "out=o").stderr
+    )
+    assert (
+        "planner.bonus=x" in run("plan", PLUGINS, "planner=mine", "planner.bonus=x", "out=o").stderr
+    )
+    assert "did you mean 'mine'" in run("plan", PLUGINS, "planner=mien", "out=o").stderr
+
+
+def test_a_planner_of_ones_own_follows_the_task(run: Run) -> None:
+    shown = run(
+        "plan", PLUGINS, "planner=mine", "task=push", "out=o", "--cfg", "job", "-p", "planner"
+    )
+    assert "horizon: 12" in shown.stdout
+    assert "warm_start: false" in shown.stdout
+
+
+def test_a_sweep_finds_them_in_every_job(run: Run, tmp_path: Path) -> None:
+    done = run(
+        *("plan", "-m", PLUGINS, "task=mine", "planner=mine,cem", "planner.samples=8"),
+        *("planner.proposals=0", "task.world_energy=[]", "episodes=1", "videos=0", "out=out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").glob("*/report.json")} == {"report.json"}
+
+
+def test_an_installed_package_brings_them_by_an_entry_point(run: Run, tmp_path: Path) -> None:
+    info = tmp_path / "site" / "my_robot-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-robot\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[worldmodel.planners]\nmine = my_robot.parts\n")
+    shown = run("plan", "planner=mine", "out=o", "--cfg", "job", "-p", "planner", site=info.parent)
+    assert "bonus: 3" in shown.stdout, shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("import no_such_thing", "my_robot.broken does not import (ModuleNotFoundError"),
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    ],
+)
+def test_a_module_that_does_not_import_is_one_line(
+    run: Run, tmp_path: Path, source: str, told: str
+) -> None:
+    (tmp_path / "my_robot" / "broken.py").write_text(source)
+    done = run("plan", "plugins=[my_robot.broken]", "out=o")
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_module_that_is_not_there_is_told(run: Run) -> None:
+    assert "plugins=[my_robot.parst]" in run("plan", "plugins=[my_robot.parst]", "out=o").stderr
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(wm.errors.RegistrationError, match="'cem' is registered already"):
+        wm.register_planner("cem", type(wm.settings("planner", "cem")))(object)
+
+    wm.register_goal_energy("once")(lambda goal_latents: None)
+    with pytest.raises(wm.errors.RegistrationError, match="'once' is registered already"):
+        wm.register_goal_energy("once")(lambda goal_latents: None)
+    with pytest.raises(wm.errors.RegistrationError, match="letters, digits and _"):
+        wm.register_goal_energy("with space")(lambda goal_latents: None)
+    with pytest.raises(wm.errors.RegistrationError, match="Expected a dataclass"):
+        wm.register_planner("loose", dict)(object)
