@@ -47,7 +47,7 @@ RULES: dict[str, set[str]] = {
     "diagnostics": JUDGES,
     "latency": AGENTS,
     "studies": STUDIES,
-    "commands": STUDIES,
+    "commands": STUDIES | {""},  # the public API
 }
 
 

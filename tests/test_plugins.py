@@ -39,10 +39,11 @@ def energy(goal_latents):
 
 @wm.register_uncertainty("mine", q90=0.0, q99=1.0)
 def far(trajectory):
-    return (trajectory.latents[:, :, :, 0] - trajectory.start_latents[:, None, None, 0]).norm(dim=-1)
+    start = trajectory.start_latents[:, None, None, 0]
+    return (trajectory.latents[:, :, :, 0] - start).norm(dim=-1)
 
 
-@wm.register_environment("mine", wm.settings("task", "reach", name="mine", budget_steps=4))
+@wm.register_environment("mine", wm.preset("task", "reach", name="mine", budget_steps=4))
 def make(image_size):
     return wm.make_env("reach", image_size=image_size)
 '''
@@ -146,7 +147,7 @@ def test_a_module_that_is_not_there_is_told(run: Run) -> None:
 
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(wm.errors.RegistrationError, match="'cem' is registered already"):
-        wm.register_planner("cem", type(wm.settings("planner", "cem")))(object)
+        wm.register_planner("cem", type(wm.preset("planner", "cem")))(object)
 
     wm.register_goal_energy("once")(lambda goal_latents: None)
     with pytest.raises(wm.errors.RegistrationError, match="'once' is registered already"):

@@ -25,18 +25,13 @@ __all__ = [
     "TrainingOption",
     "instance",
     "preset",
+    "preset_node",
     "schema",
-    "settings",
 ]
 
 
-def settings(group: str, name: str, **changes: Any) -> Any:
-    """As `preset`, the changes by keyword: ``settings("planner", "icem", samples=96)``."""
-    return preset(group, name, changes)
-
-
-def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> Any:
-    """The settings of an option, such as ``preset("encoder", "vitl")``.
+def preset(group: str, name: str, /, **changes: Any) -> Any:
+    """The settings of an option, such as ``preset("planner", "icem", samples=96)``.
 
     Args:
         group: A configuration group: ``planner``, ``task``, ``predictor``, ``training``,
@@ -51,6 +46,11 @@ def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> A
         UserError: There is no such group or option.
         SettingsError: A change names no setting, or is not within its bounds.
     """
+    return instance(preset_node(group, name, changes))
+
+
+def preset_node(group: str, name: str, changes: Mapping[str, Any]) -> DictConfig:
+    """As `preset`, as a node that overrides may write to; bounds are not checked yet."""
     if group not in GROUPS:
         raise SettingsError(f"unknown group '{group}'; {nearest(group, GROUPS)}")
     part = GROUPS[group].find(name)
@@ -61,11 +61,12 @@ def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> A
         stored = OmegaConf.create(file.read_text("utf-8")) if file.is_file() else OmegaConf.create()
         assert isinstance(stored, DictConfig)
         stored.pop("defaults", None)
-        node = OmegaConf.merge(schema(part.usual or part.config), stored, dict(changes or {}))
+        node = OmegaConf.merge(schema(part.usual or part.config), stored, dict(changes))
     except OmegaConfBaseException as error:
         told = str(error).splitlines()[0]
         raise SettingsError(f"{group}={name}: {error.full_key}: {told}") from error
-    return instance(node)
+    assert isinstance(node, DictConfig)
+    return node
 
 
 def schema(kind: Any) -> DictConfig:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from worldmodel.cli.listing import PATHS
-from worldmodel.cli.options import decided
+from worldmodel.cli.options import decided, register_options
 from worldmodel.cli.trust import refuse_targets
 from worldmodel.cli.words import readable
 from worldmodel.errors import UserError, nearest
@@ -221,5 +221,7 @@ def _listed(words: list[str], cause: BaseException | None) -> list[str]:
 def _without_plugins(words: list[str]) -> list[str]:
     """The other words, once the modules that ``plugins=[…]`` names have registered their parts."""
     named = [word.partition("=")[2] for word in words if word.startswith("plugins=")]
-    load_plugins(name.strip(" '\"") for names in named for name in names.strip("[]").split(","))
+    if named:
+        load_plugins(name.strip(" '\"") for names in named for name in names.strip("[]").split(","))
+        register_options()
     return [word for word in words if not word.startswith("plugins=")]

@@ -18,9 +18,9 @@ from omegaconf.errors import (
 
 from worldmodel.cli.composition import Loader, loader
 from worldmodel.cli.listing import COMMANDS
-from worldmodel.cli.options import register_command, renamed
+from worldmodel.cli.options import decided_by, register_command, renamed
 from worldmodel.cli.words import readable
-from worldmodel.errors import UserError, nearest
+from worldmodel.errors import SettingsError, UserError, nearest
 from worldmodel.presets import instance
 from worldmodel.registry import GROUPS
 
@@ -78,6 +78,8 @@ def typed(config: DictConfig) -> Any:
         if missing := sorted(OmegaConf.missing_keys(config)):
             raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
         result = instance(config)
+    except SettingsError as error:
+        raise SettingsError(decided_by(str(error), config)) from error
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {_first_line(error)}") from error
     if isinstance(result, dict):

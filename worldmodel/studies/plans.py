@@ -68,7 +68,7 @@ class PlanSettings:
         Raises:
             UserError: A name or a setting is unknown, or a value out of its bounds.
         """
-        task: TaskConfig = preset("task", self.task, self.pursuit)
+        task: TaskConfig = preset("task", self.task, **self.pursuit)
         return task, planner_for(self.planner, task, self.settings)
 
     def agent(self, env: Any, machine: Machine, budget_ms: float | None = None) -> PlanningAgent:
