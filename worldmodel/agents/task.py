@@ -123,10 +123,10 @@ def planner_for(name: str, task: TaskConfig, changes: Mapping[str, Any] | None =
     return preset("planner", name, _merged(decided, changes or {}))
 
 
-def task_for(name: str, planner: str) -> TaskConfig:
+def task_for(name: str, planner: str, changes: Mapping[str, Any] | None = None) -> TaskConfig:
     """The settings of a task, by its name; V-JEPA 2-AC's planner minimises what it published."""
-    changes = _PUBLISHED if planner == "vjepa2_ac" else None
-    task = preset("task", name, changes)
+    published = _PUBLISHED if planner == "vjepa2_ac" else {}
+    task = preset("task", name, {**published, **(changes or {})})
     assert isinstance(task, TaskConfig)
     return task
 
