@@ -270,12 +270,15 @@ def _print_help(command: str, overrides: Sequence[str], source: Loader, name: st
     import inspect
 
     from worldmodel.cli.configuration import assignments, composed, load, options
+    from worldmodel.cli.options import experiments
 
     config, _ = load(command)
     print(f"worldmodel {command}: {COMMANDS[command].summary}\n")
     print(inspect.getdoc(config), end="\n\n")
     for group in COMMANDS[command].groups:
         print(f"{group}={'|'.join(options(group))}")
+    if names := experiments(command):
+        print(f"+experiment={'|'.join(names)}")
     print("\nDefaults:")
     for assignment in assignments(composed(command, overrides, source, name)):
         print(f"    {assignment}")
