@@ -21,6 +21,7 @@ from worldmodel.errors import UserError
 ROOT = Path(__file__).parents[2]
 FILES = sorted(ROOT.glob("configs/experiment/*/*.yaml"))
 SCRIPTS = sorted(ROOT.glob("benchmarks/*.sh"))
+PAGES = [ROOT / "README.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
 GIVEN = {"train": ["data=d"], "subgoals": ["data=d"], "study": ["data=d"]}
 NAMED = re.compile(r"worldmodel (\w+) (?:-m )?\+experiment=(\w+)")
 
@@ -56,6 +57,12 @@ def test_scripts_name_experiments_that_are_there(script: Path) -> None:
         named = NAMED.search(line)
         assert named is not None, line
         assert named[2] in experiments(named[1]), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_experiments_that_are_there(page: Path) -> None:
+    for command, name in NAMED.findall(page.read_text()):
+        assert name in experiments(command)
 
 
 def _results(name: str) -> dict[str, Any]:
