@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import pydantic
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import BeforeValidator
 
 from worldmodel.errors import SettingsError, nearest
@@ -62,6 +62,10 @@ def preset_node(group: str, name: str, changes: Mapping[str, Any]) -> DictConfig
         assert isinstance(stored, DictConfig)
         stored.pop("defaults", None)
         node = OmegaConf.merge(schema(part.usual or part.config), stored, dict(changes))
+    except (ConfigAttributeError, ConfigKeyError) as error:
+        known = [f.name for f in dataclasses.fields(error.object_type or part.config)]
+        near = nearest(str(error.full_key).rpartition(".")[2], known)
+        raise SettingsError(f"{group}={name}: unknown key '{error.full_key}'; {near}") from error
     except OmegaConfBaseException as error:
         told = str(error).splitlines()[0]
         raise SettingsError(f"{group}={name}: {error.full_key}: {told}") from error
@@ -113,6 +117,8 @@ def _hint(error: pydantic.ValidationError) -> str:
 
 def _thaw(node: DictConfig) -> None:
     OmegaConf.set_readonly(node, None)
+    if OmegaConf.get_type(node) is dict:  # takes any key, even where the rest takes known ones only
+        OmegaConf.set_struct(node, False)
     for key in map(str, node):
         if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
             _thaw(node[key])

@@ -128,9 +128,10 @@ def planner_changes(name: str, task: TaskConfig) -> dict[str, Any]:
     return _decided(kind, task)
 
 
-def task_for(name: str, planner: str) -> TaskConfig:
+def task_for(name: str, planner: str, changes: Mapping[str, Any] | None = None) -> TaskConfig:
     """The settings of a task, by its name; V-JEPA 2-AC's planner minimises what it published."""
-    task = preset("task", name, **(_PUBLISHED if planner == "vjepa2_ac" else {}))
+    published = _PUBLISHED if planner == "vjepa2_ac" else {}
+    task = preset("task", name, **{**published, **(changes or {})})
     assert isinstance(task, TaskConfig)
     return task
 

@@ -130,6 +130,8 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
     for override in OverridesParser.create().parse_overrides([readable(o) for o in overrides]):
         # What is left is the group of another command, or an addition to a complete configuration.
         key = override.key_or_group
+        if key == "experiment" and not override.is_add():
+            return UserError(f"{override.input_line}: write +{override.input_line}, with a plus")
         foreign = options(key) and key not in COMMANDS[command].groups
         if foreign or override.is_add() or override.is_delete():
             return _unknown_key(override.key_or_group, command)

@@ -274,6 +274,7 @@ def _print_help(command: str, overrides: Sequence[str], source: Loader, name: st
     import inspect
 
     from worldmodel.cli.configuration import assignments, composed, load, options
+    from worldmodel.cli.options import experiments
 
     config, _ = load(command)
     shown = list(assignments(composed(command, overrides, source, name)))
@@ -281,6 +282,8 @@ def _print_help(command: str, overrides: Sequence[str], source: Loader, name: st
     print(inspect.getdoc(config), end="\n\n")
     for group in COMMANDS[command].groups:
         print(f"{group}={'|'.join(options(group))}")
+    if names := experiments(command):
+        print(f"+experiment={'|'.join(names)}")
     print("\nDefaults:")
     for assignment in shown:
         print(f"    {assignment}")

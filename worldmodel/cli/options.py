@@ -20,6 +20,7 @@ __all__ = [
     "RENAMED",
     "decided",
     "decided_by",
+    "experiments",
     "register_command",
     "register_options",
     "renamed",
@@ -63,11 +64,19 @@ def register_command(command: str, config: type[Any], groups: Sequence[str]) -> 
     store.store(name=f"{command}_schema", node=schema(config))
     store.store(name=command, node=_yaml(folder / f"{command}.yaml"))
     register_options(groups)
-    experiments = folder / "experiment"
-    for file in experiments.iterdir() if experiments.is_dir() else ():
-        if file.name.endswith(".yaml"):
-            name = file.name.removesuffix(".yaml")
-            store.store(group="experiment", name=name, node=_yaml(file), package="_global_")
+    store.repo["experiment"] = {}  # without those of a command that this process composed before
+    for name in experiments(command):
+        node = _yaml(folder / "experiment" / command / f"{name}.yaml")
+        store.store(group="experiment", name=name, node=node, package="_global_")
+
+
+def experiments(command: str) -> list[str]:
+    """What ``+experiment=`` can name: settings of a command that a page of docs/ reports on."""
+    folder = resources.files("worldmodel.configs") / "experiment" / command
+    if not folder.is_dir():
+        return []
+    names = (file.name for file in folder.iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def _yaml(file: Traversable) -> DictConfig:
