@@ -84,10 +84,8 @@ class Size:
 
     def models(self) -> tuple[EncoderConfig, TokenPredictorConfig]:
         """Sizes of encoder and predictor."""
-        encoder: EncoderConfig = preset("encoder", "vitg", self.encoder)
-        model: TokenPredictorConfig = preset(
-            "predictor", "vjepa2_ac", {"model": self.predictor}
-        ).model
+        encoder: EncoderConfig = preset("encoder", "vitg", **self.encoder)
+        model: TokenPredictorConfig = preset("predictor", "vjepa2_ac", model=self.predictor).model
         return encoder, replace(model, tokens=encoder.grid**2, token_width=encoder.width)
 
     def searches(self) -> list[Search]:

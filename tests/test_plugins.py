@@ -108,11 +108,11 @@ def test_a_planner_of_ones_own_follows_the_task(run: Run) -> None:
 
 def test_a_sweep_finds_them_in_every_job(run: Run, tmp_path: Path) -> None:
     done = run(
-        *("plan", "-m", PLUGINS, "task=mine", "planner=mine,cem", "planner.samples=8"),
+        *("plan", "-m", PLUGINS, "task=mine", "planner=mine", "planner.samples=4,8"),
         *("planner.proposals=0", "task.world_energy=[]", "episodes=1", "videos=0", "out=out"),
     )
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "out").glob("*/report.json")} == {"report.json"}
+    assert len(list((tmp_path / "out").glob("*/report.json"))) == 2
 
 
 def test_an_installed_package_brings_them_by_an_entry_point(run: Run, tmp_path: Path) -> None:

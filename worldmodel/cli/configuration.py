@@ -122,7 +122,7 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
     """The one line a user needs for an error of Hydra or OmegaConf."""
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return _unknown_key(str(cause.full_key), command)
+        return _unknown_key(str(cause.full_key), command, overrides)
     if isinstance(cause, ValidationError):
         key = str(cause.full_key)
         got = next((o for o in overrides if o.startswith(f"{key.partition('[')[0]}=")), key)
@@ -134,15 +134,17 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
             return UserError(f"{override.input_line}: write +{override.input_line}, with a plus")
         foreign = options(key) and key not in COMMANDS[command].groups
         if foreign or override.is_add() or override.is_delete():
-            return _unknown_key(override.key_or_group, command)
+            return _unknown_key(override.key_or_group, command, overrides)
     told = _first_line(error)
     if told.endswith(":"):  # the reason is below it
         told = " ".join(line.strip() for line in str(error).splitlines()[:2])
     return UserError(told)
 
 
-def _unknown_key(key: str, command: str) -> UserError:
-    config = loader().load_configuration(command, [], RunMode.RUN)
+def _unknown_key(key: str, command: str, overrides: Sequence[str]) -> UserError:
+    groups = COMMANDS[command].groups
+    chosen = [word for word in overrides if word.partition("=")[0] in groups]  # their keys differ
+    config = loader().load_configuration(command, chosen, RunMode.RUN)
     with open_dict(config):
         hydra = config.pop("hydra")
     valid = _keys(hydra, "hydra.") if key.startswith("hydra.") else _keys(config)

@@ -91,7 +91,7 @@ ARMS = {
 
 
 def _usual_pretraining() -> PretrainConfig:
-    training = preset("training", "vjepa", {"min_rank": 0.0})  # a collapse is a result, too
+    training = preset("training", "vjepa", min_rank=0.0)  # a collapse is a result, too
     return PretrainConfig(data=_GIVEN, out=_GIVEN, cache=_GIVEN, training=training)
 
 
