@@ -1,7 +1,7 @@
 """Training the uncertainty heads of a vector predictor (`worldmodel.predictors.uncertainty`).
 
-Three of them learn to be least surprised by recorded transitions, so that they are surprised by
-imagined ones that do not look like them. The fourth learns how far rollouts of the trained ensemble
+Two of them learn to be little surprised by recorded transitions, so that they are surprised by
+imagined ones that do not look like them. The third learns how far rollouts of the trained ensemble
 end from what was recorded: the variance of a Gaussian around each imagined code, at which the
 recorded code is most likely (Nix and Weigend, 1994; Lakshminarayanan et al., arXiv:1612.01474).
 """
@@ -50,7 +50,6 @@ def train_uncertainty(run: TrainingRun, config: UncertaintyTraining) -> None:
         missed = (imagined.codes - truth)[:, 1:].square()
         variance = uncertainties.variance(imagined) + 1e-5
         return {
-            "cycle": uncertainties.cycle(recorded).mean(),
             "density": uncertainties.density(recorded).mean(),
             "leap": uncertainties.leap(recorded).mean(),
             "error": 0.5 * (variance.log() + missed / variance).mean(),

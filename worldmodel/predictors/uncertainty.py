@@ -4,14 +4,12 @@ The distance between a rollout and that same model's prediction is zero by const
 uncertainty is a second opinion:
 
 - ``disagreement``: variance of an ensemble's members (Pathak et al., arXiv:1906.04161, §3).
-- ``cycle``: how badly the planned actions are inferred back from the codes that they are imagined
-  to lead to; the inverse dynamics of Pathak et al. (arXiv:1705.05363, §2.2) turned on imagination.
 - ``density``: minus the log-density of an imagined transition under those of the training data.
 - ``leap``: distance to a second predictor that leaps several imagined steps at once.
 - ``error``: the squared error of the imagined code that is to be expected.
 
-The first needs no training. The heads of the next three are trained to uncertainty recorded
-transitions as little as they can; that of the last learns from rollouts beside what was recorded
+The first needs no training. The heads of the next two are trained to be little surprised by
+recorded transitions; that of the last learns from the errors of rollouts
 (`worldmodel.dynamics.uncertainty`).
 
 Shapes: ``...`` any leading axes, K imagined steps, C object latent, F state features, A action,
@@ -31,7 +29,7 @@ from worldmodel.nn.mlp import mlp
 
 __all__ = ["STEPS", "TERMS", "Path", "UncertaintyHeads", "disagreement"]
 
-TERMS = ("disagreement", "cycle", "density", "leap", "error")
+TERMS = ("disagreement", "density", "leap", "error")
 STEPS = 16
 """Imagined steps for which uncertainties are calibrated."""
 
@@ -56,7 +54,7 @@ def disagreement(members: Tensor) -> Tensor:
 
 
 class UncertaintyHeads(nn.Module):
-    """The heads behind the uncertainties that are learned, and what uncertainties are usual.
+    """The heads behind the uncertainties that are learned, and the usual values of all terms.
 
     Args:
         code: C.
@@ -70,7 +68,6 @@ class UncertaintyHeads(nn.Module):
         super().__init__()
         self.longest = leap
         here = code + features
-        self.infer = mlp(here + code, width, 2, 2 * actions)
         self.transit = mlp(here + actions, width, 2, 2 * code)
         self.jump = mlp(here + leap * (actions + 1), width, 2, code)
         self.err = mlp(2 * here + actions, width, 2, code)
@@ -81,23 +78,8 @@ class UncertaintyHeads(nn.Module):
 
     @property
     def learned(self) -> dict[str, Callable[[Path], Tensor]]:
-        """UncertaintyHeads ``[..., K]`` of a path, by name."""
-        return {
-            "cycle": self.cycle,
-            "density": self.density,
-            "leap": self.leap,
-            "error": self.error,
-        }
-
-    def cycle(self, path: Path) -> Tensor:
-        """Minus the log-density of the actions, as inferred from the codes before and after.
-
-        Of the arm's way only the start is told: its end would give the actions away, whatever the
-        codes. What the codes cannot tell of the actions the head knows by the variance it gives.
-        """
-        before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
-        told = torch.cat([before, after, path.features[..., :-1, :]], -1)
-        return _surprise(path.actions, self.infer(told))
+        """The learned terms, ``[..., K]`` of a path, by name."""
+        return {"density": self.density, "leap": self.leap, "error": self.error}
 
     def density(self, path: Path) -> Tensor:
         """Minus the log-density of each next code, a Gaussian given code, arm and actions."""

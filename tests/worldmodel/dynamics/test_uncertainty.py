@@ -113,13 +113,6 @@ def test_jumps_that_the_data_do_not_show_are_improbable(run: TrainingRun, record
     assert _rise(run, "density", recorded, recorded._replace(codes=codes)) > 1.0
 
 
-def test_other_actions_than_those_that_led_there_are_found_out(
-    run: TrainingRun, recorded: Path
-) -> None:
-    other = recorded._replace(actions=recorded.actions.flip(0))
-    assert _rise(run, "cycle", recorded, other) > 0.5
-
-
 def test_a_rollout_that_drifts_is_not_where_a_leap_lands(run: TrainingRun, recorded: Path) -> None:
     codes = recorded.codes + torch.linspace(0, 2, K + 1)[:, None]
     assert _rise(run, "leap", recorded, recorded._replace(codes=codes)) > 0.5

@@ -64,12 +64,3 @@ def test_a_leap_starts_as_far_back_as_it_reaches(uncertainties: UncertaintyHeads
     whole = uncertainties.leap(path)[:, -1]
     assert not torch.allclose(uncertainties.leap(path._replace(codes=within))[:, -1], whole)
     assert torch.equal(uncertainties.leap(path._replace(codes=before))[:, -1], whole)
-
-
-def test_actions_are_not_inferred_from_where_the_arm_ends(uncertainties: UncertaintyHeads) -> None:
-    path = _path()
-    features = path.features.clone()
-    features[:, -1] += 1.0
-    assert torch.equal(
-        uncertainties.cycle(path._replace(features=features)), uncertainties.cycle(path)
-    )
