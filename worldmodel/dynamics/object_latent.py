@@ -65,7 +65,7 @@ class ObjectLatentTraining:
     def __post_init__(self) -> None:
         if self.batch % self.parts:
             raise ValueError(
-                f"Expected a batch that divides into code.parts={self.parts} parts, "
+                f"Expected a batch that divides into object_latent.parts={self.parts} parts, "
                 f"got {self.batch}."
             )
 

@@ -5,19 +5,18 @@ Shapes: see ``worldmodel.predictors.vector``; E episodes and F frames of the dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from math import cos, pi
 
 import torch
 from torch import Tensor, nn
 
 from worldmodel.dynamics.recognition import nearness
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.finite import LossGuard
 from worldmodel.predictors.vector import VectorPredictor
+from worldmodel.schedule import rising_cosine
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_loop import TrainingLoop
 
 __all__ = ["TrainingRun", "planning_latents"]
 
@@ -188,37 +187,20 @@ class TrainingRun:
         """
         if steps == 0:
             return
-        parameters = list(parameters)
-        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / 100) * 0.5 * (1 + cos(pi * step / steps))
+        loop = TrainingLoop(
+            f"Training of stage {stage}",
+            torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4),
+            lambda _: losses(),
+            steps,
+            learning_rate,
+            lambda step: rising_cosine(step, steps),
+            parts=parts,
+            clip=1.0,
         )
-        guard = LossGuard(f"Training of stage {stage}", learning_rate)
-        terms = dict[str, Tensor]()
-        for step in range(1, steps + 1):
-            optimizer.zero_grad(set_to_none=True)
-            seen = dict[str, Tensor]()
-            for _ in range(parts):
-                terms = losses()
-                (torch.stack(list(terms.values())).sum() / parts).backward()
-                seen = {name: seen.get(name, 0) + term.detach() for name, term in terms.items()}
-            norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-            guard.see(step, {**seen, "norm of the gradient": norm})
-            optimizer.step()
-            schedule.step()
+        for step in loop:
             self._done += 1
             self._log.advance()
             if step % 100 == 0 or step == steps:
-                guard.check()
-                figures = {f"{stage}/{name}": float(term.detach()) for name, term in terms.items()}
+                figures = {f"{stage}/{name}": value for name, value in loop.figures().items()}
                 self._log.write(self._done, figures)
-        with torch.no_grad(), self._unchanged_streams():
-            guard.require(steps, losses())  # the last step must not have spoilt the model
-
-    @contextmanager
-    def _unchanged_streams(self) -> Generator[None]:
-        """Whatever is drawn within, later numbers are as they would have been."""
-        state = self.generator.get_state()
-        with torch.random.fork_rng(devices=()):
-            yield
-        self.generator.set_state(state)
+        loop.require_finite(self.generator)

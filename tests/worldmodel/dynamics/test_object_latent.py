@@ -107,3 +107,8 @@ def test_a_code_is_of_the_frame_and_not_of_the_look_beside_it(
     looks = data.last_rows()
     found = [_missed(model, data, looks, data.objects[rows]) for rows in (slice(None), looks)]
     assert found[1] > 1.3 * found[0]
+
+
+def test_parts_divide_the_batch() -> None:
+    with pytest.raises(ValueError, match=r"divides into object_latent\.parts=3 parts, got 256"):
+        ObjectLatentTraining(parts=3)
