@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from worldmodel.cli.configuration import load
-from worldmodel.dynamics.vector import VectorTraining
+from worldmodel.dynamics.vector.stages import VectorTraining
 from worldmodel.files.atomic import replacing, write_json
 from worldmodel.studies.stages import stage
 

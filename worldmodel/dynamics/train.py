@@ -19,10 +19,7 @@ from worldmodel.data.reader import open_dataset
 from worldmodel.data.sampling import sampled
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.devices import usable_device
-from worldmodel.dynamics.memory import remember
-from worldmodel.dynamics.recognition import recognition
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import planning_latents
 from worldmodel.dynamics.tokens import (
     TokenTraining,
     fit_scaling,
@@ -30,7 +27,10 @@ from worldmodel.dynamics.tokens import (
     train_tokens,
 )
 from worldmodel.dynamics.validation import calibrate, open_loop
-from worldmodel.dynamics.vector import VectorTraining, train_vector
+from worldmodel.dynamics.vector.memory import remember
+from worldmodel.dynamics.vector.recognition import recognition
+from worldmodel.dynamics.vector.run import planning_latents
+from worldmodel.dynamics.vector.stages import VectorTraining, train_vector
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError

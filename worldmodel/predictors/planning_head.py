@@ -23,7 +23,7 @@ class PlanningHead(nn.Module):
     The code is read off a frame *beside another look at the same scene*: how a table and what
     stands on it look is different everywhere, but what moved since the other look is not, and it is
     what matters. It is variational and pays for every bit, so it drops what proprioception tells
-    anyway. See ``worldmodel.dynamics.object_latent`` for how it is trained.
+    anyway. See ``worldmodel.dynamics.vector.object_latent`` for how it is trained.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ class Scenes(nn.Module):
     """A few numbers that tell, with the arm in any place, the code that would be read then.
 
     They are variational and pay for every bit, so they drop the arm. See
-    ``worldmodel.dynamics.scenes`` for how it is trained.
+    ``worldmodel.dynamics.vector.scenes`` for how it is trained.
 
     Args:
         object_width: C.

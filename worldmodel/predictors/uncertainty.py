@@ -10,7 +10,7 @@ uncertainty is a second opinion:
 
 The first needs no training. The heads of the next two are trained to be little surprised by
 recorded transitions; that of the last learns from the errors of rollouts
-(`worldmodel.dynamics.uncertainty`).
+(`worldmodel.dynamics.vector.uncertainty`).
 
 Shapes: ``...`` any leading axes, K imagined steps, C object latent, F state features, A action,
 M ensemble members.

@@ -13,8 +13,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.run import TrainingRun
-from worldmodel.dynamics.value import ValueTraining, hindsight_goals
+from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.dynamics.vector.value import ValueTraining, hindsight_goals
 from worldmodel.nn.gaussian import divergence
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Positive, Steps, Weight
 

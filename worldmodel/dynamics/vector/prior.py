@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.run import TrainingRun
-from worldmodel.dynamics.value import ValueTraining, backups, hindsight_goals
+from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.dynamics.vector.value import ValueTraining, backups, hindsight_goals
 from worldmodel.precision import has_bfloat16
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps, Weight
 

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from worldmodel.dynamics.ensemble import EnsembleTraining
-from worldmodel.dynamics.macros import MacrosTraining
-from worldmodel.dynamics.memory import remember
-from worldmodel.dynamics.object_latent import ObjectLatentTraining
-from worldmodel.dynamics.prior import PriorTraining
-from worldmodel.dynamics.proprio import ProprioTraining
-from worldmodel.dynamics.reachability import ReachabilityTraining
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import planning_latents
-from worldmodel.dynamics.scenes import ScenesTraining
-from worldmodel.dynamics.uncertainty import UncertaintyTraining
 from worldmodel.dynamics.validation import calibrate, open_loop
-from worldmodel.dynamics.value import ValueTraining
-from worldmodel.dynamics.vector import VectorTraining, train_vector
+from worldmodel.dynamics.vector.ensemble import EnsembleTraining
+from worldmodel.dynamics.vector.macros import MacrosTraining
+from worldmodel.dynamics.vector.memory import remember
+from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining
+from worldmodel.dynamics.vector.prior import PriorTraining
+from worldmodel.dynamics.vector.proprio import ProprioTraining
+from worldmodel.dynamics.vector.reachability import ReachabilityTraining
+from worldmodel.dynamics.vector.run import planning_latents
+from worldmodel.dynamics.vector.scenes import ScenesTraining
+from worldmodel.dynamics.vector.stages import VectorTraining, train_vector
+from worldmodel.dynamics.vector.uncertainty import UncertaintyTraining
+from worldmodel.dynamics.vector.value import ValueTraining
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError, not_finite
 from worldmodel.predictors.imagination import calibrated_uncertainties

@@ -11,8 +11,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from worldmodel.dynamics.recognition import nearness
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.vector.recognition import nearness
 from worldmodel.predictors.vector import VectorPredictor
 from worldmodel.schedule import rising_cosine
 from worldmodel.training_log import TrainingLog

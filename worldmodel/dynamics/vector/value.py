@@ -16,7 +16,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.nn.mlp import StackedMLP
 from worldmodel.settings import (
     CHECKED,

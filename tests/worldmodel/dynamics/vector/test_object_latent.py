@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.dynamics.object_latent import ObjectLatentTraining, train_object_latent
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import TrainingRun, planning_latents
+from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining, train_object_latent
+from worldmodel.dynamics.vector.run import TrainingRun, planning_latents
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 

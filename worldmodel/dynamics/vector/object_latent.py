@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.nn.gaussian import divergence
 from worldmodel.nn.mlp import mlp
 from worldmodel.precision import has_bfloat16

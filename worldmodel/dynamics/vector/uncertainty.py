@@ -12,7 +12,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.predictors.imagination import imagine, imagined_path
 from worldmodel.predictors.uncertainty import Path
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import TrainingRun
-from worldmodel.dynamics.uncertainty import UncertaintyTraining, train_uncertainty
+from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.dynamics.vector.uncertainty import UncertaintyTraining, train_uncertainty
 from worldmodel.predictors.imagination import calibrated_uncertainties, imagine, imagined_path
 from worldmodel.predictors.uncertainty import Path
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
