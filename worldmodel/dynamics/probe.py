@@ -1,4 +1,4 @@
-"""Positions of objects as latents tell them: a read-out fitted to privileged simulator state.
+"""Positions of objects as latents have them: a read-out fitted to privileged simulator state.
 
 It judges latents, and lets a true cost be asked of imagined ones; nothing is ever trained on it.
 """

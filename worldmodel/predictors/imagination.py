@@ -1,4 +1,4 @@
-"""Rollouts of the vector predictor, and what it uncertainties of them.
+"""Rollouts of the vector predictor, and its uncertainties about them.
 
 Shapes: B episodes, S candidates, H control steps, K = H / stride imagined steps, C object latent,
 Z planning latent, A action, P state, M ensemble members; N = 1 token per frame.
@@ -52,7 +52,7 @@ class Rollout(Protocol):
 
     @property
     def members(self) -> Tensor | None:
-        """Codes of each member, ``[M, B, S, K, C]``."""
+        """Object latents of each member, ``[M, B, S, K, C]``."""
         ...
 
 
@@ -68,7 +68,7 @@ class Imagined(NamedTuple):
 
 
 class CalibratedUncertainty(NamedTuple):
-    """A uncertainty, and what is usual of it.
+    """An uncertainty, and its usual values.
 
     Attributes:
         uncertainty: One number per imagined step, ``[B, S, K]``.

@@ -84,8 +84,8 @@ class UncertaintyHeads(nn.Module):
     def density(self, path: Path) -> Tensor:
         """Minus the log-density of each next code, a Gaussian given code, arm and actions."""
         before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
-        told = torch.cat([before, path.features[..., :-1, :], path.actions], -1)
-        return _surprise(after - before, self.transit(told))
+        inputs = torch.cat([before, path.features[..., :-1, :], path.actions], -1)
+        return _surprise(after - before, self.transit(inputs))
 
     def leap(self, path: Path) -> Tensor:
         """Squared distance of each code to where a leap lands, a mean over the code.
@@ -97,11 +97,10 @@ class UncertaintyHeads(nn.Module):
         taken = F.pad(path.actions, (0, 1), value=1.0)  # marks steps apart from padding
         legs = [self._padded(taken[..., first : k + 1, :]) for k, first in enumerate(firsts)]
         starts, features = (
-            torch.stack([told[..., first, :] for first in firsts], -2)
-            for told in (path.codes, path.features)
+            torch.stack([part[..., first, :] for first in firsts], -2)
+            for part in (path.codes, path.features)
         )
-        told = [starts, features, torch.stack(legs, -2)]
-        landed = starts + self.jump(torch.cat(told, -1))
+        landed = starts + self.jump(torch.cat([starts, features, torch.stack(legs, -2)], -1))
         return (path.codes[..., 1:, :] - landed).square().mean(-1)
 
     def _padded(self, leg: Tensor) -> Tensor:
@@ -118,8 +117,8 @@ class UncertaintyHeads(nn.Module):
         """
         before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
         here, there = path.features[..., :-1, :], path.features[..., 1:, :]
-        told = torch.cat([before, here, after, there, path.actions], -1)
-        return F.softplus(self.err(told)).cumsum(-2)
+        inputs = torch.cat([before, here, after, there, path.actions], -1)
+        return F.softplus(self.err(inputs)).cumsum(-2)
 
 
 def _surprise(seen: Tensor, gaussian: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class VectorWorld(nn.Module):
         return imagine(self.predictor, latents, states, actions)
 
     def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
-        """Latents ``[..., 1, Z]`` of images, with the arm's part told by states ``[..., P]``.
+        """Latents ``[..., 1, Z]`` of images, with the proprio features of states ``[..., P]``.
 
         In this form ``rollout`` imagines them.
         """
@@ -123,16 +123,12 @@ class VectorWorld(nn.Module):
         return VectorPrior(self.predictor, self._goals(goal_latents, with_proprio), noise)
 
     def _goals(self, goal_latents: Tensor, with_proprio: Tensor | bool) -> Tensor:
-        """What is learned of goals is asked with.
-
-        Raises:
-            ValueError: They are no planning latents.
-        """
+        """Goal rows ``[B, G]``; a ValueError where these are no planning latents."""
         width = self.predictor.latent_width
         if goal_latents.ndim != 3 or goal_latents.shape[1:] != (1, width):
             raise ValueError(
                 f"Expected goal latents [B,1,{width}], got {list(goal_latents.shape)}; take them "
-                "from `world.project(world.encode(goal), first_look)[:, 0]`"
+                "from `world.project(world.encode(goal), reference)[:, 0]`"
             )
         return self.predictor.goals(goal_latents[:, 0], with_proprio)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,19 +21,33 @@ from worldmodel.training_loop import TrainingLoop
 
 __all__ = ["TrainingRun", "planning_latents"]
 
-_SUBGOALS = 0.3  # share of goals that are read as the present is, from which sub-goals are imagined
+_SUBGOALS = 0.3  # share of goals encoded as the present is, from which sub-goals are imagined
 
 
 @torch.no_grad()
 def planning_latents(
-    model: VectorPredictor, tokens: Tensor, looks: Tensor, batch: int = 128
+    model: VectorPredictor, tokens: Tensor, references: Tensor, batch: int = 128
 ) -> Tensor:
     """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``.
 
-    ``looks`` are the rows ``[F]`` of the other looks that frames are read beside.
+    ``references`` are the rows ``[F]`` of the reference frames.
     """
-    parts = zip(tokens.split(batch), looks.split(batch), strict=True)
-    return torch.cat([model.encode(part.float(), tokens[look].float()) for part, look in parts])
+    parts = zip(tokens.split(batch), references.split(batch), strict=True)
+    return torch.cat([model.encode(part.float(), tokens[rows].float()) for part, rows in parts])
+
+
+class StageTraining(Protocol):
+    """What the settings of every stage have."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Its peak."""
+        ...
 
 
 class TrainingRun:
@@ -74,13 +89,13 @@ class TrainingRun:
     def latents(self) -> Tensor:
         """Planning latents ``[F, Z]``, for the stages after those that train the planning head.
 
-        They are read beside the end of their episode, where a plan has its goal.
+        Their reference is the end of their episode, where a plan has its goal.
         """
         return planning_latents(self.model, self.data.latents, self.data.last_rows())
 
     @cached_property
     def goal_latents(self) -> Tensor:
-        """Those of frames as goals, read beside the start of their episode, as goals of plans."""
+        """Those of frames as goals, whose reference is the start of their episode, as in plans."""
         return planning_latents(self.model, self.data.latents, self.data.first_rows())
 
     @property
@@ -89,9 +104,9 @@ class TrainingRun:
         return self.model.object_latents(self.latents)
 
     def goals(self, frames: Tensor, with_proprio: Tensor) -> Tensor:
-        """What value and prior are told of frames, rows ``[...]``, as goals, ``[..., G]``.
+        """Goal rows ``[..., G]``, the input of value and prior, of frames at rows ``[...]``.
 
-        Most are read as goals of plans are, the others as sub-goals.
+        Most are encoded as goals of plans are, the others as sub-goals.
         """
         subgoals = self.uniform(*frames.shape, 1) < _SUBGOALS
         latents = torch.where(subgoals, self.latents[frames], self.goal_latents[frames])
@@ -101,7 +116,7 @@ class TrainingRun:
     def scenes(self) -> Tensor:
         """`object_latents` with the arm taken out, ``[F, C]``, once that stage is trained.
 
-        Read beside the same reference, two frames of an episode are told apart best.
+        With the same reference, two frames of an episode differ most clearly.
         """
         with torch.no_grad():
             return self.model.scenes(self.object_latents, self.features)
@@ -164,8 +179,7 @@ class TrainingRun:
         self,
         stage: str,
         parameters: Iterable[nn.Parameter],
-        steps: int,
-        learning_rate: float,
+        config: StageTraining,
         losses: Callable[[], dict[str, Tensor]],
         parts: int = 1,
     ) -> None:
@@ -176,15 +190,14 @@ class TrainingRun:
         Args:
             stage: Its name, for the log.
             parameters: What is trained.
-            steps: Iterations.
-            learning_rate: At its highest.
-            losses: Draws one part of an iteration's batch, and says what it costs.
-            parts: How often it is asked. Where activations are large, those of a part stay in the
-                cache, and those of the whole do not.
+            config: Optimiser steps, and the peak of the learning rate.
+            losses: Draws one part of a step's batch, and says what it costs.
+            parts: How often a step asks for them.
 
         Raises:
             UserError: A loss or the gradient was not finite, or a loss after the last step is not.
         """
+        steps, learning_rate = config.steps, config.learning_rate
         if steps == 0:
             return
         loop = TrainingLoop(

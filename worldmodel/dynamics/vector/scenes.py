@@ -1,10 +1,9 @@
-"""The scene apart from the arm: when two frames show the same.
+"""Stage 3, scenes: when two frames show the same objects in the same places.
 
-A code is read where the arm is known, so where the arm touches a thing, it need not say where that
-is; the same scene has other codes with the arm elsewhere. So scenes are read off code and arm
-together, and must tell the code of a moment close by, when things are mostly where they were, once
-the arm's place at that moment is given. Every bit of them costs: what does not help, the arm before
-all, they drop.
+The same scene has other object latents with the arm elsewhere: where the arm touches an object, its
+state says where the object is. So a scene is read off object latent and state together. With the
+state of a moment close by, when objects have hardly moved, it must predict that moment's object
+latent. Every bit of it costs, so it drops what does not help, the arm above all.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.vector.run import TrainingRun
-from worldmodel.nn.gaussian import divergence
+from worldmodel.nn.gaussian import divergence, sample
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
 
 __all__ = ["ScenesTraining", "train_scenes"]
@@ -23,14 +22,14 @@ __all__ = ["ScenesTraining", "train_scenes"]
 
 @dataclass(frozen=True, config=CHECKED)
 class ScenesTraining:
-    """Settings.
+    """How scenes are trained; see `train_scenes`.
 
     Attributes:
-        steps: Iterations.
-        batch: Pairs of frames per iteration.
-        apart: Frames by which those of a pair are apart at most, either way.
-        code_weight: Of the error of the code, against the bits of a scene.
-        learning_rate: At its highest.
+        steps: Optimiser steps; 0 leaves them as they are.
+        batch: Pairs of frames per step.
+        apart: Most frames from one of a pair to the other, either way.
+        code_weight: Of the object latent's error, against the bits (nats) of a scene.
+        learning_rate: Its peak.
     """
 
     steps: Steps = 4000
@@ -41,7 +40,7 @@ class ScenesTraining:
 
 
 def train_scenes(run: TrainingRun, config: ScenesTraining) -> None:
-    """Train what takes the arm out."""
+    """Train what takes the arm out of object latents."""
     scenes, data = run.model.scenes, run.data
     rows, first, last = data.rows(data.train), data.first_rows(), data.last_rows()
 
@@ -51,12 +50,12 @@ def train_scenes(run: TrainingRun, config: ScenesTraining) -> None:
         high = torch.minimum(here + config.apart, last[here])
         there = low + (run.uniform(config.batch) * (high - low + 1)).long()
         mean, log_variance = scenes.distribution(run.object_latents[here], run.features[here])
-        drawn = mean + (0.5 * log_variance).exp() * run.normal(mean.shape)
-        told = scenes.told(drawn, run.features[there])
-        missed = F.smooth_l1_loss(told, run.object_latents[there], reduction="none", beta=0.1)
+        drawn = sample(mean, log_variance, run.normal(mean.shape))
+        pred = scenes.decode(drawn, run.features[there])
+        error = F.smooth_l1_loss(pred, run.object_latents[there], reduction="none", beta=0.1)
         return {
             "divergence": divergence(mean, log_variance).mean(),
-            "code": config.code_weight * missed.sum(-1).mean(),
+            "code": config.code_weight * error.sum(-1).mean(),
         }
 
-    run.optimise("scenes", scenes.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("scenes", scenes.parameters(), config, losses)
