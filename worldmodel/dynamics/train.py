@@ -44,7 +44,6 @@ from worldmodel.settings import CHECKED, Count, Positive, ProperShare, configure
 from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
 from worldmodel.weights.encoder import KIND as ENCODER
-from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.world import checkpoint_folder, encoder_of, read_world, save_world
 
 __all__ = ["TokensRecipe", "TrainConfig", "VectorRecipe", "run_training", "train"]
@@ -327,14 +326,14 @@ def train_token_world(
     train_tokens(model, data, training, state)
     record: dict[str, Any] = {"training": asdict(training), "settings": dict(state.settings)}
     world = TokenWorld(encoder, model)
-    save_token_world(state.folder, world, record)  # whatever becomes of the validation
+    save_world(state.folder, world, record)  # whatever becomes of the validation
     _tell_of_validation()
     try:
         record["validation"] = asdict(open_loop_tokens(model, data))
     except NotFiniteError:
         remove_checkpoint(state.folder)  # it imagines nothing; what was trained is in the state
         raise
-    save_token_world(state.folder, world, record)
+    save_world(state.folder, world, record)
     return record
 
 

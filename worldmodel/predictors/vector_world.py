@@ -22,7 +22,7 @@ from worldmodel.predictors.imagination import (
 )
 from worldmodel.predictors.vector import VectorPredictor
 
-__all__ = ["ReachabilityEnergy", "ValueEnergy", "VectorPrior", "VectorWorld"]
+__all__ = ["ReachabilityEnergy", "ValueEnergy", "VectorPrior", "VectorWorld", "perturbed"]
 
 
 class _Futures(Protocol):
@@ -189,6 +189,18 @@ def _later_more(costs: Tensor) -> Tensor:
     return (costs * (steps / steps.sum())).sum(-1)
 
 
+def perturbed(proposals: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+    """Proposals ``[B, S, U]``, all but each episode's first with noise of this deviation.
+
+    Episodes share the noise, so that a batch decides as its episodes would one by one.
+    """
+    drawn = torch.randn(
+        proposals.shape[1:], generator=generator, device=proposals.device, dtype=proposals.dtype
+    )
+    drawn[0] = 0.0
+    return proposals + noise * drawn
+
+
 class VectorPrior:
     """Actions that led to such goals in the data, rolled out in the model.
 
@@ -216,13 +228,7 @@ class VectorPrior:
         chosen: list[Tensor] = []
         for _ in range(0, horizon, stride):
             features = model.state_features(state)
-            scaled = model.prior(codes, features, goals)
-            # Episodes share the noise, so that a batch decides as its episodes would one by one.
-            noise = torch.randn(
-                scaled.shape[1:], generator=generator, device=scaled.device, dtype=scaled.dtype
-            )
-            noise[0] = 0.0
-            scaled = scaled + self._noise * noise
+            scaled = perturbed(model.prior(codes, features, goals), self._noise, generator)
             actions = model.scale_actions.inverse(scaled.unflatten(-1, (stride, width)))
             chosen.append(actions)
             if len(chosen) * stride == horizon:

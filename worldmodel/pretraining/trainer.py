@@ -24,8 +24,7 @@ from worldmodel.schedule import cosine_with_warmup
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_loop import TrainingLoop
 from worldmodel.training_state import TrainingState
-from worldmodel.weights.encoder import save_encoder
-from worldmodel.weights.masked_predictor import save_masked_predictor
+from worldmodel.weights.encoder import save_encoder, save_masked_predictor
 
 __all__ = ["train_encoder"]
 

@@ -26,10 +26,9 @@ from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record
-from worldmodel.weights.encoder import load_encoder
+from worldmodel.weights.encoder import load_encoder, load_masked_predictor
 from worldmodel.weights.fit import load_into
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
-from worldmodel.weights.masked_predictor import load_masked_predictor
 from worldmodel.weights.meta import ENCODER_WEIGHTS, holds, read_pt
 from worldmodel.weights.sizes import (
     ac_predictor_sizes,
@@ -37,8 +36,7 @@ from worldmodel.weights.sizes import (
     masked_predictor_sizes,
     naming,
 )
-from worldmodel.weights.token_world import KIND as TOKEN_WORLD
-from worldmodel.weights.token_world import load_token_world
+from worldmodel.weights.world import TOKEN_WORLD, load_token_world
 
 __all__ = [
     "WEIGHTS",

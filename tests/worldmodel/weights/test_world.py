@@ -14,11 +14,13 @@ from safetensors.torch import load_file, save_file
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.checkpoint import save_checkpoint
 from worldmodel.weights.encoder import save_encoder
-from worldmodel.weights.world import encoder_of, read_world, save_world
+from worldmodel.weights.world import encoder_of, load_token_world, read_world, save_world
 
 
 @pytest.fixture
@@ -140,3 +142,18 @@ def test_a_prior_that_is_not_finite_is_named(saved: tuple[VectorWorld, Path]) ->
 def test_a_missing_world_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a checkpoint"):
         read_world(tmp_path / "nowhere")
+
+
+def test_a_token_world_comes_back_with_its_statistics(tmp_path: Path) -> None:
+    encoder = VideoTransformer(EncoderConfig(image_size=24, width=12, depth=1, heads=2))
+    predictor = TokenPredictor(
+        TokenPredictorConfig(tokens=4, token_width=12, width=24, depth=1, heads=2)
+    )
+    predictor.scale_actions.fit(torch.randn(10, 7))
+    predictor.state_features.fit(torch.randn(10, 7))
+    world = TokenWorld(FrozenEncoder(encoder), predictor)
+    save_world(tmp_path, world, {"note": "test"})
+    loaded = load_token_world(tmp_path)
+    assert loaded.predictor.config == predictor.config
+    tensors = loaded.state_dict()
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in world.state_dict().items())
