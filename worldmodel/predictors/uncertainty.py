@@ -49,7 +49,7 @@ class Path(NamedTuple):
 
 
 def disagreement(members: Tensor) -> Tensor:
-    """Variance of the members' codes ``[M, ..., C]``, a mean over the code, ``[...]``."""
+    """Variance of the members' codes ``[M, ..., C]``, a mean over the object latent, ``[...]``."""
     return (members - members.mean(0)).square().mean((0, -1))
 
 

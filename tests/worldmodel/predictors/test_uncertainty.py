@@ -1,4 +1,4 @@
-"""UncertaintyHeads look at what was imagined up to a step, and at nothing else."""
+"""An uncertainty depends on what was imagined up to its step, and on nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_term_but_the_first_is_learned(uncertainties: UncertaintyHeads) ->
 
 
 @pytest.mark.parametrize("name", TERMS[1:])
-def test_a_step_is_doubted_for_what_leads_up_to_it(
+def test_a_step_is_judged_by_what_leads_up_to_it(
     uncertainties: UncertaintyHeads, name: str
 ) -> None:
     uncertainty, path = uncertainties.learned[name], _path()

@@ -58,7 +58,7 @@ def data() -> Recordings:
     )
 
 
-def _bench(data: Recordings, folder: Folder) -> TrainingRun:
+def _run(data: Recordings, folder: Folder) -> TrainingRun:
     torch.manual_seed(0)
     model = VectorPredictor(SIZES)
     model.dynamics = Follows()
@@ -71,7 +71,7 @@ def _bench(data: Recordings, folder: Folder) -> TrainingRun:
 
 @pytest.fixture(scope="module")
 def run(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
-    run = _bench(data, tmp_path_factory.mktemp("run"))
+    run = _run(data, tmp_path_factory.mktemp("run"))
     train_uncertainty(run, UncertaintyTraining(steps=600, batch=128))
     return run
 
@@ -87,7 +87,7 @@ def recorded(run: TrainingRun, frames: torch.Tensor) -> Path:
 
 
 def _rise(run: TrainingRun, name: str, recorded: Path, changed: Path) -> float:
-    """By how much a uncertainty rises on average, in its own standard deviations."""
+    """By how much an uncertainty rises on average, in its own standard deviations."""
     with torch.no_grad():
         usual, now = (run.model.uncertainties.learned[name](path) for path in (recorded, changed))
     return float((now - usual).mean() / usual.std())
@@ -119,7 +119,7 @@ def test_a_rollout_that_drifts_is_not_where_a_leap_lands(run: TrainingRun, recor
 
 
 def test_no_steps_leave_the_heads_as_they_were(data: Recordings, tmp_path: Folder) -> None:
-    run = _bench(data, tmp_path)
+    run = _run(data, tmp_path)
     before = [p.clone() for p in run.model.uncertainties.parameters()]
     train_uncertainty(run, UncertaintyTraining(steps=0))
     for old, new in zip(before, run.model.uncertainties.parameters(), strict=True):
@@ -127,7 +127,7 @@ def test_no_steps_leave_the_heads_as_they_were(data: Recordings, tmp_path: Folde
 
 
 def test_only_the_heads_are_trained(data: Recordings, tmp_path: Folder) -> None:
-    run = _bench(data, tmp_path)
+    run = _run(data, tmp_path)
     before = {n: p.clone() for n, p in run.model.named_parameters()}
     train_uncertainty(run, UncertaintyTraining(steps=2))
     changed = {
