@@ -163,8 +163,15 @@ def _run(config: TrainConfig) -> float:
         dataset = _of_size(dataset, encoder.image_size)
         train, _ = episode_split(dataset.num_episodes, config.holdout)
         window_starts(dataset, train, recipe.training.window(sizes.context_frames))  # or it raises
+    trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
+
+    def fresh() -> _Model:
+        if isinstance(recipe, TokensRecipe):
+            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
+        return VectorPredictor(_fitted(recipe.model, encoder, dataset))
+
     if model is None:
-        _require_memory(recipe, encoder, dataset, device)
+        require_memory(fresh, "predictor.model", trained_on)
     data = load_recordings(
         dataset,
         encoder.to(device),
@@ -175,17 +182,16 @@ def _run(config: TrainConfig) -> float:
     )
     encoder.cpu()  # nothing below needs it but the checkpoint
     state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
-    if isinstance(recipe, TokensRecipe):
-        assert not isinstance(model, VectorPredictor)
-        if model is None:
-            torch.manual_seed(recipe.training.seed)
-            model = TokenPredictor(_fitted(recipe.model, encoder, data))
-            fit_scaling(model, data)
-        record = train_token_world(model.to(device), recipe.training, data, encoder, state)
-    else:
-        assert not isinstance(model, TokenPredictor)
+    if model is None:
         torch.manual_seed(recipe.training.seed)
-        model = model or VectorPredictor(_fitted(recipe.model, encoder, data))
+        model = fresh()
+        if isinstance(model, TokenPredictor):
+            fit_scaling(model, data)
+    if isinstance(recipe, TokensRecipe):
+        assert isinstance(model, TokenPredictor)
+        record = train_token_world(model.to(trained_on), recipe.training, data, encoder, state)
+    else:
+        assert isinstance(model, VectorPredictor)
         record = train_vector_world(model, recipe.training, data, encoder, state)
     state.remove()
     print(_table(record["validation"]))
@@ -265,24 +271,7 @@ _Model = VectorPredictor | TokenPredictor
 _Sizes = TypeVar("_Sizes", VectorPredictorConfig, TokenPredictorConfig)
 
 
-def _require_memory(
-    recipe: VectorRecipe | TokensRecipe,
-    encoder: FrozenEncoder,
-    dataset: EpisodeDataset,
-    device: torch.device,
-) -> None:
-    """Raise a UserError where the predictor is too large to train."""
-
-    def build() -> _Model:
-        if isinstance(recipe, TokensRecipe):
-            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
-        return VectorPredictor(_fitted(recipe.model, encoder, dataset))
-
-    trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
-    require_memory(build, "predictor.model", trained_on)
-
-
-def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings | EpisodeDataset) -> _Sizes:
+def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: EpisodeDataset) -> _Sizes:
     """The sizes, as these latents, actions and states determine them."""
     return replace(
         sizes,

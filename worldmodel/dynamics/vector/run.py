@@ -156,11 +156,7 @@ class TrainingRun:
 
     def draw(self, rows: Tensor, batch: int) -> Tensor:
         """Some of the rows, ``[batch]``."""
-        return rows[self.integers(0, len(rows), batch)]
-
-    def integers(self, low: int, high: int, count: int) -> Tensor:
-        """Random integers in ``[low, high)``."""
-        return torch.randint(low, high, (count,), generator=self.generator)
+        return rows[torch.randint(len(rows), (batch,), generator=self.generator)]
 
     def uniform(self, *shape: int) -> Tensor:
         """Random numbers in [0, 1)."""
