@@ -47,7 +47,9 @@ _MEMORY = 2 * 2**30
 
 @dataclass(frozen=True, config=CHECKED)
 class TokenTraining:
-    """Settings; ``predictor=vjepa2_ac`` sets them as published.
+    """How the token predictor is trained (arXiv:2506.09985, section 3.1).
+
+    ``predictor=vjepa2_ac`` sets it as published.
 
     Attributes:
         steps: Optimiser steps.
@@ -68,6 +70,9 @@ class TokenTraining:
         log_every: Steps between log entries.
         save_every: Steps between saved training states.
         seed: Of initialisation and the order of windows.
+
+    Raises:
+        ValueError: ``parts`` do not divide ``batch``, or ``frames`` do not hold the rollout.
     """
 
     steps: Steps = 2000

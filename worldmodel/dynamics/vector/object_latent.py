@@ -49,6 +49,9 @@ class ObjectLatentTraining:
         learning_rate: Its peak.
         parts: In how many parts the gradient of a batch is computed; they divide it.
         bf16: Run matrix products in bfloat16; None does so where the processor has them.
+
+    Raises:
+        ValueError: ``parts`` do not divide ``batch``.
     """
 
     steps: Steps = 12000

@@ -35,19 +35,19 @@ __all__ = ["VectorTraining", "train_vector"]
 
 @dataclass(frozen=True, config=CHECKED)
 class VectorTraining:
-    """Settings of the stages. Batches count windows, transitions or pairs of frames.
+    """How the vector predictor is trained, stage by stage in this order.
 
     Attributes:
-        object_latent: Stage 1.
-        proprio: Stage 2.
-        scenes: Stage 3.
-        dynamics: Stage 4.
-        value: Stage 5.
-        prior: Stage 6.
-        reachability: Stage 7.
-        uncertainty: Stage 8.
-        macros: Stage 9.
-        seed: Of everything.
+        object_latent: What a frame holds that the arm's own state does not say.
+        proprio: Reading the arm's state off the image.
+        scenes: When two frames show the same scene, wherever the arm is.
+        dynamics: The ensemble that imagines object latents.
+        value: Imagined steps to a goal, discounted.
+        prior: What usually leads to goals.
+        reachability: Imagined steps to a goal, as a quasimetric.
+        uncertainty: Where the imagination errs.
+        macros: Macro-actions, what they lead to, and which lead to goals.
+        seed: Of initialisation and of everything drawn.
     """
 
     object_latent: ObjectLatentTraining = field(default_factory=ObjectLatentTraining)

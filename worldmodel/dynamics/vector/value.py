@@ -48,6 +48,9 @@ class ValueTraining:
         proprio_goals: Share of goals that count the arm.
         proprio_near: Distance of the arm's features, each of unit variance, that counts as there.
         learning_rate: Its peak.
+
+    Raises:
+        ValueError: ``episode_goals`` and ``random_goals`` add up to more than 1.
     """
 
     steps: Steps = 14000
