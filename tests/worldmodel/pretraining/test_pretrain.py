@@ -12,8 +12,8 @@ import torch
 import transformers
 
 from worldmodel.cli import main as cli
+from worldmodel.commands import pretrain
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
-from worldmodel.pretraining import pretrain
 from worldmodel.studies.encoders import ARMS
 from worldmodel.training_state import sole_run
 from worldmodel.weights import export_vjepa2, load_vjepa2, load_vjepa2_masked_predictor
