@@ -36,18 +36,13 @@ def planning_latents(
     return torch.cat([model.encode(part.float(), tokens[rows].float()) for part, rows in parts])
 
 
-class StageTraining(Protocol):
-    """What the settings of every stage have."""
+class _StageTraining(Protocol):
+    """What `TrainingRun.optimise` reads of a stage's settings."""
 
     @property
-    def steps(self) -> int:
-        """Optimiser steps."""
-        ...
-
+    def steps(self) -> int: ...
     @property
-    def learning_rate(self) -> float:
-        """Its peak."""
-        ...
+    def learning_rate(self) -> float: ...
 
 
 class TrainingRun:
@@ -175,7 +170,7 @@ class TrainingRun:
         self,
         stage: str,
         parameters: Iterable[nn.Parameter],
-        config: StageTraining,
+        config: _StageTraining,
         losses: Callable[[], dict[str, Tensor]],
         parts: int = 1,
     ) -> None:
