@@ -61,8 +61,9 @@ def register_command(command: str, config: type[Any], groups: Sequence[str]) -> 
     The YAML of ``configs/`` is stored with the rest, so that what a task decides can replace it.
     """
     store, folder = ConfigStore.instance(), resources.files("worldmodel.configs")
-    store.store(name=f"{command}_schema", node=schema(config))
-    store.store(name=command, node=_yaml(folder / f"{command}.yaml"))
+    if f"{command}.yaml" not in store.repo:
+        store.store(name=f"{command}_schema", node=schema(config))
+        store.store(name=command, node=_yaml(folder / f"{command}.yaml"))
     register_options(groups)
     store.repo["experiment"] = {}  # without those of a command that this process composed before
     for name in experiments(command):
@@ -88,13 +89,15 @@ def _yaml(file: Traversable) -> DictConfig:
 def register_options(groups: Iterable[str] = GROUPS) -> None:
     """Make all options of groups known to Hydra, and the schemas that YAML may begin with."""
     store = ConfigStore.instance()
-    store.store(group="task", name="task_schema", node=schema(TaskConfig))
+    if "task" not in store.repo:
+        store.store(group="task", name="task_schema", node=schema(TaskConfig))
     for group in groups:
+        known = store.repo.get(group, {})
         for name in GROUPS[group].names():
             config = GROUPS[group].find(name).config
-            if config is not None:
+            if config is not None and f"{name}.yaml" not in known:
                 store.store(group=group, name=f"{name}_schema", node=schema(config))
-                store.store(group=group, name=name, node=schema(preset(group, name)))
+                store.store(group=group, name=name, node=preset_node(group, name, {}))
 
 
 @contextmanager
@@ -122,13 +125,14 @@ def decided(config: DictConfig) -> Iterator[bool]:
     except UserError:  # a wrong value, which is told once all is composed
         yield False
         return
+    usual = {group: store.repo[group][f"{name}.yaml"] for group, (name, _) in nodes.items()}
     for group, (name, node) in nodes.items():
         store.store(group=group, name=name, node=node)
     try:
         yield True
     finally:
         for group, (name, _) in nodes.items():
-            store.store(group=group, name=name, node=schema(preset(group, name)))
+            store.repo[group][f"{name}.yaml"] = usual[group]
 
 
 def _task(config: DictConfig, planner: str, task: str) -> TaskConfig:
