@@ -14,7 +14,7 @@ class Rate(NamedTuple):
     """A success rate with its Wilson 95 % interval.
 
     >>> print(Rate.of(47, 64))
-    73% [61%, 83%], n = 64
+    73% [62%, 83%], n = 64
     """
 
     rate: float

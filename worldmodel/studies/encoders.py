@@ -34,7 +34,7 @@ from worldmodel.studies.stages import stage
 
 __all__ = ["ARMS", "Arm", "StudyConfig", "compare_encoders"]
 
-_GIVEN = "from the study"
+_GIVEN = "given-by-the-study"
 """Stands for what the study itself gives to a stage."""
 
 

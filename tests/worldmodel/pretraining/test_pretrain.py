@@ -104,10 +104,10 @@ def test_a_second_run_into_a_folder_is_refused_before_any_work(
 def test_every_arm_of_the_study_makes_an_encoder_that_encodes(
     tmp_path: Path, dataset: Path, arm: str
 ) -> None:
-    size = preset("encoder", "small", {"image_size": SIZE, "width": 24, "depth": 1, "heads": 2})
+    size = preset("encoder", "small", image_size=SIZE, width=24, depth=1, heads=2)
     small = {"steps": 2, "batch": 4, "clip_frames": 4, "min_rank": 0.0}
     out, cache = (str(tmp_path / name) for name in ("encoder", "cache"))
-    training = preset("training", "vjepa", small)
+    training = preset("training", "vjepa", **small)
     config = PretrainConfig(str(dataset), out, encoder=size, training=training, cache=cache)
     run_pretraining(ARMS[arm].applied(config))
     frames = torch.zeros(1, 2, SIZE, SIZE, 3, dtype=torch.uint8)
