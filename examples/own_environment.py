@@ -16,7 +16,6 @@ from gymnasium import spaces
 
 import worldmodel as wm
 
-# What is minimised: the distance of latents, two steps ahead, over both action dimensions.
 TASK = wm.settings("task", "reach", name="dot", budget_steps=10, active_dims=[0, 1])
 
 
@@ -31,7 +30,7 @@ class Dot(gymnasium.Env):
         self.pixels = np.stack(np.meshgrid(*2 * [np.linspace(-1, 1, image_size)]), -1)
 
     def draw(self, at):
-        near = np.exp(-20 * np.square(self.pixels - at).sum(-1, keepdims=True))
+        near = np.exp(-4 * np.square(self.pixels - at).sum(-1, keepdims=True))
         return (255 * near * [1, 0.6, 0.2]).astype(np.uint8)
 
     def observed(self):
@@ -54,6 +53,7 @@ class Dot(gymnasium.Env):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", default="runs/dot/world")
-    env = wm.make_env("dot", image_size=24)
-    agent = wm.make_agent(parser.parse_args().checkpoint, env)
-    print(wm.evaluate(agent, env, episodes=20, baselines=["random"]))
+    parser.add_argument("--trials", type=int, default=20)
+    given, env = parser.parse_args(), wm.make_env("dot", image_size=24)
+    agent = wm.make_agent(given.checkpoint, env)
+    print(wm.evaluate(agent, env, episodes=given.trials, baselines=["random"]))

@@ -1,6 +1,6 @@
 """Train a world from numpy arrays: from frames and actions to an action-conditioned predictor.
 
-    python examples/train_from_arrays.py --episodes 100 --steps 1000 --out runs/dot
+    python examples/train_from_arrays.py --episodes 100 --steps 300 --out runs/dot
 
 The arrays here are of the dot of ``own_environment.py``, moved at random. Yours may be of any robot.
 """
@@ -29,7 +29,7 @@ def recording(env: Dot, length: int = 12) -> wm.Recording:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path("runs/dot"))
     arguments = parser.parse_args()
     out, steps = arguments.out, arguments.steps
