@@ -21,6 +21,16 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Lead links to the scripts, which work in the repository, to their pages."""
+    markdown = markdown.replace("](tutorial.py)", "](tutorial.md)")
+    return re.sub(
+        r"\]\(\.\./examples/(\w+)\.py\)",
+        lambda found: f"](examples.md#{found[1].replace('_', '-')})",
+        markdown,
+    )
+
+
 def tutorial() -> str:
     """The tutorial: cells of Markdown as text, others as code."""
     script = (_ROOT / "docs/tutorial.py").read_text()

@@ -24,7 +24,9 @@ REPOSITORY = "https://github.com/worldmodel/worldmodel/blob/main/"
 
 SEARCH = "samples=8 elites=3 proposals=2 horizon=4"
 PLANNER = " ".join(f"planner.{setting}" for setting in SEARCH.split())
-LEVELS = " ".join(f"planner.{level}.{s}" for level in ("high_level", "low_level") for s in SEARCH.split())
+LEVELS = " ".join(
+    f"planner.{level}.{s}" for level in ("high_level", "low_level") for s in SEARCH.split()
+)
 PRETRAIN = (
     "encoder.patch_size=24 encoder.width=24 encoder.depth=1 encoder.heads=2 "
     "training.steps=2 training.batch=2 training.clip_frames=4 training.predictor_width=24 "
@@ -52,7 +54,10 @@ TINY = {
     "acceptance": f"episodes=2 candidates=2 resamples=3 {PLAN}",
     "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
     "study": "arms=[random] seeds=[0] appearances=[plain] trials=1 "
-    f"\"pretrain='{PRETRAIN}'\" \"train='{TRAIN}'\" \"plan='{PLAN}'\"",
+    + " ".join(f"pretrain.{word}" for word in PRETRAIN.split())
+    + " "
+    + " ".join(f"train.{word}" for word in TRAIN.split())
+    + " 'plan.pursuit={budget_steps: 3, hold_steps: 1}' 'plan.settings={samples: 8, elites: 3, proposals: 2, horizon: 4}'",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }
