@@ -104,7 +104,7 @@ print(wm.evaluate(agent, trembling, episodes=1, seed=0))
 
 
 # %%
-@wm.register_environment("trembling_reach", wm.settings("task", "reach", name="trembling_reach"))
+@wm.register_environment("trembling_reach", wm.preset("task", "reach", name="trembling_reach"))
 def trembling_reach(image_size):
     return Trembling(wm.make_env("reach", image_size=image_size))
 

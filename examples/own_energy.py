@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     env = wm.make_env("reach")
-    task = wm.settings("task", "reach", energy="nearest_approach", world_energy=["long_steps"])
+    task = wm.preset("task", "reach", energy="nearest_approach", world_energy=["long_steps"])
     for name, chosen in {"own": task, "built in": "reach"}.items():
         agent = wm.make_agent("default", env, task=chosen)
         print(f"{name}: {wm.evaluate(agent, env, episodes=arguments.episodes)}")

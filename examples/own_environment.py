@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 import worldmodel as wm
 
-TASK = wm.settings("task", "reach", name="dot", budget_steps=10, active_dims=[0, 1])
+TASK = wm.preset("task", "reach", name="dot", budget_steps=10, active_dims=[0, 1])
 
 
 @wm.register_environment("dot", TASK)

@@ -40,12 +40,12 @@ def main() -> None:
 
     sizes = {"image_size": 24, "patch_size": 6, "width": 32, "depth": 2, "heads": 2}
     encoder, cache = str(out / "encoder"), str(out / "cache")
-    sight = wm.settings("encoder", "small", **sizes)
-    masked = wm.settings("training", "vjepa", steps=steps, batch=16, min_rank=0.0)
+    sight = wm.preset("encoder", "small", **sizes)
+    masked = wm.preset("training", "vjepa", steps=steps, batch=16, min_rank=0.0)
     wm.pretrain(data=data, out=encoder, encoder=sight, training=masked, cache=cache)
 
     training = {"steps": steps, "batch": 32, "frames": 4}
-    predictor = wm.settings(
+    predictor = wm.preset(
         "predictor", "tokens", model={"width": 48, "depth": 2, "heads": 2}, training=training
     )
     world = str(out / "world")

@@ -57,7 +57,8 @@ TINY = {
     + " ".join(f"pretrain.{word}" for word in PRETRAIN.split())
     + " "
     + " ".join(f"train.{word}" for word in TRAIN.split())
-    + " 'plan.pursuit={budget_steps: 3, hold_steps: 1}' 'plan.settings={samples: 8, elites: 3, proposals: 2, horizon: 4}'",
+    + " 'plan.pursuit={budget_steps: 3, hold_steps: 1}'"
+    + " 'plan.settings={samples: 8, elites: 3, proposals: 2, horizon: 4}'",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }
