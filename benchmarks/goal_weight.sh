@@ -10,21 +10,17 @@ shift 2
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 out=runs/goal_weight/$task
-measure() {
-  name=$1
-  shift
-  worldmodel plan task="$task" episodes=200 batch=20 videos=0 out="$out/$name" "$@"
-}
+set -- task="$task" "task.world_energy=$terms" "$@"
 for weight in 0.02 0.05 0.2 1; do
-  measure "$weight" task.goal_weight=$weight "task.world_energy=$terms" "$@"
+  worldmodel plan +experiment=goal_weight "$@" task.goal_weight=$weight out="$out/$weight"
 done
-measure none 'task.world_energy=[]' "$@"
-python - "$out" "benchmarks/results/goal_weight_$task.json" "$terms" "$@" <<'TABLE'
+worldmodel plan +experiment=goal_weight "$@" 'task.world_energy=[]' out="$out/none"
+python - "$out" "benchmarks/results/goal_weight_$task.json" "$@" <<'TABLE'
 import json
 import sys
 from pathlib import Path
 
-out, kept, terms, *keys = sys.argv[1:]
+out, kept, *keys = sys.argv[1:]
 rows = []
 print("lambda    n  success  95% interval")
 for path in sorted(Path(out).glob("*/report.json")):
@@ -34,5 +30,5 @@ for path in sorted(Path(out).glob("*/report.json")):
     outcomes = [episode["success"] for episode in report["episodes"]]
     rows.append({"lambda": path.parent.name, "n": report["n"], **final, "outcomes": outcomes})
     print(f"{path.parent.name:<6} {report['n']:4d}  {final['rate']:7.0%}  [{low:.0%}, {high:.0%}]")
-Path(kept).write_text(json.dumps({"terms": terms, "keys": keys, "rows": rows}, indent=1) + "\n")
+Path(kept).write_text(json.dumps({"keys": keys, "rows": rows}, indent=1) + "\n")
 TABLE

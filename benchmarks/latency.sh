@@ -8,20 +8,17 @@ device=${1:?$usage}
 shift
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
+out=benchmarks/results
 case $device in
 cpu)
-  worldmodel bench out=benchmarks/results/cpu-default 'samples=[48]' 'horizon=[12]' \
-    'episodes=[1,16]' tokens.checkpoint=null "$@"
-  worldmodel bench out=benchmarks/results/cpu planner=cem 'horizon=[8,12]' "$@"
-  worldmodel bench out=benchmarks/results/cpu-hierarchical planner=hierarchical \
-    'samples=[96]' 'horizon=[8,12]' tokens.checkpoint=null "$@"
+  worldmodel bench +experiment=latency_default out=$out/cpu-default "$@"
+  worldmodel bench +experiment=latency_cem out=$out/cpu "$@"
+  worldmodel bench +experiment=latency_hierarchical out=$out/cpu-hierarchical "$@"
   ;;
 cuda)
-  for dtype in float32 bfloat16; do
-    worldmodel bench device=cuda dtype=$dtype out=benchmarks/results/cuda-$dtype \
-      'samples=[96,800]' 'horizon=[8,16]' 'episodes=[1,64]' \
-      'tokens.samples=[96,800]' 'tokens.iterations=[3]' "$@"
-  done
+  worldmodel bench +experiment=latency_cuda_default out=$out/cuda "$@"
+  worldmodel bench +experiment=latency_cuda_float32 out=$out/cuda-float32 "$@"
+  worldmodel bench +experiment=latency_cuda_bfloat16 out=$out/cuda-bfloat16 "$@"
   ;;
 *)
   echo "$usage" >&2

@@ -1,71 +1,83 @@
 """Success against minutes of training: worlds trained by shares of the default steps, on pushes.
 
-Usage: python benchmarks/minutes.py data=data/push encoder_checkpoint=runs/encoder
+Usage: python benchmarks/minutes.py data/push runs/encoder
 
-Arguments are keys of ``worldmodel train``. What is done is not done again, so that after a kill the
-same command goes on. Minutes are of training alone: the data are embedded before the first share,
-and pretraining the encoder comes on top; both are the same for all.
+What is done is not done again, so that after a kill the same command goes on. Minutes are of
+training alone: the data are embedded before the first share, and pretraining the encoder comes on
+top; both are the same for all.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from worldmodel.cli.configuration import load
+from worldmodel.dynamics.train import TrainConfig, VectorRecipe, run_training
 from worldmodel.dynamics.vector import VectorTraining
 from worldmodel.files.atomic import replacing, write_json
+from worldmodel.studies.plans import Machine, PlanSettings, planned
 from worldmodel.studies.stages import stage
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 APPEARANCES = ("plain", "rich")
-PLANS = ["task=push", "planner=cem", "episodes=100", "batch=20", "videos=0"]
+PLAN = PlanSettings(task="push", planner="cem", dtype="auto")
 FOLDER = Path("runs/minutes")
 RESULTS = Path(__file__).parent / "results" / "minutes.json"
 PICTURE = Path(__file__).parents[1] / "docs/images/minutes.png"
 
 
-def main(keys: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every share, and write figures and picture anew after each of them."""
-    for command in ("train", "plan"):
-        load(command)
-    stage("train", FOLDER / "embedded", [*keys, *steps(0)])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", help="folder of a dataset of pushes")
+    parser.add_argument("encoder", help="folder of a pretrained encoder")
+    parser.add_argument("--cache", default="runs/cache", help="folder of the latent cache")
+    given = parser.parse_args(arguments)
+    train = TrainConfig(
+        VectorRecipe(), given.data, encoder_checkpoint=given.encoder, cache=given.cache
+    )
+    embedded = FOLDER / "embedded"
+    stage(embedded, partial(run_training, shortened(train, 0, embedded)))
     rows: list[dict[str, Any]] = []
     for share in SHARES:
-        rows.append(measure(share, keys))
+        rows.append(measure(share, train))
         print(json.dumps(rows[-1]))
-        write_json(RESULTS, {"train": list(keys), "rows": rows})
+        write_json(RESULTS, {"data": given.data, "encoder": given.encoder, "rows": rows})
         draw(rows, PICTURE)
 
 
-def measure(share: float, keys: Sequence[str]) -> dict[str, Any]:
+def measure(share: float, train: TrainConfig) -> dict[str, Any]:
     """Train by a share of the steps, and plan."""
     folder = FOLDER / f"{share:.4f}"
-    minutes = stage("train", folder / "world", [*keys, *steps(share)])  # None after a kill
+    world = folder / "world"
+    minutes = stage(world, partial(run_training, shortened(train, share, world))).minutes
     success: dict[str, Any] = {}
     for appearance in APPEARANCES:
-        words = [*PLANS, f"appearance={appearance}", f"checkpoint={folder / 'world'}"]
-        stage("plan", folder / appearance, words)
-        report = json.loads((folder / appearance / "report.json").read_text(encoding="utf-8"))
+        plan = replace(PLAN, appearance=appearance)
+        report = planned(folder, plan, Machine(str(world)), episodes=100, batch=20)
         success[appearance] = {"n": report["n"], **report["success"]["final"]}
-    return {"share": share, "minutes": minutes, "success": success}
+    return {"share": share, "minutes": minutes, "success": success}  # minutes: None after a kill
 
 
-def steps(share: float) -> list[str]:
-    """Keys that give every stage its share of the steps."""
-    training = VectorTraining()
-    stages = {f.name: getattr(training, f.name) for f in fields(training) if f.name != "seed"}
-    return [
-        f"predictor.training.{name}.steps={round(share * one.steps)}"
-        for name, one in stages.items()
-    ]
+def shortened(train: TrainConfig, share: float, out: Path) -> TrainConfig:
+    """The same training into a folder, with a share of the steps of every stage."""
+    training: VectorTraining = train.predictor.training
+    stages = {
+        f.name: replace(one, steps=round(share * one.steps))
+        for f in fields(training)
+        if f.name != "seed"
+        for one in [getattr(training, f.name)]
+    }
+    recipe = replace(train.predictor, training=replace(training, **stages))
+    return replace(train, predictor=recipe, out=str(out))
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -95,4 +107,4 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

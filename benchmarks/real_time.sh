@@ -5,12 +5,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
-measure() {
-  hz=$1
-  shift
-  worldmodel plan task=push hz="$hz" videos=0 out="runs/results/real_time_$hz" "$@"
-  cp "runs/results/real_time_$hz/report.json" "benchmarks/results/real_time_$hz.json"
-}
-measure 10 episodes=80 "$@"
-measure 20 episodes=40 "$@"
-measure 4 episodes=10 "$@"
+out=runs/real_time
+worldmodel plan +experiment=real_time_10 out=$out/real_time_10 "$@"
+worldmodel plan +experiment=real_time_20 out=$out/real_time_20 "$@"
+worldmodel plan +experiment=real_time_4 out=$out/real_time_4 "$@"
+for report in $out/*/report.json; do
+  cp "$report" "benchmarks/results/$(basename "$(dirname "$report")").json"
+done

@@ -30,14 +30,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from worldmodel.cli import configuration
 from worldmodel.devices import device_name, usable_device
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -57,6 +56,7 @@ from worldmodel.planners import (
 from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.presets import preset
 
 RESULTS = Path(__file__).parent / "results"
 WARMUP, PROFILED = 2, 3  # plans
@@ -69,25 +69,23 @@ class Size:
     """What is measured.
 
     Attributes:
-        encoder: Changes of the preset ``encoder=vitg``.
-        predictor: Changes of the preset ``predictor=vjepa2_ac``.
         published: Candidates and rounds of the published search.
         frugal: The same of the CEM.
         plans: Timed plans per row, unless told.
+        encoder: Other sizes than those of the preset ``encoder=vitg``.
+        predictor: Other sizes than those of the preset ``predictor=vjepa2_ac``.
     """
 
-    encoder: tuple[str, ...]
-    predictor: tuple[str, ...]
     published: tuple[int, int]
     frugal: tuple[int, int]
     plans: int
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    predictor: Mapping[str, Any] = field(default_factory=dict)
 
     def models(self) -> tuple[EncoderConfig, TokenPredictorConfig]:
         """Sizes of encoder and predictor."""
-        encoder: EncoderConfig = _preset("pretrain", "encoder=vitg", self.encoder).encoder
-        model: TokenPredictorConfig = _preset(
-            "train", "predictor=vjepa2_ac", self.predictor
-        ).predictor.model
+        encoder: EncoderConfig = preset("encoder", "vitg", **self.encoder)
+        model: TokenPredictorConfig = preset("predictor", "vjepa2_ac", model=self.predictor).model
         return encoder, replace(model, tokens=encoder.grid**2, token_width=encoder.width)
 
     def searches(self) -> list[Search]:
@@ -107,21 +105,9 @@ class Size:
         return [replace(search, horizon=h) for search in (frugal, published) for h in horizons]
 
 
-FULL = Size((), (), (800, 10), (32, 3), plans=50)
-_SMALL = ("width=128", "depth=3", "heads=4", "mlp_ratio=4")
-REDUCED = Size(
-    ("encoder.image_size=128", *(f"encoder.{key}" for key in _SMALL)),
-    tuple(f"predictor.model.{key}" for key in _SMALL),
-    (64, 3),
-    (16, 2),
-    plans=10,
-)
-
-
-def _preset(command: str, option: str, changes: Sequence[str]) -> Any:
-    configuration.load(command)
-    words = ["data=none", "out=none", option, *changes]
-    return configuration.typed(configuration.composed(command, words))
+FULL = Size((800, 10), (32, 3), plans=50)
+_SMALL = {"width": 128, "depth": 3, "heads": 4, "mlp_ratio": 4.0}
+REDUCED = Size((64, 3), (16, 2), plans=10, encoder={"image_size": 128, **_SMALL}, predictor=_SMALL)
 
 
 def encoder_flops(config: EncoderConfig) -> int:

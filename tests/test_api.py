@@ -40,7 +40,8 @@ def observation(env: Any, agent: wm.PlanningAgent) -> dict[str, Any]:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    script = "import sys, worldmodel; print([m for m in ('torch', 'numpy', 'hydra') if m in sys.modules])"
+    heavy = "torch", "numpy", "hydra", "mujoco"
+    script = f"import sys, worldmodel; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
@@ -93,14 +94,14 @@ def test_settings_of_ones_own_outweigh_the_tasks(env: Any) -> None:
 
 
 def test_settings_by_name_are_the_commands() -> None:
-    assert wm.settings("planner", "icem", samples=16) == ICEMConfig(samples=16)
-    assert wm.settings("task", "push").energy == "value"
+    assert wm.preset("planner", "icem", samples=16) == ICEMConfig(samples=16)
+    assert wm.preset("task", "push").energy == "value"
     with pytest.raises(wm.errors.SettingsError, match="Expected samples of at least 1, got 0"):
-        wm.settings("planner", "icem", samples=0)
+        wm.preset("planner", "icem", samples=0)
     with pytest.raises(wm.errors.UserError, match="unknown planner 'cme'; did you mean 'cem'"):
-        wm.settings("planner", "cme")
+        wm.preset("planner", "cme")
     with pytest.raises(wm.errors.SettingsError, match="unknown group 'plannr'"):
-        wm.settings("plannr", "cem")
+        wm.preset("plannr", "cem")
 
 
 @pytest.mark.parametrize(
@@ -205,8 +206,8 @@ def test_recordings_become_a_dataset_that_trains(tmp_path: Path) -> None:
         for _ in range(4)
     ]
     data = wm.write_dataset(tmp_path / "data", recordings, fps=4)
-    encoder = wm.settings("encoder", "small", image_size=24, width=24, depth=1, heads=2)
-    training = wm.settings("training", "vjepa", steps=0)
+    encoder = wm.preset("encoder", "small", image_size=24, width=24, depth=1, heads=2)
+    training = wm.preset("training", "vjepa", steps=0)
     wm.pretrain(
         data=str(data),
         out=str(tmp_path / "encoder"),
@@ -214,7 +215,7 @@ def test_recordings_become_a_dataset_that_trains(tmp_path: Path) -> None:
         training=training,
         cache=str(tmp_path / "cache"),
     )
-    recipe = wm.settings(
+    recipe = wm.preset(
         "predictor",
         "tokens",
         model={"width": 24, "depth": 1, "heads": 2},

@@ -23,7 +23,7 @@ NAMES = {"registry", "presets", "devices", "model_memory"}
 MODELS = CORE | NAMES | {"data", "encoders", "predictors", "weights", "pretraining", "dynamics"}
 AGENTS = MODELS | {"planners", "envs", "agents"}
 JUDGES = AGENTS | {"evaluation", "diagnostics"}
-STUDIES = JUDGES | {"latency", "studies", "cli"}
+STUDIES = JUDGES | {"latency", "studies"}
 RULES: dict[str, set[str]] = {
     "planners": set(),
     "envs": set(),
@@ -47,7 +47,7 @@ RULES: dict[str, set[str]] = {
     "diagnostics": JUDGES,
     "latency": AGENTS,
     "studies": STUDIES,
-    "commands": STUDIES,
+    "commands": STUDIES | {""},  # the public API
 }
 
 

@@ -19,18 +19,19 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
 from worldmodel.cli import configuration
-from worldmodel.cli.listing import COMMANDS, SCHEMAS
+from worldmodel.cli.listing import COMMANDS
 from worldmodel.cli.main import main
 from worldmodel.commands import collect, plan
 from worldmodel.errors import UserError
 from worldmodel.planners import ICEMConfig
+from worldmodel.registry import GROUPS
 
 
 @pytest.fixture
 def ran(monkeypatch, tmp_path):
     """The configurations that ``plan`` was run with; nothing is planned."""
     monkeypatch.chdir(tmp_path)
-    configs: list[plan.PlanConfig] = []
+    configs: list[plan.Config] = []
     monkeypatch.setattr(plan, "run", configs.append)
     return configs
 
@@ -46,7 +47,7 @@ def test_overrides_reach_the_command_as_its_typed_config(ran):
     words = "plan out=o task=reach episodes=7 planner.samples=33 baselines=[random]"
     assert main(words.split()) == 0
     (config,) = ran
-    assert isinstance(config, plan.PlanConfig)
+    assert isinstance(config, plan.Config)
     assert (config.episodes, config.task.name, config.planner.samples) == (7, "reach", 33)
     assert config.baselines == ("random",)
     assert isinstance(config.planner, ICEMConfig)
@@ -191,7 +192,7 @@ def test_wrong_usage_has_its_own_exit_code(capfd, words, expected):
 def test_an_error_of_a_command_is_one_line_and_a_traceback_only_with_debug(
     monkeypatch, capfd, error, expected
 ):
-    def fail(config: plan.PlanConfig) -> None:
+    def fail(config: plan.Config) -> None:
         raise error
 
     monkeypatch.setattr(plan, "run", fail)
@@ -222,7 +223,7 @@ def test_a_signal_ends_a_command_with_one_line(
 
 
 def test_what_fails_of_a_signal_is_not_told_as_an_error(monkeypatch, capfd):
-    def lose_a_worker(config: plan.PlanConfig) -> None:
+    def lose_a_worker(config: plan.Config) -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt:
@@ -246,7 +247,7 @@ def test_output_that_nobody_reads_ends_a_command_quietly(both):
 
 def test_a_command_that_explains_a_broken_pipe_ends_no_less_quietly():
     program = (
-        "import sys; from worldmodel import cli\n"
+        "import sys; from worldmodel.cli import main as cli\n"
         "def fail(words):\n"
         "    try: print(1, flush=True)\n"
         "    except OSError as error: raise ValueError('choose a writable folder') from error\n"
@@ -308,7 +309,7 @@ def test_configurations_of_the_users_own_are_found_beside_the_shipped_ones(ran, 
         ("--cfg all", "seed: 3"),
         ("--cfg job --resolve", "receding_horizon: 2"),
         ("--info defaults", "planner/icem"),
-        ("--info searchpath", "pkg://worldmodel.configs"),
+        ("--info searchpath", "structured://"),
         ("-sc install=bash", "complete -o nospace"),
     ],
 )
@@ -377,7 +378,7 @@ def test_beside_a_dataset_it_lies_where_readers_look_for_known_names_only(monkey
 def test_an_interrupted_run_leaves_the_record_of_the_one_before(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
-    def interrupt(config: plan.PlanConfig) -> None:
+    def interrupt(config: plan.Config) -> None:
         Path(config.out).mkdir(exist_ok=True)
         raise KeyboardInterrupt
 
@@ -404,10 +405,10 @@ def test_every_key_of_a_command_is_in_its_help_and_can_be_overridden(command, ca
 def test_no_key_of_a_command_is_taken_for_a_group_that_it_does_not_compose(command):
     config, _ = configuration.load(command)
     names = {field.name for field in dataclasses.fields(config)}
-    assert names & set(SCHEMAS) == set(COMMANDS[command].groups)
+    assert names & set(GROUPS) == set(COMMANDS[command].groups)
 
 
-@pytest.mark.parametrize("group", SCHEMAS)
+@pytest.mark.parametrize("group", GROUPS)
 def test_a_group_lists_its_options_and_not_their_schemas(group):
     assert configuration.options(group)
     assert not any("schema" in option for option in configuration.options(group))

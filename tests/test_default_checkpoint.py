@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from worldmodel import cli, envs
+from worldmodel import envs
 from worldmodel.agents.objective import projected
+from worldmodel.cli import main as cli
 from worldmodel.planners import Problem, TotalEnergy
 from worldmodel.predictors.uncertainty import TERMS
 from worldmodel.weights.checkpoint import FORMAT_VERSION

@@ -39,10 +39,11 @@ def energy(goal_latents):
 
 @wm.register_uncertainty("mine", q90=0.0, q99=1.0)
 def far(trajectory):
-    return (trajectory.latents[:, :, :, 0] - trajectory.start_latents[:, None, None, 0]).norm(dim=-1)
+    start = trajectory.start_latents[:, None, None, 0]
+    return (trajectory.latents[:, :, :, 0] - start).norm(dim=-1)
 
 
-@wm.register_environment("mine", wm.settings("task", "reach", name="mine", budget_steps=4))
+@wm.register_environment("mine", wm.preset("task", "reach", name="mine", budget_steps=4))
 def make(image_size):
     return wm.make_env("reach", image_size=image_size)
 '''
@@ -107,11 +108,11 @@ def test_a_planner_of_ones_own_follows_the_task(run: Run) -> None:
 
 def test_a_sweep_finds_them_in_every_job(run: Run, tmp_path: Path) -> None:
     done = run(
-        *("plan", "-m", PLUGINS, "task=mine", "planner=mine,cem", "planner.samples=8"),
+        *("plan", "-m", PLUGINS, "task=mine", "planner=mine", "planner.samples=4,8"),
         *("planner.proposals=0", "task.world_energy=[]", "episodes=1", "videos=0", "out=out"),
     )
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "out").glob("*/report.json")} == {"report.json"}
+    assert len(list((tmp_path / "out").glob("*/report.json"))) == 2
 
 
 def test_an_installed_package_brings_them_by_an_entry_point(run: Run, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_a_module_that_is_not_there_is_told(run: Run) -> None:
 
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(wm.errors.RegistrationError, match="'cem' is registered already"):
-        wm.register_planner("cem", type(wm.settings("planner", "cem")))(object)
+        wm.register_planner("cem", type(wm.preset("planner", "cem")))(object)
 
     wm.register_goal_energy("once")(lambda goal_latents: None)
     with pytest.raises(wm.errors.RegistrationError, match="'once' is registered already"):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldmodel import envs
 from worldmodel.agents.objective import projected, task_objective
-from worldmodel.agents.search import search
+from worldmodel.agents.search import ARM, make_planner
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.planners import Problem
 from worldmodel.predictors.vector_world import VectorWorld
@@ -53,7 +53,7 @@ def posed(
     here, there, state = start
     pursued = task_objective(world, plan.task)(there[:, 0])
     problem = Problem(world, here, state, pursued.energy, pursued.proposal, there[:, 0])
-    return problem, search(world, plan.task, plan.planner)
+    return problem, make_planner(world, plan.task, plan.planner, *ARM)
 
 
 @pytest.mark.parametrize("name", SEARCHES)

@@ -5,7 +5,7 @@
 - `evaluate`: episodes, their success, and baselines beside them.
 - `collect`, `pretrain`, `train`: from exploration to a world of one's own.
 - `bench`: what a plan costs.
-- `settings`: the settings behind a name, such as ``settings("planner", "icem", samples=96)``.
+- `preset`: the settings behind a name, such as ``preset("planner", "icem", samples=96)``.
 - `register_planner` and its like: parts of one's own.
 - `errors`: what all of these raise.
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from worldmodel.evaluation.evaluate import evaluate
     from worldmodel.evaluation.report import Report
     from worldmodel.latency.bench import bench
-    from worldmodel.presets import settings
+    from worldmodel.presets import preset
     from worldmodel.pretraining.pretrain import pretrain
     from worldmodel.registration import (
         register_encoder,
@@ -52,13 +52,13 @@ __all__ = [
     "load_world",
     "make_agent",
     "make_env",
+    "preset",
     "pretrain",
     "register_encoder",
     "register_environment",
     "register_goal_energy",
     "register_planner",
     "register_uncertainty",
-    "settings",
     "train",
     "write_dataset",
 ]
@@ -74,7 +74,7 @@ _HOMES = {
     "make_agent": "agents.agent",
     "make_env": "agents.environment",
     "pretrain": "pretraining.pretrain",
-    "settings": "presets",
+    "preset": "presets",
     "train": "dynamics.train",
     "write_dataset": "data.recording",
     **{

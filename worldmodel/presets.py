@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import pydantic
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import BeforeValidator
 
 from worldmodel.errors import SettingsError, nearest
@@ -25,18 +25,13 @@ __all__ = [
     "TrainingOption",
     "instance",
     "preset",
+    "preset_node",
     "schema",
-    "settings",
 ]
 
 
-def settings(group: str, name: str, **changes: Any) -> Any:
-    """As `preset`, the changes by keyword: ``settings("planner", "icem", samples=96)``."""
-    return preset(group, name, changes)
-
-
-def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> Any:
-    """The settings of an option, such as ``preset("encoder", "vitl")``.
+def preset(group: str, name: str, /, **changes: Any) -> Any:
+    """The settings of an option, such as ``preset("planner", "icem", samples=96)``.
 
     Args:
         group: A configuration group: ``planner``, ``task``, ``predictor``, ``training``,
@@ -51,6 +46,11 @@ def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> A
         UserError: There is no such group or option.
         SettingsError: A change names no setting, or is not within its bounds.
     """
+    return instance(preset_node(group, name, changes))
+
+
+def preset_node(group: str, name: str, changes: Mapping[str, Any]) -> DictConfig:
+    """As `preset`, as a node that overrides may write to; bounds are not checked yet."""
     if group not in GROUPS:
         raise SettingsError(f"unknown group '{group}'; {nearest(group, GROUPS)}")
     part = GROUPS[group].find(name)
@@ -61,11 +61,16 @@ def preset(group: str, name: str, changes: Mapping[str, Any] | None = None) -> A
         stored = OmegaConf.create(file.read_text("utf-8")) if file.is_file() else OmegaConf.create()
         assert isinstance(stored, DictConfig)
         stored.pop("defaults", None)
-        node = OmegaConf.merge(schema(part.usual or part.config), stored, dict(changes or {}))
+        node = OmegaConf.merge(schema(part.usual or part.config), stored, dict(changes))
+    except (ConfigAttributeError, ConfigKeyError) as error:
+        known = [f.name for f in dataclasses.fields(error.object_type or part.config)]
+        near = nearest(str(error.full_key).rpartition(".")[2], known)
+        raise SettingsError(f"{group}={name}: unknown key '{error.full_key}'; {near}") from error
     except OmegaConfBaseException as error:
         told = str(error).splitlines()[0]
         raise SettingsError(f"{group}={name}: {error.full_key}: {told}") from error
-    return instance(node)
+    assert isinstance(node, DictConfig)
+    return node
 
 
 def schema(kind: Any) -> DictConfig:
@@ -112,6 +117,8 @@ def _hint(error: pydantic.ValidationError) -> str:
 
 def _thaw(node: DictConfig) -> None:
     OmegaConf.set_readonly(node, None)
+    if OmegaConf.get_type(node) is dict:  # takes any key, even where the rest takes known ones only
+        OmegaConf.set_struct(node, False)
     for key in map(str, node):
         if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
             _thaw(node[key])

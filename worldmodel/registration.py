@@ -7,6 +7,7 @@ by an entry point of an installed package (``worldmodel.planners``, ``worldmodel
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -91,6 +92,7 @@ def register_goal_energy(name: str) -> Callable[[T], T]:
     def decorate(part: T) -> T:
         assert callable(part)
 
+        @functools.wraps(part)
         def towards(world: Any, task: Any) -> Any:
             return lambda goal_latents, with_proprio=None: part(goal_latents)
 
@@ -118,6 +120,7 @@ def register_uncertainty(
     def decorate(part: T) -> T:
         assert callable(part)
 
+        @functools.wraps(part)
         def calibrated() -> Any:
             import torch
 

@@ -12,6 +12,7 @@ module in an entry point of the group ``worldmodel.planners``, ``worldmodel.envs
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
 from importlib.metadata import entry_points
@@ -190,8 +191,13 @@ def _attribute(path: str) -> Any:
 
 def _same(one: object, other: object) -> bool:
     """Whether these are one definition, executed twice, as when a module is imported again."""
-    names = ("__module__", "__qualname__")
-    return all(getattr(one, name, one) == getattr(other, name, other) for name in names)
+    return _origin(one) == _origin(other)
+
+
+def _origin(part: Any) -> tuple[Any, ...]:
+    part = inspect.unwrap(part)
+    line = getattr(getattr(part, "__code__", None), "co_firstlineno", None)
+    return getattr(part, "__module__", part), getattr(part, "__qualname__", part), line
 
 
 def _searches(**classes: str) -> dict[str, tuple[str, str | None]]:

@@ -44,7 +44,7 @@ from worldmodel.latency.subjects import (
     token_world,
     vector_subject,
 )
-from worldmodel.planners import CEMConfig, Planner, SearchConfig, VJEPA2ACConfig
+from worldmodel.planners import CEMConfig, ICEMConfig, Planner, SearchConfig, VJEPA2ACConfig
 from worldmodel.presets import PlannerOption
 from worldmodel.settings import (
     CHECKED,
@@ -144,7 +144,7 @@ class BenchConfig(Grid):
 
     out: str | None = None
     checkpoint: str = "default"
-    planner: PlannerOption = "icem"
+    planner: PlannerOption = field(default_factory=ICEMConfig)
     tokens: TokenGrid = field(default_factory=TokenGrid)
     plain: bool = True
     plans: Count = 200

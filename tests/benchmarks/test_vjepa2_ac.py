@@ -23,13 +23,13 @@ def script(script_named):
 
 @pytest.fixture
 def tiny(script):
-    small = ("width=24", "depth=2", "heads=2", "mlp_ratio=3")
+    small = {"width": 24, "depth": 2, "heads": 2, "mlp_ratio": 3.0}
     return script.Size(
-        ("encoder.image_size=32", *(f"encoder.{key}" for key in small)),
-        tuple(f"predictor.model.{key}" for key in small),
         published=(12, 2),
         frugal=(4, 2),
         plans=2,
+        encoder={"image_size": 32, **small},
+        predictor=small,
     )
 
 

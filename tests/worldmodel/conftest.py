@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from worldmodel.data.lerobot.video import writing_video
 from worldmodel.encoders.frozen import FrozenEncoder
@@ -108,6 +109,8 @@ class PointEnv:
     It has the interface of ``envs.TabletopEnv``, shows its position as brightness, and records the
     actions it was given.
     """
+
+    action_space = spaces.Box(-1.0, 1.0, (7,))
 
     def __init__(self, start: float = 0.2) -> None:
         self.start = self.position = start

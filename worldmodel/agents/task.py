@@ -17,7 +17,7 @@ from worldmodel.presets import preset
 from worldmodel.registry import GOAL_ENERGIES, PLANNERS, UNCERTAINTIES
 from worldmodel.settings import CHECKED, AnyCount, Count, Dimension, Frames, Weight, among
 
-__all__ = ["ENERGIES", "TaskConfig", "planner_for", "task_for"]
+__all__ = ["DECIDED", "ENERGIES", "TaskConfig", "planner_changes", "planner_for", "task_for"]
 
 ENERGIES = GOAL_ENERGIES.builtin
 _PUBLISHED = {
@@ -29,7 +29,7 @@ _PUBLISHED = {
     "goal_weight": 1.0,
 }
 """What V-JEPA 2-AC minimises: the L1 distance at the last step, and nothing else."""
-_DECIDED = {
+DECIDED = {
     "horizon": "horizon",
     "receding_horizon": "receding_horizon",
     "std": "search_std",
@@ -101,9 +101,6 @@ class TaskConfig:
 def planner_for(name: str, task: TaskConfig, changes: Mapping[str, Any] | None = None) -> Any:
     """The settings of a planner for a task: the planner's own, and those that the task decides.
 
-    Horizon, receding horizon, spread of the first candidates, warm start and searched dimensions
-    follow the task. V-JEPA 2-AC's planner stays as it was published.
-
     Args:
         name: Of a registered planner, such as ``icem``.
         task: What is planned for.
@@ -113,27 +110,35 @@ def planner_for(name: str, task: TaskConfig, changes: Mapping[str, Any] | None =
         UserError: There is no such planner.
         SettingsError: A setting is unknown or out of its bounds.
     """
+    return preset("planner", name, **_merged(planner_changes(name, task), changes or {}))
+
+
+def planner_changes(name: str, task: TaskConfig) -> dict[str, Any]:
+    """What a task decides of a planner; this is the only place that does.
+
+    Horizon, receding horizon, spread of the first candidates, warm start and searched dimensions
+    follow the task. V-JEPA 2-AC's planner stays as it was published.
+    """
     if name == "vjepa2_ac":
-        return preset("planner", name, changes)
+        return {}
     kind = PLANNERS.find(name).config
-    decided = _decided(kind, task)
     if kind in (HierarchicalConfig, RetrievalConfig):
         assert kind is not None
-        decided = {"low_level": _decided(type(kind().low_level), task)}
-    return preset("planner", name, _merged(decided, changes or {}))
+        return {"low_level": _decided(type(kind().low_level), task)}
+    return _decided(kind, task)
 
 
-def task_for(name: str, planner: str) -> TaskConfig:
+def task_for(name: str, planner: str, changes: Mapping[str, Any] | None = None) -> TaskConfig:
     """The settings of a task, by its name; V-JEPA 2-AC's planner minimises what it published."""
-    changes = _PUBLISHED if planner == "vjepa2_ac" else None
-    task = preset("task", name, changes)
+    published = _PUBLISHED if planner == "vjepa2_ac" else {}
+    task = preset("task", name, **{**published, **(changes or {})})
     assert isinstance(task, TaskConfig)
     return task
 
 
 def _decided(kind: type[Any] | None, task: TaskConfig) -> dict[str, Any]:
     names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
-    return {name: getattr(task, own) for name, own in _DECIDED.items() if name in names}
+    return {name: getattr(task, own) for name, own in DECIDED.items() if name in names}
 
 
 def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from worldmodel.cli.listing import PATHS
-from worldmodel.cli.options import decided
+from worldmodel.cli.listing import COMMANDS, PATHS
+from worldmodel.cli.options import decided, experiments, register_options
 from worldmodel.cli.trust import refuse_targets
 from worldmodel.cli.words import readable
 from worldmodel.errors import UserError, nearest
@@ -105,6 +105,11 @@ class Loader(ConfigLoaderImpl):
         """The option that is not there, with those that are, or with the package that brings it."""
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         there = self.get_group_options(group)
+        others = [name for name in COMMANDS if option in experiments(name)]
+        if group == "experiment" and others:
+            return UserError(f"experiment '{option}' is one of `worldmodel {others[0]}`")
+        if group == "experiment" and not there:
+            return UserError(f"unknown experiment '{option}'; this command has none")
         if group not in ("hydra/launcher", "hydra/sweeper"):
             return UserError(f"unknown {group or 'config'} '{option}'; {nearest(option, there)}")
         package = next((p for name, p in _PLUGINS.items() if option.startswith(name)), None)
@@ -221,5 +226,7 @@ def _listed(words: list[str], cause: BaseException | None) -> list[str]:
 def _without_plugins(words: list[str]) -> list[str]:
     """The other words, once the modules that ``plugins=[…]`` names have registered their parts."""
     named = [word.partition("=")[2] for word in words if word.startswith("plugins=")]
-    load_plugins(name.strip(" '\"") for names in named for name in names.strip("[]").split(","))
+    if named:
+        load_plugins(name.strip(" '\"") for names in named for name in names.strip("[]").split(","))
+        register_options()
     return [word for word in words if not word.startswith("plugins=")]

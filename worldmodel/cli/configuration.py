@@ -18,9 +18,9 @@ from omegaconf.errors import (
 
 from worldmodel.cli.composition import Loader, loader
 from worldmodel.cli.listing import COMMANDS
-from worldmodel.cli.options import register_command, renamed
+from worldmodel.cli.options import decided_by, register_command, renamed
 from worldmodel.cli.words import readable
-from worldmodel.errors import UserError, nearest
+from worldmodel.errors import SettingsError, UserError, nearest
 from worldmodel.presets import instance
 from worldmodel.registry import GROUPS
 
@@ -78,6 +78,8 @@ def typed(config: DictConfig) -> Any:
         if missing := sorted(OmegaConf.missing_keys(config)):
             raise UserError("missing value: " + " ".join(f"{key}=…" for key in missing))
         result = instance(config)
+    except SettingsError as error:
+        raise SettingsError(decided_by(str(error), config)) from error
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {_first_line(error)}") from error
     if isinstance(result, dict):
@@ -120,7 +122,7 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
     """The one line a user needs for an error of Hydra or OmegaConf."""
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        return _unknown_key(str(cause.full_key), command)
+        return _unknown_key(str(cause.full_key), command, overrides)
     if isinstance(cause, ValidationError):
         key = str(cause.full_key)
         got = next((o for o in overrides if o.startswith(f"{key.partition('[')[0]}=")), key)
@@ -128,17 +130,21 @@ def explained(error: Exception, command: str, overrides: Sequence[str]) -> UserE
     for override in OverridesParser.create().parse_overrides([readable(o) for o in overrides]):
         # What is left is the group of another command, or an addition to a complete configuration.
         key = override.key_or_group
+        if key == "experiment" and not override.is_add():
+            return UserError(f"{override.input_line}: write +{override.input_line}, with a plus")
         foreign = options(key) and key not in COMMANDS[command].groups
         if foreign or override.is_add() or override.is_delete():
-            return _unknown_key(override.key_or_group, command)
+            return _unknown_key(override.key_or_group, command, overrides)
     told = _first_line(error)
     if told.endswith(":"):  # the reason is below it
         told = " ".join(line.strip() for line in str(error).splitlines()[:2])
     return UserError(told)
 
 
-def _unknown_key(key: str, command: str) -> UserError:
-    config = loader().load_configuration(command, [], RunMode.RUN)
+def _unknown_key(key: str, command: str, overrides: Sequence[str]) -> UserError:
+    groups = COMMANDS[command].groups
+    chosen = [word for word in overrides if word.partition("=")[0] in groups]  # their keys differ
+    config = loader().load_configuration(command, chosen, RunMode.RUN)
     with open_dict(config):
         hydra = config.pop("hydra")
     valid = _keys(hydra, "hydra.") if key.startswith("hydra.") else _keys(config)

@@ -38,6 +38,10 @@ options
   -h, --help      after a command: its keys, groups and defaults
   --version       the version of this program
 
+for every command
+  plugins=[MODULE]         imports modules that register planners, environments, … of your own
+  +experiment=NAME         the settings of a reported figure
+
 options of Hydra, after a command
   -c, --cfg job|hydra|all  print the composed configuration; --resolve, --package PART
   -i, --info [PART]        how it was composed: all, config, defaults, defaults-tree, plugins, …
@@ -270,14 +274,18 @@ def _print_help(command: str, overrides: Sequence[str], source: Loader, name: st
     import inspect
 
     from worldmodel.cli.configuration import assignments, composed, load, options
+    from worldmodel.cli.options import experiments
 
     config, _ = load(command)
+    shown = list(assignments(composed(command, overrides, source, name)))
     print(f"worldmodel {command}: {COMMANDS[command].summary}\n")
     print(inspect.getdoc(config), end="\n\n")
     for group in COMMANDS[command].groups:
         print(f"{group}={'|'.join(options(group))}")
+    if names := experiments(command):
+        print(f"+experiment={'|'.join(names)}")
     print("\nDefaults:")
-    for assignment in assignments(composed(command, overrides, source, name)):
+    for assignment in shown:
         print(f"    {assignment}")
 
 

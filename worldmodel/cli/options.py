@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -11,12 +11,20 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from worldmodel.agents.task import TaskConfig, planner_for, task_for
+from worldmodel.agents.task import DECIDED, TaskConfig, planner_changes, task_for
 from worldmodel.errors import UserError
-from worldmodel.presets import instance, preset, schema
+from worldmodel.presets import instance, preset, preset_node, schema
 from worldmodel.registry import GROUPS, PLANNERS
 
-__all__ = ["RENAMED", "decided", "register_command", "renamed"]
+__all__ = [
+    "RENAMED",
+    "decided",
+    "decided_by",
+    "experiments",
+    "register_command",
+    "register_options",
+    "renamed",
+]
 
 RENAMED = {
     "predictor=compact": "predictor=vector",
@@ -55,12 +63,20 @@ def register_command(command: str, config: type[Any], groups: Sequence[str]) -> 
     store, folder = ConfigStore.instance(), resources.files("worldmodel.configs")
     store.store(name=f"{command}_schema", node=schema(config))
     store.store(name=command, node=_yaml(folder / f"{command}.yaml"))
-    for group in groups:
-        _register_options(group)
-    for file in (folder / "experiment").iterdir():
-        if file.name.endswith(".yaml"):
-            name = file.name.removesuffix(".yaml")
-            store.store(group="experiment", name=name, node=_yaml(file), package="_global_")
+    register_options(groups)
+    store.repo["experiment"] = {}  # without those of a command that this process composed before
+    for name in experiments(command):
+        node = _yaml(folder / "experiment" / command / f"{name}.yaml")
+        store.store(group="experiment", name=name, node=node, package="_global_")
+
+
+def experiments(command: str) -> list[str]:
+    """What ``+experiment=`` can name: settings of a command that a page of docs/ reports on."""
+    folder = resources.files("worldmodel.configs") / "experiment" / command
+    if not folder.is_dir():
+        return []
+    names = (file.name for file in folder.iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def _yaml(file: Traversable) -> DictConfig:
@@ -69,16 +85,16 @@ def _yaml(file: Traversable) -> DictConfig:
     return node
 
 
-def _register_options(group: str) -> None:
-    """Make every option of a group known to Hydra, and the schema that YAML may begin with."""
+def register_options(groups: Iterable[str] = GROUPS) -> None:
+    """Make all options of groups known to Hydra, and the schemas that YAML may begin with."""
     store = ConfigStore.instance()
-    if group == "task":
-        store.store(group=group, name="task_schema", node=schema(TaskConfig))
-    for name in GROUPS[group].names():
-        config = GROUPS[group].find(name).config
-        if config is not None:
-            store.store(group=group, name=f"{name}_schema", node=schema(config))
-            store.store(group=group, name=name, node=schema(preset(group, name)))
+    store.store(group="task", name="task_schema", node=schema(TaskConfig))
+    for group in groups:
+        for name in GROUPS[group].names():
+            config = GROUPS[group].find(name).config
+            if config is not None:
+                store.store(group=group, name=f"{name}_schema", node=schema(config))
+                store.store(group=group, name=name, node=schema(preset(group, name)))
 
 
 @contextmanager
@@ -94,16 +110,20 @@ def decided(config: DictConfig) -> Iterator[bool]:
         yield False
         return
     try:
-        store, settings = ConfigStore.instance(), _task(config, planner, task)
+        store = ConfigStore.instance()
+        changes = planner_changes(planner, _task(config, planner, task))
         nodes = {
-            "planner": (planner, planner_for(planner, settings)),
-            "task": (task, task_for(task, planner)),
+            "planner": (
+                planner,
+                preset_node("planner", planner, changes),
+            ),
+            "task": (task, schema(task_for(task, planner))),
         }
     except UserError:  # a wrong value, which is told once all is composed
         yield False
         return
     for group, (name, node) in nodes.items():
-        store.store(group=group, name=name, node=schema(node))
+        store.store(group=group, name=name, node=node)
     try:
         yield True
     finally:
@@ -119,5 +139,14 @@ def _task(config: DictConfig, planner: str, task: str) -> TaskConfig:
         for name in usual.__dataclass_fields__
         if getattr(given, name) != getattr(usual, name)
     }
-    settings: TaskConfig = preset("task", task, changes)
+    settings: TaskConfig = preset("task", task, **changes)
     return settings
+
+
+def decided_by(message: str, config: DictConfig) -> str:
+    """A message about a planner's setting, with the task's that it follows, if it does."""
+    for name, own in DECIDED.items():
+        value = OmegaConf.select(config, f"task.{own}")
+        if f"planner.{name} " in message and f"got {value}" in message:
+            return f"{message} (task.{own}={value})"
+    return message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +16,11 @@ from worldmodel.devices import known_precision
 from worldmodel.envs import check_appearance
 from worldmodel.evaluation.baselines import chosen
 from worldmodel.evaluation.episodes import environments
+from worldmodel.evaluation.evaluate import NO_BASELINES
 from worldmodel.evaluation.image_files import as_paths, read_goals
 from worldmodel.evaluation.oracle import OracleConfig
+from worldmodel.evaluation.report import report_bytes
+from worldmodel.files.results import Results
 from worldmodel.settings import CHECKED, AnyCount, Batch, Coordinate, Count, Positive, Seed, Threads
 from worldmodel.weights.world import image_size_of
 
@@ -82,7 +86,8 @@ class Config:
         known_precision(self.dtype)
         check_appearance(self.appearance, self.split)
         chosen(self.baselines)
-        as_paths(self.goal)
+        if as_paths(self.goal) and self.baselines:
+            raise ValueError(NO_BASELINES)
 
 
 def run(cfg: Config) -> float | None:
@@ -91,6 +96,7 @@ def run(cfg: Config) -> float | None:
     Returns:
         The success rate, settled at the end; None for a goal that nobody judges.
     """
+    Results(Path(cfg.out), report_bytes(cfg.episodes, cfg.task.budget_steps)).release()
     torch.set_num_threads(cfg.threads)
     size = image_size_of(cfg.checkpoint)
     count = min(cfg.batch, cfg.episodes)

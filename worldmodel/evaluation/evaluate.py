@@ -49,7 +49,12 @@ from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder
 
-__all__ = ["evaluate"]
+__all__ = ["NO_BASELINES", "evaluate"]
+
+NO_BASELINES = (
+    "Expected no baselines beside goal=…, an image of your own: they are compared by success, and "
+    "nobody knows whether a user's goal image is reached"
+)
 
 
 def evaluate(
@@ -99,14 +104,11 @@ def evaluate(
     names, seeds = chosen(baselines), range(seed, seed + episodes)
     if hz is not None and len(environments) > 1:
         raise UserError(
-            "Expected one environment (batch=1) with hz, for an arm has a clock of its own; got "
-            f"{len(environments)}"
+            "Expected batch=1 with hz, for an arm has a clock of its own; got "
+            f"hz={hz:g} and {len(environments)} environments"
         )
     if goals is not None and names:
-        raise UserError(
-            "Expected no baselines beside goals of your own: they are compared by success, and "
-            "nobody knows whether a user's goal image is reached"
-        )
+        raise UserError(NO_BASELINES)
     recipe = agent.recipe
     steps = recipe.task.budget_steps
     results = None if out is None else Results(Path(out), report_bytes(episodes, steps))

@@ -75,12 +75,7 @@ def measure(config: AnytimeConfig, out: Path, machine: Machine) -> dict[str, Any
             )
             row |= {"n": report["n"], **report["success"]["final"], "plan_ms": report["plan_ms"]}
     device = device_name(usable_device(machine.device))
-    told = [
-        config.plan.task,
-        config.plan.planner,
-        *map("{0[0]}={0[1]}".format, config.plan.settings.items()),
-    ]
-    return {"device": device, "plan": " ".join(told), "rows": rows}
+    return {"device": device, "plan": f"{config.plan.task} {config.plan.keys}", "rows": rows}
 
 
 def _first_plans(config: AnytimeConfig, machine: Machine) -> list[dict[str, Any]]:

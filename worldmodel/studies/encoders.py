@@ -1,50 +1,154 @@
 """``worldmodel study``: what pretraining the encoder is worth, arm by arm and seed by seed.
 
-Every arm is `pretrain`, `train` and `plan` with a few keys of its own, so that whatever differs
-between two arms is named here.
+Every arm pretrains, trains and plans with settings that are the same but for its `Arm`, so that
+whatever differs between two arms is named here.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pydantic.dataclasses
 from omegaconf import MISSING
-from pydantic.dataclasses import dataclass
 
-from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.data.lerobot.dataset import Dataset
+from worldmodel.devices import known_precision
+from worldmodel.dynamics.train import TrainConfig, run_training
 from worldmodel.envs import APPEARANCES
 from worldmodel.errors import UserError
 from worldmodel.files.atomic import write_json
 from worldmodel.files.locks import locked
-from worldmodel.settings import CHECKED, Count, NonEmpty, Seed
+from worldmodel.presets import preset
+from worldmodel.pretraining.objective import PretrainingConfig
+from worldmodel.pretraining.pretrain import PretrainConfig, run_pretraining
+from worldmodel.settings import CHECKED, Batch, Count, NonEmpty, Seed, Threads
 from worldmodel.studies.encoders_table import summary, table
+from worldmodel.studies.plans import Machine, PlanSettings, planned
 from worldmodel.studies.stages import stage
 
-__all__ = ["ARMS", "StudyConfig", "compare_encoders"]
+__all__ = ["ARMS", "Arm", "StudyConfig", "compare_encoders"]
 
-_NO_TERMS = ("training.variance_weight=0", "training.covariance_weight=0")
+_GIVEN = "from the study"
+"""Stands for what the study itself gives to a stage."""
 
-ARMS: dict[str, tuple[str, ...]] = {
-    "pixels": ("encoder.depth=0", "training.steps=0"),
-    "random": ("training.steps=0",),
-    "vjepa": _NO_TERMS,
-    "vjepa_vicreg": (),
-    "vjepa_sigreg": (*_NO_TERMS, "training.sigreg_weight=0.1"),
-    "lewm": ("training=lewm", "frame_stride=2"),
+
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
+class Arm:
+    """How an encoder is made, as far as that is not the same for all.
+
+    Attributes:
+        objective: It is trained by.
+        training: Other settings of that, by name.
+        encoder: Other sizes of the encoder, by name.
+        frame_stride: Recorded frames from one frame of a clip to the next; None for the study's.
+    """
+
+    objective: str = "vjepa"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    frame_stride: int | None = None
+
+    def applied(self, config: PretrainConfig) -> PretrainConfig:
+        """Settings of pretraining with those of the arm, which outweigh them.
+
+        Raises:
+            ValueError: They contradict one another.
+        """
+        return replace(
+            config,
+            encoder=replace(config.encoder, **self.encoder),
+            training=replace(_by(self.objective, config.training), **self.training),
+            frame_stride=self.frame_stride or config.frame_stride,
+        )
+
+
+def _by(objective: str, training: PretrainingConfig) -> PretrainingConfig:
+    """The same training by an objective: of another's settings, those that all share are kept."""
+    usual: PretrainingConfig = preset("training", objective)
+    if type(usual) is type(training):
+        return training
+    shared = {f.name: getattr(training, f.name) for f in fields(PretrainingConfig)}
+    own = type(training)()
+    return replace(usual, **{k: v for k, v in shared.items() if v != getattr(own, k)})
+
+
+_NO_TERMS = {"variance_weight": 0.0, "covariance_weight": 0.0}
+
+ARMS = {
+    "pixels": Arm(encoder={"depth": 0}, training={"steps": 0}),
+    "random": Arm(training={"steps": 0}),
+    "vjepa": Arm(training=_NO_TERMS),
+    "vjepa_vicreg": Arm(),
+    "vjepa_sigreg": Arm(training=_NO_TERMS | {"sigreg_weight": 0.1}),
+    "lewm": Arm(objective="lewm", frame_stride=2),
 }
-"""Keys of ``pretrain`` by arm; they follow those of the user and so outweigh them."""
 
 
-@dataclass(frozen=True, config=CHECKED)
+def _usual_pretraining() -> PretrainConfig:
+    training = preset("training", "vjepa", min_rank=0.0)  # a collapse is a result, too
+    return PretrainConfig(data=_GIVEN, out=_GIVEN, cache=_GIVEN, training=training)
+
+
+def _usual_training() -> TrainConfig:
+    predictor = preset("predictor", "vector")
+    return TrainConfig(
+        predictor=predictor,
+        data=_GIVEN,
+        out=_GIVEN,
+        cache=_GIVEN,
+        encoder_checkpoint=_GIVEN,
+    )
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
+class StudyPlan(PlanSettings):
+    """How every world plans.
+
+    Attributes:
+        task: By name.
+        planner: By name.
+        pursuit: Other settings of the task, by name.
+        settings: Other settings of the planner, by name.
+        dtype: To imagine in.
+        appearance: Given by the study.
+        split: Of rich appearances.
+        batch: Episodes planned at once.
+        device: Such as ``cpu`` or ``cuda``.
+        threads: CPU threads of the model.
+    """
+
+    dtype: str | None = "auto"
+    batch: Batch = 1
+    device: str = "cpu"
+    threads: Threads = 1
+
+    def __post_init__(self) -> None:
+        known_precision(self.dtype or "auto")
+
+
+_STUDYS = {
+    "pretrain": (
+        *("data", "out", "cache", "allow_links_outside"),
+        "training.seed",
+    ),
+    "train": (
+        *("data", "out", "cache", "allow_links_outside", "encoder_checkpoint", "init", "episodes"),
+        "predictor.training.seed",
+    ),
+    "plan": ("appearance",),
+}
+"""Settings of the stages that the study gives, so that nobody else may."""
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
 class StudyConfig:
     """What to compare, on what, and how thoroughly.
-
-    Keys of the three commands are given in one quoted word: ``"train='holdout=0.2 episodes=100'"``.
 
     Attributes:
         data: Folder of a LeRobotDataset v3.0, as `collect` makes it.
@@ -59,9 +163,9 @@ class StudyConfig:
         episodes: Train worlds also on this many episodes each, beside one on all. Encoders see all.
         appearances: Where to plan.
         trials: Episodes planned per appearance and seed.
-        pretrain: Keys of `worldmodel pretrain` for every arm.
-        train: Keys of `worldmodel train`.
-        plan: Keys of `worldmodel plan`.
+        pretrain: Settings of ``worldmodel pretrain`` for every arm; those of the arm outweigh them.
+        train: Settings of ``worldmodel train``.
+        plan: What is planned: ``plan.task=reach plan.planner=cem 'plan.settings={samples: 33}'``.
         cache: Folder of the decoded frames. Latents are removed when an arm is done with them.
     """
 
@@ -74,15 +178,42 @@ class StudyConfig:
     episodes: tuple[Count, ...] = ()
     appearances: NonEmpty[str] = ("plain", "rich")
     trials: Count = 100
-    pretrain: str = ""
-    train: str = ""
-    plan: str = ""
+    pretrain: PretrainConfig = field(default_factory=_usual_pretraining)
+    train: TrainConfig = field(default_factory=_usual_training)
+    plan: StudyPlan = field(default_factory=StudyPlan)
     cache: str = "runs/cache"
 
     def __post_init__(self) -> None:
         for name, known in (("arms", tuple(ARMS)), ("appearances", APPEARANCES)):
             if unknown := [value for value in getattr(self, name) if value not in known]:
                 raise ValueError(f"Expected {name} among {', '.join(known)}, got {unknown[0]!r}.")
+        if (last := (max(self.seeds) + 1) * self.trials) > 2**32:
+            raise ValueError(
+                f"Expected seeds and trials that come to {2**32} tasks at most, got {last}"
+            )
+        for name, *usual in (
+            ("pretrain", _usual_pretraining(), PretrainConfig(training="vjepa")),
+            ("train", _usual_training(), TrainConfig(predictor="vector")),
+            ("plan", StudyPlan()),
+        ):
+            _refuse_own(name, getattr(self, name), usual)
+        for arm in self.arms:
+            ARMS[arm].applied(self.pretrain)  # or it raises
+        self.plan.resolved()
+
+
+def _refuse_own(stage_name: str, given: object, usual: Sequence[object]) -> None:
+    """Raise a ValueError where a setting is given that the study gives."""
+    for key in _STUDYS[stage_name]:
+        value = _at(given, key)
+        if value not in [_at(settings, key) for settings in usual]:
+            raise ValueError(f"Expected no {stage_name}.{key}, which the study gives; got {value}")
+
+
+def _at(settings: object, key: str) -> Any:
+    for name in key.split("."):
+        settings = getattr(settings, name)
+    return settings
 
 
 def compare_encoders(config: StudyConfig) -> None:
@@ -91,9 +222,8 @@ def compare_encoders(config: StudyConfig) -> None:
     An arm that fails does not stop the others.
 
     Raises:
-        UserError: A key is unknown, the folder holds a study with other settings, or an arm failed.
+        UserError: The folder holds a study with other settings, or an arm failed.
     """
-    _check_stages(config)  # hours before it is their turn
     study = _Study(config)
     failed: list[str] = []
     for seed in config.seeds:  # the arms in turn, so that half a study compares them all
@@ -110,25 +240,18 @@ def compare_encoders(config: StudyConfig) -> None:
         )
 
 
-def _check_stages(config: StudyConfig) -> None:
-    """Raise a UserError where a stage would refuse its keys."""
-    last = max(config.seeds) * config.trials
-    stages = [("pretrain", ["data=data", *ARMS[arm]]) for arm in config.arms]
-    for command, own in (*stages, ("train", ["data=data"]), ("plan", [f"seed={last}"])):
-        load(command)
-        typed(composed(command, ["out=out", *shlex.split(getattr(config, command)), *own]))
-
-
 class _Study:
     """The records of a study, and the folder in which its stages leave their results."""
 
     def __init__(self, config: StudyConfig) -> None:
         self._config, self._out = config, Path(config.out)
-        self._settings = {
+        settings = {
             "data": self._fingerprint(config.data),
             "video": config.video and self._fingerprint(config.video),
-            **{name: getattr(config, name) for name in ("trials", "pretrain", "train", "plan")},
+            "trials": config.trials,
+            **{name: asdict(getattr(config, name)) for name in ("pretrain", "train", "plan")},
         }
+        self._settings = json.loads(json.dumps(settings))  # as they are stored
         self.records = self._stored()
 
     def _fingerprint(self, data: str) -> str:
@@ -155,31 +278,21 @@ class _Study:
         if not missing:
             return
         encoder, latents = folder / "encoder", folder / "latents"
-        data = f"data={config.data}"
-        links = f"allow_links_outside={config.allow_links_outside}"
-        keys = [f"training.seed={seed}", f"cache={config.cache}", "training.min_rank=0"]
-        words = [f"data={config.video or config.data}", links, *shlex.split(config.pretrain)]
-        words += [*ARMS[arm], *keys]
-        spent = {"pretrain": stage("pretrain", encoder, words)}
+        pretraining = self._pretraining(arm, seed, encoder)
+        spent = {"pretrain": stage(encoder, partial(run_pretraining, pretraining)).minutes}
         for episodes in missing:
             name = "all" if episodes is None else str(episodes)
             world = folder / f"world-{name}"
-            words = [data, links, *shlex.split(config.train), f"encoder_checkpoint={encoder}"]
-            words += [f"predictor.training.seed={seed}", f"cache={latents}"]
-            if episodes is not None:
-                words.append(f"episodes={episodes}")
-            minutes = spent | {"train": stage("train", world, words)}
+            training = replace(
+                self._training(seed, encoder, world), episodes=episodes, cache=str(latents)
+            )
+            minutes = spent | {"train": stage(world, partial(run_training, training)).minutes}
             success: dict[str, Any] = {}
             for appearance in config.appearances:
                 plan = folder / f"plan-{name}-{appearance}"
-                words = [
-                    *shlex.split(config.plan),
-                    f"appearance={appearance}",
-                    f"checkpoint={world}",
-                ]
-                words += [f"episodes={config.trials}", f"seed={seed * config.trials}", "videos=0"]
-                minutes[appearance] = stage("plan", plan, words)
-                success[appearance] = _success(plan)
+                minutes[appearance], success[appearance] = stage(
+                    plan, partial(self._success, plan, world, appearance, seed)
+                )
             self._record(
                 {
                     "arm": arm,
@@ -192,6 +305,42 @@ class _Study:
                 }
             )
         shutil.rmtree(latents, ignore_errors=True)
+
+    def _pretraining(self, arm: str, seed: int, out: Path) -> PretrainConfig:
+        config = self._config
+        settings = ARMS[arm].applied(config.pretrain)
+        return replace(
+            settings,
+            data=config.video or config.data,
+            out=str(out),
+            cache=config.cache,
+            allow_links_outside=config.allow_links_outside,
+            training=replace(settings.training, seed=seed),
+        )
+
+    def _training(self, seed: int, encoder: Path, out: Path) -> TrainConfig:
+        config, predictor = self._config, self._config.train.predictor
+        return replace(
+            config.train,
+            data=config.data,
+            out=str(out),
+            allow_links_outside=config.allow_links_outside,
+            encoder_checkpoint=str(encoder),
+            predictor=replace(predictor, training=replace(predictor.training, seed=seed)),
+        )
+
+    def _success(self, out: Path, world: Path, appearance: str, seed: int) -> dict[str, Any]:
+        trials, plan = self._config.trials, self._config.plan
+        report = planned(
+            out,
+            replace(plan, appearance=appearance),
+            Machine(str(world), plan.device, plan.dtype or "auto", plan.threads),
+            episodes=trials,
+            seed=seed * trials,
+            batch=plan.batch,
+        )
+        outcomes = [episode["success"] for episode in report["episodes"]]
+        return {**report["success"]["final"], "outcomes": outcomes}
 
     def _recorded(self, arm: str, seed: int, episodes: int | None) -> bool:
         wanted = (arm, seed, episodes)
@@ -230,9 +379,3 @@ def _probe(encoder: Path) -> dict[str, float]:
 
 def _open_loop(world: Path) -> dict[str, Any]:
     return json.loads((world / "config.json").read_text())["record"]["validation"]
-
-
-def _success(plan: Path) -> dict[str, Any]:
-    report = json.loads((plan / "report.json").read_text())
-    outcomes = [episode["success"] for episode in report["episodes"]]
-    return {**report["success"]["final"], "outcomes": outcomes}

@@ -7,7 +7,7 @@ many episodes at a time, and once for times, one episode at a time. What is ther
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pydantic.dataclasses import dataclass
 
 from worldmodel.devices import device_name, usable_device
+from worldmodel.errors import UserError
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import write_png
 from worldmodel.settings import CHECKED, Batch, Count, Seed
@@ -34,27 +35,22 @@ _PLAIN: dict[str, Any] = {
 
 
 @dataclass(frozen=True, config=CHECKED)
-class Point(PlanSettings):
+class Point:
     """A planner at a budget.
 
     Attributes:
-        task: By name.
+        name: Of the series; its points are joined in the picture.
         planner: By name.
         pursuit: Other settings of the task, by name.
         settings: Other settings of the planner, by name.
         dtype: To imagine in; None for the study's.
-        appearance: Of the built-in environments.
-        split: Of rich appearances.
-        name: Of the series; its points are joined in the picture.
     """
 
     name: str = ""
-
-    @property
-    def keys(self) -> str:
-        """What differs from the task's own choice, in words."""
-        given = {**self.pursuit, **self.settings} | ({"dtype": self.dtype} if self.dtype else {})
-        return " ".join([self.planner, *(f"{name}={value}" for name, value in given.items())])
+    planner: str = "icem"
+    pursuit: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
 
 
 def _point(
@@ -113,6 +109,18 @@ class FrontierConfig:
     split: str = "test"
     points: tuple[Point, ...] = ()
 
+    def plan(self, point: Point) -> PlanSettings:
+        """A point at the task of all."""
+        return PlanSettings(
+            self.task,
+            point.planner,
+            point.pursuit,
+            point.settings,
+            point.dtype,
+            self.appearance,
+            self.split,
+        )
+
 
 def measure(config: FrontierConfig, out: Path, machine: Machine) -> dict[str, Any]:
     """Plan what is missing of every point, and gather them.
@@ -125,12 +133,15 @@ def measure(config: FrontierConfig, out: Path, machine: Machine) -> dict[str, An
     Raises:
         UserError: A point's settings are not those of its planner; nothing has run by then.
     """
-    scene = {name: getattr(config, name) for name in ("task", "appearance", "split")}
-    points = [replace(point, **scene) for point in config.points or POINTS]
-    for point in points:
-        point.resolved()
+    points = config.points or POINTS
+    plans = [config.plan(point) for point in points]
+    for number, plan in enumerate(plans):
+        try:
+            plan.resolved()
+        except UserError as error:
+            raise UserError(f"frontier.points[{number}]: {error}") from error
     reports = [
-        [planned(out, point, machine, seed=config.seed, **sizes) for point in points]
+        [planned(out, plan, machine, seed=config.seed, **sizes) for plan in plans]
         for sizes in (
             {"episodes": config.episodes, "batch": config.batch},
             {"episodes": config.timed},
@@ -138,11 +149,13 @@ def measure(config: FrontierConfig, out: Path, machine: Machine) -> dict[str, An
     ]
     return {
         "device": device_name(usable_device(machine.device)),
-        "plan": " ".join(str(value) for value in scene.values() if value != "test"),
+        "plan": " ".join(
+            [config.task, config.appearance, *([config.split] if config.split != "test" else [])]
+        ),
         "seed": config.seed,
         "points": [
-            {"name": point.name, "keys": point.keys, **_figures(whole, timed)}
-            for point, whole, timed in zip(points, *reports, strict=True)
+            {"name": point.name, "keys": plan.keys, **_figures(whole, timed)}
+            for point, plan, whole, timed in zip(points, plans, *reports, strict=True)
         ],
     }
 

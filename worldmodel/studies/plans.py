@@ -13,10 +13,9 @@ import torch
 from pydantic.dataclasses import dataclass
 
 from worldmodel.agents.agent import PlanningAgent, make_agent
-from worldmodel.agents.task import TaskConfig, planner_for
+from worldmodel.agents.task import TaskConfig, planner_for, task_for
 from worldmodel.evaluation.episodes import environments
 from worldmodel.evaluation.evaluate import evaluate
-from worldmodel.presets import preset
 from worldmodel.settings import CHECKED
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, image_size_of
@@ -62,13 +61,19 @@ class PlanSettings:
     appearance: str = "plain"
     split: str = "test"
 
+    @property
+    def keys(self) -> str:
+        """Planner, and what differs from the task's own choice, in words."""
+        given = {**self.pursuit, **self.settings} | ({"dtype": self.dtype} if self.dtype else {})
+        return " ".join([self.planner, *(f"{name}={value}" for name, value in given.items())])
+
     def resolved(self) -> tuple[TaskConfig, Any]:
         """Task and planner.
 
         Raises:
             UserError: A name or a setting is unknown, or a value out of its bounds.
         """
-        task: TaskConfig = preset("task", self.task, self.pursuit)
+        task = task_for(self.task, self.planner, self.pursuit)
         return task, planner_for(self.planner, task, self.settings)
 
     def agent(self, env: Any, machine: Machine, budget_ms: float | None = None) -> PlanningAgent:

@@ -1,47 +1,46 @@
-"""Commands as stages of a longer run: each leaves a mark when it is done, and is not run again."""
+"""Parts of a long run: each leaves a mark when it is done, and is not run again."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
-from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.files.atomic import write_json
-from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.world import checkpoint_folder
 
-__all__ = ["digest", "stage"]
+__all__ = ["Stage", "stage"]
 
 
-def digest(words: Sequence[str], checkpoint: str) -> str:
-    """A name for what a command makes of ``key=value`` and a checkpoint, whose weights count."""
-    weights = checkpoint_sha256(checkpoint_folder(checkpoint))
-    return hashlib.sha256(shlex.join([*words, weights]).encode()).hexdigest()[:8]
+class Stage(NamedTuple):
+    """What is known of a part that is done.
+
+    Attributes:
+        minutes: It took; None where a kill hides that.
+        found: What it returned.
+    """
+
+    minutes: float | None
+    found: Any
 
 
-def stage(command: str, out: Path, words: Sequence[str]) -> float | None:
-    """Run a command unless it is done; its minutes, None where a kill hides what it took.
+def stage(out: Path, work: Callable[[], Any]) -> Stage:
+    """Do a part of a run, unless it is done.
 
     Args:
-        command: Of ``worldmodel``.
-        out: Its folder, beside which the mark is left.
-        words: Its other ``key=value``.
+        out: The folder that it fills; the mark is left beside that.
+        work: Does it; what it returns has to be JSON.
     """
     mark = out.with_name(f"{out.name}.json")
     if mark.exists():
-        minutes: float | None = json.loads(mark.read_text())["minutes"]
-        return minutes
+        return Stage(**json.loads(mark.read_text(encoding="utf-8")))
     fresh, start, threads = not out.exists(), time.monotonic(), torch.get_num_threads()
-    print(f"worldmodel {command} {shlex.join(words)} out={out}", flush=True)
-    _, work = load(command)
-    work(typed(composed(command, [*words, f"out={out}"])))
-    torch.set_num_threads(threads)  # `plan` sets its own
+    print(out, flush=True)
+    found = work()
+    torch.set_num_threads(threads)  # planning sets its own
     minutes = (time.monotonic() - start) / 60 if fresh else None
-    write_json(mark, {"minutes": minutes})
-    return minutes
+    write_json(mark, {"minutes": minutes, "found": found})
+    return Stage(minutes, found)

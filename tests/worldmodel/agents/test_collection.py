@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from worldmodel.agents.collection import CollectConfig, run
+from worldmodel.agents.collection import CollectConfig, run_collection
 from worldmodel.agents.task import TaskConfig
 from worldmodel.data.collection import SETTINGS_PATH
 from worldmodel.data.lerobot.dataset import Dataset
@@ -16,7 +16,9 @@ from worldmodel.errors import UserError
 
 def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
     task = TaskConfig("push")
-    run(CollectConfig(task, episodes=2, length=4, image_size=64, out=str(tmp_path), seed=5))
+    run_collection(
+        CollectConfig(task, episodes=2, length=4, image_size=64, out=str(tmp_path), seed=5)
+    )
     from worldmodel.envs.tabletop.exploration import collect_episode
 
     dataset = Dataset.open(tmp_path)
@@ -32,7 +34,7 @@ def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
 
 def test_several_tasks_take_turns_and_every_episode_names_its_own(tmp_path):
     tasks, also = TaskConfig("push"), ("grasp", "pick_and_place")
-    run(CollectConfig(tasks, 4, also=also, length=3, image_size=64, out=str(tmp_path)))
+    run_collection(CollectConfig(tasks, 4, also=also, length=3, image_size=64, out=str(tmp_path)))
     episodes = pq.read_table(tmp_path / "meta/episodes/chunk-000/file-000.parquet")
     assert episodes["tasks"].to_pylist() == [["push"], ["grasp"], ["pick_and_place"], ["push"]]
     frames = pq.read_table(tmp_path / "data/chunk-000/file-000.parquet")
@@ -43,7 +45,7 @@ def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
     rich = CollectConfig(
         TaskConfig("push"), 1, length=3, image_size=64, appearance="rich", out=str(tmp_path)
     )
-    run(rich)
+    run_collection(rich)
     from worldmodel.envs.tabletop.exploration import collect_episode
 
     frames = Dataset.open(tmp_path).frames(0).astype(int)
@@ -54,12 +56,12 @@ def test_rich_scenery_is_that_for_training_and_a_dataset_keeps_to_one(tmp_path):
     assert errors["train"] <= 2 < errors["test"]
     assert json.loads((tmp_path / SETTINGS_PATH).read_text())["appearance"] == "rich"
     with pytest.raises(UserError, match=r"appearance=rich \(now plain\)"):
-        run(replace(rich, episodes=2, appearance="plain"))
+        run_collection(replace(rich, episodes=2, appearance="plain"))
 
 
 def test_both_sceneries_take_turns_round_by_round_and_can_be_told_apart(tmp_path):
     tasks = TaskConfig("push")
-    run(
+    run_collection(
         CollectConfig(
             tasks, 5, also=("grasp",), appearance="both", length=3, image_size=64, out=str(tmp_path)
         )
@@ -87,11 +89,13 @@ def test_both_sceneries_take_turns_round_by_round_and_can_be_told_apart(tmp_path
 )
 def test_a_value_out_of_range_is_refused_before_anything_is_written(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        run(CollectConfig(**{"task": TaskConfig("push"), "out": str(tmp_path / "out"), **change}))
+        run_collection(
+            CollectConfig(**{"task": TaskConfig("push"), "out": str(tmp_path / "out"), **change})
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_size_that_the_camera_does_not_have_is_refused_before_workers_start(tmp_path):
     with pytest.raises(ValueError, match=r"^Expected image_size in .*got 100"):
-        run(CollectConfig(TaskConfig("push"), image_size=100, out=str(tmp_path / "out")))
+        run_collection(CollectConfig(TaskConfig("push"), image_size=100, out=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()

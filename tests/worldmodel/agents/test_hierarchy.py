@@ -9,7 +9,7 @@ import torch
 
 from worldmodel.agents import hierarchy as levels
 from worldmodel.agents.policies import planning_agent
-from worldmodel.agents.search import search
+from worldmodel.agents.search import ARM, make_planner
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError
@@ -86,7 +86,7 @@ def test_a_world_without_macros_or_memory_says_so(tiny_world):
     bare = VectorWorld(tiny_world.encoder, VectorPredictor(tiny_world.predictor.config))
     for planner, lacks in zip(PLANNERS, ("macro-actions", "remembers moments"), strict=True):
         with pytest.raises(UserError, match=lacks):
-            search(bare, TASK, planner)
+            make_planner(bare, TASK, planner, *ARM)
 
 
 def test_a_world_of_another_kind_is_refused(tiny_world):
@@ -96,4 +96,4 @@ def test_a_world_of_another_kind_is_refused(tiny_world):
 
     task = TaskConfig(name="reach", world_energy=())
     with pytest.raises(UserError, match="predictor=vector"):
-        search(Plain(), task, replace(PLANNERS[0], towards="latent"))
+        make_planner(Plain(), task, replace(PLANNERS[0], towards="latent"), *ARM)

@@ -10,6 +10,7 @@ import torch
 
 from worldmodel.agents.objective import projected, world_energy
 from worldmodel.agents.policies import planning_agent, prior_agent
+from worldmodel.agents.search import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError
@@ -146,7 +147,7 @@ def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):
 
 
 def test_random_actions_fill_the_bounds_of_the_active_dimensions(tiny_world):
-    policy = RandomPolicy((0, 6), seed=0)
+    policy = RandomPolicy(ARM.only((0, 6)), seed=0)
     actions = policy.act(torch.zeros(500, 1, 1, 3), torch.zeros(500, 7))
     spread = actions.abs().amax(0).numpy()
     np.testing.assert_allclose(spread[[0, 6]], ACTION_HIGH[[0, 6]], rtol=0.02)

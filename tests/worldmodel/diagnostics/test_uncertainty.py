@@ -11,7 +11,7 @@ import torch
 from worldmodel import envs
 from worldmodel.agents.objective import task_objective
 from worldmodel.agents.policies import planning_agent, search_agent
-from worldmodel.agents.search import search
+from worldmodel.agents.search import ARM, make_planner
 from worldmodel.agents.task import TaskConfig
 from worldmodel.cli.main import main
 from worldmodel.diagnostics.recorder import Recorder
@@ -34,7 +34,9 @@ def env():
 
 def watched(env, world, every=1, candidates=3):
     recorder = Recorder(world)
-    agent = search_agent(recorder, task_objective(world, TASK), TASK, search(world, TASK, PLANNER))
+    agent = search_agent(
+        recorder, task_objective(world, TASK), TASK, make_planner(world, TASK, PLANNER, *ARM)
+    )
     return Watched(agent, recorder, world, env, every, candidates)
 
 

@@ -16,7 +16,7 @@ from worldmodel.cli import main as cli
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
-from worldmodel.dynamics.train import load_recordings, run
+from worldmodel.dynamics.train import load_recordings, run_training
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
@@ -124,7 +124,7 @@ def test_an_encoder_comes_from_a_world_too_and_the_error_is_what_a_sweep_minimis
     world = tmp_path / "a" / "world"
     load("train")
     words = [f"data={dataset}", f"out={tmp_path / 'b'}", f"cache={tmp_path / 'cache'}", *TOKENS]
-    objective = run(typed(composed("train", [*words, f"encoder_checkpoint={world}"])))
+    objective = run_training(typed(composed("train", [*words, f"encoder_checkpoint={world}"])))
     assert f"encoder of the world in encoder_checkpoint={world}" in capsys.readouterr().out
     assert read_world(tmp_path / "b").encoder.fingerprint() == load_encoder(encoder).fingerprint()
     record = json.loads((tmp_path / "b" / "config.json").read_text())["record"]

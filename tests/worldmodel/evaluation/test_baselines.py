@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from worldmodel.agents import agent
+from worldmodel.agents.agent import Recipe
+from worldmodel.agents.environment import Contract
+from worldmodel.agents.search import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.errors import UserError
-from worldmodel.evaluation import baselines
 from worldmodel.evaluation.baselines import (
     BASELINES,
     SIMULATED,
+    Comparison,
     NotApplicableError,
-    Setting,
     chosen,
 )
 from worldmodel.planners import CEMConfig, GradientConfig
@@ -23,7 +26,20 @@ TASK = TaskConfig(name="push", energy="value", prior=True)
 
 @pytest.fixture
 def setting(tiny_world):
-    return Setting(tiny_world, TASK, CEMConfig(samples=8, elites=3, horizon=4, proposals=2), ())
+    planner = CEMConfig(samples=8, elites=3, horizon=4, proposals=2)
+    return Comparison(Recipe(tiny_world, TASK, planner, Contract(ARM, 64, 7), None), ())
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What agents are made of, in turn: world, task, planner and more."""
+    found = []
+    monkeypatch.setattr(agent, "planning_agent", lambda *arguments: found.append(arguments))
+    return found
+
+
+def pursuing(setting, **changes):
+    return replace(setting, agent=replace(setting.agent, **changes))
 
 
 @pytest.mark.parametrize(
@@ -36,22 +52,16 @@ def setting(tiny_world):
         ("reachability", {"energy": "reachability"}),
     ],
 )
-def test_an_ablation_changes_what_its_name_says_and_nothing_else(
-    setting, monkeypatch, name, changes
-):
-    made = []
-    monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
+def test_an_ablation_changes_what_its_name_says_and_nothing_else(setting, made, name, changes):
     BASELINES[name](setting)
-    world, task, planner = made[0]
+    world, task, planner, *_ = made[0]
     assert task == replace(TASK, **changes)
-    assert (world, planner) == (setting.world, setting.planner)
+    assert (world, planner) == (setting.agent.world, setting.agent.planner)
 
 
-def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, monkeypatch):
-    made = []
-    monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
+def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, made):
     BASELINES["random_encoder"](replace(setting, random_world="untrained"))
-    assert made[0][:3] == ("untrained", TASK, setting.planner)
+    assert made[0][:3] == ("untrained", TASK, setting.agent.planner)
 
 
 @pytest.mark.parametrize(
@@ -67,21 +77,19 @@ def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, monkeypat
 )
 def test_a_baseline_that_does_not_apply_says_why(setting, name, task, reason):
     with pytest.raises(NotApplicableError, match=reason):
-        BASELINES[name](replace(setting, task=task))
+        BASELINES[name](pursuing(setting, task=task))
 
 
 def test_gradients_do_not_pass_through_the_simulator(setting):
-    follows = replace(setting, planner=GradientConfig())
+    follows = pursuing(setting, planner=GradientConfig())
     with pytest.raises(NotApplicableError, match="no gradient passes through the simulator"):
         SIMULATED["true_dynamics"](follows)
     assert SIMULATED["true_dynamics"](setting).facts == {}
 
 
-def test_the_value_is_a_baseline_where_the_planner_minimises_something_else(setting, monkeypatch):
-    made = []
-    monkeypatch.setattr(baselines, "planning_agent", lambda *arguments: made.append(arguments))
+def test_the_value_is_a_baseline_where_the_planner_minimises_something_else(setting, made):
     task = replace(TASK, energy="reachability")
-    BASELINES["value"](replace(setting, task=task))
+    BASELINES["value"](pursuing(setting, task=task))
     assert made[0][1] == TASK
 
 
@@ -89,7 +97,7 @@ def test_a_learned_energy_that_the_checkpoint_lacks_is_no_baseline(setting):
     for name in ("reachability", "value"):
         task = replace(TASK, energy="latent")
         with pytest.raises(NotApplicableError, match=f"no {name}"):
-            BASELINES[name](replace(setting, world="tokens", task=task))
+            BASELINES[name](pursuing(setting, world="tokens", task=task))
 
 
 def test_all_means_every_baseline_and_names_are_checked():

@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from worldmodel import envs
+from worldmodel.agents.agent import Recipe
+from worldmodel.agents.environment import Contract
+from worldmodel.agents.search import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.dynamics import probe
 from worldmodel.evaluation import crossed
@@ -34,6 +37,10 @@ def env():
     env.place_arm(env.object_position() + np.array([-0.06, 0.0, 0.01]), 1.0)
     yield env
     env.close()
+
+
+def recipe(world):
+    return Recipe(world, TASK, PLANNER, Contract(ARM, 64, 7), None)
 
 
 def pushes(samples: int = 4) -> torch.Tensor:
@@ -138,9 +145,9 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
         lambda self, *given, **how: asked.append(1) or prior(self, *given, **how),
     )
     if name == "true_dynamics":
-        policy = true_dynamics(env, tiny_world, TASK, PLANNER)
+        policy = true_dynamics(env, recipe(tiny_world))
     else:
-        policy = true_cost(env, tiny_world, TASK, PLANNER, lambda latents: latents[..., 0, :3])
+        policy = true_cost(env, recipe(tiny_world), lambda latents: latents[..., 0, :3])
     observation = env._observe()
     image, state = (torch.from_numpy(observation[key])[None] for key in ("image", "state"))
     policy.reset(torch.from_numpy(observation["goal"])[None])

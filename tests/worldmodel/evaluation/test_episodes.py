@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from worldmodel.agents.policies import planning_agent
+from worldmodel.agents.search import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.evaluation.controllers import RandomPolicy
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments, run_episodes
@@ -185,7 +186,7 @@ def test_a_random_policy_repeats_itself_with_its_seed(point_env):
     acted = []
     for seed in (0, 0, 1):
         env = point_env()
-        list(run_episodes(RandomPolicy((0, 1), seed), [env], [0], TASK))
+        list(run_episodes(RandomPolicy(ARM.only((0, 1)), seed), [env], [0], TASK))
         acted.append(np.array(env.actions))
     np.testing.assert_array_equal(acted[0], acted[1])
     assert not np.array_equal(acted[0], acted[2])

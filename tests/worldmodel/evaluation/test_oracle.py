@@ -12,7 +12,7 @@ import torch
 from worldmodel import envs
 from worldmodel.agents.task import TaskConfig
 from worldmodel.evaluation.oracle import OracleConfig, OraclePolicy, SimulatorWorld
-from worldmodel.evaluation.parallel import evaluate_apart
+from worldmodel.evaluation.parallel import run_apart
 from worldmodel.planners import (
     CEMConfig,
     GradientConfig,
@@ -43,7 +43,7 @@ def test_what_it_imagines_is_what_happens_then():
 def test_it_gets_nearer_to_the_goal_in_a_process_per_episode():
     task = TaskConfig(name="reach", budget_steps=8, hold_steps=0)
     policy_on = partial(OraclePolicy, planner=SEARCH)
-    episodes = list(evaluate_apart(policy_on, range(2), task, 64, workers=2))
+    episodes = list(run_apart(policy_on, range(2), task, 64, workers=2))
     assert [episode.seed for episode in episodes] == [1_000_000, 1_000_001]
     for episode in episodes:
         assert episode.distance_final < episode.distance_start - 0.05
@@ -54,7 +54,7 @@ def test_every_planner_that_samples_can_search_in_it(config):
     task = TaskConfig(name="reach", budget_steps=8, hold_steps=0)
     settings = {"samples": 16, "iterations": 2, "horizon": 4, "receding_horizon": 4, "proposals": 0}
     policy_on = partial(OraclePolicy, planner=config(**settings))
-    (episode,) = evaluate_apart(policy_on, range(1), task, 64, workers=1)
+    (episode,) = run_apart(policy_on, range(1), task, 64, workers=1)
     assert episode.distance_final < episode.distance_start - 0.05
 
 

@@ -13,7 +13,9 @@ import transformers
 
 from worldmodel.cli import main as cli
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
+from worldmodel.presets import preset
 from worldmodel.pretraining import pretrain
+from worldmodel.pretraining.pretrain import PretrainConfig, run_pretraining
 from worldmodel.studies.encoders import ARMS
 from worldmodel.training_state import sole_run
 from worldmodel.weights import export_vjepa2, load_vjepa2, load_vjepa2_masked_predictor
@@ -102,7 +104,12 @@ def test_a_second_run_into_a_folder_is_refused_before_any_work(
 def test_every_arm_of_the_study_makes_an_encoder_that_encodes(
     tmp_path: Path, dataset: Path, arm: str
 ) -> None:
-    assert not _pretrain(tmp_path, dataset, "training.steps=2", *ARMS[arm])
+    size = preset("encoder", "small", {"image_size": SIZE, "width": 24, "depth": 1, "heads": 2})
+    small = {"steps": 2, "batch": 4, "clip_frames": 4, "min_rank": 0.0}
+    out, cache = (str(tmp_path / name) for name in ("encoder", "cache"))
+    training = preset("training", "vjepa", small)
+    config = PretrainConfig(str(dataset), out, encoder=size, training=training, cache=cache)
+    run_pretraining(ARMS[arm].applied(config))
     frames = torch.zeros(1, 2, SIZE, SIZE, 3, dtype=torch.uint8)
     latents = load_encoder(tmp_path / "encoder").encode(frames)
     assert latents.shape == (1, 2, 4, 24)
