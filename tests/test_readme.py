@@ -16,6 +16,8 @@ import pytest
 from worldmodel.cli import configuration
 from worldmodel.cli.listing import COMMANDS
 from worldmodel.cli.main import main, with_subject
+from worldmodel.cli.options import experiments
+from worldmodel.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md"]
@@ -107,8 +109,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 def run(line: str) -> str:
     """Runs a command line on a tiny size, and gives the name of the command."""
     command, *words = shlex.split(line)[1:]
-    words += shlex.split(TINY[command])
     given = {word.partition("=")[0] for word in words}
+    own = "plugins" in given  # a planner with settings of its own
+    words += [tiny for tiny in shlex.split(TINY[command]) if not (own and "planner." in tiny)]
     if command in PLANNING and "checkpoint" not in given and Path("runs/world").is_dir():
         words.append("checkpoint=runs/world")  # in place of the included one
     assert main([command, *words, "--debug"]) == 0, line
@@ -181,15 +184,25 @@ def test_the_code_on_tasks_shows_what_it_says():
     assert f"# {scope['observation']['goal'].shape}" in code
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_command_on_a_page_names_commands_and_keys_that_exist(page):
-    for command, *words in worldmodel_lines(page):
-        configuration.load(command)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_line_of_a_command_on_any_page_names_keys_that_exist(command):
+    kind, _ = configuration.load(command)
+    lines = {tuple(words): page for page in PAGES for words in worldmodel_lines(page)}
+    for (name, *words), page in lines.items():
+        if name != command or any(word.startswith("plugins=") for word in words):
+            continue  # plugins are a module of the reader's own, which another test runs
+        named = [w.removeprefix("+experiment=") for w in words if w.startswith("+experiment=")]
+        if named and {w.partition("=")[0] for w in words} <= {"+experiment", "out"}:
+            assert named[0] in experiments(command), page  # which are typed, a test of them says
+            continue
         words = with_subject(command, words)
         overrides = [word.split(",")[0] for word in words if word != "-m" and "[" not in word]
         overrides += [word for word in words if "[" in word]
-        config = configuration.typed(configuration.composed(command, overrides))
-        assert type(config).__name__.lower() == f"{command}config"
+        try:
+            config = configuration.typed(configuration.composed(command, overrides))
+        except UserError as error:
+            pytest.fail(f"{page}: worldmodel {command} {' '.join(words)}: {error}")
+        assert isinstance(config, kind)
 
 
 @pytest.mark.parametrize("page", PAGES)
