@@ -39,7 +39,7 @@ def tutorial() -> str:
         if "markdown" in kind:
             pages.append(re.sub(r"^# ?", "", cell, flags=re.M).strip())
         else:
-            pages.append(f"```python\n{cell.replace('  # noqa: E402', '').strip()}\n```")
+            pages.append(f"```python\n{cell.strip()}\n```")
     return "\n\n".join(pages) + "\n"
 
 

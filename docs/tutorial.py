@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Tutorial
 #
-# Load a world, imagine in it, plan in it, and bring your own environment. It takes a minute on one core.
-# Every block runs as it stands, from an empty folder: `python docs/tutorial.py`.
+# Load a world, imagine in it, plan in it, and bring your own environment. It takes a minute on
+# one core. Every block runs as it stands, from an empty folder: `python docs/tutorial.py`.
 
 # %%
 import gymnasium
@@ -14,8 +14,9 @@ import worldmodel as wm
 # %% [markdown]
 # ## Load
 #
-# A world is a frozen encoder and a predictor. `"default"` is the included one; a folder of `worldmodel train`
-# does as well. Frames go in as `uint8 [B, T, height, width, 3]`, latents come out as `[B, T, N, D]`.
+# A world is a frozen encoder and a predictor. `"default"` is the included one; a folder of
+# `worldmodel train` does as well. Frames go in as `uint8 [B, T, height, width, 3]`, latents come
+# out as `[B, T, N, D]`.
 
 # %%
 world = wm.load_world("default")
@@ -28,8 +29,9 @@ encoded, encoded_goal = world.encode(frames), world.encode(goal_frames)
 print("encoded", tuple(encoded.shape))
 
 # %% [markdown]
-# The included world plans on one small latent per frame. `project` reads it, with another frame of the same
-# scene as the reference: the goal for what the camera shows now, and the present for the goal.
+# The included world plans on one small latent per frame. `project` reads it, with another frame
+# of the same scene as the reference: the goal for what the camera shows now, and the present for
+# the goal.
 
 # %%
 latents = world.project(encoded, encoded_goal[:, 0])
@@ -39,8 +41,9 @@ print("planning latents", tuple(latents.shape))
 # %% [markdown]
 # ## Imagine
 #
-# Candidates are `[B, S, H, A]`, in physical units: here 3 candidates, 4 control steps ahead. The first rests,
-# the others move 3 cm a step along x, forth and back. A rollout has a latent and a state per imagined step.
+# Candidates are `[B, S, H, A]`, in physical units: here 3 candidates, 4 control steps ahead. The
+# first rests, the others move 3 cm a step along x, forth and back. A rollout has a latent and a
+# state per imagined step.
 
 # %%
 candidates = torch.zeros(1, 3, 4, 7)
@@ -55,7 +58,7 @@ print("x at the end, m:", [round(float(x), 3) for x in imagined.states[0, :, -1,
 # An energy says which of these futures is best: lower is nearer to the goal.
 
 # %%
-from worldmodel.planners import LatentDistance  # noqa: E402
+from worldmodel.planners import LatentDistance
 
 energy = LatentDistance(goal_latents[:, 0])(imagined)
 print("energies", [round(float(e), 3) for e in energy[0]])
@@ -63,8 +66,8 @@ print("energies", [round(float(e), 3) for e in energy[0]])
 # %% [markdown]
 # ## Plan
 #
-# An agent puts the three together: the world, what the task minimises, and a planner. It sees images, a state
-# and a goal image; success is read from the simulator and never reaches it.
+# An agent puts the three together: the world, what the task minimises, and a planner. It sees
+# images, a state and a goal image; success is read from the simulator and never reaches it.
 
 # %%
 agent = wm.make_agent(world, env, planner="cem", settings={"samples": 64})
@@ -81,8 +84,9 @@ print(report)
 # %% [markdown]
 # ## Bring your environment
 #
-# Any `gymnasium.Env` will do with a box of actions and observations of `image`, `goal` and `state`. For the
-# judge, `info` holds `distance` and `success`. Here a wrapper makes the built-in task harder: the hand trembles.
+# Any `gymnasium.Env` will do with a box of actions and observations of `image`, `goal` and
+# `state`. For the judge, `info` holds `distance` and `success`. Here a wrapper makes the
+# built-in task harder: the hand trembles.
 
 
 # %%
@@ -99,8 +103,8 @@ agent = wm.make_agent(world, trembling, task="reach")
 print(wm.evaluate(agent, trembling, episodes=1, seed=0))
 
 # %% [markdown]
-# A decorator gives an environment a name, for `make_env` and for every command:
-# `worldmodel plan plugins=[my_module] task=trembling_reach`.
+# A decorator gives an environment a name, for `make_env` and for every command: `worldmodel plan
+# plugins=[my_module] task=trembling_reach`.
 
 
 # %%
@@ -112,5 +116,5 @@ def trembling_reach(image_size):
 print(wm.make_env("trembling_reach").action_space.shape)
 
 # %% [markdown]
-# A robot with other actions needs a world of its own. `examples/train_from_arrays.py` trains one from numpy
-# arrays, and [Extending](extending.md#your-own-data) says what data may look like.
+# A robot with other actions needs a world of its own. `examples/train_from_arrays.py` trains one
+# from numpy arrays, and [Extending](extending.md#your-own-data) says what data may look like.

@@ -2,7 +2,7 @@
 
     python examples/train_from_arrays.py --episodes 100 --steps 300 --out runs/dot
 
-The arrays here are of the dot of ``own_environment.py``, moved at random. Yours may be of any robot.
+Here they are of the dot of ``own_environment.py``, moved at random. Yours may be of any robot.
 """
 
 import argparse

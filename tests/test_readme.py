@@ -34,15 +34,19 @@ PRETRAIN = (
     "training.steps=2 training.batch=2 training.clip_frames=4 training.predictor_width=24 "
     "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5"
 )
-TRAIN = (
-    "predictor.model.width=16 predictor.model.head_width=16 "
-    "predictor.model.prior_width=16 predictor.model.members=2 "
-    "predictor.training.object_latent.steps=2 predictor.training.proprio.steps=2 "
-    "predictor.training.scenes.steps=2 "
-    "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
-    "predictor.training.prior.steps=2 predictor.training.uncertainty.steps=2 "
-    "predictor.training.macros.steps=2 "
-    "predictor.training.macros.rollout=1 predictor.training.reachability.steps=2 holdout=0.5"
+STAGES = ("object_latent", "proprio", "scenes", "dynamics", "value", "prior", "uncertainty")
+TRAIN = " ".join(
+    [
+        "predictor.model.width=16 predictor.model.head_width=16 predictor.model.prior_width=16",
+        "predictor.model.sight_width=16 predictor.model.proprio_width=16 predictor.model.depth=1",
+        "predictor.model.members=2 predictor.model.critics=2 predictor.model.memory=64",
+        *(
+            f"predictor.training.{stage}.{size}"
+            for stage in (*STAGES, "macros", "reachability")
+            for size in ("steps=2", "batch=8")
+        ),
+        "predictor.training.macros.rollout=1 holdout=0.5",
+    ]
 )
 PLAN = f"task.budget_steps=3 task.hold_steps=1 {PLANNER}"
 TINY = {
