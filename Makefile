@@ -1,5 +1,6 @@
 # make demo   set up, then plan to goal images with the default checkpoint
-# make test   set up, then lint, types and tests
+# make test   set up, then lint, types and tests but for the slow ones
+# make test-all  the same with the slow ones
 # make docs   set up, then build the site in site/; a dead link is an error
 # make fuzz   damage COUNT=… files of every kind that is read, 10000 by default
 # make test-lowest   the tests of what other packages do, with the lowest versions allowed
@@ -16,23 +17,28 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 LOWEST := .venv-lowest/bin
 LOWEST_PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
-LOWEST_TESTS := tests/envs tests/planners/test_cem.py tests/worldmodel/data tests/worldmodel/weights \
-  tests/worldmodel/test_training_log.py tests/worldmodel/commands/test_plan.py \
-  tests/worldmodel/commands/test_report.py tests/worldmodel/commands/test_video.py \
-  tests/worldmodel/commands/test_image_files.py
+LOWEST_TESTS := tests/envs tests/planners/optimizers/test_cem.py tests/worldmodel/data tests/worldmodel/weights \
+  tests/worldmodel/test_training_log.py tests/worldmodel/evaluation/test_evaluate.py \
+  tests/worldmodel/evaluation/test_report.py tests/worldmodel/evaluation/test_video.py \
+  tests/worldmodel/evaluation/test_image_files.py
 
-.PHONY: demo test docs test-lowest fuzz clean
+.PHONY: demo lint test test-all docs test-lowest fuzz clean
 
 demo: .venv/.stamp
 	$(BIN)/worldmodel plan task=reach episodes=10 videos=2 out=$(OUT)/reach
 	$(BIN)/worldmodel plan task=push episodes=10 videos=4 out=$(OUT)/push
 	@echo "Videos: $(OUT)/reach/videos $(OUT)/push/videos   Reports: $(OUT)/reach/report.html $(OUT)/push/report.html"
 
-test: .venv/.stamp
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m "not slow"
+
+test-all: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
+lint: .venv/.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 docs: .venv/.docs-stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -57,6 +57,7 @@ from worldmodel.planners.protocols import (
 )
 from worldmodel.planners.realtime import DeadlineStatistics, RateTimer, RealTimeAgent
 from worldmodel.planners.retrieval import Retrieval, RetrievalConfig
+from worldmodel.planners.sequence import SequenceConfig, SequencePlanner
 from worldmodel.planners.settings import SearchConfig
 
 __all__ = [
@@ -103,6 +104,8 @@ __all__ = [
     "Retrieval",
     "RetrievalConfig",
     "SearchConfig",
+    "SequenceConfig",
+    "SequencePlanner",
     "Start",
     "SubgoalPlan",
     "Total",
@@ -113,3 +116,21 @@ __all__ = [
     "VJEPA2ACConfig",
     "World",
 ]
+
+_RENAMED = {
+    "CalibratedDoubt": "UncertaintyPenalty",
+    "Doubt": "Uncertainty",
+    "GRASP": "Collocation",
+    "GRASPConfig": "CollocationConfig",
+    "Pulse": "RateTimer",
+    "Slots": "DeadlineStatistics",
+    "SlowWorld": "HighLevelWorld",
+    "Way": "SubgoalPlan",
+}
+"""Names of release 0.1, which answer with their new ones for one release."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _RENAMED:
+        raise AttributeError(f"{__name__}.{name} is now {__name__}.{_RENAMED[name]}")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

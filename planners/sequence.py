@@ -9,34 +9,57 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.planners.box import ActionBox, Start
 from worldmodel.planners.problem import Plan, Problem
 from worldmodel.planners.search import Search
-from worldmodel.planners.settings import SearchConfig
+from worldmodel.planners.settings import (
+    CHECKED,
+    Dimension,
+    Horizon,
+    Iterations,
+    Proposals,
+    Samples,
+    distinct,
+    no_more_than,
+)
 
-__all__ = ["SequencePlanner", "SequenceSettings"]
-
-
-class SequenceSettings(SearchConfig, Protocol):
-    """Settings that every search over sequences has."""
-
-    @property
-    def proposals(self) -> int:
-        """Candidates asked of the policy prior, if there is one."""
-        ...
-
-    @property
-    def warm_start(self) -> bool:
-        """Whether to begin from the rest of the last plan."""
-        ...
+__all__ = ["SequenceConfig", "SequencePlanner"]
 
 
-SettingsT = TypeVar("SettingsT", bound=SequenceSettings)
+@dataclass(frozen=True, config=CHECKED)
+class SequenceConfig:
+    """Settings of every search over sequences; those of a planner of one's own may begin here.
+
+    Attributes:
+        samples: Candidates per iteration, or starts that are improved side by side.
+        iterations: Rounds of proposing and evaluating.
+        horizon: Control steps looked ahead; a multiple of the world's stride.
+        proposals: Candidates of the first round asked of the policy prior, if there is one.
+        receding_horizon: Steps of a plan carried out before planning again.
+        warm_start: Begin from the rest of the last plan.
+        active_dims: Action dimensions to search over; the others stay zero.
+    """
+
+    samples: Samples = 96
+    iterations: Iterations = 3
+    horizon: Horizon = 8
+    proposals: Proposals = 24
+    receding_horizon: Horizon = 2
+    warm_start: bool = True
+    active_dims: tuple[Dimension, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        distinct(self, "active_dims")
+        no_more_than(self, proposals="samples", receding_horizon="horizon")
+
+
+SettingsT = TypeVar("SettingsT", bound=SequenceConfig)
 
 
 class SequencePlanner(ABC, Generic[SettingsT]):

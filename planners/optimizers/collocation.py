@@ -24,33 +24,28 @@ from worldmodel.planners.noise import autoregressive
 from worldmodel.planners.optimizers.gradient import improve
 from worldmodel.planners.problem import Problem
 from worldmodel.planners.search import Search
-from worldmodel.planners.sequence import SequencePlanner
+from worldmodel.planners.sequence import SequenceConfig, SequencePlanner
 from worldmodel.planners.settings import (
     CHECKED,
     Correlation,
-    Dimension,
-    Horizon,
     Iterations,
     Positive,
     Proposals,
     Samples,
     Weight,
-    distinct,
-    no_more_than,
 )
 
 __all__ = ["Collocation", "CollocationConfig"]
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
-class CollocationConfig:
-    """Settings of the search.
+class CollocationConfig(SequenceConfig):
+    """Settings of collocation.
 
     Attributes:
         samples: Starts that are improved side by side.
         iterations: Rollouts as a whole.
         relaxed: Steps on actions and virtual latents after each of them but the last.
-        horizon: Control steps looked ahead; a multiple of the world's stride.
         learning_rate: Of Adam on actions, as a share of half the action range.
         latent_rate: Of Adam on virtual latents.
         residual: Weight of the dynamics' residual, beside the goal energy of every step.
@@ -58,16 +53,11 @@ class CollocationConfig:
             round; it falls to none in the last.
         std: Spread of the starts around the first, as a share of half the action range.
         correlation: Correlation of this noise in neighbouring steps, 0 for white.
-        proposals: Starts asked of the policy prior, if there is one.
-        receding_horizon: Steps of a plan carried out before planning again.
-        warm_start: Begin from the rest of the last plan.
-        active_dims: Action dimensions to search over; the others stay zero.
     """
 
     samples: Samples = 8
     iterations: Iterations = 5
     relaxed: Proposals = 5
-    horizon: Horizon = 8
     learning_rate: Positive = 0.1
     latent_rate: Positive = 0.05
     residual: Weight = 1.0
@@ -75,13 +65,6 @@ class CollocationConfig:
     std: Weight = 0.35
     correlation: Correlation = 0.5
     proposals: Proposals = 4
-    receding_horizon: Horizon = 2
-    warm_start: bool = True
-    active_dims: tuple[Dimension, ...] = (0, 1, 2)
-
-    def __post_init__(self) -> None:
-        distinct(self, "active_dims")
-        no_more_than(self, proposals="samples", receding_horizon="horizon")
 
 
 @dataclass(frozen=True)

@@ -17,55 +17,38 @@ from torch import Tensor
 from worldmodel.planners.box import ActionBox
 from worldmodel.planners.noise import autoregressive
 from worldmodel.planners.search import Search
-from worldmodel.planners.sequence import SequencePlanner
+from worldmodel.planners.sequence import SequenceConfig, SequencePlanner
 from worldmodel.planners.settings import (
     CHECKED,
     Correlation,
-    Dimension,
-    Horizon,
     Iterations,
     Positive,
     Proposals,
     Samples,
     Weight,
-    distinct,
-    no_more_than,
 )
 
 __all__ = ["Gradient", "GradientConfig", "descend", "improve"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class GradientConfig:
-    """Settings of the search.
+class GradientConfig(SequenceConfig):
+    """Settings of the gradient search.
 
     Attributes:
         samples: Starts that are improved side by side.
         iterations: Evaluations, with a step of Adam between each and the next.
-        horizon: Control steps looked ahead; a multiple of the world's stride.
         learning_rate: Of Adam, as a share of half the action range.
         std: Spread of the starts around the first, in the same share.
         correlation: Correlation of this noise in neighbouring steps, 0 for white.
-        proposals: Starts asked of the policy prior, if there is one.
-        receding_horizon: Steps of a plan carried out before planning again.
-        warm_start: Begin from the rest of the last plan.
-        active_dims: Action dimensions to search over; the others stay zero.
     """
 
     samples: Samples = 12
     iterations: Iterations = 12
-    horizon: Horizon = 8
     learning_rate: Positive = 0.1
     std: Weight = 0.35
     correlation: Correlation = 0.5
     proposals: Proposals = 6
-    receding_horizon: Horizon = 2
-    warm_start: bool = True
-    active_dims: tuple[Dimension, ...] = (0, 1, 2)
-
-    def __post_init__(self) -> None:
-        distinct(self, "active_dims")
-        no_more_than(self, proposals="samples", receding_horizon="horizon")
 
 
 class Gradient(SequencePlanner[GradientConfig]):

@@ -16,19 +16,15 @@ from torch import Tensor
 
 from worldmodel.planners.noise import power_law
 from worldmodel.planners.search import Search, moments
-from worldmodel.planners.sequence import SequencePlanner
+from worldmodel.planners.sequence import SequenceConfig, SequencePlanner
 from worldmodel.planners.settings import (
     CHECKED,
-    Dimension,
-    Horizon,
-    Iterations,
     Multiple,
     Positive,
     Proposals,
     Samples,
     Share,
     Weight,
-    distinct,
     no_more_than,
 )
 
@@ -36,13 +32,12 @@ __all__ = ["ICEM", "ICEMConfig"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class ICEMConfig:
+class ICEMConfig(SequenceConfig):
     """Settings of the search; with its defaults a plan takes 48 + 34 + 24 rollouts.
 
     Attributes:
         samples: Candidates of the first iteration.
         iterations: Rounds of sampling, evaluating and refitting.
-        horizon: Control steps looked ahead; a multiple of the world's stride.
         elites: Best candidates that the Gaussian is fitted to.
         decay: By what populations shrink from round to round; none is below twice the elites.
         keep: Share of the elites that is evaluated again with the next population.
@@ -50,15 +45,10 @@ class ICEMConfig:
         std: Initial standard deviation, as a share of half the action range.
         min_std: Floor of the fitted standard deviation, in the same share.
         momentum: Share of the old mean and standard deviation kept when refitting.
-        proposals: Candidates of the first population asked of the policy prior, if there is one.
-        receding_horizon: Steps of a plan carried out before planning again.
         warm_start: Begin from the rest of the last plan, and from that of its elites.
-        active_dims: Action dimensions to search over; the others stay zero.
     """
 
     samples: Samples = 48
-    iterations: Iterations = 3
-    horizon: Horizon = 8
     elites: Samples = 8
     decay: Multiple = 1.4
     keep: Share = 0.3
@@ -67,13 +57,10 @@ class ICEMConfig:
     min_std: Weight = 0.0
     momentum: Share = 0.1
     proposals: Proposals = 12
-    receding_horizon: Horizon = 2
-    warm_start: bool = True
-    active_dims: tuple[Dimension, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
-        distinct(self, "active_dims")
-        no_more_than(self, elites="samples", proposals="samples", receding_horizon="horizon")
+        super().__post_init__()
+        no_more_than(self, elites="samples")
 
 
 class ICEM(SequencePlanner[ICEMConfig]):

@@ -17,58 +17,35 @@ from torch import Tensor
 
 from worldmodel.planners.noise import autoregressive
 from worldmodel.planners.search import Population, Search, moments
-from worldmodel.planners.sequence import SequencePlanner
+from worldmodel.planners.sequence import SequenceConfig, SequencePlanner
 from worldmodel.planners.settings import (
     CHECKED,
     Correlation,
-    Dimension,
-    Horizon,
-    Iterations,
     Positive,
-    Proposals,
-    Samples,
     Weight,
-    distinct,
-    no_more_than,
 )
 
 __all__ = ["MPPI", "MPPIConfig"]
 
 
 @dataclass(frozen=True, config=CHECKED)
-class MPPIConfig:
-    """Settings of the search.
+class MPPIConfig(SequenceConfig):
+    """Settings of MPPI.
 
     Attributes:
         samples: Candidates per iteration.
         iterations: Rounds of sampling, evaluating and averaging.
-        horizon: Control steps looked ahead; a multiple of the world's stride.
         temperature: Of the weights ``exp(-energy / temperature)``, as a share of the way from a
             population's lowest energy to its median: the smaller, the fewer candidates count.
         std: Initial standard deviation, as a share of half the action range.
         min_std: Floor of the fitted standard deviation, in the same share.
         correlation: Correlation of the noise of neighbouring steps, 0 for white.
-        proposals: Candidates of the first population asked of the policy prior, if there is one.
-        receding_horizon: Steps of a plan carried out before planning again.
-        warm_start: Begin from the rest of the last plan.
-        active_dims: Action dimensions to search over; the others stay zero.
     """
 
-    samples: Samples = 96
-    iterations: Iterations = 3
-    horizon: Horizon = 8
     temperature: Positive = 0.2
     std: Positive = 0.35
     min_std: Weight = 0.05
     correlation: Correlation = 0.5
-    proposals: Proposals = 24
-    receding_horizon: Horizon = 2
-    warm_start: bool = True
-    active_dims: tuple[Dimension, ...] = (0, 1, 2)
-
-    def __post_init__(self) -> None:
-        distinct(self, "active_dims")
-        no_more_than(self, proposals="samples", receding_horizon="horizon")
 
 
 class MPPI(SequencePlanner[MPPIConfig]):

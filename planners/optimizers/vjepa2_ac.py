@@ -95,7 +95,7 @@ class VJEPA2ACState(NamedTuple):
 
 
 class VJEPA2AC:
-    """The planner.
+    """The search that V-JEPA 2-AC was published with (arXiv:2506.09985, §4.2).
 
     Args:
         config: Settings.

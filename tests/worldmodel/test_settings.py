@@ -1,9 +1,11 @@
 """Every setting has bounds, and a command line that leaves them is told which and why."""
 
+import ast
 import dataclasses
 import math
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
@@ -11,6 +13,7 @@ from omegaconf import MISSING
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
+import worldmodel
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.cli.listing import COMMANDS
 from worldmodel.errors import UserError
@@ -31,7 +34,7 @@ def roots() -> Iterator[type[Any]]:
             yield registry.find(name).config
 
 
-WITH_MAPPINGS = {"PlanSettings", "Point", "AnytimeConfig", "Config"}
+WITH_MAPPINGS = {"PlanSettings", "Point", "AnytimeConfig", "Config", "StudyConfig", "StudyPlan"}
 """Those that hold settings by name, which have no hash."""
 
 
@@ -210,3 +213,23 @@ def test_a_bound_is_said_for_settings_made_in_python_too():
     with pytest.raises(ValidationError) as caught:
         VectorPredictorConfig(width=0)
     assert described(caught.value) == "Expected width of at least 1, got 0"
+
+
+def read_names() -> set[str]:
+    """Attributes that the source reads anywhere, and words in it, as ``getattr`` takes them."""
+    package = Path(worldmodel.__file__).parent
+    folders = [package, *(path.resolve() for path in package.iterdir() if path.is_symlink())]
+    found: set[str] = set()
+    for path in {path for folder in folders for path in folder.rglob("*.py")}:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                found.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def test_every_setting_is_read_by_something():
+    read = read_names()
+    fields = {(kind.__qualname__, f.name) for kind in KINDS for f in dataclasses.fields(kind)}
+    assert [place for place in sorted(fields) if place[1] not in read] == []

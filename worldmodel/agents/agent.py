@@ -39,7 +39,6 @@ class Recipe:
         task: What to minimise.
         planner: Recipes of the search.
         contract: Of the environment.
-        checkpoint: Where the world was read from; None for one that the user gave.
         budget_ms: Milliseconds that a plan may take; None: no limit.
         compile: Plan with what ``torch.compile`` makes of world and energy.
     """
@@ -48,7 +47,6 @@ class Recipe:
     task: TaskConfig
     planner: PlannerConfig
     contract: Contract
-    checkpoint: str | None
     budget_ms: float | None = None
     compile: bool = False
 
@@ -165,19 +163,15 @@ def make_agent(
             or the planner needs.
     """
     offered = contract(env)
-    if isinstance(checkpoint, VectorWorld | TokenWorld):
-        world, name = checkpoint, None
-    else:
-        world, name = (
-            load_world(
-                checkpoint, device=device, dtype=dtype, compile=compile, camera_pose=camera_pose
-            ),
-            str(checkpoint),
-        )
-    require_widths(world, name or "the world", offered.action_width, offered.state_width)
+    world = checkpoint
+    if not isinstance(world, VectorWorld | TokenWorld):
+        where = {"device": device, "dtype": dtype}
+        world = load_world(world, compile=compile, camera_pose=camera_pose, **where)
+    name = world.checkpoint or "the world"
+    require_widths(world, name, offered.action_width, offered.state_width)
     if world.image_size != offered.image_size:
         raise UserError(
-            f"{name or 'the world'} reads images of {world.image_size} pixels, the environment has "
+            f"{name} reads images of {world.image_size} pixels, the environment has "
             f"{offered.image_size}; make it with image_size={world.image_size}"
         )
     if not isinstance(task, TaskConfig):
@@ -185,7 +179,7 @@ def make_agent(
     if not isinstance(planner, str) and settings:
         raise UserError("Expected no settings beside a planner's own; give planner=… by name")
     chosen = planner_for(planner, task, settings) if isinstance(planner, str) else planner
-    recipe = Recipe(world, task, chosen, offered, name, budget_ms, compile)
+    recipe = Recipe(world, task, chosen, offered, budget_ms, compile)
     return PlanningAgent(recipe)
 
 

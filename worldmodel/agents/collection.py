@@ -58,18 +58,19 @@ def run_collection(cfg: CollectConfig) -> None:
     Raises:
         UserError: A value is out of range, or as `worldmodel.data.collection.collect_episodes`.
     """
-    from worldmodel import envs  # MuJoCo is slow to import and only this command and `plan` need it
+    # MuJoCo is slow to import, and only this command and `plan` need it.
+    from worldmodel.envs import APPEARANCES, CONTROL_HZ, TASKS, make
     from worldmodel.envs.tabletop.exploration import collect_episode, labels
 
     tasks = tuple(dict.fromkeys((cfg.task.name, *cfg.also)))
     for task in tasks:
-        if task not in envs.TASKS:
-            raise UserError(f"Expected task among {', '.join(envs.TASKS)}, got '{task}'.")
-    if cfg.appearance not in (appearances := (*envs.APPEARANCES, "both")):
+        if task not in TASKS:
+            raise UserError(f"Expected task among {', '.join(TASKS)}, got '{task}'.")
+    if cfg.appearance not in (appearances := (*APPEARANCES, "both")):
         raise UserError(
             f"Expected appearance among {', '.join(appearances)}, got '{cfg.appearance}'."
         )
-    envs.make(tasks[0], cfg.image_size).close()  # refuses here what every worker would refuse
+    make(tasks[0], cfg.image_size).close()  # refuses here what every worker would refuse
     collect_episodes(
         Path(cfg.out),
         cfg.episodes,
@@ -83,7 +84,7 @@ def run_collection(cfg: CollectConfig) -> None:
         ),
         tasks=labels(tasks, cfg.appearance),
         length=cfg.length,
-        fps=envs.CONTROL_HZ,
+        fps=CONTROL_HZ,
         workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
         seed=cfg.seed,
         robot="panda",

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from worldmodel import envs
 from worldmodel.agents.search import Bounds
+from worldmodel.envs import TASKS, make
 from worldmodel.errors import EnvironmentContractError, UserError, nearest
 from worldmodel.registry import ENVIRONMENTS
 
@@ -67,8 +67,8 @@ def make_env(
         UserError: There is no such environment, or it does not take one of the arguments.
     """
     try:
-        if name in envs.TASKS:
-            built_in: Any = envs.make(name, image_size, appearance, split, render_mode=render_mode)
+        if name in TASKS:
+            built_in: Any = make(name, image_size, appearance, split, render_mode=render_mode)
             return built_in
         if (appearance, split) != ("plain", "test"):
             raise UserError(f"{name} has no appearance or split; they are of the built-in arm")
@@ -79,7 +79,7 @@ def make_env(
         elif "/" in name or "-v" in name:
             made = gymnasium.make(name, render_mode=render_mode)
         else:
-            known = (*envs.TASKS, *ENVIRONMENTS.names())
+            known = (*TASKS, *ENVIRONMENTS.names())
             raise UserError(f"unknown environment '{name}'; {nearest(name, known)}")
     except UserError:
         raise

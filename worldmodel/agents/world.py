@@ -67,6 +67,7 @@ def load_world(
     world = read_world(checkpoint).to(usable_device(device))
     place_camera(world, camera_pose)
     world = world.imagine_in(precision(dtype, world))
+    world.checkpoint = str(checkpoint)
     return world.fuse() if compile and isinstance(world, TokenWorld) else world
 
 

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from worldmodel.cli.listing import COMMANDS, PATHS
-from worldmodel.cli.options import decided, experiments, register_options
+from worldmodel.cli.options import RENAMED, decided, experiments, register_options
 from worldmodel.cli.trust import refuse_targets
 from worldmodel.cli.words import readable
 from worldmodel.errors import UserError, nearest
@@ -105,6 +105,8 @@ class Loader(ConfigLoaderImpl):
         """The option that is not there, with those that are, or with the package that brings it."""
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         there = self.get_group_options(group)
+        if now := RENAMED.get(f"{group}={option}"):
+            return UserError(f"'{group}={option}' is now '{now}'")
         others = [name for name in COMMANDS if option in experiments(name)]
         if group == "experiment" and others:
             return UserError(f"experiment '{option}' is one of `worldmodel {others[0]}`")

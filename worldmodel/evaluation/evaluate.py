@@ -249,7 +249,10 @@ def _content(
         "nonfinite": nonfinite(ran),
         "real_time": real_time_summary(ran, hz),
         "planner": {"name": search_name(recipe.planner), **asdict(cast(Any, recipe.planner))},
-        "checkpoint": {"name": recipe.checkpoint, "sha256": _digest(recipe.checkpoint)},
+        "checkpoint": {
+            "name": recipe.world.checkpoint,
+            "sha256": _digest(recipe.world.checkpoint),
+        },
         "protocol": {
             **asdict(task),
             "goal_source": "the environment's" if own_goals else "the user's images",

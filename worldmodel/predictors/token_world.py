@@ -43,6 +43,9 @@ class TokenWorld(nn.Module):
         fused: Whether ``fuse`` was called, so that there is nothing left to compile.
     """
 
+    checkpoint: str | None = None
+    """Where it was read from, for reports."""
+
     def __init__(
         self,
         encoder: FrozenEncoder,

@@ -35,6 +35,9 @@ class _Futures(Protocol):
 class VectorWorld(nn.Module):
     """A frozen encoder and a vector predictor; fulfils ``planners.protocols.World``."""
 
+    checkpoint: str | None = None
+    """Where it was read from, for reports."""
+
     def __init__(self, encoder: FrozenEncoder, predictor: VectorPredictor) -> None:
         super().__init__()
         self.encoder = encoder

@@ -27,7 +27,7 @@ TASK = TaskConfig(name="push", energy="value", prior=True)
 @pytest.fixture
 def setting(tiny_world):
     planner = CEMConfig(samples=8, elites=3, horizon=4, proposals=2)
-    return Comparison(Recipe(tiny_world, TASK, planner, Contract(ARM, 64, 7), None), ())
+    return Comparison(Recipe(tiny_world, TASK, planner, Contract(ARM, 64, 7)), ())
 
 
 @pytest.fixture

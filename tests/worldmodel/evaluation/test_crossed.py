@@ -40,7 +40,7 @@ def env():
 
 
 def recipe(world):
-    return Recipe(world, TASK, PLANNER, Contract(ARM, 64, 7), None)
+    return Recipe(world, TASK, PLANNER, Contract(ARM, 64, 7))
 
 
 def pushes(samples: int = 4) -> torch.Tensor:

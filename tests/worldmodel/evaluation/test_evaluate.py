@@ -368,9 +368,7 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(planned, tmp_
 
 
 def test_without_room_for_the_reports_no_work_is_done(planned, tmp_path, monkeypatch, small_files):
-    monkeypatch.setattr(
-        "worldmodel.agents.world.read_world", lambda name: pytest.fail("work was done")
-    )
+    monkeypatch.setattr(evaluation, "run_episodes", lambda *_, **__: pytest.fail("it planned"))
     with small_files(100_000):
         code, printed = planned("task=push episodes=3")
     assert code == 1
