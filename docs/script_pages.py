@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -48,12 +47,11 @@ def examples() -> str:
     pages = ["# Examples\n\nShort scripts that use public names only. A test runs each of them."]
     for name in _ORDER:
         text = (_ROOT / f"examples/{name}.py").read_text()
-        told = ast.get_docstring(ast.parse(text)) or ""
-        title, _, rest = told.partition("\n\n")
-        code = text.split('"""', 2)[2].strip()
+        _, told, code = text.split('"""', 2)
+        title, _, rest = told.strip().partition("\n\n")
         heading = name.replace("_", " ").capitalize()
         pages.append(
             f"## {heading}\n\n{title}\n\n{rest}\n\n[{name}.py]({_SOURCE}/{name}.py)\n\n"
-            f"```python\n{code}\n```"
+            f"```python\n{code.strip()}\n```"
         )
     return "\n\n".join(pages) + "\n"
