@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from worldmodel.dynamics.train import TrainConfig, VectorRecipe, run_training
-from worldmodel.dynamics.vector import VectorTraining
+from worldmodel.dynamics.vector.stages import VectorTraining
 from worldmodel.files.atomic import replacing, write_json
 from worldmodel.studies.plans import Machine, PlanSettings, planned
 from worldmodel.studies.stages import stage

@@ -27,7 +27,7 @@ SEARCHES = {
     "cem_gradient": f"{SMALL} planner.elites=4 planner.refined=2 planner.steps=2",
     "collocation": SMALL,
 }
-TERMS = "disagreement,cycle,density,leap,error"
+TERMS = "disagreement,density,leap,error"
 
 
 @pytest.fixture(scope="module")

@@ -290,7 +290,7 @@ GOAL_ENERGIES = Registry(
 UNCERTAINTIES = Registry(
     "uncertainty term",
     dict.fromkeys(
-        ("disagreement", "cycle", "density", "leap", "error"),
+        ("disagreement", "density", "leap", "error"),
         ("worldmodel.predictors.uncertainty:UncertaintyHeads", None),
     ),
     group="worldmodel.uncertainties",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import cos, pi
 
-__all__ = ["cosine_with_warmup", "warmup_constant_decay"]
+__all__ = ["cosine_with_warmup", "rising_cosine", "warmup_constant_decay"]
 
 
 def cosine_with_warmup(step: int, steps: int, warmup: float) -> float:
@@ -19,6 +19,17 @@ def cosine_with_warmup(step: int, steps: int, warmup: float) -> float:
     if step < rise:
         return (step + 1) / rise
     return 0.5 * (1 + cos(pi * (step - rise) / max(1.0, steps - rise)))
+
+
+def rising_cosine(step: int, steps: int, rise: int = 100) -> float:
+    """Share of the peak learning rate at a step: half a cosine over all steps, times a linear rise.
+
+    Args:
+        step: Counted from 0.
+        steps: Of the whole run.
+        rise: Steps until the first factor is 1; a shorter run never gets there.
+    """
+    return min(1.0, (step + 1) / rise) * 0.5 * (1 + cos(pi * step / steps))
 
 
 def warmup_constant_decay(

@@ -34,7 +34,7 @@ from worldmodel.planners import (
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.weights.token_world import load_token_world
+from worldmodel.weights.world import load_token_world
 
 __all__ = [
     "ACTION_LIMIT",

@@ -25,10 +25,13 @@ from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.training_state import TrainingState
-from worldmodel.weights.encoder import load_encoder, save_encoder
+from worldmodel.weights.encoder import (
+    load_encoder,
+    load_masked_predictor,
+    save_encoder,
+    save_masked_predictor,
+)
 from worldmodel.weights.huggingface import export_vjepa2
-from worldmodel.weights.masked_predictor import load_masked_predictor, save_masked_predictor
-from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.vjepa2 import load_vjepa2, load_vjepa2_ac, load_vjepa2_masked_predictor
 from worldmodel.weights.world import read_world, save_world
 
@@ -90,7 +93,7 @@ def make_vector_world(folder: Path) -> None:
 def make_token_world(folder: Path) -> None:
     sizes = TokenPredictorConfig(tokens=4, token_width=16, width=16, depth=1, heads=2)
     encoder = FrozenEncoder(VideoTransformer(ENCODER))
-    save_token_world(folder, TokenWorld(encoder, TokenPredictor(sizes)), {"training": {}})
+    save_world(folder, TokenWorld(encoder, TokenPredictor(sizes)), {"training": {}})
 
 
 def seen_world(folder: Path) -> str:

@@ -12,7 +12,7 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.weights.token_world import save_token_world
+from worldmodel.weights.world import save_world
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def subject(request, encoder, tmp_path):
     if request.param == "random tokens":
         return token_subject(token_world("random", encoder))
     sizes = TokenPredictorConfig(tokens=4, token_width=24, width=12, depth=2, heads=2)
-    save_token_world(tmp_path, TokenWorld(encoder, TokenPredictor(sizes)), {})
+    save_world(tmp_path, TokenWorld(encoder, TokenPredictor(sizes)), {})
     return token_subject(token_world(str(tmp_path), encoder))
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from worldmodel.schedule import cosine_with_warmup, warmup_constant_decay
+from worldmodel.schedule import cosine_with_warmup, rising_cosine, warmup_constant_decay
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
@@ -22,3 +22,9 @@ def test_the_plateau_lies_between_a_rise_and_a_fall() -> None:
     assert set(rates[9:81]) == {1.0}
     assert rates[90] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(0.05)
+
+
+def test_a_short_run_falls_before_it_has_risen() -> None:
+    assert rising_cosine(99, 1000) == pytest.approx(0.976, abs=1e-3)
+    assert max(rising_cosine(step, 20) for step in range(20)) < 0.1
+    assert rising_cosine(0, 1) == pytest.approx(0.01)

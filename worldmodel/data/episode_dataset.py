@@ -141,19 +141,6 @@ class EpisodeDataset(ABC):
         """Decodes one episode: uint8 ``[T,height,width,3]``; errors as `each_frame`."""
         return self.frames_at(episode, np.arange(self.lengths[episode]))
 
-    def iter_frames(self, first: int = 0) -> Iterator[Frames]:
-        """Decodes all episodes from ``first`` on, in order; the next ones meanwhile."""
-        parts: list[Frames] = []
-        rest = iter(self.lengths[first:])
-        for part in self.iter_parts(int(self.lengths[:first].sum())):
-            if not parts:
-                missing = next(rest)
-            parts.append(part)
-            missing -= len(part)
-            if not missing:
-                yield parts[0] if len(parts) == 1 else np.concatenate(parts)
-                parts = []
-
     def iter_parts(self, row: int = 0) -> Iterator[Frames]:
         """Decodes all rows from ``row`` on, in order, some of one episode at a time.
 

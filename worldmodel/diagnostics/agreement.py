@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.diagnostics.rank_statistics import mean_interval, spearman
+from worldmodel.diagnostics.rankings import mean_interval, spearman
 from worldmodel.diagnostics.readings import Reading
 
 __all__ = ["Ruler", "episode_figures", "steps_apart", "summary", "table"]

@@ -30,7 +30,7 @@ from worldmodel.diagnostics.agreement import Ruler, episode_figures, summary, ta
 from worldmodel.diagnostics.agreement_figure import drawn
 from worldmodel.diagnostics.readings import Reading, goal_energies, read
 from worldmodel.diagnostics.trials import Trial, run_trial
-from worldmodel.dynamics.value import ValueTraining
+from worldmodel.dynamics.vector.value import ValueTraining
 from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops

@@ -1,40 +1,44 @@
-"""How well one number ranks another: Spearman's ρ, AUROC, and their bootstrap intervals.
+"""How well one number ranks another: Spearman's ρ, AUROC, and bootstrap intervals of episodes.
 
 Shapes: P predictors, R rows, K imagined steps, E groups of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
-__all__ = ["Agreement", "agreement", "auroc", "bootstrap", "ranks", "spearman", "worst_tenth"]
+__all__ = [
+    "Agreement",
+    "agreement",
+    "auroc",
+    "bootstrap",
+    "mean_interval",
+    "spearman",
+    "worst_tenth",
+]
 
 Array = NDArray[Any]
 
 
-def ranks(values: Array) -> Array:
-    """Ranks from 1 on, ties sharing their mean, ``[n]``.
+def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float | None:
+    """Spearman's rank correlation of two ``[n]``; ties share the mean of their ranks.
 
-    >>> ranks(np.array([5.0, 1.0, 5.0])).tolist()
-    [2.5, 1.0, 2.5]
+    It is None where one of them is constant: there is no order to agree with.
+
+    >>> round(spearman([1, 2, 3, 4], [10, 20, 20, 90]), 3)
+    0.949
     """
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
+    from scipy.stats import spearmanr  # half a second, which no other command needs
 
-
-def spearman(one: Array, other: Array) -> float:
-    """Rank correlation of two ``[n]``; 0 where one of them is constant and so tells nothing.
-
-    >>> spearman(np.array([1, 2, 3]), np.array([10, 30, 20]))
-    0.5
-    """
-    a, b = (r - r.mean() for r in (ranks(one), ranks(other)))
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else 0.0
+    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if (a == a[0]).all() or (b == b[0]).all():
+        return None
+    return float(spearmanr(a, b).statistic)
 
 
 def auroc(score: Array, positive: Array) -> float:
@@ -43,9 +47,11 @@ def auroc(score: Array, positive: Array) -> float:
     >>> auroc(np.array([0.1, 0.7, 0.4]), np.array([False, True, False]))
     1.0
     """
-    count = int(positive.sum())
-    above = ranks(score)[positive].sum() - count * (count + 1) / 2
-    return float(above / (count * (len(score) - count)))
+    from scipy.stats import mannwhitneyu
+
+    above, below = score[positive], score[~positive]
+    wins = mannwhitneyu(above, below, method="asymptotic").statistic
+    return float(wins / (len(above) * len(below)))
 
 
 def worst_tenth(errors: Array) -> Array:
@@ -73,15 +79,18 @@ class Agreement(NamedTuple):
 
 
 def agreement(predictors: Array, errors: Array) -> Agreement:
-    """Agreement of predictors ``[P, R, K]`` with errors ``[R, K]``."""
-    flat, worst = errors.ravel(), worst_tenth(errors.ravel())
-    columns = [(errors[:, k], worst_tenth(errors[:, k]), k) for k in range(errors.shape[1])]
-    return Agreement(
-        np.array([spearman(p.ravel(), flat) for p in predictors]),
-        np.array([np.mean([spearman(p[:, k], e) for e, _, k in columns]) for p in predictors]),
-        np.array([auroc(p.ravel(), worst) for p in predictors]),
-        np.array([np.mean([auroc(p[:, k], w) for _, w, k in columns]) for p in predictors]),
-    )
+    """Agreement of predictors ``[P, R, K]`` with errors ``[R, K]``; a constant one has ρ = 0."""
+    together = [_agreement(p.ravel(), errors.ravel()) for p in predictors]
+    within = [
+        np.mean([_agreement(*pair) for pair in zip(p.T, errors.T, strict=True)], 0)
+        for p in predictors
+    ]
+    (rho, area), (rho_within, area_within) = (np.array(found).T for found in (together, within))
+    return Agreement(rho, rho_within, area, area_within)
+
+
+def _agreement(predictor: Array, errors: Array) -> tuple[float, float]:
+    return spearman(predictor, errors) or 0.0, auroc(predictor, worst_tenth(errors))
 
 
 def bootstrap(
@@ -102,3 +111,25 @@ def bootstrap(
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     drawn = rng.integers(len(members), size=(resamples, len(members)))
     return np.stack([statistic(np.concatenate([members[g] for g in row])) for row in drawn])
+
+
+def mean_interval(
+    per_episode: Sequence[float | None], *, resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Mean over episodes, with a 95 % percentile bootstrap interval that resamples episodes.
+
+    Args:
+        per_episode: One figure per episode; those that are None do not count.
+        resamples: Of the bootstrap (Efron 1979).
+        seed: Of the resampling.
+
+    Returns:
+        ``mean``, ``ci95`` and ``n``; the first two are None without any figure.
+    """
+    figures = np.array([figure for figure in per_episode if figure is not None])
+    n = len(figures)
+    if n == 0:
+        return {"mean": None, "ci95": None, "n": 0}
+    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    low, high = np.quantile(figures[drawn].mean(1), [0.025, 0.975])
+    return {"mean": float(figures.mean()), "ci95": [float(low), float(high)], "n": n}

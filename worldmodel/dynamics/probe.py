@@ -1,4 +1,4 @@
-"""Positions of objects as latents tell them: a read-out fitted to privileged simulator state.
+"""Positions of objects as latents have them: a read-out fitted to privileged simulator state.
 
 It judges latents, and lets a true cost be asked of imagined ones; nothing is ever trained on it.
 """
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodel.finite import LossGuard
 from worldmodel.pretraining.probe import fit_ridge
 from worldmodel.schedule import cosine_with_warmup
+from worldmodel.training_loop import TrainingLoop
 
 __all__ = ["PositionProbe", "fit_probe"]
 
@@ -83,18 +83,20 @@ def _fit_network(codes: Tensor, positions: Tensor) -> _Network:
             nn.GELU(),
             nn.Linear(_WIDTH, targets.shape[1]),
         )
-    optimizer = torch.optim.Adam(network.parameters(), _RATE)
-    guard = LossGuard("Fitting the probe of positions", _RATE)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: cosine_with_warmup(step, _STEPS, 0.05)
-    )
-    for step in range(1, _STEPS + 1):
+
+    def losses(_: int) -> dict[str, Tensor]:
         batch = torch.randint(len(inputs), (_BATCH,), generator=generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.mse_loss(network(inputs[batch]), targets[batch])
-        loss.backward()
-        guard.see(step, {"error": loss})
-        optimizer.step()
-        schedule.step()
-    guard.check()
+        return {"error": F.mse_loss(network(inputs[batch]), targets[batch])}
+
+    loop = TrainingLoop(
+        "Fitting the probe of positions",
+        torch.optim.Adam(network.parameters(), _RATE),
+        losses,
+        _STEPS,
+        _RATE,
+        lambda step: cosine_with_warmup(step, _STEPS, 0.05),
+    )
+    for _ in loop:
+        pass
+    loop.figures()  # raises where one was not finite
     return _Network(network.requires_grad_(False), mean, std, middle, extent)

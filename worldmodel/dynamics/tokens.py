@@ -12,7 +12,6 @@ from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import OpenLoop, compare
-from worldmodel.finite import LossGuard
 from worldmodel.nn.decay import decay_groups
 from worldmodel.nn.scaling import imagined_states
 from worldmodel.precision import has_bfloat16
@@ -30,6 +29,7 @@ from worldmodel.settings import (
     Weight,
 )
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_loop import TrainingLoop
 from worldmodel.training_state import TrainingState
 
 __all__ = [
@@ -47,7 +47,9 @@ _MEMORY = 2 * 2**30
 
 @dataclass(frozen=True, config=CHECKED)
 class TokenTraining:
-    """Settings; ``predictor=vjepa2_ac`` sets them as published.
+    """How the token predictor is trained (arXiv:2506.09985, section 3.1).
+
+    ``predictor=vjepa2_ac`` sets it as published.
 
     Attributes:
         steps: Optimiser steps.
@@ -68,6 +70,9 @@ class TokenTraining:
         log_every: Steps between log entries.
         save_every: Steps between saved training states.
         seed: Of initialisation and the order of windows.
+
+    Raises:
+        ValueError: ``parts`` do not divide ``batch``, or ``frames`` do not hold the rollout.
     """
 
     steps: Steps = 2000
@@ -178,32 +183,14 @@ def train_tokens(
     """
     device, generator = _device(model), torch.Generator().manual_seed(config.seed)
     frames = config.window(model.config.context_frames)
-    firsts = data.rows(data.train, frames)
-    optimizer = torch.optim.AdamW(
-        decay_groups(model.parameters(), config.weight_decay), config.learning_rate
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: warmup_constant_decay(
-            step, config.steps, config.warmup, config.decay, config.warmup_start
-        ),
-    )
-    start = 0
-    if (saved := state.load()) is not None:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        generator.set_state(saved["generator"])
-        start = saved["step"]
+    firsts, camera = data.rows(data.train, frames), _camera(model, data)
     bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
-    guard = LossGuard("Training of the token predictor", config.learning_rate)
 
-    def losses(part: Tensor) -> dict[str, Tensor]:
-        """Of the windows that begin at rows ``[b]``, their share of a batch's."""
-        window = part.unsqueeze(1) + torch.arange(frames)
-        camera = _camera(model, data)
+    def losses(_: int) -> dict[str, Tensor]:
+        drawn = torch.randint(len(firsts), (config.batch // config.parts,), generator=generator)
+        window = firsts[drawn].unsqueeze(1) + torch.arange(frames)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            terms = token_losses(
+            return token_losses(
                 model,
                 data.latents[window].to(device).float(),
                 data.actions[window].to(device),
@@ -212,36 +199,36 @@ def train_tokens(
                 config.rollout_context,
                 None if camera is None else camera[window].to(device),
             )
-        return {name: loss / config.parts for name, loss in terms.items()}
 
+    loop = TrainingLoop(
+        "Training of the token predictor",
+        torch.optim.AdamW(decay_groups(model.parameters(), config.weight_decay)),
+        losses,
+        config.steps,
+        config.learning_rate,
+        lambda step: warmup_constant_decay(
+            step, config.steps, config.warmup, config.decay, config.warmup_start
+        ),
+        parts=config.parts,
+    )
+    start = 0
+    if (saved := state.load()) is not None:
+        model.load_state_dict(saved["model"])
+        generator.set_state(saved["generator"])
+        start = loop.load_state_dict(saved)
     model.checkpointing = config.checkpointing
     model.train()
     with TrainingLog(state.folder, "train", total=config.steps, start=start) as log:
-        for step in range(start + 1, config.steps + 1):
-            chosen = firsts[torch.randint(len(firsts), (config.batch,), generator=generator)]
-            optimizer.zero_grad(set_to_none=True)
-            figures: dict[str, Tensor] = {}
-            for part in chosen.chunk(config.parts):
-                terms = losses(part)
-                torch.stack(list(terms.values())).sum().backward()
-                for name, loss in terms.items():
-                    figures[name] = figures.get(name, 0) + loss.detach()
-            guard.see(step, figures)
-            optimizer.step()
-            schedule.step()
+        for step in loop:
             log.advance()
             if step % config.log_every == 0 or step == config.steps:
-                guard.check()
-                log.write(step, {name: float(figure) for name, figure in figures.items()})
+                log.write(step, loop.figures())
             if step % config.save_every == 0 or step == config.steps:
-                with torch.no_grad():  # a state that the next step fails on is not worth keeping
-                    guard.require(step, losses(chosen[: config.batch // config.parts]))
+                loop.require_finite(generator)
                 state.save(
                     {
-                        "step": step,
+                        **loop.state_dict(),
                         "model": model.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "schedule": schedule.state_dict(),
                         "generator": generator.get_state(),
                     }
                 )

@@ -19,10 +19,7 @@ from worldmodel.data.reader import open_dataset
 from worldmodel.data.sampling import sampled
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.devices import usable_device
-from worldmodel.dynamics.memory import remember
-from worldmodel.dynamics.recognition import recognition
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import planning_latents
 from worldmodel.dynamics.tokens import (
     TokenTraining,
     fit_scaling,
@@ -30,7 +27,10 @@ from worldmodel.dynamics.tokens import (
     train_tokens,
 )
 from worldmodel.dynamics.validation import calibrate, open_loop
-from worldmodel.dynamics.vector import VectorTraining, train_vector
+from worldmodel.dynamics.vector.memory import remember
+from worldmodel.dynamics.vector.recognition import recognition
+from worldmodel.dynamics.vector.run import planning_latents
+from worldmodel.dynamics.vector.stages import VectorTraining, train_vector
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError
@@ -44,7 +44,6 @@ from worldmodel.settings import CHECKED, Count, Positive, ProperShare, configure
 from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
 from worldmodel.weights.encoder import KIND as ENCODER
-from worldmodel.weights.token_world import save_token_world
 from worldmodel.weights.world import checkpoint_folder, encoder_of, read_world, save_world
 
 __all__ = ["TokensRecipe", "TrainConfig", "VectorRecipe", "run_training", "train"]
@@ -164,8 +163,15 @@ def _run(config: TrainConfig) -> float:
         dataset = _of_size(dataset, encoder.image_size)
         train, _ = episode_split(dataset.num_episodes, config.holdout)
         window_starts(dataset, train, recipe.training.window(sizes.context_frames))  # or it raises
+    trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
+
+    def fresh() -> _Model:
+        if isinstance(recipe, TokensRecipe):
+            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
+        return VectorPredictor(_fitted(recipe.model, encoder, dataset))
+
     if model is None:
-        _require_memory(recipe, encoder, dataset, device)
+        require_memory(fresh, "predictor.model", trained_on)
     data = load_recordings(
         dataset,
         encoder.to(device),
@@ -176,17 +182,16 @@ def _run(config: TrainConfig) -> float:
     )
     encoder.cpu()  # nothing below needs it but the checkpoint
     state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
-    if isinstance(recipe, TokensRecipe):
-        assert not isinstance(model, VectorPredictor)
-        if model is None:
-            torch.manual_seed(recipe.training.seed)
-            model = TokenPredictor(_fitted(recipe.model, encoder, data))
-            fit_scaling(model, data)
-        record = train_token_world(model.to(device), recipe.training, data, encoder, state)
-    else:
-        assert not isinstance(model, TokenPredictor)
+    if model is None:
         torch.manual_seed(recipe.training.seed)
-        model = model or VectorPredictor(_fitted(recipe.model, encoder, data))
+        model = fresh()
+        if isinstance(model, TokenPredictor):
+            fit_scaling(model, data)
+    if isinstance(recipe, TokensRecipe):
+        assert isinstance(model, TokenPredictor)
+        record = train_token_world(model.to(trained_on), recipe.training, data, encoder, state)
+    else:
+        assert isinstance(model, VectorPredictor)
         record = train_vector_world(model, recipe.training, data, encoder, state)
     state.remove()
     print(_table(record["validation"]))
@@ -266,24 +271,7 @@ _Model = VectorPredictor | TokenPredictor
 _Sizes = TypeVar("_Sizes", VectorPredictorConfig, TokenPredictorConfig)
 
 
-def _require_memory(
-    recipe: VectorRecipe | TokensRecipe,
-    encoder: FrozenEncoder,
-    dataset: EpisodeDataset,
-    device: torch.device,
-) -> None:
-    """Raise a UserError where the predictor is too large to train."""
-
-    def build() -> _Model:
-        if isinstance(recipe, TokensRecipe):
-            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
-        return VectorPredictor(_fitted(recipe.model, encoder, dataset))
-
-    trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
-    require_memory(build, "predictor.model", trained_on)
-
-
-def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: Recordings | EpisodeDataset) -> _Sizes:
+def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: EpisodeDataset) -> _Sizes:
     """The sizes, as these latents, actions and states determine them."""
     return replace(
         sizes,
@@ -327,14 +315,14 @@ def train_token_world(
     train_tokens(model, data, training, state)
     record: dict[str, Any] = {"training": asdict(training), "settings": dict(state.settings)}
     world = TokenWorld(encoder, model)
-    save_token_world(state.folder, world, record)  # whatever becomes of the validation
+    save_world(state.folder, world, record)  # whatever becomes of the validation
     _tell_of_validation()
     try:
         record["validation"] = asdict(open_loop_tokens(model, data))
     except NotFiniteError:
         remove_checkpoint(state.folder)  # it imagines nothing; what was trained is in the state
         raise
-    save_token_world(state.folder, world, record)
+    save_world(state.folder, world, record)
     return record
 
 

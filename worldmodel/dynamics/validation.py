@@ -70,7 +70,7 @@ def calibrate(
         windows: How many to take.
 
     Raises:
-        NotFiniteError: A uncertainty is not finite.
+        NotFiniteError: An uncertainty is not finite.
     """
     longest = int(data.lengths[data.held_out].max()) - 1
     steps = min(STEPS, longest // model.config.stride)

@@ -39,6 +39,10 @@ class EncoderConfig:
         vjepa_2_1: Build V-JEPA 2.1.
         fixed_grid: Number tokens along a grid of so many rows and columns, whatever the clip, as
             `transformers` does; None to number them along the clip's own, as V-JEPA 2 does.
+
+    Raises:
+        ValueError: Patches do not divide the image, heads not the width, or the depth is not one of
+            V-JEPA 2.1.
     """
 
     image_size: Pixels = 96

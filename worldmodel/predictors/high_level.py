@@ -11,7 +11,7 @@ from torch import Tensor
 from worldmodel.errors import UserError
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.vector import VectorPredictor
-from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.vector_world import VectorWorld, perturbed
 
 __all__ = ["HighLevelWorld", "MacroPrior"]
 
@@ -108,11 +108,6 @@ class MacroPrior:
         chosen: list[Tensor] = []
         for _ in range(horizon):
             macro = model.macros.prior(following, goals)
-            # Episodes share the noise, so that a batch decides as its episodes would one by one.
-            noise = torch.randn(
-                macro.shape[1:], generator=generator, device=macro.device, dtype=macro.dtype
-            )
-            noise[0] = 0.0
-            chosen.append(macro + self._noise * noise)
+            chosen.append(perturbed(macro, self._noise, generator))
             following = model.macros(following, chosen[-1])
         return torch.stack(chosen, 2)

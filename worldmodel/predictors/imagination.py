@@ -1,4 +1,4 @@
-"""Rollouts of the vector predictor, and what it uncertainties of them.
+"""Rollouts of the vector predictor, and its uncertainties about them.
 
 Shapes: B episodes, S candidates, H control steps, K = H / stride imagined steps, C object latent,
 Z planning latent, A action, P state, M ensemble members; N = 1 token per frame.
@@ -20,44 +20,38 @@ from worldmodel.predictors.vector import VectorPredictor
 __all__ = [
     "CalibratedUncertainty",
     "Imagined",
-    "Rollout",
     "calibrated_uncertainties",
     "imagine",
     "imagined_path",
 ]
 
 
-class Rollout(Protocol):
-    """What uncertainties read of a ``planners.protocols.Trajectory``."""
+class _Rollout(Protocol):
+    """What uncertainties read of a ``planners.protocols.Trajectory``; see `Imagined`."""
 
     @property
-    def latents(self) -> Tensor:
-        """Imagined latents ``[B, S, K, 1, Z]``."""
-        ...
-
+    def latents(self) -> Tensor: ...
     @property
-    def actions(self) -> Tensor:
-        """Actions ``[B, S, H, A]``, physical units."""
-        ...
-
+    def actions(self) -> Tensor: ...
     @property
-    def start_latents(self) -> Tensor:
-        """Latents before, ``[B, 1, Z]``."""
-        ...
-
+    def start_latents(self) -> Tensor: ...
     @property
-    def start_states(self) -> Tensor:
-        """States before, ``[B, P]``."""
-        ...
-
+    def start_states(self) -> Tensor: ...
     @property
-    def members(self) -> Tensor | None:
-        """Codes of each member, ``[M, B, S, K, C]``."""
-        ...
+    def members(self) -> Tensor | None: ...
 
 
 class Imagined(NamedTuple):
-    """Imagined futures; see ``planners.protocols.Trajectory``."""
+    """Imagined futures; fulfils ``planners.protocols.Trajectory``.
+
+    Attributes:
+        latents: Imagined latents ``[B, S, K, N, D]``; D is Z and N is 1 of a vector predictor.
+        states: States ``[B, S, K, P]``, physical units.
+        actions: The actions that lead there, ``[B, S, H, A]``, physical units.
+        start_latents: Latents before, ``[B, N, D]``.
+        start_states: States before, ``[B, P]``.
+        members: Object latents of each member, ``[M, B, S, K, C]``; None of a single one.
+    """
 
     latents: Tensor
     states: Tensor
@@ -68,7 +62,7 @@ class Imagined(NamedTuple):
 
 
 class CalibratedUncertainty(NamedTuple):
-    """A uncertainty, and what is usual of it.
+    """An uncertainty, and its usual values.
 
     Attributes:
         uncertainty: One number per imagined step, ``[B, S, K]``.
@@ -76,7 +70,7 @@ class CalibratedUncertainty(NamedTuple):
         q99: 99 % quantile, likewise.
     """
 
-    uncertainty: Callable[[Rollout], Tensor]
+    uncertainty: Callable[[_Rollout], Tensor]
     q90: Tensor
     q99: Tensor
 
@@ -117,7 +111,7 @@ def imagine(model: VectorPredictor, latents: Tensor, states: Tensor, actions: Te
     )
 
 
-def imagined_path(model: VectorPredictor, rollout: Rollout) -> Path:
+def imagined_path(model: VectorPredictor, rollout: _Rollout) -> Path:
     """The path ``[B, S, ...]`` of a rollout through the planning latents."""
     start = model.grounded(rollout.start_latents, rollout.start_states)[:, None, None]
     start = start.expand(-1, rollout.actions.shape[1], -1, -1, -1)
@@ -132,7 +126,7 @@ def imagined_path(model: VectorPredictor, rollout: Rollout) -> Path:
 
 def calibrated_uncertainties(model: VectorPredictor) -> dict[str, CalibratedUncertainty]:
     """All uncertainties of a model, by name; nothing is computed before one of them is called."""
-    uncertainties: dict[str, Callable[[Rollout], Tensor]] = {
+    uncertainties: dict[str, Callable[[_Rollout], Tensor]] = {
         name: partial(_learned, model, name) for name in model.uncertainties.learned
     }
     if model.config.members > 1:
@@ -145,11 +139,11 @@ def calibrated_uncertainties(model: VectorPredictor) -> dict[str, CalibratedUnce
     }
 
 
-def _learned(model: VectorPredictor, name: str, rollout: Rollout) -> Tensor:
+def _learned(model: VectorPredictor, name: str, rollout: _Rollout) -> Tensor:
     return model.uncertainties.learned[name](imagined_path(model, rollout))
 
 
-def _disagreement(rollout: Rollout) -> Tensor:
+def _disagreement(rollout: _Rollout) -> Tensor:
     if rollout.members is None:
         raise ValueError(
             "Expected a rollout of an ensemble, got one without members; leave disagreement out"

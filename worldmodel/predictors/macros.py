@@ -1,8 +1,8 @@
 """Macro-actions: a few numbers for what the next control steps do, and what that leads to.
 
-A conditional variational model, in the manner of hierarchical latent planning (arXiv:2604.03208,
-where macro-actions compress primitive ones, too): standard normal macros lead to what the data's
-behaviour could lead to, so a search over them stays with what is known.
+A conditional variational model, as in hierarchical latent planning (arXiv:2604.03208), where
+macro-actions compress primitive ones too. Standard normal macros lead to what the data's behaviour
+could lead to, so a search over them stays with what is known.
 
 Shapes: see ``worldmodel.predictors.vector``; U = width of a macro.
 """
@@ -12,16 +12,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from worldmodel.nn.gaussian import moments
 from worldmodel.nn.mlp import mlp
 
 __all__ = ["Macros"]
 
 
 class Macros(nn.Module):
-    """Encoder of macro-actions, slow dynamics and macro prior, on grounded planning latents.
+    """Encoder of macro-actions, high-level dynamics and macro prior, on grounded planning latents.
 
-    In those the arm's part is told by proprioception, as in imagined ones. The encoder sees the
-    actions and where they start, but not where they lead: so a macro cannot choose its luck.
+    In those the proprio features are of the state, as in imagined ones. The encoder sees the
+    actions and where they start, but not where they lead: so a macro cannot encode chance.
 
     Args:
         latent: Z.
@@ -46,8 +47,7 @@ class Macros(nn.Module):
             latents: Where they start, ``[..., Z]``.
             actions: Scaled, ``[..., macro_steps * A]``.
         """
-        mean, log_variance = self.encoder(torch.cat([latents, actions], -1)).chunk(2, -1)
-        return mean, log_variance.clamp(-10.0, 4.0)
+        return moments(self.encoder(torch.cat([latents, actions], -1)))
 
     def forward(self, latents: Tensor, macros: Tensor) -> Tensor:
         """Latents ``[..., Z]`` after macros ``[..., U]``."""

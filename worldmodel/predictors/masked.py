@@ -16,7 +16,7 @@ __all__ = ["MaskedPredictor", "MaskedSizes"]
 
 @dataclass(frozen=True, config=CHECKED)
 class MaskedSizes:
-    """Sizes of a masked predictor.
+    """Sizes of a masked predictor (V-JEPA 2, arXiv:2506.09985, section 2.1).
 
     Attributes:
         width: Of its latents.
@@ -24,6 +24,9 @@ class MaskedSizes:
         heads: Its attention heads.
         mlp_ratio: Hidden width of the MLPs over ``width``.
         mask_tokens: Learned mask tokens, one per kind of mask.
+
+    Raises:
+        ValueError: Heads do not divide the width into 6 channels or more.
     """
 
     width: Width = 96

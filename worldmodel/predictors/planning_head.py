@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldmodel.nn.gaussian import moments
 from worldmodel.nn.mlp import mlp
 
 __all__ = ["PlanningHead"]
@@ -20,10 +21,10 @@ __all__ = ["PlanningHead"]
 class PlanningHead(nn.Module):
     """Frozen tokens to object latents and proprio features.
 
-    The code is read off a frame *beside another look at the same scene*: how a table and what
-    stands on it look is different everywhere, but what moved since the other look is not, and it is
-    what matters. It is variational and pays for every bit, so it drops what proprioception tells
-    anyway. See ``worldmodel.dynamics.object_latent`` for how it is trained.
+    The object latent is read off a frame and *a reference frame of the same scene*: appearance
+    differs from scene to scene, but what moved since the reference is what matters. It is
+    variational and pays for every bit, so it drops what proprioception says anyway. See
+    ``worldmodel.dynamics.vector.object_latent`` for how it is trained.
     """
 
     def __init__(
@@ -40,27 +41,26 @@ class PlanningHead(nn.Module):
         self.code = _Points(tokens, token_width, width, points, 2 * object_width)
         self.arm = _Whole(tokens, token_width, proprio_width, state_features)
 
-    def distribution(self, tokens: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance ``[..., C]`` of the code; both sights are ``[..., N, D]``."""
-        mean, log_variance = self.code(tokens, look).chunk(2, -1)
-        return mean, log_variance.clamp(-10.0, 4.0)
+    def distribution(self, tokens: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance ``[..., C]`` of the object latent; arguments as of `forward`."""
+        return moments(self.code(tokens, reference))
 
-    def forward(self, tokens: Tensor, look: Tensor) -> Tensor:
-        """Planning latents ``[..., Z]``: the code's mean, and the proprio features.
+    def forward(self, tokens: Tensor, reference: Tensor) -> Tensor:
+        """Planning latents ``[..., Z]``: the object latent's mean, and the proprio features.
 
         Args:
             tokens: Of the frames, ``[..., N, D]``.
-            look: Of other frames of the same scenes, which broadcasts against them.
+            reference: Of other frames of the same scenes, which broadcast against them.
         """
-        return torch.cat([self.distribution(tokens, look)[0], self.arm(tokens)], -1)
+        return torch.cat([self.distribution(tokens, reference)[0], self.arm(tokens)], -1)
 
 
 class _Points(nn.Module):
-    """Where in the picture things are, and what is there, to one vector.
+    """Where in the picture objects are, and what is there, to one vector.
 
-    One small network reads every token, held against the token in its place in another look; so
-    what it learns of a thing in one corner of the picture holds in all others. Feature points by
-    spatial softmax (Finn et al., 2016), here on frozen tokens.
+    One small network reads every token with the reference's token in the same place. So what it
+    learns of an object in one corner holds in all others. Feature points by spatial softmax
+    (Finn et al., arXiv:1509.06113), here on frozen tokens.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class _Points(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        # It begins with what differs, which holds in looks never seen as well.
+        # It begins with what differs, which holds for appearances never seen as well.
         self.there.weight.copy_(-self.here.weight)
         nn.init.normal_(self.points.weight, std=0.3)  # points differ from the start
         side = torch.linspace(-1, 1, isqrt(len(self.coordinates)))
         self.coordinates.copy_(torch.cartesian_prod(side, side))
 
-    def forward(self, tokens: Tensor, look: Tensor) -> Tensor:
-        seen = F.gelu(self.norm(self.here(tokens) + self.there(look) + self.place))
+    def forward(self, tokens: Tensor, reference: Tensor) -> Tensor:
+        seen = F.gelu(self.norm(self.here(tokens) + self.there(reference) + self.place))
         strength, what = self.points(F.gelu(self.mix(seen))).chunk(2, -1)
         share = strength.softmax(-2)  # of each point, in each token
         where = (share.mT @ self.coordinates).flatten(-2)
@@ -98,7 +98,7 @@ class _Points(nn.Module):
 class _Whole(nn.Module):
     """All tokens of a frame, each reduced to a few numbers first, to one vector.
 
-    The arm fills the picture, and all of it tells its place better than points do.
+    The arm fills the picture, so all of it gives its place better than points do.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The scene apart from the arm: codes as they would be with the arm elsewhere.
+"""The scene apart from the arm: object latents as they would be with the arm elsewhere.
 
 Shapes: ``...`` any leading axes, C object latent, F proprio features, S scene.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from worldmodel.nn.gaussian import moments
 from worldmodel.nn.mlp import mlp
 
 __all__ = ["Scenes"]
 
 
 class Scenes(nn.Module):
-    """A few numbers that tell, with the arm in any place, the code that would be read then.
+    """A few numbers that give, with the arm in any place, the object latent that is read then.
 
     They are variational and pay for every bit, so they drop the arm. See
-    ``worldmodel.dynamics.scenes`` for how it is trained.
+    ``worldmodel.dynamics.vector.scenes`` for how they are trained.
 
     Args:
         object_width: C.
@@ -35,14 +36,13 @@ class Scenes(nn.Module):
 
     def distribution(self, codes: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``[..., S]`` of scenes, of what was read with the arm there."""
-        mean, log_variance = self.scene(torch.cat([codes, features], -1)).chunk(2, -1)
-        return mean, log_variance.clamp(-10.0, 4.0)
+        return moments(self.scene(torch.cat([codes, features], -1)))
 
-    def told(self, scenes: Tensor, features: Tensor) -> Tensor:
-        """Codes ``[..., C]`` of scenes, with the arm there."""
+    def decode(self, scenes: Tensor, features: Tensor) -> Tensor:
+        """Object latents ``[..., C]`` of scenes ``[..., S]``, with the arm there ``[..., F]``."""
         return self.code(torch.cat([scenes, features], -1))
 
     def forward(self, codes: Tensor, features: Tensor) -> Tensor:
-        """Codes ``[..., C]`` as they would be with the arm in its mean place."""
+        """Object latents ``[..., C]`` as they would be with the arm in its mean place."""
         scenes, _ = self.distribution(codes, features)
-        return self.told(scenes, torch.zeros_like(features))
+        return self.decode(scenes, torch.zeros_like(features))

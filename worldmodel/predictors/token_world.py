@@ -97,7 +97,7 @@ class TokenWorld(nn.Module):
         return self.encoder.encode(frames)
 
     def project(self, latents: Tensor, reference: Tensor) -> Tensor:
-        """The latents as they are: a predictor of all tokens can do without another look."""
+        """The latents as they are: a predictor of all tokens needs no reference."""
         return latents
 
     def rollout(
@@ -184,7 +184,7 @@ class TokenWorld(nn.Module):
 
 
 def _taken(states: Tensor, action_width: int) -> Tensor:
-    """Actions ``[B, T - 1, A]`` that led through states ``[B, T, P]``, as far as states tell."""
+    """Actions ``[B, T - 1, A]`` that led through states ``[B, T, P]``, as far as states say."""
     before, after = states[:, :-1], states[:, 1:]
     if states.shape[-1] == POSE_WIDTH == action_width:
         return difference(before, after)

@@ -44,7 +44,7 @@ EXTRINSICS_WIDTH = 6  # xyz, extrinsic-xyz Euler angles
 
 @dataclass(frozen=True, config=CHECKED)
 class TokenPredictorConfig:
-    """Sizes, and where V-JEPA 2-AC is followed to the letter.
+    """Sizes of a token predictor, and where V-JEPA 2-AC is followed to the letter.
 
     Attributes:
         tokens: N, patches of a (square) frame.
@@ -60,7 +60,12 @@ class TokenPredictorConfig:
         raw_inputs: Feed actions and states as they are, like V-JEPA 2-AC, instead of standardised,
             with sine and cosine of the angles.
         tiled_rope: Rotary layout of Meta's released weights; see ``rotation_table``.
-        extrinsics: Feed the camera's pose, xyz and Euler angles, as one more token per frame.
+        extrinsics: Feed the camera's pose, xyz (m) and Euler angles (rad), as one more token per
+            frame.
+
+    Raises:
+        ValueError: ``tokens`` is no square, or heads do not divide the width into 6 channels or
+            more.
     """
 
     tokens: Count = 64

@@ -4,15 +4,13 @@ The distance between a rollout and that same model's prediction is zero by const
 uncertainty is a second opinion:
 
 - ``disagreement``: variance of an ensemble's members (Pathak et al., arXiv:1906.04161, §3).
-- ``cycle``: how badly the planned actions are inferred back from the codes that they are imagined
-  to lead to; the inverse dynamics of Pathak et al. (arXiv:1705.05363, §2.2) turned on imagination.
 - ``density``: minus the log-density of an imagined transition under those of the training data.
 - ``leap``: distance to a second predictor that leaps several imagined steps at once.
 - ``error``: the squared error of the imagined code that is to be expected.
 
-The first needs no training. The heads of the next three are trained to uncertainty recorded
-transitions as little as they can; that of the last learns from rollouts beside what was recorded
-(`worldmodel.dynamics.uncertainty`).
+The first needs no training. The heads of the next two are trained to be little surprised by
+recorded transitions; that of the last learns from the errors of rollouts
+(`worldmodel.dynamics.vector.uncertainty`).
 
 Shapes: ``...`` any leading axes, K imagined steps, C object latent, F state features, A action,
 M ensemble members.
@@ -31,7 +29,7 @@ from worldmodel.nn.mlp import mlp
 
 __all__ = ["STEPS", "TERMS", "Path", "UncertaintyHeads", "disagreement"]
 
-TERMS = ("disagreement", "cycle", "density", "leap", "error")
+TERMS = ("disagreement", "density", "leap", "error")
 STEPS = 16
 """Imagined steps for which uncertainties are calibrated."""
 
@@ -51,12 +49,12 @@ class Path(NamedTuple):
 
 
 def disagreement(members: Tensor) -> Tensor:
-    """Variance of the members' codes ``[M, ..., C]``, a mean over the code, ``[...]``."""
+    """Variance of the members' codes ``[M, ..., C]``, a mean over the object latent, ``[...]``."""
     return (members - members.mean(0)).square().mean((0, -1))
 
 
 class UncertaintyHeads(nn.Module):
-    """The heads behind the uncertainties that are learned, and what uncertainties are usual.
+    """The heads behind the uncertainties that are learned, and the usual values of all terms.
 
     Args:
         code: C.
@@ -70,7 +68,6 @@ class UncertaintyHeads(nn.Module):
         super().__init__()
         self.longest = leap
         here = code + features
-        self.infer = mlp(here + code, width, 2, 2 * actions)
         self.transit = mlp(here + actions, width, 2, 2 * code)
         self.jump = mlp(here + leap * (actions + 1), width, 2, code)
         self.err = mlp(2 * here + actions, width, 2, code)
@@ -81,29 +78,14 @@ class UncertaintyHeads(nn.Module):
 
     @property
     def learned(self) -> dict[str, Callable[[Path], Tensor]]:
-        """UncertaintyHeads ``[..., K]`` of a path, by name."""
-        return {
-            "cycle": self.cycle,
-            "density": self.density,
-            "leap": self.leap,
-            "error": self.error,
-        }
-
-    def cycle(self, path: Path) -> Tensor:
-        """Minus the log-density of the actions, as inferred from the codes before and after.
-
-        Of the arm's way only the start is told: its end would give the actions away, whatever the
-        codes. What the codes cannot tell of the actions the head knows by the variance it gives.
-        """
-        before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
-        told = torch.cat([before, after, path.features[..., :-1, :]], -1)
-        return _surprise(path.actions, self.infer(told))
+        """The learned terms, ``[..., K]`` of a path, by name."""
+        return {"density": self.density, "leap": self.leap, "error": self.error}
 
     def density(self, path: Path) -> Tensor:
         """Minus the log-density of each next code, a Gaussian given code, arm and actions."""
         before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
-        told = torch.cat([before, path.features[..., :-1, :], path.actions], -1)
-        return _surprise(after - before, self.transit(told))
+        inputs = torch.cat([before, path.features[..., :-1, :], path.actions], -1)
+        return _surprise(after - before, self.transit(inputs))
 
     def leap(self, path: Path) -> Tensor:
         """Squared distance of each code to where a leap lands, a mean over the code.
@@ -115,11 +97,10 @@ class UncertaintyHeads(nn.Module):
         taken = F.pad(path.actions, (0, 1), value=1.0)  # marks steps apart from padding
         legs = [self._padded(taken[..., first : k + 1, :]) for k, first in enumerate(firsts)]
         starts, features = (
-            torch.stack([told[..., first, :] for first in firsts], -2)
-            for told in (path.codes, path.features)
+            torch.stack([part[..., first, :] for first in firsts], -2)
+            for part in (path.codes, path.features)
         )
-        told = [starts, features, torch.stack(legs, -2)]
-        landed = starts + self.jump(torch.cat(told, -1))
+        landed = starts + self.jump(torch.cat([starts, features, torch.stack(legs, -2)], -1))
         return (path.codes[..., 1:, :] - landed).square().mean(-1)
 
     def _padded(self, leg: Tensor) -> Tensor:
@@ -136,8 +117,8 @@ class UncertaintyHeads(nn.Module):
         """
         before, after = path.codes[..., :-1, :], path.codes[..., 1:, :]
         here, there = path.features[..., :-1, :], path.features[..., 1:, :]
-        told = torch.cat([before, here, after, there, path.actions], -1)
-        return F.softplus(self.err(told)).cumsum(-2)
+        inputs = torch.cat([before, here, after, there, path.actions], -1)
+        return F.softplus(self.err(inputs)).cumsum(-2)
 
 
 def _surprise(seen: Tensor, gaussian: Tensor) -> Tensor:

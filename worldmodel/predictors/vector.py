@@ -1,14 +1,14 @@
 """The vector predictor: planning on one small latent per frame, drawn from the frozen tokens.
 
 Patch tokens make a poor long-range goal energy and a slow rollout. Here the frozen tokens of a
-frame, beside those of another look at the same scene, are reduced to one *planning latent* of two
-parts: a *object latent*, which holds what the arm's own state does not explain (the objects), and
-    the
-*proprio features* as the image shows them (`worldmodel.predictors.planning_head`). An
-ensemble of small residual networks imagines the code ``stride`` control steps at a time, while the
-arm follows from proprioception; a value and a reachability say how far it is to a goal, a policy
-prior what usually leads there, several uncertainties where the imagination errs, and macro-actions
-what many steps lead to. All of it is trained from undirected data, without rewards.
+frame and of a reference frame of the same scene are reduced to one *planning latent* of two parts:
+an *object latent*, which holds what the arm's own state does not explain (the objects), and the
+*proprio features* as the image shows them (`worldmodel.predictors.planning_head`).
+
+An ensemble of small residual networks imagines the object latent ``stride`` control steps at a
+time, while the arm follows from proprioception. A value and a reachability say how far it is to a
+goal, a policy prior what usually leads there, uncertainties where the imagination errs, and
+macro-actions what many steps lead to. All of it is trained from undirected data, without rewards.
 
 Shapes: ``...`` any leading axes, N tokens of width D, C object latent, P state, F state features,
 Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble members, R rows.
@@ -38,7 +38,7 @@ __all__ = ["Dynamics", "VectorPredictor", "VectorPredictorConfig"]
 
 @dataclass(frozen=True, config=CHECKED)
 class VectorPredictorConfig:
-    """Sizes.
+    """Sizes of a vector predictor; the first four follow from encoder and data set.
 
     Attributes:
         tokens: N, tokens per frame of the frozen encoder.
@@ -51,16 +51,19 @@ class VectorPredictorConfig:
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
         critics: V, value networks.
-        sight_width: Of what the planning head reads off each token for the code.
-        points: Things whose places in the picture it can tell.
+        sight_width: Of what the planning head reads off each token for the object latent.
+        points: Feature points, each a place in the picture.
         proprio_width: Of the hidden layers that read the arm off the picture.
-        scene_width: S, numbers that tell a scene apart from the arm.
+        scene_width: S, numbers of a scene apart from the arm.
         head_width: Of those of the value, the reachability and the uncertainties.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
         leap: Imagined steps that the predictor behind the uncertainty ``leap`` covers at once.
         macro_steps: Control steps that a macro-action stands for.
         macro_width: U, numbers of a macro-action.
         memory: Moments of the data that are remembered.
+
+    Raises:
+        ValueError: ``tokens`` is no square number.
     """
 
     tokens: Count = 64
@@ -168,9 +171,9 @@ class VectorPredictor(nn.Module):
         networks = (m for m in self.modules() if isinstance(m, MLP | StackedMLP))
         keep_weights_in(dtype, (network for network in networks if network not in reading))
 
-    def encode(self, tokens: Tensor, look: Tensor) -> Tensor:
-        """Planning latents ``[..., Z]`` of frozen tokens ``[..., N, D]``, beside another look."""
-        return self.head(tokens, look)
+    def encode(self, tokens: Tensor, reference: Tensor) -> Tensor:
+        """Planning latents ``[..., Z]`` of frozen tokens and of a reference's, ``[..., N, D]``."""
+        return self.head(tokens, reference)
 
     def object_latents(self, latents: Tensor) -> Tensor:
         """Object latents ``[..., C]``, the first part of planning latents ``[..., Z]``."""
@@ -181,14 +184,14 @@ class VectorPredictor(nn.Module):
         return latents[..., self.config.object_width :]
 
     def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
-        """Latents ``[..., 1, Z]`` with the arm's part told by states ``[..., P]``."""
+        """Latents ``[..., 1, Z]`` with the proprio features of states ``[..., P]``."""
         codes = self.object_latents(latents[..., 0, :])
         return torch.cat([codes, self.state_features(states)], -1).unsqueeze(-2)
 
     def goals(self, latents: Tensor, with_proprio: Tensor | bool) -> Tensor:
-        """What value and prior are told of goals, ``[..., G]``.
+        """Goal rows ``[..., G]``, the input of value, prior and reachability.
 
-        They are told the arm's place even where it does not count, for a code tells most with it.
+        They hold the arm's place even where it does not count: an object latent says most with it.
 
         Args:
             latents: Planning latents of the goals, ``[..., Z]``.

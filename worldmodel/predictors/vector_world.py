@@ -22,7 +22,7 @@ from worldmodel.predictors.imagination import (
 )
 from worldmodel.predictors.vector import VectorPredictor
 
-__all__ = ["ReachabilityEnergy", "ValueEnergy", "VectorPrior", "VectorWorld"]
+__all__ = ["ReachabilityEnergy", "ValueEnergy", "VectorPrior", "VectorWorld", "perturbed"]
 
 
 class _Futures(Protocol):
@@ -81,7 +81,7 @@ class VectorWorld(nn.Module):
         return imagine(self.predictor, latents, states, actions)
 
     def grounded(self, latents: Tensor, states: Tensor) -> Tensor:
-        """Latents ``[..., 1, Z]`` of images, with the arm's part told by states ``[..., P]``.
+        """Latents ``[..., 1, Z]`` of images, with the proprio features of states ``[..., P]``.
 
         In this form ``rollout`` imagines them.
         """
@@ -126,16 +126,12 @@ class VectorWorld(nn.Module):
         return VectorPrior(self.predictor, self._goals(goal_latents, with_proprio), noise)
 
     def _goals(self, goal_latents: Tensor, with_proprio: Tensor | bool) -> Tensor:
-        """What is learned of goals is asked with.
-
-        Raises:
-            ValueError: They are no planning latents.
-        """
+        """Goal rows ``[B, G]``; a ValueError where these are no planning latents."""
         width = self.predictor.latent_width
         if goal_latents.ndim != 3 or goal_latents.shape[1:] != (1, width):
             raise ValueError(
                 f"Expected goal latents [B,1,{width}], got {list(goal_latents.shape)}; take them "
-                "from `world.project(world.encode(goal), first_look)[:, 0]`"
+                "from `world.project(world.encode(goal), reference)[:, 0]`"
             )
         return self.predictor.goals(goal_latents[:, 0], with_proprio)
 
@@ -196,6 +192,18 @@ def _later_more(costs: Tensor) -> Tensor:
     return (costs * (steps / steps.sum())).sum(-1)
 
 
+def perturbed(proposals: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+    """Proposals ``[B, S, U]``, all but each episode's first with noise of this deviation.
+
+    Episodes share the noise, so that a batch decides as its episodes would one by one.
+    """
+    drawn = torch.randn(
+        proposals.shape[1:], generator=generator, device=proposals.device, dtype=proposals.dtype
+    )
+    drawn[0] = 0.0
+    return proposals + noise * drawn
+
+
 class VectorPrior:
     """Actions that led to such goals in the data, rolled out in the model.
 
@@ -223,13 +231,7 @@ class VectorPrior:
         chosen: list[Tensor] = []
         for _ in range(0, horizon, stride):
             features = model.state_features(state)
-            scaled = model.prior(codes, features, goals)
-            # Episodes share the noise, so that a batch decides as its episodes would one by one.
-            noise = torch.randn(
-                scaled.shape[1:], generator=generator, device=scaled.device, dtype=scaled.dtype
-            )
-            noise[0] = 0.0
-            scaled = scaled + self._noise * noise
+            scaled = perturbed(model.prior(codes, features, goals), self._noise, generator)
             actions = model.scale_actions.inverse(scaled.unflatten(-1, (stride, width)))
             chosen.append(actions)
             if len(chosen) * stride == horizon:

@@ -50,6 +50,9 @@ class JepaTraining(PretrainingConfig):
         covariance_weight: Weight of the covariance term.
         sigreg_weight: Weight of SIGReg, on features in units of ``std_target``.
         keep_target: Keep the EMA target's weights rather than the online encoder's.
+
+    Raises:
+        ValueError: The groups of masks do not divide ``batch``, or the predictor's heads its width.
     """
 
     hidden: NonEmpty[ProperShare] = (0.5, 0.7)

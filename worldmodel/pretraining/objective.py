@@ -55,7 +55,7 @@ class Objective(nn.Module, ABC):
 
 @dataclass(frozen=True, config=CHECKED)
 class PretrainingConfig(ABC):
-    """Settings that all objectives share.
+    """How an encoder is pretrained, whatever the objective.
 
     Attributes:
         steps: Optimiser steps; 0 saves a randomly initialised encoder.

@@ -1,4 +1,4 @@
-"""The pretraining loop: schedule, logging, collapse alarm, resume."""
+"""Pretraining: losses of an objective, logging, collapse alarm, resume."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from torch import Tensor
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
-from worldmodel.finite import LossGuard
 from worldmodel.nn.decay import decay_groups
 from worldmodel.precision import has_bfloat16
-from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.pretraining.clips import ClipSampler
-from worldmodel.pretraining.objective import PretrainingConfig
+from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.probe import LatentProbe, LatentReport
 from worldmodel.schedule import cosine_with_warmup
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_loop import TrainingLoop
 from worldmodel.training_state import TrainingState
-from worldmodel.weights.encoder import save_encoder
-from worldmodel.weights.masked_predictor import save_masked_predictor
+from worldmodel.weights.encoder import save_encoder, save_masked_predictor
 
 __all__ = ["train_encoder"]
 
@@ -66,106 +64,58 @@ def train_encoder(
     config.check(encoder)
     if config.bf16 is None:
         config = replace(config, bf16=has_bfloat16(device))
+    torch.manual_seed(config.seed)
+    objective = config.objective(VideoTransformer(encoder), clips).to(device)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        objective.train(torch.is_grad_enabled())  # or statistics would count clips of a mere check
+        rng = np.random.default_rng((config.seed, step))
+        batch = clips.sample(rng, config.batch).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bool(config.bf16)):
+            return objective.losses(batch, rng)
+
+    loop = TrainingLoop(
+        "Pretraining",
+        torch.optim.AdamW(
+            decay_groups(objective.parameters(), config.weight_decay),
+            betas=(0.9, 0.95),
+            foreach=True,
+        ),
+        losses,
+        config.steps,
+        config.learning_rate,
+        lambda step: cosine_with_warmup(step, config.steps, config.warmup),
+        weights=objective.weights,
+    )
     state = TrainingState(out, {"encoder": asdict(encoder), **asdict(config), **source})
-    run = _Run(encoder, config, clips, state, device)
-    start = run.resume()
-    report = probe.evaluate(run.kept())
+    start = 0
+    if (saved := state.load(device)) is not None:
+        objective.load_state_dict(saved["objective"])
+        start = loop.load_state_dict(saved)
+    report = probe.evaluate(_frozen(objective))
     with TrainingLog(out, "pretrain", total=config.steps, start=start) as log:
         if start == 0:
             log.write(0, report.metrics())
-        for step in range(start, config.steps):
-            figures = run.step(step, clips)
+        for done in loop:
+            objective.follow((done - 1) / config.steps)
             log.advance()
-            done = step + 1
             if done % config.log_every == 0:
-                run.guard.check()
-                log.write(done, {name: float(value) for name, value in figures.items()})
+                log.write(done, loop.figures())
             if done % config.probe_every == 0 or done == config.steps:
-                run.require_finite(done, clips)
-                report = probe.evaluate(run.kept())
+                loop.require_finite()
+                report = probe.evaluate(_frozen(objective))
                 log.write(done, report.metrics())
                 _alarm(report, done, config)
-                run.save(done)
-    if config.steps and (predictor := run.masked_predictor()) is not None:
+                state.save({**loop.state_dict(), "objective": objective.state_dict()})
+    if config.steps and (predictor := objective.masked_predictor()) is not None:
         save_masked_predictor(out / "masked_predictor", predictor, {})
-    save_encoder(out, run.kept().model)
+    save_encoder(out, objective.kept())
     return report
 
 
-class _Run:
-    """Everything that changes while training, and how it is stored."""
-
-    def __init__(
-        self,
-        encoder: EncoderConfig,
-        config: PretrainingConfig,
-        clips: ClipSampler,
-        state: TrainingState,
-        device: torch.device,
-    ) -> None:
-        self._config, self._state, self._device = config, state, device
-        self.guard = LossGuard("Pretraining", config.learning_rate)
-        torch.manual_seed(config.seed)
-        self._objective = config.objective(VideoTransformer(encoder), clips).to(device)
-        self._optimizer = torch.optim.AdamW(
-            decay_groups(self._objective.parameters(), config.weight_decay),
-            lr=config.learning_rate,
-            betas=(0.9, 0.95),
-            foreach=True,
-        )
-
-    def kept(self) -> FrozenEncoder:
-        """A copy of the encoder that the run would leave behind now."""
-        return FrozenEncoder(copy.deepcopy(self._objective.kept()))
-
-    def masked_predictor(self) -> MaskedPredictor | None:
-        return self._objective.masked_predictor()
-
-    def step(self, step: int, clips: ClipSampler) -> dict[str, Tensor | float]:
-        config, objective = self._config, self._objective
-        rate = config.learning_rate * cosine_with_warmup(step, config.steps, config.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        terms = self._losses(step, clips)
-        total = torch.stack([objective.weights[name] * term for name, term in terms.items()]).sum()
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        figures = {name: value.detach() for name, value in {"loss": total, **terms}.items()}
-        self.guard.see(step + 1, figures)
-        self._optimizer.step()
-        objective.follow(step / config.steps)
-        return figures | {"learning_rate": rate}
-
-    def require_finite(self, done: int, clips: ClipSampler) -> None:
-        """Raise a UserError unless all losses were finite, and those of the next clips are."""
-        self._objective.eval()  # statistics of batches must not count these clips
-        with torch.no_grad():
-            self.guard.require(done, self._losses(done, clips))
-        self._objective.train()
-
-    def _losses(self, step: int, clips: ClipSampler) -> dict[str, Tensor]:
-        rng = np.random.default_rng((self._config.seed, step))
-        batch = clips.sample(rng, self._config.batch).to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=bool(self._config.bf16)):
-            return self._objective.losses(batch, rng)
-
-    def save(self, step: int) -> None:
-        self._state.save(
-            {
-                "step": step,
-                "objective": self._objective.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-            }
-        )
-
-    def resume(self) -> int:
-        """Restore the last saved state, if there is one; the steps already done."""
-        saved = self._state.load(self._device)
-        if saved is None:
-            return 0
-        self._objective.load_state_dict(saved["objective"])
-        self._optimizer.load_state_dict(saved["optimizer"])
-        return int(saved["step"])
+def _frozen(objective: Objective) -> FrozenEncoder:
+    """A copy of the encoder that the run would leave behind now."""
+    return FrozenEncoder(copy.deepcopy(objective.kept()))
 
 
 def _alarm(report: LatentReport, step: int, config: PretrainingConfig) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from worldmodel.errors import UserError
@@ -33,6 +34,10 @@ _KINDS = {"compact world": "vector world"}
 _SETTINGS = {"code_width": "object_width", "arm_width": "proprio_width"}
 _TENSORS = {"predictor.doubts.": "predictor.uncertainties."}
 """What formats 1 and 2 call otherwise: kinds, keys of settings, beginnings of tensors' names."""
+
+_UNCERTAINTIES = "predictor.uncertainties."
+_CYCLE_HEAD, _CYCLE_ROW = f"{_UNCERTAINTIES}infer.", 1
+"""An uncertainty term that ranked errors worse than chance: its head, and its row of quantiles."""
 
 _Settings = TypeVar("_Settings")
 
@@ -60,10 +65,15 @@ class StoredConfig:
         return read_settings(kind, self.settings.get(name), f"{self.file} {name}")
 
     def named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of its file by today's names."""
-        if self.version == FORMAT_VERSION:
-            return dict(tensors)
-        return {_renamed(name): tensor for name, tensor in tensors.items()}
+        """The tensors of its file by today's names, without the term that is no more."""
+        if self.version < FORMAT_VERSION:
+            tensors = {_renamed(name): tensor for name, tensor in tensors.items()}
+        found = {name: t for name, t in tensors.items() if not name.startswith(_CYCLE_HEAD)}
+        if len(found) < len(tensors):
+            for name in {f"{_UNCERTAINTIES}{quantile}" for quantile in ("q90", "q99")} & {*found}:
+                rows = found[name]
+                found[name] = torch.cat([rows[:_CYCLE_ROW], rows[_CYCLE_ROW + 1 :]])
+        return found
 
 
 def content(kind: str, settings: Mapping[str, Any], tensors: str) -> dict[str, Any]:

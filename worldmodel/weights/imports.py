@@ -13,9 +13,7 @@ from torch import nn
 from worldmodel.errors import UserError, nearest
 from worldmodel.settings import CHECKED, Count, Pixels
 from worldmodel.weights.checkpoint import checkpoint_kind
-from worldmodel.weights.encoder import save_encoder
-from worldmodel.weights.masked_predictor import save_masked_predictor
-from worldmodel.weights.token_world import save_token_world
+from worldmodel.weights.encoder import save_encoder, save_masked_predictor
 from worldmodel.weights.vjepa2 import (
     WEIGHTS,
     holds_vjepa2_ac,
@@ -23,6 +21,7 @@ from worldmodel.weights.vjepa2 import (
     load_vjepa2_ac,
     load_vjepa2_masked_predictor,
 )
+from worldmodel.weights.world import save_world
 
 __all__ = ["ImportConfig", "import_weights"]
 
@@ -104,7 +103,7 @@ def _imported(config: ImportConfig, record: dict[str, Any]) -> nn.Module:
             predictor_heads=heads,
             use_extrinsics=config.use_extrinsics,
         )
-        save_token_world(config.out, world, record)
+        save_world(config.out, world, record)
         return world
     if config.model == "masked_predictor":
         predictor = load_vjepa2_masked_predictor(

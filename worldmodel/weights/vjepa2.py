@@ -26,10 +26,9 @@ from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record
-from worldmodel.weights.encoder import load_encoder
+from worldmodel.weights.encoder import load_encoder, load_masked_predictor
 from worldmodel.weights.fit import load_into
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
-from worldmodel.weights.masked_predictor import load_masked_predictor
 from worldmodel.weights.meta import ENCODER_WEIGHTS, holds, read_pt
 from worldmodel.weights.sizes import (
     ac_predictor_sizes,
@@ -37,8 +36,7 @@ from worldmodel.weights.sizes import (
     masked_predictor_sizes,
     naming,
 )
-from worldmodel.weights.token_world import KIND as TOKEN_WORLD
-from worldmodel.weights.token_world import load_token_world
+from worldmodel.weights.world import TOKEN_WORLD, load_token_world
 
 __all__ = [
     "WEIGHTS",
@@ -97,8 +95,8 @@ def load_vjepa2(
     _check_choice(path, weights)
     if _is_own(path):
         encoder = load_encoder(path).model
-        _check_stored(path, image_size=(image_size, encoder.config.image_size))
-        _check_stored(path, heads=(heads, encoder.config.heads))
+        config = encoder.config
+        _check_stored(path, image_size=(image_size, config.image_size), heads=(heads, config.heads))
         return encoder
     folder = HuggingFaceFolder.open(path)
     config = folder.encoder_sizes(image_size, heads)
@@ -140,9 +138,13 @@ def load_vjepa2_masked_predictor(
     elif _is_own(path):
         _check_choice(path, weights)
         predictor = load_masked_predictor(path).eval().requires_grad_(False)
-        _check_stored(path, image_size=(image_size, predictor.encoder_sizes.image_size))
-        _check_stored(path, heads=(heads, predictor.sizes.heads))
-        _check_stored(path, encoder_heads=(encoder_heads, predictor.encoder_sizes.heads))
+        stored = predictor.encoder_sizes
+        _check_stored(
+            path,
+            image_size=(image_size, stored.image_size),
+            heads=(heads, predictor.sizes.heads),
+            encoder_heads=(encoder_heads, stored.heads),
+        )
         return predictor
     else:
         _check_choice(path, weights)
@@ -189,10 +191,13 @@ def load_vjepa2_ac(
         _check_choice(path, weights)
         world = load_token_world(path)
         encoder_config, stored = world.encoder.model.config, world.predictor.config
-        _check_stored(path, image_size=(image_size, encoder_config.image_size))
-        _check_stored(path, encoder_heads=(encoder_heads, encoder_config.heads))
-        _check_stored(path, predictor_heads=(predictor_heads, stored.heads))
-        _check_stored(path, use_extrinsics=(use_extrinsics, stored.extrinsics))
+        _check_stored(
+            path,
+            image_size=(image_size, encoder_config.image_size),
+            encoder_heads=(encoder_heads, encoder_config.heads),
+            predictor_heads=(predictor_heads, stored.heads),
+            use_extrinsics=(use_extrinsics, stored.extrinsics),
+        )
         return world
     if not path.is_file():
         raise UserError(f"{path}: expected a .pt file of V-JEPA 2-AC or an imported checkpoint.")

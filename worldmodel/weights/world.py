@@ -12,6 +12,7 @@ from typing import Any
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.checkpoint import (
@@ -22,21 +23,21 @@ from worldmodel.weights.checkpoint import (
 )
 from worldmodel.weights.config_file import StoredConfig
 from worldmodel.weights.encoder import load_encoder
-from worldmodel.weights.token_world import KIND as TOKEN_WORLD
-from worldmodel.weights.token_world import load_token_world
 
 __all__ = [
     "DEFAULT",
+    "TOKEN_WORLD",
     "checkpoint_folder",
     "encoder_of",
     "image_size_of",
+    "load_token_world",
     "load_vector_world",
     "read_world",
     "save_world",
 ]
 
 DEFAULT = "default"
-_KIND = "vector world"
+TOKEN_WORLD, _VECTOR_WORLD = "token world", "vector world"  # kinds of checkpoints
 
 
 def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
@@ -47,7 +48,7 @@ def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
 
 
 def save_world(
-    folder: str | os.PathLike[str], world: VectorWorld, record: Mapping[str, Any]
+    folder: str | os.PathLike[str], world: VectorWorld | TokenWorld, record: Mapping[str, Any]
 ) -> None:
     """Write a world checkpoint.
 
@@ -61,7 +62,8 @@ def save_world(
         "predictor": asdict(world.predictor.config),
         "record": dict(record),
     }
-    save_checkpoint(folder, _KIND, settings, world.state_dict())
+    kind = TOKEN_WORLD if isinstance(world, TokenWorld) else _VECTOR_WORLD
+    save_checkpoint(folder, kind, settings, world.state_dict())
 
 
 def read_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWorld:
@@ -99,17 +101,30 @@ def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
     """
     folder = checkpoint_folder(name)
     kind = checkpoint_kind(folder)
-    if kind in (TOKEN_WORLD, _KIND):
+    if kind in (TOKEN_WORLD, _VECTOR_WORLD):
         return read_world(folder).encoder
     return load_encoder(folder)
 
 
 def load_vector_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld:
     """Read a vector world's checkpoint; as `read_world`, but no other kind will do."""
-    return load_model(checkpoint_folder(name), _KIND, _built, assign=False)
+
+    def build(config: StoredConfig) -> VectorWorld:
+        predictor = VectorPredictor(config.read(VectorPredictorConfig, "predictor"))
+        return VectorWorld(_encoder(config), predictor)
+
+    return load_model(checkpoint_folder(name), _VECTOR_WORLD, build, assign=False)
 
 
-def _built(config: StoredConfig) -> VectorWorld:
-    encoder = VideoTransformer(config.read(EncoderConfig, "encoder"))
-    predictor = VectorPredictor(config.read(VectorPredictorConfig, "predictor"))
-    return VectorWorld(FrozenEncoder(encoder), predictor)
+def load_token_world(name: str | os.PathLike[str]) -> TokenWorld:
+    """Read a token world's checkpoint; as `read_world`, but no other kind will do."""
+
+    def build(config: StoredConfig) -> TokenWorld:
+        predictor = TokenPredictor(config.read(TokenPredictorConfig, "predictor"))
+        return TokenWorld(_encoder(config), predictor)
+
+    return load_model(checkpoint_folder(name), TOKEN_WORLD, build)
+
+
+def _encoder(config: StoredConfig) -> FrozenEncoder:
+    return FrozenEncoder(VideoTransformer(config.read(EncoderConfig, "encoder")))

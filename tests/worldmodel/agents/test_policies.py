@@ -40,7 +40,7 @@ def test_every_term_of_the_energy_can_be_left_out(tiny_world):
 
 def test_only_the_doubts_that_a_task_names_are_computed(tiny_world, monkeypatch):
     asked = []
-    for name in ("cycle", "density", "leap", "error"):
+    for name in ("density", "leap", "error"):
         uncertainty = getattr(UncertaintyHeads, name)
         monkeypatch.setattr(
             UncertaintyHeads,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodel.data.episode import Floats, Frames
+from worldmodel.data.episode_dataset import EpisodeDataset
 
 LENGTH, HEIGHT, WIDTH = 6, 24, 32
 
@@ -69,3 +70,9 @@ def telling_threads(seed: int) -> SyntheticEpisode:
     episode = make_episode(seed)
     episode.states[:] = float(os.environ["OMP_NUM_THREADS"])
     return episode
+
+
+def each_episode(dataset: EpisodeDataset, first: int = 0) -> list[Frames]:
+    """Frames of every episode from ``first`` on, as they are decoded in parts."""
+    frames = np.concatenate(list(dataset.iter_parts(int(dataset.starts[first]))))
+    return np.split(frames, np.cumsum(dataset.lengths[first:])[:-1])

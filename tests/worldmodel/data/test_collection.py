@@ -14,6 +14,7 @@ import pytest
 from synthetic_episodes import (
     broken_at,
     dying_at,
+    each_episode,
     full_at,
     logged,
     make_episode,
@@ -44,7 +45,7 @@ def shards(root):
 def test_episode_i_is_the_one_of_seed_plus_i(collected):
     dataset = Dataset.open(collected)
     assert dataset.seeds.tolist() == [10, 11, 12, 13, 14]
-    for i, frames in enumerate(dataset.iter_frames()):
+    for i, frames in enumerate(each_episode(dataset)):
         made, rows = make_episode(10 + i), slice(dataset.starts[i], dataset.starts[i] + 6)
         assert np.array_equal(dataset.actions[rows], made.actions)
         assert np.array_equal(dataset.states[rows], made.states)

@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from synthetic_episodes import each_episode
 
 from worldmodel.data import episode_dataset
 from worldmodel.data.cropping import CroppedDataset, central_square, cropped
@@ -82,7 +83,7 @@ def recording(collected):
 
 def test_large_frames_are_cropped_as_they_are_decoded_and_never_kept(recording):
     view = cropped(SampledDataset.of(recording, 15), 12)
-    for frames, steps in zip(view.iter_frames(), view.source.steps, strict=True):
+    for frames, steps in zip(each_episode(view), view.source.steps, strict=True):
         assert frames[:, 0, 0, 0].tolist() == (steps % 256).tolist()
     assert len(recording.most) == 450  # frames between the chosen ones were not even made
     assert max(recording.most) <= 2 * episode_dataset._DECODING_THREADS
@@ -101,7 +102,7 @@ def test_parts_of_long_episodes_are_decoded_a_few_ahead_whatever_their_length(
     parts.close()
     assert len(recording.most) <= 10 * (3 + 3)
     whole = np.concatenate(list(view.iter_parts()))
-    assert np.array_equal(whole, np.concatenate(list(view.iter_frames())))
+    assert np.array_equal(whole, np.concatenate(list(each_episode(view))))
     assert np.array_equal(whole, np.concatenate([view.frames(e) for e in range(3)]))
-    assert [len(frames) for frames in view.iter_frames(first=1)] == [300, 300]
+    assert [len(frames) for frames in each_episode(view, first=1)] == [300, 300]
     assert isinstance(view, CroppedDataset)

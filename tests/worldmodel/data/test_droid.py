@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from synthetic_episodes import each_episode
 
 from worldmodel.data.droid import DroidDataset
 from worldmodel.data.lerobot.dataset import Dataset
@@ -58,7 +59,7 @@ def test_episodes_anywhere_below_read_row_by_row(original):
     assert isinstance(dataset, DroidDataset)
     assert dataset.lengths.tolist() == [30, 20]
     assert dataset.image_size == (36, 64)
-    assert [grey(frames) for frames in dataset.iter_frames()] == [[*range(30)], [*range(20)]]
+    assert [grey(frames) for frames in each_episode(dataset)] == [[*range(30)], [*range(20)]]
     assert grey(dataset.frames_at(0, np.array([3, 17]))) == [3, 17]
     with h5py.File(original / FIRST / "trajectory.h5") as file:
         assert np.allclose(dataset.states[:30, :6], file[POSE], atol=1e-6)

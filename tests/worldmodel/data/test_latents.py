@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from synthetic_episodes import each_episode
 
 from worldmodel.data.latents import latent_cache
 from worldmodel.data.lerobot.dataset import Dataset
@@ -32,7 +33,7 @@ def dataset(collected):
 
 
 def expected(dataset):
-    frames = torch.from_numpy(np.concatenate(list(dataset.iter_frames())))
+    frames = torch.from_numpy(np.concatenate(list(each_episode(dataset))))
     return Encoder().encode(frames[None])[0].numpy()
 
 

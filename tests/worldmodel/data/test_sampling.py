@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from synthetic_episodes import each_episode
 
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.sampling import nearest_frames, pose_actions, sampled
@@ -41,7 +42,7 @@ def test_a_camera_that_paused_gives_other_frames_than_counting_would(copied):
     assert view.steps[2].tolist() == [0, 3, 4]
     assert view.steps[3].tolist() == [0, 2, 5]
     assert view.lengths.tolist() == [len(steps) for steps in view.steps]
-    for episode, frames in enumerate(view.iter_frames()):
+    for episode, frames in enumerate(each_episode(view)):
         assert np.array_equal(frames, source.frames(episode)[view.steps[episode]])
         rows = view.starts[episode] + np.arange(view.lengths[episode])
         recorded = source.starts[episode] + view.steps[episode]

@@ -9,7 +9,7 @@ from worldmodel.diagnostics.rankings import (
     agreement,
     auroc,
     bootstrap,
-    ranks,
+    mean_interval,
     spearman,
     worst_tenth,
 )
@@ -17,22 +17,20 @@ from worldmodel.diagnostics.rankings import (
 RNG = np.random.default_rng(0)
 
 
-def test_tied_values_share_their_mean_rank():
-    assert ranks(np.array([3, 1, 3, 0, 3])).tolist() == [4, 2, 4, 1, 4]
-
-
-def test_spearman_only_looks_at_the_order():
+def test_only_the_order_matters():
     x = RNG.normal(size=50)
     assert spearman(x, np.exp(3 * x)) == pytest.approx(1)
     assert spearman(x, -(x**3)) == pytest.approx(-1)
-    d = ranks(x) - ranks(y := RNG.normal(size=50))
-    assert spearman(x, y) == pytest.approx(1 - 6 * (d @ d) / (50 * (50**2 - 1)))
 
 
-def test_what_is_constant_tells_nothing():
-    x, constant = RNG.normal(size=20), np.ones(20)
-    assert spearman(x, constant) == 0
-    assert auroc(constant, x > 0) == 0.5
+def test_ties_share_the_mean_of_their_ranks():
+    # Pearson's correlation of the ranks [1, 2.5, 2.5, 4] and [1, 2, 3, 4].
+    assert spearman([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
+
+
+def test_without_an_order_there_is_no_figure():
+    assert spearman([1, 1, 1], [1, 2, 3]) is None
+    assert auroc(np.ones(20), np.arange(20) > 10) == 0.5
 
 
 def test_auroc_is_the_share_of_pairs_in_order():
@@ -69,3 +67,17 @@ def test_the_bootstrap_draws_whole_groups():
     assert together.std() == pytest.approx(shared.std() / np.sqrt(10), rel=0.3)
     again = bootstrap(lambda rows: shared[rows].mean(), groups, 300)
     np.testing.assert_array_equal(together, again)
+
+
+def test_the_interval_covers_the_mean_and_narrows_with_episodes():
+    rng = np.random.default_rng(0)
+    few, many = (mean_interval(rng.normal(size=n).tolist()) for n in (10, 1000))
+    for found in (few, many):
+        low, high = found["ci95"]
+        assert low < found["mean"] < high
+    assert np.ptp(many["ci95"]) < 0.3 * np.ptp(few["ci95"])
+
+
+def test_episodes_without_a_figure_do_not_count():
+    assert mean_interval([1.0, None, 3.0])["n"] == 2
+    assert mean_interval([None]) == {"mean": None, "ci95": None, "n": 0}

@@ -1,4 +1,4 @@
-"""UncertaintyHeads look at what was imagined up to a step, and at nothing else."""
+"""An uncertainty depends on what was imagined up to its step, and on nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_term_but_the_first_is_learned(uncertainties: UncertaintyHeads) ->
 
 
 @pytest.mark.parametrize("name", TERMS[1:])
-def test_a_step_is_doubted_for_what_leads_up_to_it(
+def test_a_step_is_judged_by_what_leads_up_to_it(
     uncertainties: UncertaintyHeads, name: str
 ) -> None:
     uncertainty, path = uncertainties.learned[name], _path()
@@ -64,12 +64,3 @@ def test_a_leap_starts_as_far_back_as_it_reaches(uncertainties: UncertaintyHeads
     whole = uncertainties.leap(path)[:, -1]
     assert not torch.allclose(uncertainties.leap(path._replace(codes=within))[:, -1], whole)
     assert torch.equal(uncertainties.leap(path._replace(codes=before))[:, -1], whole)
-
-
-def test_actions_are_not_inferred_from_where_the_arm_ends(uncertainties: UncertaintyHeads) -> None:
-    path = _path()
-    features = path.features.clone()
-    features[:, -1] += 1.0
-    assert torch.equal(
-        uncertainties.cycle(path._replace(features=features)), uncertainties.cycle(path)
-    )

@@ -12,9 +12,9 @@ import torch
 import transformers
 
 from worldmodel.cli import main as cli
+from worldmodel.commands import pretrain
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
 from worldmodel.presets import preset
-from worldmodel.pretraining import pretrain
 from worldmodel.pretraining.pretrain import PretrainConfig, run_pretraining
 from worldmodel.studies.encoders import ARMS
 from worldmodel.training_state import sole_run

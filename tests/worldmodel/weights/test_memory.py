@@ -13,7 +13,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 
 MEASURED = """
 import sys
-from worldmodel.weights.imports import ImportConfig, run
+from worldmodel.weights.imports import ImportConfig, import_weights
 import worldmodel.weights.vjepa2
 
 def kilobytes(field):
@@ -21,7 +21,8 @@ def kilobytes(field):
         return next(int(line.split()[1]) for line in status if line.startswith(field))
 
 before = kilobytes("VmRSS")
-run(ImportConfig(source=sys.argv[1], out=sys.argv[2], weights="encoder", model="encoder"))
+config = ImportConfig(source=sys.argv[1], out=sys.argv[2], weights="encoder", model="encoder")
+import_weights(config)
 print("took", 1024 * (kilobytes("VmHWM") - before))
 """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,13 @@ from safetensors.torch import load_file, save_file
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
+from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.weights.checkpoint import save_checkpoint
 from worldmodel.weights.encoder import save_encoder
-from worldmodel.weights.world import encoder_of, read_world, save_world
+from worldmodel.weights.world import encoder_of, load_token_world, read_world, save_world
 
 
 @pytest.fixture
@@ -49,6 +54,45 @@ def test_an_encoder_is_taken_from_a_world_as_from_its_own_checkpoint(
     for source in (folder, tmp_path / "encoder"):
         assert encoder_of(source).fingerprint() == world.encoder.fingerprint()
     assert encoder_of("default").fingerprint() == read_world("default").encoder.fingerprint()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_world_of_an_older_format_is_read(
+    saved: tuple[VectorWorld, Path], tmp_path: Path, version: int
+) -> None:
+    world, _ = saved
+    wanted = world.state_dict()
+    for row, name in enumerate(("q90", "q99")):
+        rows = torch.arange(wanted[f"predictor.uncertainties.{name}"].numel()) + 100.0 * row
+        wanted[f"predictor.uncertainties.{name}"] = rows.view(4, -1)
+    stored = {
+        name.replace("predictor.uncertainties.", "predictor.doubts."): tensor
+        for name, tensor in wanted.items()
+    }
+    stored["predictor.doubts.infer.0.weight"] = torch.zeros(2, 2)
+    for name in ("predictor.doubts.q90", "predictor.doubts.q99"):
+        rows = stored[name]
+        stored[name] = torch.cat([rows[:1], torch.full_like(rows[:1], -1.0), rows[1:]])
+    sizes = asdict(world.predictor.config)
+    sizes["code_width"], sizes["arm_width"] = sizes.pop("object_width"), sizes.pop("proprio_width")
+    encoder = asdict(world.encoder.model.config)
+    old = tmp_path / "old"
+    save_checkpoint(old, "compact world", {"encoder": encoder, "predictor": sizes}, stored)
+    content = json.loads((old / "config.json").read_text()) | {"format_version": version}
+    tensors = content.pop("sha256")["tensors"]
+    if version == 2:  # the first format had neither digests nor V-JEPA 2.1
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        content["sha256"] = {"config": digest, "tensors": tensors}
+    else:
+        del content["encoder"]["vjepa_2_1"], content["encoder"]["fixed_grid"]
+    (old / "config.json").write_text(json.dumps(content))
+
+    again = read_world(old)
+    assert isinstance(again, VectorWorld)
+    assert again.predictor.config == world.predictor.config
+    found = again.state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
 
 
 def test_a_truncated_world_is_named(saved: tuple[VectorWorld, Path]) -> None:
@@ -98,3 +142,18 @@ def test_a_prior_that_is_not_finite_is_named(saved: tuple[VectorWorld, Path]) ->
 def test_a_missing_world_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a checkpoint"):
         read_world(tmp_path / "nowhere")
+
+
+def test_a_token_world_comes_back_with_its_statistics(tmp_path: Path) -> None:
+    encoder = VideoTransformer(EncoderConfig(image_size=24, width=12, depth=1, heads=2))
+    predictor = TokenPredictor(
+        TokenPredictorConfig(tokens=4, token_width=12, width=24, depth=1, heads=2)
+    )
+    predictor.scale_actions.fit(torch.randn(10, 7))
+    predictor.state_features.fit(torch.randn(10, 7))
+    world = TokenWorld(FrozenEncoder(encoder), predictor)
+    save_world(tmp_path, world, {"note": "test"})
+    loaded = load_token_world(tmp_path)
+    assert loaded.predictor.config == predictor.config
+    tensors = loaded.state_dict()
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in world.state_dict().items())

@@ -30,7 +30,6 @@ __all__ = [
     "each_numbered_frame",
     "frame_times",
     "plain_number",
-    "read_frames",
     "video_info",
     "video_shape",
     "writing_video",
@@ -102,11 +101,6 @@ def each_frame(path: Path, start: float, steps: Indices, fps: float) -> Iterator
             if found == len(steps):
                 return
     raise _unreadable(path, f"it ends {len(steps) - found} frames too early")
-
-
-def read_frames(path: Path, start: float, steps: Indices, fps: float) -> Frames:
-    """Decodes frames uint8 ``[len(steps),height,width,3]``; see `each_frame`."""
-    return np.stack(list(each_frame(path, start, steps, fps)))
 
 
 def each_numbered_frame(path: Path, numbers: Indices) -> Iterator[Frames]:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -15,13 +16,17 @@ import pytest
 
 from worldmodel.data.lerobot import alignment
 from worldmodel.data.lerobot.dataset import Dataset
-from worldmodel.data.lerobot.video import read_frames
+from worldmodel.data.lerobot.video import each_frame
 from worldmodel.errors import UserError
 
 KEY = "observation.images.front"
 START, END = f"videos/{KEY}/from_timestamp", f"videos/{KEY}/to_timestamp"
 EPISODES = "meta/episodes/chunk-000/file-001.parquet"  # episodes 2, 3: 6 frames at 5/s
 VIDEO = f"videos/{KEY}/chunk-000/file-001.mp4"
+
+
+def read_frames(path: Path, start: float, steps: np.ndarray, fps: float) -> np.ndarray:
+    return np.stack(list(each_frame(path, start, steps, fps)))
 
 
 def put(root, column, values, kind=None):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from synthetic_episodes import each_episode
 
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.lerobot.video import writing_video
@@ -126,12 +127,12 @@ def test_a_dataset_that_lerobot_laid_out_reads_frame_by_frame(foreign):
     assert dataset.actions.dtype == np.float32
     assert dataset.actions.tolist() == [[e, t, 0.5] for e, t in expected]
     assert dataset.states.tolist() == [[100 * e + t] for e, t in expected]
-    assert [x for frames in dataset.iter_frames() for x in decoded(frames)] == expected
+    assert [x for frames in each_episode(dataset) for x in decoded(frames)] == expected
 
 
 def test_frames_in_order_equal_frames_one_by_one(collected):
     dataset = Dataset.open(collected)
-    for episode, frames in enumerate(dataset.iter_frames(first=2), 2):
+    for episode, frames in enumerate(each_episode(dataset, first=2), 2):
         assert np.array_equal(frames, dataset.frames(episode))
 
 
@@ -255,7 +256,7 @@ def test_a_damaged_video_is_one_clear_line(copied, damage):
     dataset = Dataset.open(copied)
     damage(copied / VIDEO)
     with pytest.raises(UserError, match=r"Cannot read the video .*file-001\.mp4: .*delete it and"):
-        list(dataset.iter_frames())
+        list(each_episode(dataset))
 
 
 def test_frames_of_another_size_than_announced_are_refused(copied):

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
-from worldmodel.data.lerobot.video import each_frame, frame_times, read_frames, writing_video
+from worldmodel.data.lerobot.video import each_frame, frame_times, writing_video
 from worldmodel.errors import UserError
+
+
+def read_frames(path: Path, start: float, steps: np.ndarray, fps: float) -> np.ndarray:
+    return np.stack(list(each_frame(path, start, steps, fps)))
 
 
 def write(path, frames, fps=5.0):

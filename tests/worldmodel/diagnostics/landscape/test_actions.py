@@ -22,7 +22,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.nn.pose import compose
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
-from worldmodel.weights.token_world import save_token_world
+from worldmodel.weights.world import save_world
 
 SMALL = "planner.samples=8 planner.elites=3 planner.proposals=2 planner.horizon=4"
 PUBLISHED = "planner=vjepa2_ac planner.samples=8 planner.elites=3 planner.iterations=4"
@@ -57,7 +57,7 @@ def tokens(tmp_path_factory):
     predictor = TokenPredictorConfig(tokens=4, token_width=24, width=12, depth=1, heads=2)
     world = TokenWorld(FrozenEncoder(VideoTransformer(sizes)), TokenPredictor(predictor))
     folder = tmp_path_factory.mktemp("tokens")
-    save_token_world(folder, world, {})
+    save_world(folder, world, {})
     for name, shade in (("a", 60), ("b", 180)):
         iio.imwrite(folder / f"{name}.png", np.full((64, 64, 3), shade, np.uint8))
     return folder

@@ -1,4 +1,4 @@
-"""The dynamics ensemble on object latents, trained over several imagined steps."""
+"""Stage 4, the dynamics ensemble on object latents, trained over several imagined steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
 
 __all__ = ["EnsembleTraining", "train_ensemble"]
@@ -15,14 +15,14 @@ __all__ = ["EnsembleTraining", "train_ensemble"]
 
 @dataclass(frozen=True, config=CHECKED)
 class EnsembleTraining:
-    """Settings.
+    """How the dynamics are trained; see `train_ensemble`.
 
     Attributes:
-        steps: Iterations.
-        batch: Windows per iteration and member.
-        rollout: Imagined steps that a prediction is trained over.
-        noise: On the first code of a window.
-        learning_rate: At its highest.
+        steps: Optimiser steps; 0 leaves them as they are.
+        batch: Windows per step and member.
+        rollout: Imagined steps of a window.
+        noise: Standard deviation of what is added to the first object latent of a window.
+        learning_rate: Its peak.
     """
 
     steps: Steps = 4000
@@ -53,4 +53,4 @@ def train_ensemble(run: TrainingRun, config: EnsembleTraining) -> None:
             imagined.append(now)
         return {"prediction": F.smooth_l1_loss(torch.stack(imagined, -2), truth[:, :, 1:])}
 
-    run.optimise("dynamics", dynamics.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("dynamics", dynamics.parameters(), config, losses)

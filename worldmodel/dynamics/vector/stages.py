@@ -1,14 +1,6 @@
 """Training the vector predictor, stage by stage, on cached latents of undirected data.
 
-1. *code*: what of a frame the arm's own state does not tell (`worldmodel.dynamics.object_latent`).
-2. *arm*: reading the arm's features off the image (`worldmodel.dynamics.proprio`).
-3. *scenes*: when two frames show the same scene (`worldmodel.dynamics.scenes`).
-4. *dynamics*: the ensemble on object latents (`worldmodel.dynamics.ensemble`).
-5. *value*: goal-conditioned value (`worldmodel.dynamics.value`).
-6. *prior*: what usually leads to goals (`worldmodel.dynamics.prior`).
-7. *reachability*: the temporal distance to goals (`worldmodel.dynamics.reachability`).
-8. *uncertainties*: where the imagination errs (`worldmodel.dynamics.uncertainty`).
-9. *macros*: macro-actions, slow dynamics and macro prior (`worldmodel.dynamics.macros`).
+Each stage is a module of this package, in the order of `VectorTraining`.
 
 No stage sees a reward, a success label or the simulator. A stage of 0 steps leaves its part as it
 was, which with ``init`` is how one part of a world is trained anew.
@@ -22,17 +14,17 @@ from dataclasses import field
 import torch
 from pydantic.dataclasses import dataclass
 
-from worldmodel.dynamics.ensemble import EnsembleTraining, train_ensemble
-from worldmodel.dynamics.macros import MacrosTraining, train_macros
-from worldmodel.dynamics.object_latent import ObjectLatentTraining, train_object_latent
-from worldmodel.dynamics.prior import PriorTraining, train_prior
-from worldmodel.dynamics.proprio import ProprioTraining, train_proprio
-from worldmodel.dynamics.reachability import ReachabilityTraining, train_reachability
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import TrainingRun
-from worldmodel.dynamics.scenes import ScenesTraining, train_scenes
-from worldmodel.dynamics.uncertainty import UncertaintyTraining, train_uncertainty
-from worldmodel.dynamics.value import ValueTraining, train_value
+from worldmodel.dynamics.vector.ensemble import EnsembleTraining, train_ensemble
+from worldmodel.dynamics.vector.macros import MacrosTraining, train_macros
+from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining, train_object_latent
+from worldmodel.dynamics.vector.prior import PriorTraining, train_prior
+from worldmodel.dynamics.vector.proprio import ProprioTraining, train_proprio
+from worldmodel.dynamics.vector.reachability import ReachabilityTraining, train_reachability
+from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.dynamics.vector.scenes import ScenesTraining, train_scenes
+from worldmodel.dynamics.vector.uncertainty import UncertaintyTraining, train_uncertainty
+from worldmodel.dynamics.vector.value import ValueTraining, train_value
 from worldmodel.predictors.vector import VectorPredictor
 from worldmodel.settings import CHECKED, Seed
 from worldmodel.training_log import TrainingLog
@@ -43,19 +35,19 @@ __all__ = ["VectorTraining", "train_vector"]
 
 @dataclass(frozen=True, config=CHECKED)
 class VectorTraining:
-    """Settings of the stages. Batches count windows, transitions or pairs of frames.
+    """How the vector predictor is trained, stage by stage in this order.
 
     Attributes:
-        object_latent: Stage 1.
-        proprio: Stage 2.
-        scenes: Stage 3.
-        dynamics: Stage 4.
-        value: Stage 5.
-        prior: Stage 6.
-        reachability: Stage 7.
-        uncertainty: Stage 8.
-        macros: Stage 9.
-        seed: Of everything.
+        object_latent: What a frame holds that the arm's own state does not say.
+        proprio: Reading the arm's state off the image.
+        scenes: When two frames show the same scene, wherever the arm is.
+        dynamics: The ensemble that imagines object latents.
+        value: Imagined steps to a goal, discounted.
+        prior: What usually leads to goals.
+        reachability: Imagined steps to a goal, as a quasimetric.
+        uncertainty: Where the imagination errs.
+        macros: Macro-actions, what they lead to, and which lead to goals.
+        seed: Of initialisation and of everything drawn.
     """
 
     object_latent: ObjectLatentTraining = field(default_factory=ObjectLatentTraining)

@@ -5,35 +5,44 @@ Shapes: see ``worldmodel.predictors.vector``; E episodes and F frames of the dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from math import cos, pi
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from worldmodel.dynamics.recognition import nearness
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.finite import LossGuard
+from worldmodel.dynamics.vector.recognition import nearness
 from worldmodel.predictors.vector import VectorPredictor
+from worldmodel.schedule import rising_cosine
 from worldmodel.training_log import TrainingLog
+from worldmodel.training_loop import TrainingLoop
 
 __all__ = ["TrainingRun", "planning_latents"]
 
-_SUBGOALS = 0.3  # share of goals that are read as the present is, from which sub-goals are imagined
+_SUBGOALS = 0.3  # share of goals encoded as the present is, from which sub-goals are imagined
 
 
 @torch.no_grad()
 def planning_latents(
-    model: VectorPredictor, tokens: Tensor, looks: Tensor, batch: int = 128
+    model: VectorPredictor, tokens: Tensor, references: Tensor, batch: int = 128
 ) -> Tensor:
     """Planning latents ``[F, Z]`` of frozen tokens ``[F, N, D]``.
 
-    ``looks`` are the rows ``[F]`` of the other looks that frames are read beside.
+    ``references`` are the rows ``[F]`` of the reference frames.
     """
-    parts = zip(tokens.split(batch), looks.split(batch), strict=True)
-    return torch.cat([model.encode(part.float(), tokens[look].float()) for part, look in parts])
+    parts = zip(tokens.split(batch), references.split(batch), strict=True)
+    return torch.cat([model.encode(part.float(), tokens[rows].float()) for part, rows in parts])
+
+
+class _StageTraining(Protocol):
+    """What `TrainingRun.optimise` reads of a stage's settings."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
 
 
 class TrainingRun:
@@ -75,13 +84,13 @@ class TrainingRun:
     def latents(self) -> Tensor:
         """Planning latents ``[F, Z]``, for the stages after those that train the planning head.
 
-        They are read beside the end of their episode, where a plan has its goal.
+        Their reference is the end of their episode, where a plan has its goal.
         """
         return planning_latents(self.model, self.data.latents, self.data.last_rows())
 
     @cached_property
     def goal_latents(self) -> Tensor:
-        """Those of frames as goals, read beside the start of their episode, as goals of plans."""
+        """Those of frames as goals, whose reference is the start of their episode, as in plans."""
         return planning_latents(self.model, self.data.latents, self.data.first_rows())
 
     @property
@@ -90,9 +99,9 @@ class TrainingRun:
         return self.model.object_latents(self.latents)
 
     def goals(self, frames: Tensor, with_proprio: Tensor) -> Tensor:
-        """What value and prior are told of frames, rows ``[...]``, as goals, ``[..., G]``.
+        """Goal rows ``[..., G]``, the input of value and prior, of frames at rows ``[...]``.
 
-        Most are read as goals of plans are, the others as sub-goals.
+        Most are encoded as goals of plans are, the others as sub-goals.
         """
         subgoals = self.uniform(*frames.shape, 1) < _SUBGOALS
         latents = torch.where(subgoals, self.latents[frames], self.goal_latents[frames])
@@ -102,7 +111,7 @@ class TrainingRun:
     def scenes(self) -> Tensor:
         """`object_latents` with the arm taken out, ``[F, C]``, once that stage is trained.
 
-        Read beside the same reference, two frames of an episode are told apart best.
+        With the same reference, two frames of an episode differ most clearly.
         """
         with torch.no_grad():
             return self.model.scenes(self.object_latents, self.features)
@@ -142,11 +151,7 @@ class TrainingRun:
 
     def draw(self, rows: Tensor, batch: int) -> Tensor:
         """Some of the rows, ``[batch]``."""
-        return rows[self.integers(0, len(rows), batch)]
-
-    def integers(self, low: int, high: int, count: int) -> Tensor:
-        """Random integers in ``[low, high)``."""
-        return torch.randint(low, high, (count,), generator=self.generator)
+        return rows[torch.randint(len(rows), (batch,), generator=self.generator)]
 
     def uniform(self, *shape: int) -> Tensor:
         """Random numbers in [0, 1)."""
@@ -165,8 +170,7 @@ class TrainingRun:
         self,
         stage: str,
         parameters: Iterable[nn.Parameter],
-        steps: int,
-        learning_rate: float,
+        config: _StageTraining,
         losses: Callable[[], dict[str, Tensor]],
         parts: int = 1,
     ) -> None:
@@ -177,48 +181,30 @@ class TrainingRun:
         Args:
             stage: Its name, for the log.
             parameters: What is trained.
-            steps: Iterations.
-            learning_rate: At its highest.
-            losses: Draws one part of an iteration's batch, and says what it costs.
-            parts: How often it is asked. Where activations are large, those of a part stay in the
-                cache, and those of the whole do not.
+            config: Optimiser steps, and the peak of the learning rate.
+            losses: Draws one part of a step's batch, and says what it costs.
+            parts: How often a step asks for them.
 
         Raises:
             UserError: A loss or the gradient was not finite, or a loss after the last step is not.
         """
+        steps, learning_rate = config.steps, config.learning_rate
         if steps == 0:
             return
-        parameters = list(parameters)
-        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / 100) * 0.5 * (1 + cos(pi * step / steps))
+        loop = TrainingLoop(
+            f"Training of stage {stage}",
+            torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4),
+            lambda _: losses(),
+            steps,
+            learning_rate,
+            lambda step: rising_cosine(step, steps),
+            parts=parts,
+            clip=1.0,
         )
-        guard = LossGuard(f"Training of stage {stage}", learning_rate)
-        terms = dict[str, Tensor]()
-        for step in range(1, steps + 1):
-            optimizer.zero_grad(set_to_none=True)
-            seen = dict[str, Tensor]()
-            for _ in range(parts):
-                terms = losses()
-                (torch.stack(list(terms.values())).sum() / parts).backward()
-                seen = {name: seen.get(name, 0) + term.detach() for name, term in terms.items()}
-            norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-            guard.see(step, {**seen, "norm of the gradient": norm})
-            optimizer.step()
-            schedule.step()
+        for step in loop:
             self._done += 1
             self._log.advance()
             if step % 100 == 0 or step == steps:
-                guard.check()
-                figures = {f"{stage}/{name}": float(term.detach()) for name, term in terms.items()}
+                figures = {f"{stage}/{name}": value for name, value in loop.figures().items()}
                 self._log.write(self._done, figures)
-        with torch.no_grad(), self._unchanged_streams():
-            guard.require(steps, losses())  # the last step must not have spoilt the model
-
-    @contextmanager
-    def _unchanged_streams(self) -> Generator[None]:
-        """Whatever is drawn within, later numbers are as they would have been."""
-        state = self.generator.get_state()
-        with torch.random.fork_rng(devices=()):
-            yield
-        self.generator.set_state(state)
+        loop.require_finite(self.generator)

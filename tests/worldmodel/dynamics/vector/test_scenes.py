@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.dynamics.recognition import recognition
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import TrainingRun
-from worldmodel.dynamics.scenes import ScenesTraining, train_scenes
+from worldmodel.dynamics.vector.recognition import recognition
+from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.dynamics.vector.scenes import ScenesTraining, train_scenes
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 

@@ -1,4 +1,4 @@
-"""Codes say where things are, in looks that were never trained on."""
+"""Object latents say where objects are, in appearances that were never trained on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.dynamics.object_latent import ObjectLatentTraining, train_object_latent
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import TrainingRun, planning_latents
+from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining, train_object_latent
+from worldmodel.dynamics.vector.run import TrainingRun, planning_latents
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
@@ -72,10 +72,10 @@ def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> VectorP
 
 
 def _missed(
-    model: VectorPredictor, data: Recordings, looks: torch.Tensor, places: torch.Tensor
+    model: VectorPredictor, data: Recordings, references: torch.Tensor, places: torch.Tensor
 ) -> float:
     """By how much places in unseen episodes are misread off codes, against their spread."""
-    codes = model.object_latents(planning_latents(model, data.latents, looks))
+    codes = model.object_latents(planning_latents(model, data.latents, references))
     x, y = codes.unbind(-1)
     bent = torch.stack([x**i * y**j for i in range(5) for j in range(5 - i)], -1)
     known, unseen = data.rows(data.train), data.rows(data.held_out)
@@ -87,23 +87,30 @@ def test_codes_tell_places_before_backgrounds_that_are_new(
     model: VectorPredictor, data: Recordings
 ) -> None:
     assert data.objects is not None
-    for looks in (data.last_rows(), data.first_rows()):
-        assert _missed(model, data, looks, data.objects) < 0.25
+    for references in (data.last_rows(), data.first_rows()):
+        assert _missed(model, data, references, data.objects) < 0.25
 
 
-def test_another_scene_tells_less_than_another_look_at_this_one(
+def test_a_reference_of_another_scene_is_worth_less(
     model: VectorPredictor, data: Recordings
 ) -> None:
     assert data.objects is not None
     here, elsewhere = data.last_rows(), data.last_rows().roll(LENGTH)
-    found = [_missed(model, data, looks, data.objects) for looks in (here, elsewhere)]
+    found = [_missed(model, data, references, data.objects) for references in (here, elsewhere)]
     assert found[1] > 1.3 * found[0]
 
 
-def test_a_code_is_of_the_frame_and_not_of_the_look_beside_it(
+def test_an_object_latent_is_of_the_frame_and_not_of_its_reference(
     model: VectorPredictor, data: Recordings
 ) -> None:
     assert data.objects is not None
-    looks = data.last_rows()
-    found = [_missed(model, data, looks, data.objects[rows]) for rows in (slice(None), looks)]
+    references = data.last_rows()
+    found = [
+        _missed(model, data, references, data.objects[rows]) for rows in (slice(None), references)
+    ]
     assert found[1] > 1.3 * found[0]
+
+
+def test_parts_divide_the_batch() -> None:
+    with pytest.raises(ValueError, match=r"divides into object_latent\.parts=3 parts, got 256"):
+        ObjectLatentTraining(parts=3)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.dynamics.reachability import (
+from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.vector.reachability import (
     ReachabilityTraining,
     _arrival,
     train_reachability,
 )
-from worldmodel.dynamics.recordings import Recordings
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 

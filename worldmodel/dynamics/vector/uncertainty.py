@@ -1,7 +1,7 @@
-"""Training the uncertainty heads of a vector predictor (`worldmodel.predictors.uncertainty`).
+"""Stage 8, the uncertainty heads of a vector predictor (`worldmodel.predictors.uncertainty`).
 
-Three of them learn to be least surprised by recorded transitions, so that they are surprised by
-imagined ones that do not look like them. The fourth learns how far rollouts of the trained ensemble
+Two of them learn to be little surprised by recorded transitions, so that they are surprised by
+imagined ones that are unlike them. The third learns how far rollouts of the trained ensemble
 end from what was recorded: the variance of a Gaussian around each imagined code, at which the
 recorded code is most likely (Nix and Weigend, 1994; Lakshminarayanan et al., arXiv:1612.01474).
 """
@@ -12,7 +12,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.predictors.imagination import imagine, imagined_path
 from worldmodel.predictors.uncertainty import Path
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps
@@ -22,13 +22,13 @@ __all__ = ["UncertaintyTraining", "train_uncertainty"]
 
 @dataclass(frozen=True, config=CHECKED)
 class UncertaintyTraining:
-    """Settings.
+    """How the uncertainty heads are trained; see `train_uncertainty`.
 
     Attributes:
-        steps: Iterations.
-        batch: Windows per iteration.
+        steps: Optimiser steps; 0 leaves them as they are.
+        batch: Windows per step.
         rollout: Imagined steps of a window.
-        learning_rate: At its highest.
+        learning_rate: Its peak.
     """
 
     steps: Steps = 3000
@@ -47,18 +47,15 @@ def train_uncertainty(run: TrainingRun, config: UncertaintyTraining) -> None:
         truth = run.object_latents[frames]
         recorded = Path(truth, run.features[frames], run.actions(frames[:, :-1]))
         imagined = _imagined(run, frames)
-        missed = (imagined.codes - truth)[:, 1:].square()
+        error = (imagined.codes - truth)[:, 1:].square()
         variance = uncertainties.variance(imagined) + 1e-5
         return {
-            "cycle": uncertainties.cycle(recorded).mean(),
             "density": uncertainties.density(recorded).mean(),
             "leap": uncertainties.leap(recorded).mean(),
-            "error": 0.5 * (variance.log() + missed / variance).mean(),
+            "error": 0.5 * (variance.log() + error / variance).mean(),
         }
 
-    run.optimise(
-        "uncertainties", uncertainties.parameters(), config.steps, config.learning_rate, losses
-    )
+    run.optimise("uncertainty", uncertainties.parameters(), config, losses)
 
 
 @torch.no_grad()

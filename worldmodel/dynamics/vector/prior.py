@@ -1,4 +1,4 @@
-"""Policy prior: what the data did where it came nearer to a goal, without rewards or labels.
+"""Stage 6, the policy prior: what the data did where it came nearer to a goal, without rewards.
 
 Advantage-weighted regression (Peng et al., arXiv:1910.00177) on the transitions and hindsight goals
 that the value was learned from, once the value stands.
@@ -11,23 +11,23 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.run import TrainingRun
-from worldmodel.dynamics.value import ValueTraining, backups, hindsight_goals
+from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.dynamics.vector.value import ValueTraining, backups, hindsight_goals
 from worldmodel.precision import has_bfloat16
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps, Weight
 
-__all__ = ["PriorTraining", "train_prior"]
+__all__ = ["PriorTraining", "advantage_weights", "train_prior"]
 
 
 @dataclass(frozen=True, config=CHECKED)
 class PriorTraining:
-    """Settings.
+    """How the policy prior is trained; see `train_prior`.
 
     Attributes:
-        steps: Iterations.
-        batch: Transitions per iteration.
-        temperature: Of the advantage weights.
-        learning_rate: At its highest.
+        steps: Optimiser steps; 0 leaves it as it is.
+        batch: Transitions per step.
+        temperature: Of the advantage weights, per imagined step.
+        learning_rate: Its peak.
         bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
@@ -39,13 +39,7 @@ class PriorTraining:
 
 
 def train_prior(run: TrainingRun, config: PriorTraining, value: ValueTraining) -> None:
-    """Train the policy prior.
-
-    Args:
-        run: Model and data.
-        config: Settings.
-        value: Those that the value was trained with.
-    """
+    """Train the policy prior; ``value`` is what the value was trained with."""
     model = run.model
     rows, last = run.data.rows(run.data.train, run.stride + 1), run.data.last_rows()
     everywhere = run.data.rows(run.data.train)
@@ -58,12 +52,17 @@ def train_prior(run: TrainingRun, config: PriorTraining, value: ValueTraining) -
         goals = run.goals(goal, with_proprio)
         moment = (run.object_latents[here], run.features[here], goals)
         with torch.no_grad():
-            later = backups(run, value, model.critics, here, goal, with_proprio)
-            gain = (later - model.values(*moment)).mean(0)
-            weight = (config.temperature * gain).exp().clamp(max=10.0)
+            td_target = backups(run, value, model.critics, here, goal, with_proprio)
+            advantage = (td_target - model.values(*moment)).mean(0)
+            weight = advantage_weights(advantage, config.temperature)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            chosen = model.prior(*moment)
-        missed = F.smooth_l1_loss(chosen.float(), run.actions(here), reduction="none")
-        return {"prior": (weight[:, None] * missed * known).sum(-1).mean()}
+            pred = model.prior(*moment)
+        error = F.smooth_l1_loss(pred.float(), run.actions(here), reduction="none")
+        return {"prior": (weight[:, None] * error * known).sum(-1).mean()}
 
-    run.optimise("prior", model.prior_net.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("prior", model.prior_net.parameters(), config, losses)
+
+
+def advantage_weights(advantage: Tensor, temperature: float) -> Tensor:
+    """Weights ``[B]`` of what is imitated, at most 10 (arXiv:1910.00177, section 3)."""
+    return (temperature * advantage).exp().clamp(max=10.0)

@@ -1,4 +1,4 @@
-"""Reachability from hindsight pairs: how many imagined steps lead from one moment to another.
+"""Stage 7, reachability: how many imagined steps lead from one moment to another.
 
 Two moments of one episode bound the distance: it takes no longer than it took until the goal was
 first shown. Regression to these separations by a lower expectile keeps near the shortest that the
@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.settings import (
     CHECKED,
     Batch,
@@ -35,17 +35,17 @@ __all__ = ["ReachabilityTraining", "train_reachability"]
 
 @dataclass(frozen=True, config=CHECKED)
 class ReachabilityTraining:
-    """Settings.
+    """How the reachability is trained; see `train_reachability`.
 
     Attributes:
-        steps: Iterations.
-        batch: Pairs of moments per iteration, of one episode and of any two, each.
-        horizon: Imagined steps beyond which separations are not told apart.
+        steps: Optimiser steps; 0 leaves it as it is.
+        batch: Pairs of moments per step, of one episode and of any two, each.
+        horizon: Imagined steps beyond which separations count alike.
         expectile: Weight of distances that are too long, against one minus it of too short ones.
         spread: Weight of the term that spreads moments of different episodes apart.
         proprio_goals: Share of goals that count the arm.
         proprio_near: Distance of the arm's features, each of unit variance, that counts as there.
-        learning_rate: At its highest.
+        learning_rate: Its peak.
     """
 
     steps: Steps = 4000
@@ -59,7 +59,7 @@ class ReachabilityTraining:
 
 
 def train_reachability(run: TrainingRun, config: ReachabilityTraining) -> None:
-    """Train the reachability."""
+    """Train the reachability, by expectile regression to separations in the data."""
     model, data = run.model, run.data
     rows, first, last = data.rows(data.train), data.first_rows(), data.last_rows()
     moments = torch.cat([run.object_latents, run.features], -1)
@@ -79,8 +79,7 @@ def train_reachability(run: TrainingRun, config: ReachabilityTraining) -> None:
             "spread": config.spread * (missing.square() / config.horizon).mean(),
         }
 
-    parameters = model.reachability.parameters()
-    run.optimise("reachability", parameters, config.steps, config.learning_rate, losses)
+    run.optimise("reachability", model.reachability.parameters(), config, losses)
 
 
 def _pairs(

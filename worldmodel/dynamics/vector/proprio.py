@@ -1,4 +1,4 @@
-"""Reading the arm's features off the image, equally well wherever the arm has been."""
+"""Stage 2, the proprio features: reading the arm's state off the image, wherever the arm is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.dynamics.run import TrainingRun
+from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps
 
 __all__ = ["ProprioTraining", "train_proprio"]
@@ -14,12 +14,12 @@ __all__ = ["ProprioTraining", "train_proprio"]
 
 @dataclass(frozen=True, config=CHECKED)
 class ProprioTraining:
-    """Settings.
+    """How the proprio features are trained; see `train_proprio`.
 
     Attributes:
-        steps: Iterations.
-        batch: Frames per iteration.
-        learning_rate: At its highest.
+        steps: Optimiser steps; 0 leaves them as they are.
+        batch: Frames per step.
+        learning_rate: Its peak.
     """
 
     steps: Steps = 3000
@@ -28,7 +28,7 @@ class ProprioTraining:
 
 
 def train_proprio(run: TrainingRun, config: ProprioTraining) -> None:
-    """Train the planning head's proprio features."""
+    """Train what reads the proprio features off the tokens, by regression to the state features."""
     arm, data = run.model.head.arm, run.data
     rows = data.rows(data.train)
 
@@ -36,7 +36,7 @@ def train_proprio(run: TrainingRun, config: ProprioTraining) -> None:
         here = _spread(run, rows, config.batch)
         return {"arm": F.smooth_l1_loss(arm(data.latents[here].float()), run.features[here])}
 
-    run.optimise("arm", arm.parameters(), config.steps, config.learning_rate, losses)
+    run.optimise("proprio", arm.parameters(), config, losses)
 
 
 def _spread(run: TrainingRun, rows: Tensor, batch: int, tries: int = 32) -> Tensor:

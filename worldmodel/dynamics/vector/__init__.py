@@ -1,0 +1,1 @@
+"""Training the vector predictor, a stage per file."""
