@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 
 from worldmodel.cli import configuration
 from worldmodel.cli.listing import COMMANDS
 from worldmodel.cli.main import main, with_subject
+from worldmodel.cli.options import experiments
+from worldmodel.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md"]
@@ -24,21 +26,27 @@ REPOSITORY = "https://github.com/worldmodel/worldmodel/blob/main/"
 
 SEARCH = "samples=8 elites=3 proposals=2 horizon=4"
 PLANNER = " ".join(f"planner.{setting}" for setting in SEARCH.split())
-LEVELS = " ".join(f"planner.{level}.{s}" for level in ("slow", "fast") for s in SEARCH.split())
+LEVELS = " ".join(
+    f"planner.{level}.{s}" for level in ("high_level", "low_level") for s in SEARCH.split()
+)
 PRETRAIN = (
     "encoder.patch_size=24 encoder.width=24 encoder.depth=1 encoder.heads=2 "
     "training.steps=2 training.batch=2 training.clip_frames=4 training.predictor_width=24 "
     "training.predictor_depth=1 training.predictor_heads=2 training.min_rank=0 holdout=0.5"
 )
-TRAIN = (
-    "predictor.model.width=16 predictor.model.head_width=16 "
-    "predictor.model.prior_width=16 predictor.model.members=2 "
-    "predictor.training.object_latent.steps=2 predictor.training.proprio.steps=2 "
-    "predictor.training.scenes.steps=2 "
-    "predictor.training.dynamics.steps=2 predictor.training.value.steps=2 "
-    "predictor.training.prior.steps=2 predictor.training.uncertainty.steps=2 "
-    "predictor.training.macros.steps=2 "
-    "predictor.training.macros.rollout=1 predictor.training.reachability.steps=2 holdout=0.5"
+STAGES = ("object_latent", "proprio", "scenes", "dynamics", "value", "prior", "uncertainty")
+TRAIN = " ".join(
+    [
+        "predictor.model.width=16 predictor.model.head_width=16 predictor.model.prior_width=16",
+        "predictor.model.sight_width=16 predictor.model.proprio_width=16 predictor.model.depth=1",
+        "predictor.model.members=2 predictor.model.critics=2 predictor.model.memory=64",
+        *(
+            f"predictor.training.{stage}.{size}"
+            for stage in (*STAGES, "macros", "reachability")
+            for size in ("steps=2", "batch=8")
+        ),
+        "predictor.training.macros.rollout=1 holdout=0.5",
+    ]
 )
 PLAN = f"task.budget_steps=3 task.hold_steps=1 {PLANNER}"
 TINY = {
@@ -52,7 +60,11 @@ TINY = {
     "acceptance": f"episodes=2 candidates=2 resamples=3 {PLAN}",
     "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
     "study": "arms=[random] seeds=[0] appearances=[plain] trials=1 "
-    f"\"pretrain='{PRETRAIN}'\" \"train='{TRAIN}'\" \"plan='{PLAN}'\"",
+    + " ".join(f"pretrain.{word}" for word in PRETRAIN.split())
+    + " "
+    + " ".join(f"train.{word}" for word in TRAIN.split())
+    + " 'plan.pursuit={budget_steps: 3, hold_steps: 1}'"
+    + " 'plan.settings={samples: 8, elites: 3, proposals: 2, horizon: 4}'",
     "bench": "samples=[8] horizon=[4] iterations=[1] plans=2 warmup=1 tokens.samples=[2] "
     "tokens.horizon=[2]",
 }
@@ -92,53 +104,80 @@ def worldmodel_lines(page: str) -> list[list[str]]:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Follows the readme in a folder of its own; gives its commands by the lines that ran."""
-    ran: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("reader"))
-        released = ROOT / "tests/data/vjepa2/vjepa2_tiny.pt"  # in place of the real ones
-        shutil.copy(released, "vitl.pt")
-        for line in commands("README.md"):
-            if line.startswith("python "):
-                subprocess.run([sys.executable, *shlex.split(line)[1:]], check=True)
-            if line.startswith("worldmodel "):
-                command, *words = shlex.split(line)[1:]
-                words += shlex.split(TINY[command])
-                given = {word.partition("=")[0] for word in words}
-                if command in PLANNING and "checkpoint" not in given:
-                    words.append("checkpoint=runs/world")  # in place of the included one
-                assert main([command, *words, "--debug"]) == 0, line
-                ran[line] = command
-        yield ran
+        iio.imwrite("goal.png", np.full((96, 96, 3), 128, np.uint8))  # in place of the reader's own
+        yield {line: run(line) for line in commands("README.md") if line.startswith("worldmodel ")}
+
+
+def run(line: str) -> str:
+    """Runs a command line on a tiny size, and gives the name of the command."""
+    command, *words = shlex.split(line)[1:]
+    given = {word.partition("=")[0] for word in words}
+    own = "plugins" in given  # a planner with settings of its own
+    words += [tiny for tiny in shlex.split(TINY[command]) if not (own and "planner." in tiny)]
+    if command in PLANNING and "checkpoint" not in given and Path("runs/world").is_dir():
+        words.append("checkpoint=runs/world")  # in place of the included one
+    assert main([command, *words, "--debug"]) == 0, line
+    return command
+
+
+def written(line: str, command: str) -> None:
+    out = next(word[4:] for word in line.split() if word.startswith("out="))
+    folders = [f"{out}/{run}" for run in range(2)] if " -m " in line else [out]
+    for folder in folders:
+        assert Path(folder, WRITES[command]).is_file(), line
 
 
 def test_the_commands_of_the_readme_work_one_after_the_other(reader):
     for line, command in reader.items():
-        out = next(word[4:] for word in line.split() if word.startswith("out="))
-        folders = [f"{out}/{run}" for run in range(3)] if " -m " in line else [out]
-        for folder in folders:
-            assert Path(folder, WRITES[command]).is_file(), line
-    assert set(reader.values()) == set(COMMANDS)
+        written(line, command)
+    assert set(reader.values()) >= {"collect", "pretrain", "train", "plan", "bench"}
 
 
 @pytest.mark.usefixtures("reader")
-def test_the_code_on_extending_runs_from_top_to_bottom_after_the_readme():
-    *code, collecting = blocks("docs/extending.md", "python")
-    scope = {"__name__": "page"}
-    exec("\n".join(code), scope)
-    assert scope["agent"].records[-1].plan.energy.isfinite().all()
-    assert scope["info"]["success"], "the new task's expert solves it"
-    script = Path("page.py")  # a file, as the processes that collect import it again
-    script.write_text("import numpy as np\n" + collecting)
-    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "(24, 2)"
+def test_the_python_of_the_readme_evaluates_the_included_world(capsys):
+    (code,) = blocks("README.md", "python")
+    scope: dict[str, Any] = {}
+    exec(code.replace("episodes=20", "episodes=1"), scope)
+    assert scope["action"].shape == (7,)
+    assert scope["report"].success.n == 1
+    assert "push: n = 1" in capsys.readouterr().out
+    assert Path("runs/push/report.html").is_file()
 
 
-def test_the_code_on_planners_acts_in_real_time():
-    (code,) = blocks("docs/planners.md", "python")
+@pytest.mark.slow
+@pytest.mark.usefixtures("reader")
+def test_the_commands_of_the_command_line_page_work_after_the_readme():
+    shutil.copy(ROOT / "tests/data/vjepa2/vjepa2_tiny.pt", "vitl.pt")  # in place of the real one
+    ran = {line: run(line) for line in commands("docs/command_line.md") if " out=" in line}
+    for line, command in ran.items():
+        written(line, command)
+    assert set(ran.values()) == set(COMMANDS)
+
+
+def test_the_code_on_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    """As a module of the user's own, which ``plugins=`` imports."""
+    folder = tmp_path / "my_robot"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    *parts, arrays = blocks("docs/extending.md", "python")
+    (folder / "parts.py").write_text("\n".join(parts))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (line,) = (line for line in commands("docs/extending.md") if "plugins=" in line)
+    run(line)
+    written(line, "plan")
+    exec(arrays, {"__name__": "page"})
+    assert Path("data/mine/meta/info.json").is_file()
+
+
+@pytest.mark.parametrize(("page", "name"), [("planners", "driver"), ("hierarchy", "agent")])
+def test_the_code_on_a_page_acts(page, name):
+    (code,) = blocks(f"docs/{page}.md", "python")
     scope: dict[str, Any] = {}
     exec(code, scope)
-    assert scope["driver"].slots.total == 5
-    assert scope["driver"].records
+    assert scope[name].records
 
 
 def test_the_code_on_tasks_shows_what_it_says():
@@ -149,15 +188,25 @@ def test_the_code_on_tasks_shows_what_it_says():
     assert f"# {scope['observation']['goal'].shape}" in code
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_command_on_a_page_names_commands_and_keys_that_exist(page):
-    for command, *words in worldmodel_lines(page):
-        configuration.load(command)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_line_of_a_command_on_any_page_names_keys_that_exist(command):
+    kind, _ = configuration.load(command)
+    lines = {tuple(words): page for page in PAGES for words in worldmodel_lines(page)}
+    for (name, *words), page in lines.items():
+        if name != command or any(word.startswith("plugins=") for word in words):
+            continue  # plugins are a module of the reader's own, which another test runs
+        named = [w.removeprefix("+experiment=") for w in words if w.startswith("+experiment=")]
+        if named and {w.partition("=")[0] for w in words} <= {"+experiment", "out"}:
+            assert named[0] in experiments(command), page  # which are typed, a test of them says
+            continue
         words = with_subject(command, words)
         overrides = [word.split(",")[0] for word in words if word != "-m" and "[" not in word]
         overrides += [word for word in words if "[" in word]
-        config = configuration.typed(configuration.composed(command, overrides))
-        assert type(config).__name__.lower() == f"{command}config"
+        try:
+            config = configuration.typed(configuration.composed(command, overrides))
+        except UserError as error:
+            pytest.fail(f"{page}: worldmodel {command} {' '.join(words)}: {error}")
+        assert isinstance(config, kind)
 
 
 @pytest.mark.parametrize("page", PAGES)

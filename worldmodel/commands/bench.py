@@ -45,6 +45,7 @@ class Config(BenchConfig):
     """
 
     out: str = MISSING
+    planner: Any = MISSING  # with a default, no option of another class would merge
     study: str = "latency"
     frontier: frontier.FrontierConfig = field(default_factory=frontier.FrontierConfig)
     scaling: scaling.ScalingConfig = field(default_factory=scaling.ScalingConfig)

@@ -175,7 +175,7 @@ class _Run:
         self._env, self._seed = env, seed
         self.observation, self._info = env.reset(seed=seed)
         self._goal = self.observation["goal"] if goals is None else goals[-1]
-        self._subgoals = self._info["subgoals"] if goals is None else goals
+        self._subgoals = self._info.get("subgoals", self._goal[None]) if goals is None else goals
         self._images = [self.observation["image"]]
         self._distances = [float(self._info["distance"])]
         self._solved: list[bool] = []
