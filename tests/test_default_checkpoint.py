@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from worldmodel import envs
@@ -64,6 +65,7 @@ def test_half_precision_finds_the_same_elites() -> None:
     assert sum(shared) >= 0.85 * 4 * 12, shared
 
 
+@pytest.mark.slow
 def test_it_plans_a_reach_and_a_push(tmp_path: Path) -> None:
     for task in ("reach", "push"):
         out = tmp_path / task

@@ -7,6 +7,8 @@ import pytest
 from formats import FORMATS
 from fuzzing import attempts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_damaged_file_is_refused_in_a_line_or_gives_the_result_it_gave(name):

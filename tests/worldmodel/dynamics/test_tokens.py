@@ -37,6 +37,7 @@ def fresh() -> TokenPredictor:
     return TokenPredictor(SIZES)
 
 
+@pytest.mark.slow
 def test_training_beats_copying_the_last_frame(normed: Recordings, tmp_path: Path) -> None:
     model = fresh()
     config = TokenTraining(steps=400, batch=16, learning_rate=5e-3, bf16=False)

@@ -47,6 +47,7 @@ def found(polar: Recordings) -> OpenLoop:
     return _read(polar)
 
 
+@pytest.mark.slow
 def test_positions_are_read_off_codes_that_bend(polar: Recordings, found: OpenLoop) -> None:
     assert max(found.object_true_cm) < 0.5
     assert found.object_cm == found.object_true_cm
@@ -57,6 +58,7 @@ def test_positions_are_read_off_codes_that_bend(polar: Recordings, found: OpenLo
     assert position_error_cm(linear(polar.latents[held_out]), polar.objects[held_out]) > 5
 
 
+@pytest.mark.slow
 def test_the_probe_is_fitted_to_training_episodes_and_leaves_the_callers_stream_alone(
     polar: Recordings, found: OpenLoop
 ) -> None:

@@ -40,6 +40,7 @@ def test_without_gradients_the_same_comes_out_and_what_went_in_stays(
     assert torch.equal(x, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tiled", [False, True])
 def test_fused_it_computes_the_same_whatever_it_attends_to(tiled: bool) -> None:
     torch.manual_seed(0)

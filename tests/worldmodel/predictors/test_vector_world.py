@@ -295,6 +295,7 @@ def _frames() -> torch.Tensor:
     return torch.randint(0, 256, (B, 1, 24, 24, 3), generator=generator, dtype=torch.uint8)
 
 
+@pytest.mark.slow
 def test_compiled_it_plans_alike_and_another_goal_compiles_nothing(
     world: VectorWorld, context: tuple[torch.Tensor, torch.Tensor]
 ) -> None:

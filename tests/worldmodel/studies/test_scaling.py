@@ -11,6 +11,7 @@ from worldmodel.cli.main import main
 from worldmodel.studies.scaling import ScalingConfig, fit
 
 
+@pytest.mark.slow
 def test_every_size_is_measured_and_a_line_fitted(
     tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

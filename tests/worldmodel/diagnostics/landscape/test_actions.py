@@ -92,6 +92,7 @@ def inches(picture):
     return tuple(side / 110 for side in iio.imread(picture).shape[1::-1])
 
 
+@pytest.mark.slow
 def test_the_plan_drawn_is_the_first_of_the_episode_that_plan_runs(
     drawn, tiny_checkpoint, tmp_path
 ):
@@ -151,6 +152,7 @@ def test_a_single_energy_is_drawn_over_both_planes_by_mean_and_minimum(reach):
     ]
 
 
+@pytest.mark.slow
 def test_every_term_has_a_row_under_its_name(drawn):
     words = "task=reach task.world_energy=[error,disagreement] task.goal_weight=2"
     picture, page, _ = drawn(words)
@@ -184,6 +186,7 @@ def test_the_page_needs_no_network_and_shows_the_samples_iteration_by_iteration(
     assert "E_total %{customdata[3]" in sample["hovertemplate"]
 
 
+@pytest.mark.slow
 def test_the_true_action_is_told_or_follows_of_the_second_state(pair):
     told = lines_of(pair(f"action={ACTION}")[2], "true action")
     assert "x +2.0 y -3.0 z +1.0 cm" in told
@@ -202,6 +205,7 @@ def test_the_published_search_keeps_its_box_between_image_files(pair):
     assert layout["xaxis2"]["range"] == pytest.approx([-10, 10])
 
 
+@pytest.mark.slow
 def test_the_picture_is_widened_to_hold_the_true_action_unless_a_limit_was_given(pair):
     far = f"action={[0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0]}"
     _, page, printed = pair(far)

@@ -14,6 +14,8 @@ from worldmodel.dynamics.vector.run import TrainingRun, planning_latents
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
+pytestmark = pytest.mark.slow
+
 EPISODES, LENGTH, SIDE, WIDTH = 2000, 12, 4, 6
 TOKENS = SIDE * SIDE
 

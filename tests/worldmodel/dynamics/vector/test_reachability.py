@@ -18,6 +18,8 @@ from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
+pytestmark = pytest.mark.slow
+
 EPISODES, LENGTH, STRIDE = 60, 20, 1
 TRAINING = ReachabilityTraining(steps=1000, batch=256, spread=0.2)
 

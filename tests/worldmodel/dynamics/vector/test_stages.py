@@ -31,6 +31,8 @@ from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
+pytestmark = pytest.mark.slow
+
 SIZES = VectorPredictorConfig(
     tokens=4,
     token_width=8,
