@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -156,3 +157,14 @@ def test_a_name_is_registered_once() -> None:
         wm.register_goal_energy("with space")(lambda goal_latents: None)
     with pytest.raises(wm.errors.RegistrationError, match="Expected a dataclass"):
         wm.register_planner("loose", dict)(object)
+
+
+def test_an_encoder_is_sizes_of_the_video_transformer() -> None:
+    sizes = type(wm.preset("encoder", "small"))
+    fine = wm.register_encoder("fine_in_a_test")(
+        dataclasses.make_dataclass("Fine", [("patch_size", int, 6)], bases=(sizes,), frozen=True)
+    )
+    assert wm.preset("encoder", "fine_in_a_test").patch_size == 6
+    assert fine.patch_size == 6
+    with pytest.raises(wm.errors.RegistrationError, match="a subclass of EncoderConfig"):
+        wm.register_encoder("other")(object)

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from worldmodel.errors import RegistrationError
 from worldmodel.registry import (
     ENCODERS,
     ENVIRONMENTS,
@@ -66,17 +67,30 @@ def register_environment(name: str, task: Any = None) -> Callable[[T], T]:
     return decorate
 
 
-def register_encoder(name: str, config: type[Any]) -> Callable[[T], T]:
-    """An encoder: a module made as ``Encoder(config)`` that turns clips into tokens.
+def register_encoder(name: str) -> Callable[[T], T]:
+    """An encoder: a dataclass of sizes of the video transformer, a subclass of ``EncoderConfig``.
+
+    Encoders of other kinds come in as checkpoints (`worldmodel import`).
 
     Args:
         name: For ``encoder=name``.
-        config: Dataclass of its sizes.
 
     Raises:
-        RegistrationError: The name is taken.
+        RegistrationError: The name is taken, or that is no subclass of ``EncoderConfig``.
     """
-    return ENCODERS.register(name, config)
+
+    def decorate(part: T) -> T:
+        from worldmodel.encoders.vision_transformer import EncoderConfig
+
+        if not (isinstance(part, type) and issubclass(part, EncoderConfig)):
+            raise RegistrationError(
+                f"Expected sizes of the video transformer, a subclass of EncoderConfig, for encoder "
+                f"'{name}', got {part!r}; other encoders come in by `worldmodel import`"
+            )
+        ENCODERS.register(name, part)(part)
+        return part
+
+    return decorate
 
 
 def register_goal_energy(name: str) -> Callable[[T], T]:

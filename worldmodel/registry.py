@@ -239,7 +239,7 @@ ENCODERS = Registry(
     ),
     group="worldmodel.encoders",
 )
-"""``make(config)`` gives a module that has ``tokens``, ``width``, ``image_size`` and encodes."""
+"""Sizes of the video transformer, by name."""
 
 OBJECTIVES = Registry(
     "training",
