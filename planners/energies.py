@@ -103,7 +103,7 @@ class LatentDistance:
 
 
 class UncertaintyPenalty:
-    """A uncertainty on a scale set by held-out data: 0 up to q90, 1 at q99, then linear.
+    """An uncertainty on a scale set by held-out data: 0 up to q90, 1 at q99, then linear.
 
     Being zero where the model errs as little as on known data, it does not pull plans towards the
     familiar; being in units of the known spread, its weight carries over from model to model, and

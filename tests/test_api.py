@@ -236,3 +236,16 @@ def test_recordings_become_a_dataset_that_trains(tmp_path: Path) -> None:
     wrong = wm.Recording(frames=np.zeros((3, 24, 24, 3)), actions=np.zeros((3, 2)))  # type: ignore[arg-type]
     with pytest.raises(wm.errors.InputError, match="frames as uint8"):
         wm.write_dataset(tmp_path / "other", [wrong], fps=4)
+
+
+def test_an_environment_need_not_judge_itself(agent: wm.PlanningAgent, env: Any) -> None:
+    class Silent(gymnasium.Wrapper):  # type: ignore[type-arg]
+        def reset(self, **options: Any) -> Any:
+            return self.env.reset(**options)[0], {}
+
+        def step(self, action: Any) -> Any:
+            return (*self.env.step(action)[:4], {})
+
+    report = wm.evaluate(agent, Silent(env), episodes=1)
+    assert report.success is None
+    assert "n = 1" in str(report)

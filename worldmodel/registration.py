@@ -46,22 +46,26 @@ def register_planner(name: str, config: type[Any]) -> Callable[[T], T]:
     return PLANNERS.register(name, config)
 
 
-def register_environment(name: str, task: Any = None) -> Callable[[T], T]:
+def register_environment(name: str, task: Any) -> Callable[[T], T]:
     """An environment: a function or class called with ``image_size``; gives a `gymnasium.Env`.
 
     Args:
         name: For ``task=name`` and `make_env`.
-        task: How its goals are pursued, a `worldmodel.agents.task.TaskConfig`; None for latent
-            distance over all action dimensions.
+        task: How its goals are pursued: a `worldmodel.agents.task.TaskConfig` of that name.
 
     Raises:
-        RegistrationError: The name is taken.
+        RegistrationError: The name is taken, or that is no task of this name.
     """
     from worldmodel.agents.task import TaskConfig
 
+    if not isinstance(task, TaskConfig) or task.name != name:
+        raise RegistrationError(
+            f"Expected a TaskConfig with name='{name}' for environment '{name}', got {task!r}"
+        )
+
     def decorate(part: T) -> T:
         ENVIRONMENTS.register(name)(part)
-        TASKS.register(name, TaskConfig, task or TaskConfig(name=name, world_energy=()))(part)
+        TASKS.register(name, TaskConfig, task)(part)
         return part
 
     return decorate
@@ -84,7 +88,7 @@ def register_encoder(name: str) -> Callable[[T], T]:
 
         if not (isinstance(part, type) and issubclass(part, EncoderConfig)):
             raise RegistrationError(
-                f"Expected sizes of the video transformer, a subclass of EncoderConfig, for encoder "
+                "Expected sizes of the video transformer, a subclass of EncoderConfig, for encoder "
                 f"'{name}', got {part!r}; other encoders come in by `worldmodel import`"
             )
         ENCODERS.register(name, part)(part)

@@ -82,7 +82,7 @@ def test_one_subgoal_is_the_goal(along):
 
 
 def height(trajectory):
-    """A uncertainty: how high the only latent is."""
+    """An uncertainty: how high the only latent is."""
     return trajectory.latents[..., 0, 0]
 
 

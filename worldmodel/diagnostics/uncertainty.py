@@ -1,7 +1,7 @@
-"""``worldmodel acceptance``: does a uncertainty tell where the imagination errs?
+"""``worldmodel acceptance``: does an uncertainty tell where the imagination errs?
 
 Plans and some of the candidates they were chosen from are carried out in the simulator; what the
-camera then sees is encoded and held against what was imagined. A uncertainty earns its place in
+camera then sees is encoded and held against what was imagined. An uncertainty earns its place in
 E_world if it ranks these errors better than predictors that know nothing of the model.
 """
 

@@ -7,9 +7,10 @@ proprioception and goal images.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -177,7 +178,7 @@ class _Run:
         self._goal = self.observation["goal"] if goals is None else goals[-1]
         self._subgoals = self._info.get("subgoals", self._goal[None]) if goals is None else goals
         self._images = [self.observation["image"]]
-        self._distances = [float(self._info["distance"])]
+        self._distances = [_known(self._info, "distance")]
         self._solved: list[bool] = []
 
     def goals(self, staged: bool) -> torch.Tensor:
@@ -186,8 +187,9 @@ class _Run:
     def step(self, action: NDArray[np.float32]) -> None:
         self.observation, _, _, _, info = self._env.step(action)
         self._images.append(self.observation["image"])
-        self._distances.append(float(info["distance"]))
-        self._solved.append(bool(info["success"]))
+        self._distances.append(_known(info, "distance"))
+        if "success" in info:
+            self._solved.append(bool(info["success"]))
 
     def rest(self) -> None:
         self.step(np.zeros(self._env.action_space.shape or (), np.float32))
@@ -195,7 +197,7 @@ class _Run:
     def episode(
         self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, frames: bool, late: int
     ) -> Episode:
-        records = policy.records
+        records, judged = policy.records, judged and bool(self._solved)
         return Episode(
             seed=self._seed,
             success=self._solved[-1] if judged else None,
@@ -219,5 +221,10 @@ class _Run:
 def _observed(runs: Sequence[_Run]) -> tuple[torch.Tensor, torch.Tensor]:
     """Images ``[B, h, w, 3]`` and states ``[B, P]``: all that a policy gets to see."""
     images = np.stack([run.observation["image"] for run in runs])
-    states = np.stack([run.observation["state"] for run in runs])
+    nothing = np.zeros(0, np.float32)
+    states = np.stack([run.observation.get("state", nothing) for run in runs])
     return torch.from_numpy(images), torch.from_numpy(states)
+
+
+def _known(info: Mapping[str, Any], name: str) -> float | None:
+    return float(info[name]) if name in info else None
