@@ -24,7 +24,7 @@ from worldmodel.dynamics.train import TrainConfig, VectorRecipe, run_training
 from worldmodel.dynamics.vector.stages import VectorTraining
 from worldmodel.files.atomic import replacing, write_json
 from worldmodel.studies.plans import Machine, PlanSettings, planned
-from worldmodel.studies.stages import stage
+from worldmodel.studies.resumable import stage
 
 SHARES = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 APPEARANCES = ("plain", "rich")

@@ -22,9 +22,9 @@ import_mujoco()  # reads the backend, once
 
 import gymnasium  # noqa: E402
 
-from worldmodel.envs.registry import TASKS, budget, entry_point, gym_id, make  # noqa: E402
 from worldmodel.envs.tabletop.appearance import APPEARANCES, check_appearance  # noqa: E402
 from worldmodel.envs.tabletop.environment import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
+from worldmodel.envs.tasks import TASKS, budget, entry_point, gym_id, make  # noqa: E402
 
 __all__ = [
     "ACTION_HIGH",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worldmodel.agents.search import make_search
+from worldmodel.agents.planner import make_search
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.replay import Replayed

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldmodel import envs
 from worldmodel.agents.objective import projected, task_objective
-from worldmodel.agents.search import ARM, make_planner
+from worldmodel.agents.planner import ARM, make_planner
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.planners import Problem
 from worldmodel.predictors.vector_world import VectorWorld

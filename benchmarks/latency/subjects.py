@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worldmodel.agents.hierarchy import PlannerConfig, two_levels
 from worldmodel.agents.objective import Pursuit
-from worldmodel.agents.search import make_search, search_name
+from worldmodel.agents.planner import make_search, search_name
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.latency.harness import Workload

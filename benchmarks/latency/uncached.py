@@ -19,7 +19,7 @@ from torch import Tensor
 from worldmodel.nn.attention import Attention
 from worldmodel.nn.blocks import Block, normalise
 from worldmodel.nn.pose import difference
-from worldmodel.nn.scaling import imagined_states
+from worldmodel.nn.standardisation import imagined_states
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor

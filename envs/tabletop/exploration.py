@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.envs.registry import TASKS, make
 from worldmodel.envs.tabletop.appearance import APPEARANCES
 from worldmodel.envs.tabletop.behaviours import (
     free_point,
@@ -33,6 +32,7 @@ from worldmodel.envs.tabletop.environment import (
     TabletopEnv,
 )
 from worldmodel.envs.tabletop.pose import Array
+from worldmodel.envs.tasks import TASKS, make
 
 __all__ = ["MIXTURES", "Episode", "Mixture", "collect_episode", "explore", "labels"]
 

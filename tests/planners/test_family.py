@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from worldmodel.agents.search import make_search
+from worldmodel.agents.planner import make_search
 from worldmodel.planners import CEM, CEMConfig
 from worldmodel.planners.clock import now
 from worldmodel.planners.noise import power_law

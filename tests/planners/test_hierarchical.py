@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from worldmodel.agents.search import make_search
+from worldmodel.agents.planner import make_search
 from worldmodel.planners import (
     CEM,
     Agent,

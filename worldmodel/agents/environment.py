@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from worldmodel.agents.search import Bounds
+from worldmodel.agents.planner import Bounds
 from worldmodel.envs import TASKS, make
 from worldmodel.errors import EnvironmentContractError, UserError, nearest
 from worldmodel.registry import ENVIRONMENTS

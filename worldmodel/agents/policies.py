@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldmodel.agents.hierarchy import PlannerConfig, action_search
 from worldmodel.agents.objective import task_objective
-from worldmodel.agents.search import ARM, Bounds, device_of, make_planner
+from worldmodel.agents.planner import ARM, Bounds, device_of, make_planner
 from worldmodel.agents.task import TaskConfig
 from worldmodel.planners import Agent, Objective, Plan, Planner, PlanRecord, Problem, World
 

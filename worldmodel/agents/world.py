@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from worldmodel.agents.search import device_of
+from worldmodel.agents.planner import device_of
 from worldmodel.devices import precision, require_compiler, usable_device
 from worldmodel.errors import UserError
 from worldmodel.planners import World

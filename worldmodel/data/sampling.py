@@ -21,7 +21,7 @@ from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.errors import UserError, nearest
 from worldmodel.nn.pose import difference
-from worldmodel.nn.scaling import POSE_WIDTH
+from worldmodel.nn.standardisation import POSE_WIDTH
 
 __all__ = ["ACTIONS", "SampledDataset", "nearest_frames", "pose_actions", "sampled"]
 

@@ -22,8 +22,8 @@ from omegaconf import MISSING
 from tqdm import tqdm
 
 from worldmodel.agents.objective import task_objective
+from worldmodel.agents.planner import ARM, make_planner
 from worldmodel.agents.policies import search_agent
-from worldmodel.agents.search import ARM, make_planner
 from worldmodel.diagnostics.rankings import Agreement, agreement, bootstrap
 from worldmodel.diagnostics.recorder import Recorder
 from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched

@@ -13,7 +13,7 @@ from torch import Tensor
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.validation import OpenLoop, compare
 from worldmodel.nn.decay import decay_groups
-from worldmodel.nn.scaling import imagined_states
+from worldmodel.nn.standardisation import imagined_states
 from worldmodel.precision import has_bfloat16
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import warmup_constant_decay

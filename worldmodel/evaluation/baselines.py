@@ -29,8 +29,8 @@ from worldmodel.agents.agent import Recipe
 from worldmodel.agents.environment import Environment
 from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.objective import Hindsight
+from worldmodel.agents.planner import follows_gradients
 from worldmodel.agents.policies import Policy, prior_agent
-from worldmodel.agents.search import follows_gradients
 from worldmodel.envs import TabletopEnv
 from worldmodel.errors import UserError, nearest
 from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from worldmodel.agents.search import Bounds
+from worldmodel.agents.planner import Bounds
 from worldmodel.envs import ACTION_HIGH, TabletopEnv
 from worldmodel.planners import PlanRecord
 

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from worldmodel.agents.agent import Recipe
 from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.objective import task_objective
+from worldmodel.agents.planner import make_planner
 from worldmodel.agents.policies import Policy, search_agent
-from worldmodel.agents.search import make_planner
 from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.dynamics.probe import PositionProbe, fit_probe
 from worldmodel.envs import TabletopEnv

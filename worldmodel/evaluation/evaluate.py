@@ -16,8 +16,8 @@ from tqdm import tqdm
 from worldmodel.agents.agent import PlanningAgent, Recipe
 from worldmodel.agents.environment import Environment
 from worldmodel.agents.hierarchy import action_search
+from worldmodel.agents.planner import device_of, search_name
 from worldmodel.agents.policies import Policy
-from worldmodel.agents.search import device_of, search_name
 from worldmodel.agents.world import load_world
 from worldmodel.envs import CONTROL_HZ, TabletopEnv, make
 from worldmodel.errors import UserError

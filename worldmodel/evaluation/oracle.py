@@ -13,7 +13,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.agents.search import make_search
+from worldmodel.agents.planner import make_search
 from worldmodel.envs import ACTION_HIGH, TabletopEnv
 from worldmodel.evaluation.simulator import Simulated, true_futures
 from worldmodel.planners import (

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from worldmodel.nn.scaling import imagined_states
+from worldmodel.nn.standardisation import imagined_states
 from worldmodel.predictors.uncertainty import TERMS, Path, disagreement
 from worldmodel.predictors.vector import VectorPredictor
 

@@ -15,7 +15,7 @@ from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import fuse
 from worldmodel.nn.pose import difference
 from worldmodel.nn.replay import Replayed
-from worldmodel.nn.scaling import POSE_WIDTH, imagined_states
+from worldmodel.nn.standardisation import POSE_WIDTH, imagined_states
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.tokens import Caches, TokenPredictor
 

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
 from worldmodel.nn.rope import Rotation, rotation_table, token_positions
-from worldmodel.nn.scaling import ActionScaling, StateFeatures
+from worldmodel.nn.standardisation import ActionScaling, StateFeatures
 from worldmodel.precision import keep_weights_in
 from worldmodel.settings import (
     CHECKED,

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.nn.mlp import MLP, StackedMLP, mlp
-from worldmodel.nn.scaling import ActionScaling, StateFeatures
+from worldmodel.nn.standardisation import ActionScaling, StateFeatures
 from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory

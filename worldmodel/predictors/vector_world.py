@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.nn.scaling import imagined_states
+from worldmodel.nn.standardisation import imagined_states
 from worldmodel.predictors.imagination import (
     CalibratedUncertainty,
     Imagined,

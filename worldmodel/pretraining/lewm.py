@@ -23,7 +23,7 @@ from worldmodel.encoders.preprocessing import to_clip
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.nn.blocks import normalise
 from worldmodel.nn.mlp import mlp
-from worldmodel.nn.scaling import ActionScaling
+from worldmodel.nn.standardisation import ActionScaling
 from worldmodel.pretraining.clips import Clips, ClipSampler
 from worldmodel.pretraining.objective import Objective, PretrainingConfig
 from worldmodel.pretraining.sigreg import sigreg_loss

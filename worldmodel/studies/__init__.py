@@ -4,5 +4,5 @@
 - `worldmodel.studies.frontier`: success against plan time, planner by planner.
 - `worldmodel.studies.anytime`: energy and success against the deadline.
 - `worldmodel.studies.scaling`: plan time against the size of the search.
-- `worldmodel.studies.plans`, `worldmodel.studies.stages`: parts of a study that run once.
+- `worldmodel.studies.plans`, `worldmodel.studies.resumable`: parts of a study that run once.
 """

@@ -30,7 +30,7 @@ from worldmodel.pretraining.pretrain import PretrainConfig, run_pretraining
 from worldmodel.settings import CHECKED, Batch, Count, NonEmpty, Seed, Threads
 from worldmodel.studies.encoders_table import summary, table
 from worldmodel.studies.plans import Machine, PlanSettings, planned
-from worldmodel.studies.stages import stage
+from worldmodel.studies.resumable import stage
 
 __all__ = ["ARMS", "Arm", "StudyConfig", "compare_encoders"]
 

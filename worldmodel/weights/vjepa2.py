@@ -21,7 +21,7 @@ from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.errors import UserError, nearest
 from worldmodel.files.json_file import read_json
-from worldmodel.nn.scaling import ActionScaling, StateFeatures
+from worldmodel.nn.standardisation import ActionScaling, StateFeatures
 from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from worldmodel.agents import hierarchy as levels
+from worldmodel.agents.planner import ARM, make_planner
 from worldmodel.agents.policies import planning_agent
-from worldmodel.agents.search import ARM, make_planner
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from worldmodel.agents.objective import projected, world_energy
+from worldmodel.agents.planner import ARM
 from worldmodel.agents.policies import planning_agent, prior_agent
-from worldmodel.agents.search import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import UserError

@@ -13,8 +13,8 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from worldmodel.diagnostics.agreement_figure import _bars
-from worldmodel.diagnostics.landscape.energies import PLANES, Landscape, panels
 from worldmodel.diagnostics.landscape.figure import draw
+from worldmodel.diagnostics.landscape.grid import PLANES, Landscape, panels
 from worldmodel.diagnostics.landscape.page import page
 from worldmodel.diagnostics.landscape.positions import Panel, Plane, draw_plane
 from worldmodel.diagnostics.landscape.scene import Scene

@@ -10,8 +10,8 @@ import torch
 
 from worldmodel import envs
 from worldmodel.agents.objective import task_objective
+from worldmodel.agents.planner import ARM, make_planner
 from worldmodel.agents.policies import planning_agent, search_agent
-from worldmodel.agents.search import ARM, make_planner
 from worldmodel.agents.task import TaskConfig
 from worldmodel.cli.main import main
 from worldmodel.diagnostics.recorder import Recorder

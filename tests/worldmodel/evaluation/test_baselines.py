@@ -9,7 +9,7 @@ import pytest
 from worldmodel.agents import agent
 from worldmodel.agents.agent import Recipe
 from worldmodel.agents.environment import Contract
-from worldmodel.agents.search import ARM
+from worldmodel.agents.planner import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.errors import UserError
 from worldmodel.evaluation.baselines import (

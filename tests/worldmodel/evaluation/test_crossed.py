@@ -9,7 +9,7 @@ import torch
 from worldmodel import envs
 from worldmodel.agents.agent import Recipe
 from worldmodel.agents.environment import Contract
-from worldmodel.agents.search import ARM
+from worldmodel.agents.planner import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.dynamics import probe
 from worldmodel.evaluation import crossed

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodel.agents.planner import ARM
 from worldmodel.agents.policies import planning_agent
-from worldmodel.agents.search import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.evaluation.controllers import RandomPolicy
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments, run_episodes

@@ -23,12 +23,12 @@ from pydantic import Field
 from torch import Tensor
 
 from worldmodel.agents.objective import projected, task_energy, task_objective, world_energy
-from worldmodel.agents.search import make_planner
+from worldmodel.agents.planner import make_planner
 from worldmodel.agents.task import ENERGIES
 from worldmodel.agents.world import CameraWorld, place_camera, require_widths
 from worldmodel.devices import precision, usable_device
-from worldmodel.diagnostics.landscape.energies import Landscape, Population, evaluate, held, panels
 from worldmodel.diagnostics.landscape.figure import draw
+from worldmodel.diagnostics.landscape.grid import Landscape, Population, evaluate, held, panels
 from worldmodel.diagnostics.landscape.positions import Plane, draw_plane, energy_panels, true_steps
 from worldmodel.diagnostics.landscape.scene import Scene, of_episode, of_files
 from worldmodel.diagnostics.marks import holding

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from worldmodel.diagnostics.landscape.energies import Landscape, Mark, Panel, Plane
+from worldmodel.diagnostics.landscape.grid import Landscape, Mark, Panel, Plane
 from worldmodel.diagnostics.marks import at_edge
 
 __all__ = ["columns", "draw", "shades"]

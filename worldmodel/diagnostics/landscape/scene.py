@@ -21,7 +21,7 @@ from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import SEED_OFFSET, Image
 from worldmodel.evaluation.image_files import read_image
 from worldmodel.nn.pose import difference
-from worldmodel.nn.scaling import POSE_WIDTH
+from worldmodel.nn.standardisation import POSE_WIDTH
 
 __all__ = ["PUBLISHED_LIMIT", "Scene", "of_episode", "of_files"]
 

@@ -221,7 +221,7 @@ def test_the_picture_is_widened_to_hold_the_true_action_unless_a_limit_was_given
 
 def test_large_worlds_are_asked_in_turn(pair, monkeypatch):
     whole = pair(f"action={ACTION}")[2]
-    monkeypatch.setattr("worldmodel.diagnostics.landscape.energies._BYTES", 10_000)
+    monkeypatch.setattr("worldmodel.diagnostics.landscape.grid._BYTES", 10_000)
     assert pair(f"action={ACTION}", "seed=0")[2] == whole
 
 

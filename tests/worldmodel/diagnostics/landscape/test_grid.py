@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from worldmodel.diagnostics.landscape.energies import PLANES, held, panels
+from worldmodel.diagnostics.landscape.grid import PLANES, held, panels
 
 AXIS, THIRD = torch.tensor([-0.05, 0.0, 0.05]), torch.tensor([-0.04, 0.0, 0.04])
 

@@ -7,7 +7,7 @@ import math
 import torch
 
 from worldmodel.nn.pose import compose
-from worldmodel.nn.scaling import ActionScaling, StateFeatures, imagined_states
+from worldmodel.nn.standardisation import ActionScaling, StateFeatures, imagined_states
 
 
 def test_scaled_actions_come_back_and_unmoved_dimensions_stay_zero() -> None:
