@@ -60,7 +60,6 @@ def preset_node(group: str, name: str, changes: Mapping[str, Any]) -> DictConfig
     try:
         stored = OmegaConf.create(file.read_text("utf-8")) if file.is_file() else OmegaConf.create()
         assert isinstance(stored, DictConfig)
-        stored.pop("defaults", None)
         node = OmegaConf.merge(schema(part.usual or part.config), stored, dict(changes))
     except (ConfigAttributeError, ConfigKeyError) as error:
         known = [f.name for f in dataclasses.fields(error.object_type or part.config)]

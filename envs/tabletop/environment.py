@@ -68,7 +68,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     Success is told in ``info`` (and as the reward) for evaluation only: nothing in an observation
     depends on it. An episode never terminates; whoever runs it decides on a budget.
-    ``gymnasium.make`` truncates it after the task's (`envs.registry`).
+    ``gymnasium.make`` truncates it after the task's (`envs.tasks`).
 
     One thread at a time may use an environment, any thread. A process that was forked after
     rendering cannot render, which is RuntimeError; spawn it instead.
