@@ -130,6 +130,7 @@ def test_the_source_distribution_holds_what_the_wheel_holds(built):
     assert wheel <= source
 
 
+@pytest.mark.slow
 def test_an_installed_copy_is_not_disturbed_by_other_packages_of_these_names(built, tmp_path):
     """PyPI has an ``envs`` and a ``planners``, and many a robotics project a folder ``envs``."""
     site, project = tmp_path / "site", tmp_path / "project"

@@ -85,6 +85,7 @@ def test_parts_of_ones_own_plan_by_name(run: Run, tmp_path: Path) -> None:
     assert "mine: n = 1" in done.stdout
 
 
+@pytest.mark.slow
 def test_their_keys_are_typed_listed_and_told_with_the_nearest_name(run: Run) -> None:
     helped = run("plan", PLUGINS, "planner=mine", "--help").stdout
     assert "planner.bonus=3" in helped
@@ -107,6 +108,7 @@ def test_a_planner_of_ones_own_follows_the_task(run: Run) -> None:
     assert "warm_start: false" in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_them_in_every_job(run: Run, tmp_path: Path) -> None:
     done = run(
         *("plan", "-m", PLUGINS, "task=mine", "planner=mine", "planner.samples=4,8"),

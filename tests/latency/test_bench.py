@@ -84,6 +84,7 @@ def report(config):
         return json.load(file)
 
 
+@pytest.mark.slow
 def test_writes_the_schema_for_every_size_and_both_planners(config, capsys):
     found = run_bench(config)
     objective = found.p50_ms
