@@ -147,7 +147,6 @@ def test_the_python_of_the_readme_evaluates_the_included_world(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.usefixtures("reader")
 def test_the_commands_of_the_command_line_page_work_after_the_readme():
     shutil.copy(ROOT / "tests/data/vjepa2/vjepa2_tiny.pt", "vitl.pt")  # in place of the real one
