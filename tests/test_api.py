@@ -169,7 +169,7 @@ def test_an_unknown_environment_is_told_with_the_nearest() -> None:
 
 
 def test_a_call_says_which_setting_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(wm.errors.SettingsError, match="missing value: predictor=… data=… out=…"):
+    with pytest.raises(wm.errors.SettingsError, match="missing value: data=… out=…"):
         wm.train()
     with pytest.raises(
         wm.errors.SettingsError, match="unknown key 'holdoud'; did you mean 'holdout'"
@@ -249,3 +249,47 @@ def test_an_environment_need_not_judge_itself(agent: wm.PlanningAgent, env: Any)
     report = wm.evaluate(agent, Silent(env), episodes=1)
     assert report.success is None
     assert "n = 1" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"episodes": 0}, "Expected episodes as a whole number from 1 on, got 0"),
+        ({"episodes": 1.5}, "Expected episodes as a whole number"),
+        ({"seed": -1}, "Expected seed as a whole number from 0 on"),
+        ({"videos": -1}, "Expected videos as a whole number from 0 on"),
+        ({"hz": 0}, "Expected hz above 0"),
+        ({"env": []}, "Expected an environment or more"),
+        ({"env": "push"}, "Expected an environment of gymnasium"),
+        ({"agent": "default"}, "Expected an agent from make_agent"),
+    ],
+)
+def test_a_wrong_evaluation_is_told(
+    agent: wm.PlanningAgent, env: Any, given: dict[str, Any], told: str
+) -> None:
+    call: dict[str, Any] = {"agent": agent, "env": env, "episodes": 1} | given
+    with pytest.raises(wm.errors.UserError, match=told):
+        wm.evaluate(call.pop("agent"), call.pop("env"), **call)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"dtype": "float3"}, "Expected dtype to be one of auto"),
+        ({"budget_ms": -1}, "Expected budget_ms above 0"),
+        ({"checkpoint": None}, "Expected the folder of a checkpoint"),
+        ({"env": None}, "Expected an environment of gymnasium"),
+    ],
+)
+def test_a_wrong_agent_is_told(env: Any, given: dict[str, Any], told: str) -> None:
+    call: dict[str, Any] = {"checkpoint": "default", "env": env} | given
+    with pytest.raises(wm.errors.UserError, match=told):
+        wm.make_agent(call.pop("checkpoint"), call.pop("env"), **call)
+
+
+def test_an_agent_without_a_goal_says_so(env: Any) -> None:
+    observation, _ = env.reset(seed=0)
+    with pytest.raises(wm.errors.InputError, match=r"call agent\.reset\(goal\) first"):
+        wm.make_agent("default", env).act(observation)
+    with pytest.raises(wm.errors.InputError, match="an array of pixels"):
+        wm.make_agent("default", env).reset("goal.png")  # type: ignore[arg-type]

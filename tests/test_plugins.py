@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import worldmodel as wm
 
@@ -170,3 +171,31 @@ def test_an_encoder_is_sizes_of_the_video_transformer() -> None:
     assert fine.patch_size == 6
     with pytest.raises(wm.errors.RegistrationError, match="a subclass of EncoderConfig"):
         wm.register_encoder("other")(object)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 4), (8,), None])
+def test_a_goal_energy_of_another_shape_is_told_by_its_name(shape: tuple[int, ...] | None) -> None:
+    name = f"wrong_{'none' if shape is None else len(shape)}"
+    wrong = None if shape is None else torch.zeros(shape)
+    wm.register_goal_energy(name)(lambda goal_latents: lambda path: wrong)
+    env = wm.make_env("reach")
+    task = wm.preset("task", "reach", energy=name)
+    agent = wm.make_agent(
+        "default", env, task=task, settings={"samples": 8, "elites": 3, "proposals": 0}
+    )
+    observation, _ = env.reset(seed=0)
+    agent.reset(observation["goal"])
+    with pytest.raises(wm.errors.InputError, match=rf"from energy '{name}', got"):
+        agent.act(observation)
+    env.close()
+
+
+def test_what_cannot_be_registered_is_told() -> None:
+    with pytest.raises(wm.errors.RegistrationError, match="write @register"):
+        wm.register_goal_energy(lambda goal_latents: None)  # type: ignore[arg-type]
+    with pytest.raises(wm.errors.RegistrationError, match="Expected a function"):
+        wm.register_goal_energy("five")(5)
+    with pytest.raises(wm.errors.RegistrationError, match="q99 above q90"):
+        wm.register_uncertainty("swapped", q90=0.2, q99=0.1)
+    with pytest.raises(wm.errors.RegistrationError, match="a TaskConfig with name='sim'"):
+        wm.register_environment("sim", None)

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from worldmodel.errors import RegistrationError
+from worldmodel.errors import InputError, RegistrationError
 from worldmodel.registry import (
     ENCODERS,
     ENVIRONMENTS,
@@ -104,19 +104,25 @@ def register_goal_energy(name: str) -> Callable[[T], T]:
         name: For ``task.energy=name``.
 
     Raises:
-        RegistrationError: The name is taken.
+        RegistrationError: The name is taken, or that is no function.
     """
 
     def decorate(part: T) -> T:
-        assert callable(part)
+        if not callable(part):
+            raise RegistrationError(f"Expected a function for goal energy '{name}', got {part!r}")
 
         @functools.wraps(part)
         def towards(world: Any, task: Any) -> Any:
-            return lambda goal_latents, with_proprio=None: part(goal_latents)
+            def energy(goal_latents: Any, with_proprio: Any = None) -> Any:
+                made = part(goal_latents)
+                return lambda path: _shaped(made(path), path.latents.shape[:2], f"energy '{name}'")
+
+            return energy
 
         GOAL_ENERGIES.register(name)(towards)
         return part
 
+    GOAL_ENERGIES.check_name(name)
     return decorate
 
 
@@ -134,9 +140,19 @@ def register_uncertainty(
     Raises:
         RegistrationError: The name is taken.
     """
+    import numpy as np
+
+    low, high = np.broadcast_arrays(q90, q99)
+    if not (np.isfinite([low, high]).all() and (low < high).all()):
+        raise RegistrationError(f"Expected finite q99 above q90 for '{name}', got {q90} and {q99}")
+    UNCERTAINTIES.check_name(name)
 
     def decorate(part: T) -> T:
-        assert callable(part)
+        if not callable(part):
+            raise RegistrationError(f"Expected a function for uncertainty '{name}', got {part!r}")
+
+        def term(path: Any) -> Any:
+            return _shaped(part(path), path.latents.shape[:3], f"uncertainty '{name}'")
 
         @functools.wraps(part)
         def calibrated() -> Any:
@@ -144,9 +160,22 @@ def register_uncertainty(
 
             from worldmodel.predictors.imagination import CalibratedUncertainty
 
-            return CalibratedUncertainty(part, torch.as_tensor(q90), torch.as_tensor(q99))
+            return CalibratedUncertainty(term, torch.as_tensor(q90), torch.as_tensor(q99))
 
         UNCERTAINTIES.register(name)(calibrated)
         return part
 
     return decorate
+
+
+def _shaped(value: Any, shape: Sequence[int], name: str) -> Any:
+    """What a registered part gave.
+
+    Raises:
+        InputError: It is no tensor of this shape.
+    """
+    got = getattr(value, "shape", None)
+    if got is None or not hasattr(value, "isfinite") or tuple(got) != tuple(shape):
+        told = type(value).__name__ if got is None else list(got)
+        raise InputError(f"Expected a tensor {list(shape)} from {name}, got {told}")
+    return value

@@ -80,17 +80,17 @@ class Registry:
         Raises:
             RegistrationError: The name is taken, is no word, or the settings are no dataclass.
         """
-        if not name.isidentifier():
-            raise RegistrationError(
-                f"Expected a {self.kind}'s name of letters, digits and _, got {name!r}"
-            )
+        self.check_name(name)
         if config is not None and not is_dataclass(config):
             raise RegistrationError(
                 f"Expected a dataclass for the settings of {self.kind} '{name}', got {config!r}"
             )
 
         def decorate(part: T) -> T:
-            assert callable(part)
+            if not callable(part):
+                raise RegistrationError(
+                    f"Expected a class or a function for {self.kind} '{name}', got {part!r:.60}"
+                )
             known = self._parts.get(name)
             if name in self._builtin or (known is not None and not _same(known.make, part)):
                 raise RegistrationError(
@@ -100,6 +100,14 @@ class Registry:
             return part
 
         return decorate
+
+    def check_name(self, name: object) -> None:
+        """Raise a RegistrationError where that is no name."""
+        if not isinstance(name, str) or not name.isidentifier():
+            raise RegistrationError(
+                f"Expected a {self.kind}'s name of letters, digits and _, got {name!r:.60}; "
+                'write @register_…("name")'
+            )
 
     @property
     def builtin(self) -> tuple[str, ...]:
@@ -175,8 +183,8 @@ def load_plugins(modules: Iterable[str]) -> None:
 def _imported(module: str, source: str) -> None:
     try:
         importlib.import_module(module)
-    except UserError:
-        raise
+    except UserError as error:
+        raise PluginError(f"{source}: {error}") from error
     except Exception as error:  # whatever the module does when it is imported
         raise PluginError(
             f"{source}: {module} does not import ({type(error).__name__}: {error}); is its folder "

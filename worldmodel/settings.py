@@ -174,13 +174,16 @@ def described(error: ValueError, node: str = "") -> str:
     return f"Expected {expected.format(name=name, **said)}, got {_shown(first['input'])}"
 
 
-def configured(kind: Callable[_P, _C]) -> Callable[[Callable[[_C], _R]], Callable[_P, _R]]:
+def configured(
+    kind: Callable[_P, _C], **usual: Any
+) -> Callable[[Callable[[_C], _R]], Callable[_P, _R]]:
     """A function of a configuration, as a function of its fields.
 
     Its signature and its documentation are the configuration's, so neither is written twice.
 
     Args:
         kind: The configuration dataclass.
+        usual: Fields that the command line takes from YAML, unless they are given.
 
     Raises:
         SettingsError: When called: a field is missing, unknown or out of its bounds.
@@ -189,7 +192,7 @@ def configured(kind: Callable[_P, _C]) -> Callable[[Callable[[_C], _R]], Callabl
     def decorate(function: Callable[[_C], _R]) -> Callable[_P, _R]:
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            return function(_checked(kind, args, kwargs))
+            return function(_checked(kind, args, {**usual, **kwargs} if not args else kwargs))
 
         told = inspect.getdoc(kind) or ""
         call.__doc__ = f"{inspect.getdoc(function)}\n\n{told.replace('Attributes:', 'Args:')}"

@@ -94,7 +94,8 @@ class Grid:
 def _plain(search: Any) -> CEMConfig:
     """Settings of a textbook CEM of the same size."""
     names = ("samples", "horizon", "iterations", "elites", "std", "receding_horizon", "active_dims")
-    own: dict[str, Any] = {"elites": min(CEMConfig.elites, search.samples)}
+    samples = getattr(search, "samples", CEMConfig.samples)
+    own: dict[str, Any] = {"elites": min(CEMConfig.elites, samples)}
     own |= {k: getattr(search, k) for k in names if hasattr(search, k)}
     return CEMConfig(proposals=0, **own)
 
@@ -276,9 +277,9 @@ def _row(name: str, search: Any, episodes: int, latency: Latency, ceiling: float
     p50_ms = latency.percentile(50)
     return {
         "planner": name,
-        "samples": search.samples,
+        "samples": getattr(search, "samples", 1),
         "horizon": search.horizon,
-        "iterations": search.iterations,
+        "iterations": getattr(search, "iterations", 1),
         "episodes": episodes,
         "p50_ms": p50_ms,
         "p90_ms": latency.percentile(90),

@@ -115,7 +115,8 @@ def sized(search: SearchT, samples: int, horizon: int, iterations: int) -> Searc
     Raises:
         ValueError: The search does not exist at this size.
     """
-    sizes: dict[str, Any] = {"samples": samples, "horizon": horizon, "iterations": iterations}
+    wanted = {"samples": samples, "horizon": horizon, "iterations": iterations}
+    sizes: dict[str, Any] = {name: n for name, n in wanted.items() if hasattr(search, name)}
     most = {
         "elites": samples,
         "proposals": samples,

@@ -17,7 +17,7 @@ from worldmodel.agents.hierarchy import PlannerConfig
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig, planner_for, task_for
 from worldmodel.agents.world import load_world, require_widths
-from worldmodel.errors import InputError, UserError
+from worldmodel.errors import InputError, SettingsError, UserError
 from worldmodel.planners import Agent, PlanRecord
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
@@ -82,7 +82,7 @@ class PlanningAgent:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self._batched = recipe.batched()
+        self._batched, self._has_goal = recipe.batched(), False
 
     @property
     def records(self) -> Sequence[PlanRecord]:
@@ -106,6 +106,7 @@ class PlanningAgent:
                 f"Expected {stages} goal images, one more than task.stage_steps, got {len(frames)}"
             )
         self._batched.reset(frames[None], seed=seed)
+        self._has_goal = True
 
     def act(self, observation: Mapping[str, Any]) -> NDArray[np.float32]:
         """The next action ``float32 [A]``, physical units, within the bounds.
@@ -120,6 +121,8 @@ class PlanningAgent:
         if not isinstance(observation, Mapping) or "image" not in observation:
             got = list(observation) if isinstance(observation, Mapping) else type(observation)
             raise InputError(f"Expected an observation with an image, got {got}")
+        if not self._has_goal:
+            raise InputError("Expected a goal before an observation; call agent.reset(goal) first")
         image = _frames(observation["image"], "image", self.recipe.world.image_size, (3,))
         width = self.recipe.contract.state_width
         state = torch.as_tensor(np.asarray(observation.get("state", ())), dtype=torch.float32)
@@ -163,6 +166,8 @@ def make_agent(
             or the planner needs.
     """
     offered = contract(env)
+    if budget_ms is not None and not 0 < budget_ms < 1e9:
+        raise SettingsError(f"Expected budget_ms above 0, got {budget_ms}")
     world = checkpoint
     if not isinstance(world, VectorWorld | TokenWorld):
         where = {"device": device, "dtype": dtype}
@@ -197,7 +202,12 @@ def _frames(images: Images, name: str, size: int, axes: tuple[int, ...]) -> Tens
     Raises:
         InputError: They are not ``uint8`` RGB, of another size, or a batch where one is wanted.
     """
-    frames = torch.as_tensor(np.asarray(images) if not isinstance(images, Tensor) else images)
+    if not isinstance(images, Tensor):
+        array = np.asarray(images)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"Expected {name} as an array of pixels, got {images!r:.60}")
+        images = torch.from_numpy(np.ascontiguousarray(array))
+    frames = images
     if frames.dtype != torch.uint8:
         remedy = "convert it with .astype(np.uint8)"
         if frames.is_floating_point() and frames.numel() and float(frames.max()) <= 1:

@@ -66,6 +66,8 @@ def make_env(
     Raises:
         UserError: There is no such environment, or it does not take one of the arguments.
     """
+    if not isinstance(name, str):
+        raise UserError(f"Expected an environment's name, got {name!r:.60}")
     try:
         if name in TASKS:
             built_in: Any = make(name, image_size, appearance, split, render_mode=render_mode)
@@ -95,6 +97,10 @@ def contract(env: Environment) -> Contract:
     Raises:
         EnvironmentContractError: Something is missing that planning needs.
     """
+    if not hasattr(env, "action_space") or not hasattr(env, "observation_space"):
+        raise EnvironmentContractError(
+            f"Expected an environment of gymnasium, such as make_env('push') gives, got {env!r:.60}"
+        )
     actions, seen = env.action_space, env.observation_space
     if not isinstance(actions, spaces.Box) or len(actions.shape) != 1:
         raise EnvironmentContractError(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.agents.planner import device_of
-from worldmodel.devices import precision, require_compiler, usable_device
-from worldmodel.errors import UserError
+from worldmodel.devices import known_precision, precision, require_compiler, usable_device
+from worldmodel.errors import SettingsError, UserError
 from worldmodel.planners import World
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
@@ -62,8 +62,14 @@ def load_world(
     Raises:
         UserError: The folder is no intact world checkpoint, or the device cannot be used.
     """
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise UserError(f"Expected the folder of a checkpoint, got {checkpoint!r:.60}")
     if compile:
         require_compiler()
+    try:
+        known_precision(dtype)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     world = read_world(checkpoint).to(usable_device(device))
     place_camera(world, camera_pose)
     world = world.imagine_in(precision(dtype, world))

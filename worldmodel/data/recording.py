@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
-from worldmodel.errors import InputError, UserError
+from worldmodel.errors import InputError, SettingsError, UserError
 
 __all__ = ["Recording", "write_dataset"]
 
@@ -73,7 +73,9 @@ def write_dataset(
         InputError: Frames are not ``uint8`` RGB.
     """
     root = Path(out)
-    if root.exists() and any(root.iterdir()):
+    if not 0 < fps < 1e6:
+        raise SettingsError(f"Expected fps above 0, got {fps}")
+    if root.is_file() or (root.exists() and any(root.iterdir())):
         raise UserError(f"Expected out={root} to be new or empty; choose another folder")
     stream, shards, episodes, first_frame = iter(recordings), 0, 0, 0
     tasks: list[str] = []
@@ -94,6 +96,8 @@ def write_dataset(
 
 
 def _checked(recording: Recording) -> _Episode:
+    if not isinstance(recording, Recording):
+        raise InputError(f"Expected a Recording, got {type(recording).__name__}")
     frames = np.asarray(recording.frames)
     if frames.dtype != np.uint8:
         raise InputError(

@@ -128,7 +128,7 @@ def run_training(config: TrainConfig) -> float:
         return _run(config)
 
 
-train = configured(TrainConfig)(run_training)
+train = configured(TrainConfig, predictor="vector")(run_training)
 
 
 def _run(config: TrainConfig) -> float:

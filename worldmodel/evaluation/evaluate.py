@@ -14,13 +14,13 @@ import torch
 from tqdm import tqdm
 
 from worldmodel.agents.agent import PlanningAgent, Recipe
-from worldmodel.agents.environment import Environment
+from worldmodel.agents.environment import Environment, contract
 from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.planner import device_of, search_name
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.world import load_world
 from worldmodel.envs import CONTROL_HZ, TabletopEnv, make
-from worldmodel.errors import UserError
+from worldmodel.errors import SettingsError, UserError
 from worldmodel.evaluation.baselines import (
     BASELINES,
     SIMULATED,
@@ -84,8 +84,8 @@ def evaluate(
         seed: Of the first, and of the search.
         baselines: Names of what to run on the same episodes, or ``all``
             (`worldmodel.evaluation.baselines`).
-        goals: A user's goal images ``uint8 [G, h, w, 3]``, sub-goals first, in place of the
-            environment's; success is then unknown.
+        goals: A user's goal image ``uint8 [h, w, 3]``, or ``[G, h, w, 3]``, sub-goals first, in
+            place of the environment's; success is then unknown.
         hz: Control steps per second of the clock on the wall, in which the arm acts while a thread
             of its own plans; None: the simulator waits for every plan.
         out: Folder for report.json, report.html and videos/; None to write nothing.
@@ -101,12 +101,15 @@ def evaluate(
         UserError: A baseline is unknown, or ``out`` cannot be written.
     """
     environments = [env] if not isinstance(env, Sequence) else list(env)
+    _check(agent, environments, episodes, seed, hz, videos)
     names, seeds = chosen(baselines), range(seed, seed + episodes)
     if hz is not None and len(environments) > 1:
         raise UserError(
             "Expected batch=1 with hz, for an arm has a clock of its own; got "
             f"hz={hz:g} and {len(environments)} environments"
         )
+    if goals is not None and goals.ndim == 3:
+        goals = goals[None]
     if goals is not None and names:
         raise UserError(NO_BASELINES)
     recipe = agent.recipe
@@ -145,6 +148,28 @@ def evaluate(
             print(report)  # whatever becomes of the files
             raise
     return report
+
+
+def _check(
+    agent: PlanningAgent,
+    environments: Sequence[Environment],
+    episodes: int,
+    seed: int,
+    hz: float | None,
+    videos: int | None,
+) -> None:
+    """Raise a UserError where arguments are none that episodes can be run with."""
+    if not isinstance(agent, PlanningAgent):
+        raise SettingsError(f"Expected an agent from make_agent, got {agent!r:.60}")
+    if not environments:
+        raise SettingsError("Expected an environment or more, got none")
+    for env in environments:
+        contract(env)
+    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0), ("videos", videos, 0)):
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise SettingsError(f"Expected {name} as a whole number from {least} on, got {value}")
+    if hz is not None and not 0 < hz < 1e6:
+        raise SettingsError(f"Expected hz above 0, got {hz}")
 
 
 def _random_world(

@@ -74,7 +74,7 @@ def run_pretraining(config: PretrainConfig) -> float | None:
         return _run(config)
 
 
-pretrain = configured(PretrainConfig)(run_pretraining)
+pretrain = configured(PretrainConfig, training="vjepa")(run_pretraining)
 
 
 def _run(config: PretrainConfig) -> float | None:
