@@ -50,6 +50,27 @@ def make(image_size):
     return wm.make_env("reach", image_size=image_size)
 '''
 
+BARE = """
+from dataclasses import dataclass
+
+import worldmodel as wm
+from worldmodel.planners import CEM, CEMConfig
+
+
+@dataclass(frozen=True)
+class BareConfig:
+    horizon: int = 4
+    receding_horizon: int = 2
+    active_dims: tuple[int, ...] = (0, 1, 2)
+
+
+@wm.register_planner("bare", BareConfig)
+class Bare(CEM):
+    def __init__(self, config, low, high):
+        own = CEMConfig(samples=8, elites=3, proposals=2, horizon=config.horizon)
+        super().__init__(own, low, high)
+"""
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -199,3 +220,14 @@ def test_what_cannot_be_registered_is_told() -> None:
         wm.register_uncertainty("swapped", q90=0.2, q99=0.1)
     with pytest.raises(wm.errors.RegistrationError, match="a TaskConfig with name='sim'"):
         wm.register_environment("sim", None)
+
+
+@pytest.mark.slow
+def test_a_planner_without_the_usual_settings_is_measured(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my_robot" / "bare.py").write_text(BARE)
+    done = run(
+        *("bench", "plugins=[my_robot.bare]", "planner=bare", "samples=[8]", "horizon=[4]"),
+        *("iterations=[1]", "plans=3", "warmup=1", "tokens.checkpoint=null", "out=out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bare" in done.stdout
