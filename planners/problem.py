@@ -133,7 +133,8 @@ def count_nonfinite(
     if failed := (needed == 0).any(1).nonzero().flatten().tolist():
         raise FloatingPointError(
             f"No candidate of episodes {failed} had a finite energy in some iteration; look "
-            "for NaN in the frames or states, or train the model on wider actions"
+            "for NaN in the frames, the states or an energy of your own, or train the model on "
+            "wider actions"
         )
     return evaluated - int(finite.sum()) + int(lost.sum())
 

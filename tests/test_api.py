@@ -100,6 +100,10 @@ def test_settings_by_name_are_the_commands() -> None:
         wm.preset("planner", "icem", samples=0)
     with pytest.raises(wm.errors.UserError, match="unknown planner 'cme'; did you mean 'cem'"):
         wm.preset("planner", "cme")
+    with pytest.raises(wm.errors.UserError, match="planner 'grasp' is now 'collocation'"):
+        wm.preset("planner", "grasp")
+    with pytest.raises(wm.errors.UserError, match="Expected a planner's name, got None"):
+        wm.preset("planner", None)  # type: ignore[arg-type]
     with pytest.raises(wm.errors.SettingsError, match="unknown group 'plannr'"):
         wm.preset("plannr", "cem")
 

@@ -39,6 +39,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+_RENAMED = {("planner", "grasp"): "collocation", ("predictor", "compact"): "vector"}
+"""New names of options of release 0.1, by kind and old name."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -146,6 +149,10 @@ class Registry:
         """
         if name in self._parts:
             return self._parts[name]
+        if not isinstance(name, str):
+            raise UserError(f"Expected a {self.kind}'s name, got {name!r:.60}")
+        if now := _RENAMED.get((self.kind, name)):
+            raise UserError(f"{self.kind} '{name}' is now '{now}'")
         if name not in self.names():
             raise UserError(f"unknown {self.kind} '{name}'; {nearest(name, self.names())}")
         if name in self._builtin:

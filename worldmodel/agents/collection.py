@@ -65,7 +65,10 @@ def run_collection(cfg: CollectConfig) -> None:
     tasks = tuple(dict.fromkeys((cfg.task.name, *cfg.also)))
     for task in tasks:
         if task not in TASKS:
-            raise UserError(f"Expected task among {', '.join(TASKS)}, got '{task}'.")
+            raise UserError(
+                f"Expected task among {', '.join(TASKS)}, got '{task}': exploration is of the "
+                "built-in arm. Write episodes of another robot with worldmodel.write_dataset."
+            )
     if cfg.appearance not in (appearances := (*APPEARANCES, "both")):
         raise UserError(
             f"Expected appearance among {', '.join(appearances)}, got '{cfg.appearance}'."

@@ -13,7 +13,7 @@ from worldmodel.agents.hierarchy import PlannerConfig, action_search, two_levels
 from worldmodel.agents.objective import task_objective
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
-from worldmodel.errors import UserError
+from worldmodel.errors import RegistrationError, SettingsError, UserError
 from worldmodel.planners import HierarchicalConfig, Planner, RetrievalConfig, SearchConfig, World
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.registry import PLANNERS
@@ -52,7 +52,19 @@ ARM = Bounds(torch.from_numpy(-ACTION_HIGH), torch.from_numpy(ACTION_HIGH))
 
 def make_search(config: SearchConfig, low: Tensor, high: Tensor) -> Planner[Any]:
     """The search that settings are of, within action bounds ``[A]`` in physical units."""
-    planner: Planner[Any] = PLANNERS.named(config)[1].make(config, low, high)
+    name, part = PLANNERS.named(config)
+    if config.receding_horizon > config.horizon:
+        raise SettingsError(
+            f"Expected receding_horizon of at most horizon ({config.horizon}) of planner '{name}', "
+            f"got {config.receding_horizon}"
+        )
+    planner: Planner[Any] = part.make(config, low, high)
+    needed = ("init", "plan", "shift", "receding_horizon")
+    if missing := [member for member in needed if not hasattr(planner, member)]:
+        raise RegistrationError(
+            f"Expected planner '{name}' to have {', '.join(needed)}, got one without "
+            f"{', '.join(missing)}; see worldmodel.planners.Planner"
+        )
     return planner
 
 
