@@ -2,13 +2,9 @@
 
 - ``protocols``: all that a planner knows of a world, an energy and a prior.
 - ``problem``: what a planner is given and gives back.
-- ``box``: action bounds, and where searches start.
-- ``search``: what every search over candidates does alike.
-- ``cem``: the cross-entropy method.
-- ``icem``, ``mppi``, ``shooting``: other searches by samples.
-- ``gradient``, ``cem_gradient``, ``grasp``: searches by gradients through the world.
-- ``vjepa2_ac``: the search that V-JEPA 2-AC was published with.
-- ``hierarchical``: two time scales, a guide that names sub-goals and a fast planner.
+- ``sequence``, ``search``, ``box``: what searches over action sequences share.
+- ``optimizers``: a file an algorithm: CEM, iCEM, MPPI, shooting, gradients, collocation, V-JEPA 2-AC.
+- ``hierarchical``: a guide that names sub-goals, and a low-level planner that pursues them.
 - ``retrieval``: a guide that looks sub-goals up among recorded moments.
 - ``energies``: what is minimised.
 - ``coarse_to_fine``: a costly energy for the best few candidates only.
