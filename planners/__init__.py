@@ -3,7 +3,7 @@
 - ``protocols``: all that a planner knows of a world, an energy and a prior.
 - ``problem``: what a planner is given and gives back.
 - ``sequence``, ``search``, ``box``: what searches over action sequences share.
-- ``optimizers``: a file an algorithm: CEM, iCEM, MPPI, shooting, gradients, collocation, V-JEPA 2-AC.
+- ``optimizers``: a file an algorithm: CEM, iCEM, MPPI, shooting, gradients, collocation and more.
 - ``hierarchical``: a guide that names sub-goals, and a low-level planner that pursues them.
 - ``retrieval``: a guide that looks sub-goals up among recorded moments.
 - ``energies``: what is minimised.

@@ -7,7 +7,7 @@
 - ``no_world_energy``: the planner without E_world.
 - ``latent_distance``: the planner with latent distance as E_goal.
 - ``latent_distance_alone``: the same without the prior, which is learned with the value.
-- ``flat``: the planner without sub-goals, its fast level alone.
+- ``flat``: the planner without sub-goals, its low level alone.
 - ``value``: the planner with the hindsight value as E_goal.
 - ``reachability``: the planner with the learned temporal distance as E_goal.
 - ``random_encoder``: the planner on the checkpoint of an untrained encoder of the same shape.
