@@ -37,8 +37,7 @@ from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results, write_png
 from worldmodel.settings import CHECKED, Count, Frames, ProperShare, Seed, Several
-from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.world import checkpoint_folder, read_world
+from worldmodel.weights.world import identity, read_world
 
 __all__ = ["DiagnoseConfig", "diagnose"]
 
@@ -122,10 +121,7 @@ def diagnose(cfg: DiagnoseConfig) -> None:
             name: getattr(cfg, name)
             for name in ("forks", "candidates", "horizon", "window", "limit", "discount")
         },
-        "checkpoint": {
-            "name": cfg.checkpoint,
-            "sha256": checkpoint_sha256(checkpoint_folder(cfg.checkpoint)),
-        },
+        "checkpoint": identity(cfg.checkpoint),
         "scenes": scenes,
         "episodes": {
             scene: [episode_figures(reading, ruler) for reading in seen]

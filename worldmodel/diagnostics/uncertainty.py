@@ -33,8 +33,7 @@ from worldmodel.evaluation.intervals import success_summary
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results, write_png
 from worldmodel.settings import CHECKED, AnyCount, Count, Seed, Several, Threads
-from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.world import checkpoint_folder, load_vector_world
+from worldmodel.weights.world import identity, load_vector_world
 
 __all__ = ["AcceptanceConfig", "Measured", "judge_uncertainty", "judged", "table"]
 
@@ -138,10 +137,7 @@ def judge_uncertainty(cfg: AcceptanceConfig) -> None:
         },
         **{which: judged(measured, which, cfg.resamples, cfg.seed) for which in SETS},
         "planner": asdict(cfg.planner),
-        "checkpoint": {
-            "name": cfg.checkpoint,
-            "sha256": checkpoint_sha256(checkpoint_folder(cfg.checkpoint)),
-        },
+        "checkpoint": identity(cfg.checkpoint),
         "protocol": {
             **asdict(cfg.task),
             "seed": cfg.seed,

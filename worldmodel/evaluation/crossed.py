@@ -29,8 +29,9 @@ from worldmodel.envs import TabletopEnv
 from worldmodel.envs.tabletop.environment import SUCCESS_DISTANCE
 from worldmodel.envs.tabletop.exploration import collect_episode
 from worldmodel.evaluation.oracle import cost_to_come
-from worldmodel.evaluation.simulator import Simulated, of_one_episode, true_futures
+from worldmodel.evaluation.simulator import of_one_episode, true_futures
 from worldmodel.planners import Futures
+from worldmodel.predictors.imagination import Imagined
 
 __all__ = ["RenderedWorld", "StateEnergy", "object_probe", "true_cost", "true_dynamics"]
 
@@ -71,7 +72,7 @@ class RenderedWorld:
         """The learned world's comparison."""
         return self._world.project(latents, reference)
 
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Simulated:
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Simulate, whatever the context; all frames of a population are encoded in one batch.
 
         Raises:
@@ -86,7 +87,7 @@ class RenderedWorld:
         if isinstance(self._world, Grounded):
             futures = self._world.grounded(futures, poses)
         shape = (1, actions.shape[1], -1)
-        return Simulated(
+        return Imagined(
             futures.unflatten(0, shape),
             poses.unflatten(0, shape),
             actions,

@@ -46,8 +46,7 @@ from worldmodel.files.results import Results
 from worldmodel.planners import RateTimer, RealTimeAgent
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.world import checkpoint_folder
+from worldmodel.weights.world import identity
 
 __all__ = ["NO_BASELINES", "evaluate"]
 
@@ -274,10 +273,7 @@ def _content(
         "nonfinite": nonfinite(ran),
         "real_time": real_time_summary(ran, hz),
         "planner": {"name": search_name(recipe.planner), **asdict(cast(Any, recipe.planner))},
-        "checkpoint": {
-            "name": recipe.world.checkpoint,
-            "sha256": _digest(recipe.world.checkpoint),
-        },
+        "checkpoint": identity(recipe.world.checkpoint),
         "protocol": {
             **asdict(task),
             "goal_source": "the environment's" if own_goals else "the user's images",
@@ -292,10 +288,6 @@ def _content(
         },
         "episodes": [episode_record(episode) for episode in ran],
     }
-
-
-def _digest(checkpoint: str | None) -> str | None:
-    return None if checkpoint is None else checkpoint_sha256(checkpoint_folder(checkpoint))
 
 
 def _write_video(results: Results, number: int, episode: Episode) -> None:

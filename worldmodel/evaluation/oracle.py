@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worldmodel.agents.planner import make_search
 from worldmodel.envs import ACTION_HIGH, TabletopEnv
-from worldmodel.evaluation.simulator import Simulated, true_futures
+from worldmodel.evaluation.simulator import true_futures
 from worldmodel.planners import (
     CEMConfig,
     Futures,
@@ -25,6 +25,7 @@ from worldmodel.planners import (
     SearchConfig,
     TotalEnergy,
 )
+from worldmodel.predictors.imagination import Imagined
 from worldmodel.settings import CHECKED, Count, Several, Threads
 
 __all__ = ["OracleConfig", "OraclePolicy", "SimulatorWorld", "cost_to_come"]
@@ -67,7 +68,7 @@ class SimulatorWorld:
         """The latents."""
         return latents
 
-    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Simulated:
+    def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """True costs of candidates ``[1, S, H, A]`` from where the simulator is, and back again.
 
         Raises:
@@ -78,7 +79,7 @@ class SimulatorWorld:
         costs = torch.tensor(true_futures(self._environment, actions, self.stride, look))
         held = states[:, None].expand(-1, samples, horizon, -1)
         costs = costs.view(1, samples, horizon, 1, 1)
-        return Simulated(costs, held, actions, latents[:, -1], states[:, -1])
+        return Imagined(costs, held, actions, latents[:, -1], states[:, -1])
 
 
 def cost_to_come(costs: Tensor) -> Tensor:

@@ -6,28 +6,15 @@ A simulator is in one state at a time, so it tells the futures of one episode on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor
 
 from worldmodel.envs import TabletopEnv
 
-__all__ = ["Simulated", "of_one_episode", "true_futures"]
+__all__ = ["of_one_episode", "true_futures"]
 
 SeenT = TypeVar("SeenT")
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """True futures; see ``planners.protocols.Trajectory``. There is no model to uncertainty."""
-
-    latents: Tensor
-    states: Tensor
-    actions: Tensor
-    start_latents: Tensor
-    start_states: Tensor
-    members: None = None
 
 
 def of_one_episode(values: Tensor) -> Tensor:

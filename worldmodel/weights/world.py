@@ -17,6 +17,7 @@ from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.checkpoint import (
     checkpoint_kind,
+    checkpoint_sha256,
     load_model,
     save_checkpoint,
     stored_config,
@@ -29,6 +30,7 @@ __all__ = [
     "TOKEN_WORLD",
     "checkpoint_folder",
     "encoder_of",
+    "identity",
     "image_size_of",
     "load_token_world",
     "load_vector_world",
@@ -79,6 +81,13 @@ def read_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWor
     if checkpoint_kind(folder) == TOKEN_WORLD:
         return load_token_world(folder)
     return load_vector_world(folder)
+
+
+def identity(name: str | os.PathLike[str] | None) -> dict[str, str | None]:
+    """What a report says of a checkpoint: its name, and the digest of its files."""
+    if name is None:
+        return {"name": None, "sha256": None}
+    return {"name": str(name), "sha256": checkpoint_sha256(checkpoint_folder(name))}
 
 
 def image_size_of(name: str | os.PathLike[str]) -> int:

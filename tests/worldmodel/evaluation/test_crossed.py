@@ -20,8 +20,9 @@ from worldmodel.evaluation.crossed import (
     true_cost,
     true_dynamics,
 )
-from worldmodel.evaluation.simulator import Simulated, true_futures
+from worldmodel.evaluation.simulator import true_futures
 from worldmodel.planners import CEMConfig
+from worldmodel.predictors.imagination import Imagined
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 PLANNER = CEMConfig(samples=6, iterations=2, horizon=4, elites=3, proposals=2)
@@ -78,7 +79,7 @@ class ExactWorld:
         look = lambda: np.concatenate([self.env.tool_pose(), self.env.object_position()])  # noqa: E731
         seen = torch.from_numpy(np.stack(true_futures(self.env, actions, STRIDE, look)))
         tool, thing = seen.view(1, actions.shape[1], -1, 10).split([7, 3], -1)
-        return Simulated(thing.unsqueeze(-2), tool, actions, latents, states)
+        return Imagined(thing.unsqueeze(-2), tool, actions, latents, states)
 
 
 def test_rendered_futures_are_what_the_camera_shows_when_the_actions_are_carried_out(
@@ -130,7 +131,7 @@ def test_several_episodes_at_once_are_refused_with_the_reason(env, tiny_world):
     actions = pushes().expand(2, -1, -1, -1)
     with pytest.raises(ValueError, match=r"one episode.*got \[2, 4, 4, 7\].*single environment"):
         RenderedWorld(env, tiny_world).rollout(*SEEN, actions)
-    two = Simulated(torch.zeros(2, 4, 2, 1, 3), torch.zeros(2, 4, 2, 7), actions, *SEEN)
+    two = Imagined(torch.zeros(2, 4, 2, 1, 3), torch.zeros(2, 4, 2, 7), actions, *SEEN)
     with pytest.raises(ValueError, match="one episode"):
         StateEnergy(env, read_exactly)(two)
 
