@@ -58,11 +58,7 @@ class Config(BenchConfig):
 
 
 def run(cfg: Config) -> float | None:
-    """Measure, print a table and write it, beside a picture where there is one.
-
-    Returns:
-        The median of a plan's milliseconds; None of other studies than ``latency``.
-    """
+    """Measure, print a table and write it; the median of a plan's milliseconds, if it is one."""
     if cfg.study == "latency":
         found = run_bench(cfg)
         print(f"{found}\nWritten to {cfg.out}/latency.json")
