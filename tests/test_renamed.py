@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import pytest
 
 from worldmodel import planners
 from worldmodel.cli.main import main
+from worldmodel.renamed import MOVED
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,17 @@ def test_an_old_name_of_the_planners_is_told_by_its_new_one():
         planners.GRASP  # noqa: B018
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         planners.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(("old", "now"), MOVED.items())
+def test_an_old_module_imports_and_says_where_it_is(old, now):
+    sys.modules.pop(f"worldmodel.{old}", None)
+    with pytest.warns(FutureWarning, match=rf"worldmodel\.{old} is now worldmodel\.{now}"):
+        module = importlib.import_module(f"worldmodel.{old}")
+    new = importlib.import_module(f"worldmodel.{now}")
+    assert all(getattr(module, name) is getattr(new, name) for name in new.__all__)
+
+
+def test_a_module_that_never_was_is_not_found():
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'worldmodel\.data\.nothing'"):
+        importlib.import_module("worldmodel.data.nothing")

@@ -17,6 +17,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from worldmodel.renamed import answer_old_names
+
 if TYPE_CHECKING:
     from worldmodel import errors
     from worldmodel.agents.agent import PlanningAgent, make_agent
@@ -98,3 +100,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+answer_old_names()
