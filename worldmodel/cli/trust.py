@@ -67,6 +67,8 @@ def _is_harmless(path: _Path, value: Any) -> bool:
     key, place = path[-1], path[:2]
     if key == "_target_":
         return place in _PLUGINS and value in _offered(place, nested=len(path) > 3)
+    if key.lstrip("+~") == "plugins" and place in _PLUGINS:  # a word of every job would import it
+        return False
     if key == "custom_search_space" and place in _PLUGINS:  # Optuna's sweeper calls it
         return value is None
     if place == ("hydra", "callbacks"):

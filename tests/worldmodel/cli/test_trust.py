@@ -75,6 +75,7 @@ YAML = {
     "packages": "defaults: [plan, _self_]\nhydra: {searchpath: ['pkg://antigravity']}",
     "swept": "defaults: [plan, _self_]\nhydra: {sweeper: {params: "
     "{+hydra.callbacks: '{x: {_target_: os.mkdir, path: called}}'}}}",
+    "plugged": "defaults: [plan, _self_]\nhydra: {sweeper: {params: {plugins: '[antigravity]'}}}",
 }
 
 
@@ -88,6 +89,7 @@ YAML = {
         "hydra/launcher=bad",
         "--config-name packages",
         "--config-name swept",
+        "--config-name plugged",
     ],
 )
 def test_nor_does_yaml_of_the_users(
