@@ -144,7 +144,7 @@ def run(
     encoder, predictor = size.models()
     with torch.device(device):
         world = TokenWorld(
-            FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(predictor), memory
+            FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(predictor), memory=memory
         ).to(dtype)
     if fused:
         world.fuse()

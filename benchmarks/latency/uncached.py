@@ -19,8 +19,8 @@ from torch import Tensor
 from worldmodel.nn.attention import Attention
 from worldmodel.nn.blocks import Block, normalise
 from worldmodel.nn.pose import difference
-from worldmodel.nn.standardisation import imagined_states
 from worldmodel.predictors.imagination import Imagined
+from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 
@@ -43,7 +43,7 @@ class UncachedTokenWorld:
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine one step of one candidate per context, which is all that it is asked for."""
-        path = imagined_states(states[:, -1:], actions, self._model.state_features)
+        path = imagined_states(self._model, states[:, -1:], actions).states
         taken = torch.cat([difference(states[:, :-1], states[:, 1:]), actions.squeeze(1)], 1)
         if self._textbook:
             following = textbook_prediction(self._model, latents, taken, states)

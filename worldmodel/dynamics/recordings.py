@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodel.data.windows import window_starts
+from worldmodel.spec import Spec
 
 __all__ = ["Recordings"]
 
@@ -26,9 +27,10 @@ class Recordings:
         lengths: Frames of each episode, ``[E]``.
         train: Episodes to train on.
         held_out: Episodes to validate on.
-        objects: Privileged object positions ``[F, 3]`` (m) for probes, or None.
+        objects: Privileged object positions ``[F, 3 n]`` (m) for probes, or None.
         extrinsics: Poses of the camera ``float32 [F, 6]``, xyz (m) and extrinsic-xyz Euler angles
             (rad), or None.
+        spec: What actions and states mean; None where nobody says.
     """
 
     latents: Tensor
@@ -40,6 +42,26 @@ class Recordings:
     held_out: NDArray[np.int64]
     objects: Tensor | None = None
     extrinsics: Tensor | None = None
+    spec: Spec | None = None
+
+    @property
+    def rest(self) -> tuple[float, ...]:
+        """The action that does nothing; () for zero."""
+        return () if self.spec is None else self.spec.actions.rest
+
+    @property
+    def hidden(self) -> tuple[int, ...] | None:
+        """Where states stand that a picture cannot show; None to find them."""
+        if self.spec is None:
+            return ()
+        hidden = self.spec.states.hidden
+        return None if hidden is None else self.spec.states.places(hidden)
+
+    @property
+    def objects_spread(self) -> float:
+        """Standard deviation of the objects' places in all, m; of no use without them."""
+        assert self.objects is not None
+        return float(self.objects.var(0).sum().sqrt().clamp(min=1e-9))
 
     def rows(self, episodes: NDArray[np.int64], length: int = 1) -> Tensor:
         """First rows of all windows of ``length`` frames that lie within one of the episodes.

@@ -6,17 +6,20 @@ steps from the context, compared with the frame each step is of.
 
 from __future__ import annotations
 
+from dataclasses import field
+
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.state_model import StateModelTraining, state_losses
 from worldmodel.dynamics.validation import OpenLoop, compare
 from worldmodel.nn.decay import decay_groups
-from worldmodel.nn.standardisation import imagined_states
 from worldmodel.precision import has_bfloat16
+from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
-from worldmodel.schedule import warmup_constant_decay
+from worldmodel.schedule import rising_cosine, warmup_constant_decay
 from worldmodel.settings import (
     CHECKED,
     Batch,
@@ -69,6 +72,7 @@ class TokenTraining:
         checkpointing: Keep no activations within blocks, and compute them again for the gradient.
         log_every: Steps between log entries.
         save_every: Steps between saved training states.
+        state_model: What predicts proprioception that is not composed, before all else.
         seed: Of initialisation and the order of windows.
 
     Raises:
@@ -90,6 +94,7 @@ class TokenTraining:
     checkpointing: bool = False
     log_every: Count = 20
     save_every: Count = 200
+    state_model: StateModelTraining = field(default_factory=StateModelTraining)
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -182,6 +187,9 @@ def train_tokens(
         UserError: A loss was not finite; the state saved before it stays.
     """
     device, generator = _device(model), torch.Generator().manual_seed(config.seed)
+    saved = state.load()
+    if saved is None:
+        _train_state_model(model, data, config.state_model)
     frames = config.window(model.config.context_frames)
     firsts, camera = data.rows(data.train, frames), _camera(model, data)
     bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
@@ -212,7 +220,7 @@ def train_tokens(
         parts=config.parts,
     )
     start = 0
-    if (saved := state.load()) is not None:
+    if saved is not None:
         model.load_state_dict(saved["model"])
         generator.set_state(saved["generator"])
         start = loop.load_state_dict(saved)
@@ -236,12 +244,35 @@ def train_tokens(
     model.eval()
 
 
+def _train_state_model(model: TokenPredictor, data: Recordings, config: StateModelTraining) -> None:
+    """On the CPU, for it is small."""
+    predict, device = model.state_model, _device(model)
+    if predict is None or not config.steps:
+        return
+    model.cpu()
+    generator = torch.Generator().manual_seed(0)
+    losses = state_losses(model, data, config, 1, generator)
+    loop = TrainingLoop(
+        "Training of the state model",
+        torch.optim.AdamW(predict.parameters(), lr=config.learning_rate, weight_decay=1e-4),
+        lambda _: losses(),
+        config.steps,
+        config.learning_rate,
+        lambda step: rising_cosine(step, config.steps),
+        clip=1.0,
+    )
+    for _ in loop:
+        pass
+    loop.require_finite(generator)
+    model.to(device)
+
+
 def fit_scaling(model: TokenPredictor, data: Recordings) -> None:
     """Take the scale of actions and states from the training episodes, for a fresh model."""
     rows = data.rows(data.train)
     if not model.config.raw_inputs:
-        model.scale_actions.fit(data.actions[rows])
-    model.state_features.fit(data.states[rows])
+        model.scale_actions.fit(data.actions[rows], data.rest)
+    model.state_features.fit(data.states[rows], data.hidden or ())
 
 
 def _device(model: TokenPredictor) -> torch.device:
@@ -284,10 +315,8 @@ def open_loop_tokens(
         latents = data.latents[part[:, :context]].to(device).float()
         actions = data.actions[part].to(device)
         seen = data.states[part[:, :context]].to(device)
-        future = imagined_states(
-            seen[:, -1:], actions[:, None, context - 1 :], model.state_features
-        )
-        states = torch.cat((seen, future[:, 0, 1:]), dim=1)
+        future = imagined_states(model, seen[:, -1:], actions[:, None, context - 1 :])
+        states = torch.cat((seen, future.states[:, 0, 1:]), dim=1)
         still = part.minimum(part[:, context - 1 : context])
         poses = None if camera is None else camera[still].to(device)
         imagined.append(unroll(model, latents, actions, states, steps, poses).cpu())

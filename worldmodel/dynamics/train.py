@@ -17,9 +17,11 @@ from worldmodel.data.episode_dataset import EpisodeDataset
 from worldmodel.data.latents import latent_cache
 from worldmodel.data.reader import open_dataset
 from worldmodel.data.sampling import sampled
+from worldmodel.data.specification import data_spec
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.devices import usable_device
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.state_model import state_errors
 from worldmodel.dynamics.tokens import (
     TokenTraining,
     fit_scaling,
@@ -35,12 +37,14 @@ from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError
 from worldmodel.model_memory import require_memory
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.presets import PredictorOption, preset
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare, configured
+from worldmodel.spec import Spec, SpecChanges, require_alike
 from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
 from worldmodel.weights.encoder import KIND as ENCODER
@@ -84,6 +88,7 @@ class TrainConfig:
         data: Folder of a LeRobotDataset v3.0 with actions and states, or of DROID's raw episodes.
             With ``predictor=tokens``, frames of another size than the encoder's are cropped to
             their central square and resized.
+        spec: What actions and states mean, where the dataset does not say so.
         camera: Which camera; may be left out when there is only one. DROID's are ``ext1``,
             ``ext2``, ``wrist``, ``left``, ``right`` and serial numbers.
         allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
@@ -104,6 +109,7 @@ class TrainConfig:
 
     predictor: PredictorOption = MISSING
     data: str = MISSING
+    spec: SpecChanges = field(default_factory=SpecChanges)
     camera: str | None = None
     allow_links_outside: bool = False
     fps: Positive | None = None
@@ -138,6 +144,8 @@ def _run(config: TrainConfig) -> float:
         config.data, config.camera, allow_links_outside=config.allow_links_outside
     )
     dataset = sampled(dataset, config.fps, config.actions)
+    spec = data_spec(dataset, config.spec)
+    print(spec)
     recipe, device = config.predictor, usable_device(config.device)
     model: _Model | None = None
     if config.init is not None:
@@ -146,6 +154,8 @@ def _run(config: TrainConfig) -> float:
         if not isinstance(world, wanted):
             other = "vector" if wanted is TokenWorld else "tokens"
             raise UserError(f"{config.init} holds a world of predictor={other}, train it as one")
+        if world.spec is not None:
+            require_alike(world.spec, spec, of=config.init, against=config.data)
         dataset.require(
             action_width=world.predictor.config.action_width,
             state_width=world.predictor.config.state_width,
@@ -167,8 +177,8 @@ def _run(config: TrainConfig) -> float:
 
     def fresh() -> _Model:
         if isinstance(recipe, TokensRecipe):
-            return TokenPredictor(_fitted(recipe.model, encoder, dataset))
-        return VectorPredictor(_fitted(recipe.model, encoder, dataset))
+            return TokenPredictor(_fitted(recipe.model, encoder, spec))
+        return VectorPredictor(_fitted(recipe.model, encoder, spec))
 
     if model is None:
         require_memory(fresh, "predictor.model", trained_on)
@@ -179,6 +189,7 @@ def _run(config: TrainConfig) -> float:
         config.holdout,
         config.tasks,
         config.episodes,
+        spec,
     )
     encoder.cpu()  # nothing below needs it but the checkpoint
     state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
@@ -195,6 +206,8 @@ def _run(config: TrainConfig) -> float:
         record = train_vector_world(model, recipe.training, data, encoder, state)
     state.remove()
     print(_table(record["validation"]))
+    if "proprioception" in record:
+        print(_state_table(record["proprioception"]))
     for name, known in record.get("recognition", {}).items():
         print(
             f"{name}, arm elsewhere: objects not moved known again {known['unmoved']:.0%}, "
@@ -220,6 +233,7 @@ def load_recordings(
     holdout: float,
     tasks: Sequence[str] = (),
     episodes: int | None = None,
+    spec: Spec | None = None,
 ) -> Recordings:
     """The dataset with its latents, embedded once, as training reads it.
 
@@ -246,8 +260,9 @@ def load_recordings(
         dataset.lengths,
         train[:episodes],
         held_out,
-        None if objects is None else torch.from_numpy(objects[:, :3]),
+        None if objects is None else torch.from_numpy(objects),
         None if extrinsics is None else torch.from_numpy(extrinsics),
+        spec,
     )
 
 
@@ -258,6 +273,7 @@ def _settings(
     return {
         "predictor": asdict(config.predictor),
         "data": dataset.fingerprint(),
+        "spec": asdict(config.spec),
         "actions": config.actions,
         "encoder_checkpoint": encoder.fingerprint(),
         "init": config.init and checkpoint_sha256(checkpoint_folder(config.init)),
@@ -271,14 +287,22 @@ _Model = VectorPredictor | TokenPredictor
 _Sizes = TypeVar("_Sizes", VectorPredictorConfig, TokenPredictorConfig)
 
 
-def _fitted(sizes: _Sizes, encoder: FrozenEncoder, data: EpisodeDataset) -> _Sizes:
-    """The sizes, as these latents, actions and states determine them."""
+def _fitted(sizes: _Sizes, encoder: FrozenEncoder, spec: Spec) -> _Sizes:
+    """The sizes, as encoder and spec determine them."""
+    states = spec.states
+    layout = StateLayout(
+        spec.composed,
+        () if spec.composed else states.angles,
+        () if spec.composed else states.places(states.half_turn),
+    )
     return replace(
         sizes,
         tokens=encoder.tokens,
         token_width=encoder.width,
-        action_width=data.actions.shape[1],
-        state_width=data.states.shape[1],
+        action_width=spec.actions.width,
+        state_width=states.width,
+        states=layout,
+        cameras=len(spec.cameras),
     )
 
 
@@ -297,10 +321,12 @@ def train_vector_world(
     remember(model, data, model.object_latents(latents))
     validation = open_loop(model, data, latents)
     record = {"training": asdict(training), "validation": asdict(validation)}
+    if (errors := state_errors(model, data, model.config.stride)) is not None:
+        record["proprioception"] = asdict(errors)
     record["recognition"] = {
         name: asdict(found) for name, found in recognition(model, data, latents).items()
     }
-    save_world(state.folder, VectorWorld(encoder, model), record)
+    save_world(state.folder, VectorWorld(encoder, model, data.spec), record)
     return record
 
 
@@ -314,11 +340,13 @@ def train_token_world(
     """Train, save to the state's folder, validate; returns what was recorded."""
     train_tokens(model, data, training, state)
     record: dict[str, Any] = {"training": asdict(training), "settings": dict(state.settings)}
-    world = TokenWorld(encoder, model)
+    world = TokenWorld(encoder, model, data.spec)
     save_world(state.folder, world, record)  # whatever becomes of the validation
     _tell_of_validation()
     try:
         record["validation"] = asdict(open_loop_tokens(model, data))
+        if (errors := state_errors(model, data, 1)) is not None:
+            record["proprioception"] = asdict(errors)
     except NotFiniteError:
         remove_checkpoint(state.folder)  # it imagines nothing; what was trained is in the state
         raise
@@ -360,4 +388,12 @@ def _table(validation: dict[str, Any]) -> str:
             names = ("object_cm", "object_copy_cm", "object_true_cm")
             line += " {:11.1f} {:9.1f} {:14.1f}".format(*(validation[n][k] for n in names))
         lines.append(line)
+    return "\n".join(lines)
+
+
+def _state_table(errors: dict[str, Any]) -> str:
+    """Errors of imagined proprioception for the eye."""
+    lines = ["held-out proprioception, sd of the data   imagined   held still"]
+    for steps, error, held in zip(*errors.values(), strict=True):
+        lines.append(f"{steps:3d} control steps {error:33.3f} {held:12.3f}")
     return "\n".join(lines)

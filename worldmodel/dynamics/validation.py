@@ -16,7 +16,7 @@ from worldmodel.predictors.vector import VectorPredictor
 
 __all__ = ["OpenLoop", "calibrate", "compare", "open_loop"]
 
-_MOVED = 0.02  # m that the object must move in a window to count as moved
+_MOVED = 0.2  # of their spread that objects must move in a window to count as moved
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class OpenLoop:
         control_steps: How far ahead.
         latent_error: Mean squared error of the imagined latents.
         copy_error: The same if the last seen frame is copied.
-        object_cm: Error of the object's position as read from imagined latents, in windows in which
-            the object moves by 2 cm or more; empty without privileged positions. The probe that
-            reads it is fitted to true latents of training episodes.
+        object_cm: Error of the objects' positions as read from imagined latents, in windows in
+            which they move by a fifth of their spread or more; empty without privileged positions.
+            The probe that reads it is fitted to true latents of training episodes.
         object_copy_cm: The same if the last seen frame is copied.
         object_true_cm: The same on the true future's latents: what the probe itself gets wrong.
     """
@@ -112,9 +112,9 @@ def compare(imagined: Tensor, frames: Tensor, data: Recordings, latents: Tensor)
     errors: dict[str, list[float]] = {"object": [], "copy": [], "true": []}
     if data.objects is not None:
         probe = fit_probe(latents, data.objects, data.rows(data.train))
-        positions = data.objects[frames]
+        positions, least = data.objects[frames], _MOVED * data.objects_spread
         for k in range(imagined.shape[1]):
-            moved = (positions[:, k + 1] - positions[:, 0]).norm(dim=-1) > _MOVED
+            moved = (positions[:, k + 1] - positions[:, 0]).norm(dim=-1) > least
             there = positions[moved, k + 1]
             seen = {"object": imagined[moved, k], "copy": last[moved, 0], "true": truth[moved, k]}
             for name, z in seen.items():

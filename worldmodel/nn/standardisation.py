@@ -5,48 +5,88 @@ Physical units stop here; the statistics are buffers, so that they travel with t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from worldmodel.nn.pose import summed, travelled
-
-__all__ = ["POSE_WIDTH", "ActionScaling", "StateFeatures", "imagined_states"]
+__all__ = ["POSE_ANGLES", "POSE_WIDTH", "ActionScaling", "StateFeatures"]
 
 POSE_WIDTH = 7  # xyz, extrinsic-xyz Euler angles, gripper closedness
+POSE_ANGLES = (3, 4, 5)
+_STILL = 1e-6  # share of its size by which a number may differ and count as one that never moves
 
 
 class ActionScaling(nn.Module):
-    """Physical actions to unit scale and back. Dimensions that never moved map to zero."""
+    """Physical actions to unit scale around rest, and back. Dimensions that never moved are rest.
+
+    Args:
+        width: A.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(width))
+        self.rest: Tensor
+        self.register_buffer("rest", torch.zeros(width))
 
-    def fit(self, actions: Tensor) -> None:
-        """Take the root mean square of ``actions [F, A]`` as the scale; zero stays zero."""
-        self.scale.copy_(actions.square().mean(0).sqrt())
+    def fit(self, actions: Tensor, rest: Sequence[float] = ()) -> None:
+        """Take the root mean square of ``actions [F, A]`` around ``rest`` as the scale."""
+        if rest:
+            self.rest.copy_(torch.tensor(rest))
+        moved = actions - self.rest
+        moves = _moves(actions)
+        self.scale.copy_(moved.square().mean(0).sqrt() * moves)
 
     def forward(self, actions: Tensor) -> Tensor:
         """Scaled actions, same shape."""
         known = self.scale > 1e-6
-        return torch.where(known, actions / self.scale.clamp(min=1e-6), 0.0)
+        return torch.where(known, (actions - self.rest) / self.scale.clamp(min=1e-6), 0.0)
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Physical actions, same shape."""
-        return scaled * self.scale
+        return scaled * self.scale + self.rest
 
 
 class StateFeatures(nn.Module):
-    """Standardised states; of a pose, angles enter as sine and cosine.
+    """Standardised states; angles enter as sine and cosine, where they would jump.
 
     A gripper that points down has a roll of about pi, where the angle itself jumps.
+
+    Args:
+        width: P.
+        angles: Where angles stand, rad.
+        half_turn: Those of them after half a turn of which the robot looks the same.
+        least: Smallest spread, physical units, that is scaled to one: what hardly moves is held
+            still, and its noise must not be blown up.
+
+    Attributes:
+        width: F.
+        visible: What a picture can show of the features, 0 or 1 ``[F]``.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        angles: Sequence[int] = (),
+        half_turn: Sequence[int] = (),
+        least: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.pose = width == POSE_WIDTH
-        self.width = width + 3 if self.pose else width
+        self._angles = list(angles)
+        first = min(angles, default=width)
+        rest = [place for place in range(width) if place not in angles]
+        self._before = [place for place in rest if place < first]
+        self._after = [place for place in rest if place > first]
+        self._least = least
+        self.width = width + len(angles)
+        mixed = [*self._before, *self._angles, *self._after]
+        order = [mixed.index(place) for place in range(width)]
+        self._order = order if order != sorted(order) else None
+        self.turns: Tensor  # half a turn is a whole one of twice the angle
+        turns = torch.tensor([2.0 if place in half_turn else 1.0 for place in angles])
+        self.register_buffer("turns", turns)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.zeros(self.width))
@@ -55,54 +95,54 @@ class StateFeatures(nn.Module):
         self.highest: Tensor
         self.register_buffer("lowest", torch.full((width,), -torch.inf))
         self.register_buffer("highest", torch.full((width,), torch.inf))
+        self.visible: Tensor
+        self.register_buffer("visible", torch.ones(self.width))
 
-    def fit(self, states: Tensor) -> None:
-        """Take mean, standard deviation and range of ``states [F, P]``."""
+    def fit(self, states: Tensor, hidden: Sequence[int] = ()) -> None:
+        """Take mean, spread and range of ``states [F, P]``; ``hidden`` are those no picture shows.
+
+        A number that never moves becomes zero.
+        """
         self.lowest.copy_(states.amin(0))
         self.highest.copy_(states.amax(0))
         raw = self._unwrapped(states)
         self.mean.copy_(raw.mean(0))
-        # What hardly moves (0.05 m or rad) is held still: its noise must not be blown up.
-        self.std.copy_(raw.std(0).clamp(min=5e-2))
+        self.std.copy_(raw.std(0).clamp(min=self._least) * (_moves(raw) | bool(self._least)))
+        shown = [0.0 if place in hidden else 1.0 for place in self.places]
+        self.visible.copy_(torch.tensor(shown))
+
+    @property
+    def places(self) -> list[int]:
+        """The state that each feature is of, ``[F]``."""
+        return [*self._before, *self._angles, *self._angles, *self._after]
 
     def forward(self, states: Tensor) -> Tensor:
         """Features ``[..., F]`` of states ``[..., P]``."""
-        return (self._unwrapped(states) - self.mean) / self.std
+        moved = self._unwrapped(states) - self.mean
+        return torch.where(self.std > 0, moved / self.std.clamp(min=1e-12), 0.0)
 
     def inverse(self, features: Tensor) -> Tensor:
         """States ``[..., P]`` of features ``[..., F]``."""
         raw = features * self.std + self.mean
-        if not self.pose:
+        if not self._angles:
             return raw
-        return torch.cat(
-            [raw[..., :3], torch.atan2(raw[..., 3:6], raw[..., 6:9]), raw[..., 9:]], -1
+        before, sine, cosine, after = raw.split(
+            [len(self._before), *[len(self._angles)] * 2, len(self._after)], -1
         )
+        angles = torch.atan2(sine, cosine) / self.turns
+        mixed = torch.cat([before, angles, after], -1)
+        return mixed[..., self._order] if self._order is not None else mixed
 
     def _unwrapped(self, states: Tensor) -> Tensor:
-        if not self.pose:
+        if not self._angles:
             return states
-        angles = states[..., 3:6]
-        return torch.cat([states[..., :3], angles.sin(), angles.cos(), states[..., 6:]], -1)
+        angles = states[..., self._angles] * self.turns
+        return torch.cat(
+            [states[..., self._before], angles.sin(), angles.cos(), states[..., self._after]], -1
+        )
 
 
-def imagined_states(states: Tensor, actions: Tensor, seen: StateFeatures) -> Tensor:
-    """The states that actions lead to, as far as proprioception alone can tell.
-
-    Poses are composed with the actions; other states as wide as the actions are added to; states
-    of any other width are held. Nothing leaves the range of the data, as arms stop at the end of
-    their workspace.
-
-    Args:
-        states: Start, ``[B, S, P]`` or ``[B, 1, P]``.
-        actions: ``[B, S, H, A]``, physical units.
-        seen: Tells the range.
-
-    Returns:
-        ``[B, S, H + 1, P]``, the start included.
-    """
-    states = states.expand(-1, actions.shape[1], -1)
-    if seen.pose and actions.shape[-1] == POSE_WIDTH:
-        return travelled(states, actions, seen.lowest[:3], seen.highest[:3])
-    if actions.shape[-1] == states.shape[-1]:
-        return summed(states, actions, seen.lowest, seen.highest)
-    return states.unsqueeze(2).expand(-1, -1, actions.shape[2] + 1, -1)
+def _moves(values: Tensor) -> Tensor:
+    """Which numbers of ``values [F, X]`` differ from row to row, ``[X]``."""
+    reach = values.amax(0) - values.amin(0)
+    return reach > _STILL * values.abs().amax(0).clamp(min=_STILL)

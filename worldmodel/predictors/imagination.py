@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from worldmodel.nn.standardisation import imagined_states
+from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.uncertainty import TERMS, Path, disagreement
 from worldmodel.predictors.vector import VectorPredictor
 
@@ -79,7 +79,7 @@ def imagine(model: VectorPredictor, latents: Tensor, states: Tensor, actions: Te
     """Imagine; only the last context frame is used. See ``planners.protocols.World``.
 
     Imagined object latents are the mean over members, whose own are ``members [M, B, S, K, C]``;
-    the arm's part of the latents follows from the states, to which the actions are applied.
+    the arm's part of the latents follows from the states (`worldmodel.predictors.proprioception`).
 
     Args:
         model: Whose dynamics.
@@ -90,8 +90,8 @@ def imagine(model: VectorPredictor, latents: Tensor, states: Tensor, actions: Te
     stride, members = model.config.stride, model.config.members
     batch, samples, horizon, width = actions.shape
     steps = horizon // stride
-    path = imagined_states(states[:, -1, None], actions, model.state_features)
-    features = model.state_features(path[:, :, ::stride]).flatten(0, 1)
+    arm = imagined_states(model, states[:, -1, None], actions, stride)
+    features = arm.features.flatten(0, 1)
     chunks = model.scale_actions(actions).view(batch * samples, steps, stride * width)
     codes = model.object_latents(latents[:, -1]).expand(-1, samples, -1)
     codes = codes.flatten(0, 1).expand(members, -1, -1)
@@ -100,10 +100,9 @@ def imagine(model: VectorPredictor, latents: Tensor, states: Tensor, actions: Te
         codes = model.dynamics(codes, features[:, k], chunks[:, k])
         imagined.append(codes)
     futures = torch.stack(imagined, 2).unflatten(1, (batch, samples))
-    arm = features[:, 1:].unflatten(0, (batch, samples))
     return Imagined(
-        torch.cat([futures.mean(0), arm], -1).unsqueeze(3),
-        path[:, :, stride::stride],
+        torch.cat([futures.mean(0), arm.features[:, :, 1:]], -1).unsqueeze(3),
+        arm.states[:, :, 1:],
         actions,
         latents[:, -1],
         states[:, -1],

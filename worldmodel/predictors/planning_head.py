@@ -36,9 +36,10 @@ class PlanningHead(nn.Module):
         width: int,
         points: int,
         proprio_width: int,
+        cameras: int = 1,
     ) -> None:
         super().__init__()
-        self.code = _Points(tokens, token_width, width, points, 2 * object_width)
+        self.code = _Points(tokens, token_width, width, points, 2 * object_width, cameras)
         self.arm = _Whole(tokens, token_width, proprio_width, state_features)
 
     def distribution(self, tokens: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,7 +65,7 @@ class _Points(nn.Module):
     """
 
     def __init__(
-        self, tokens: int, token_width: int, width: int, points: int, outputs: int
+        self, tokens: int, token_width: int, width: int, points: int, outputs: int, cameras: int
     ) -> None:
         super().__init__()
         self.here = nn.Linear(token_width, width)
@@ -73,11 +74,12 @@ class _Points(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(width, width)
         self.points = nn.Linear(width, 2 * points)
+        self._cameras = cameras
         self.coordinates: Tensor
-        self.register_buffer("coordinates", torch.empty(tokens, 2), persistent=False)
+        self.register_buffer("coordinates", torch.empty(tokens // cameras, 2), persistent=False)
         if not self.coordinates.is_meta:  # PyTorch would load its compiler, which takes a second
             self._initialise()
-        self.read = mlp(3 * points, 2 * width, 2, outputs)
+        self.read = mlp(3 * points * cameras, 2 * width, 2, outputs)
 
     @torch.no_grad()
     def _initialise(self) -> None:
@@ -89,10 +91,14 @@ class _Points(nn.Module):
 
     def forward(self, tokens: Tensor, reference: Tensor) -> Tensor:
         seen = F.gelu(self.norm(self.here(tokens) + self.there(reference) + self.place))
-        strength, what = self.points(F.gelu(self.mix(seen))).chunk(2, -1)
+        found = self.points(F.gelu(self.mix(seen)))
+        if self._cameras > 1:  # each has points of its own
+            found = found.unflatten(-2, (self._cameras, -1))
+        strength, what = found.chunk(2, -1)
         share = strength.softmax(-2)  # of each point, in each token
         where = (share.mT @ self.coordinates).flatten(-2)
-        return self.read(torch.cat([where, (share * what).sum(-2)], -1))
+        read = torch.cat([where, (share * what).sum(-2)], -1)
+        return self.read(read.flatten(-2) if self._cameras > 1 else read)
 
 
 class _Whole(nn.Module):

@@ -15,9 +15,10 @@ from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import fuse
 from worldmodel.nn.pose import difference
 from worldmodel.nn.replay import Replayed
-from worldmodel.nn.standardisation import POSE_WIDTH, imagined_states
 from worldmodel.predictors.imagination import Imagined
+from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.tokens import Caches, TokenPredictor
+from worldmodel.spec import Spec
 
 __all__ = ["TokenWorld"]
 
@@ -31,6 +32,7 @@ class TokenWorld(nn.Module):
     Args:
         encoder: Of the camera's frames.
         predictor: Of the latents that follow.
+        spec: What actions, states and cameras mean; None where nobody said.
         memory: Bytes within which candidates are imagined at once, by estimate; the others follow
             in turn. What is imagined, ``[B, S, H, N, D]``, comes on top.
         cache: Bytes of hidden activations at once on a CPU: what one layer leaves to the next is
@@ -50,11 +52,12 @@ class TokenWorld(nn.Module):
         self,
         encoder: FrozenEncoder,
         predictor: TokenPredictor,
+        spec: Spec | None = None,
         memory: int = 2 * 2**30,
         cache: int = 4 * 2**20,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.spec = encoder, spec
         self.predictor = predictor.eval().requires_grad_(False)
         self.memory, self.cache = memory, cache
         self.camera: Tensor | None = None
@@ -105,7 +108,8 @@ class TokenWorld(nn.Module):
     ) -> Imagined:
         """Imagine; context frames beyond those of training are dropped.
 
-        The actions between context frames are read off their states.
+        The actions between context frames are read off poses; nothing tells others, which are taken
+        for rest.
 
         Args:
             latents: Context, ``[B, T, N, D]``.
@@ -123,8 +127,8 @@ class TokenWorld(nn.Module):
         latents, states = latents[:, -context:], states[:, -context:]
         past = latents.shape[1] - 1
         horizon = actions.shape[2]
-        path = imagined_states(states[:, -1:], actions, model.state_features)
-        taken = _taken(states, self.action_width)
+        path = imagined_states(model, states[:, -1:], actions).states
+        taken = self._taken(states)
         camera = None if extrinsics is None else extrinsics.unsqueeze(1).expand(-1, past, -1)
         known = model.prefill(latents[:, :-1], taken, states, camera)
         seen = [part for cache in known for part in cache.seen] if past else []
@@ -141,6 +145,13 @@ class TokenWorld(nn.Module):
         ]
         imagined = futures[0] if len(futures) == 1 else torch.cat(futures, 1)
         return Imagined(imagined, path[:, :, 1:], actions, latents[:, -1], states[:, -1])
+
+    def _taken(self, states: Tensor) -> Tensor:
+        """Actions ``[B, T - 1, A]`` that led through states ``[B, T, P]``."""
+        before, after = states[:, :-1], states[:, 1:]
+        if self.predictor.config.states.composed:
+            return difference(before, after)
+        return self.predictor.scale_actions.rest.expand(*before.shape[:2], -1)
 
     def _rows_at_once(self, frames: int, device: torch.device) -> int:
         rows = self.memory // self.predictor.bytes_per_row(frames)
@@ -181,13 +192,3 @@ class TokenWorld(nn.Module):
             return [KeyValueCache(room) for _ in self.predictor.predictor_blocks]
         parts = zip(seen[::2], seen[1::2], strict=True)
         return [KeyValueCache.of(*part).repeated(samples, room) for part in parts]
-
-
-def _taken(states: Tensor, action_width: int) -> Tensor:
-    """Actions ``[B, T - 1, A]`` that led through states ``[B, T, P]``, as far as states say."""
-    before, after = states[:, :-1], states[:, 1:]
-    if states.shape[-1] == POSE_WIDTH == action_width:
-        return difference(before, after)
-    if states.shape[-1] == action_width:
-        return after - before
-    return states.new_zeros(*before.shape[:2], action_width)

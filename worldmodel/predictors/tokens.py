@@ -10,6 +10,7 @@ Shapes: B rows, T frames, N patches of width D per frame, A action, P state.
 
 from __future__ import annotations
 
+from dataclasses import field
 from functools import cache
 from math import isqrt
 
@@ -21,8 +22,9 @@ from torch.utils.checkpoint import checkpoint
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
 from worldmodel.nn.rope import Rotation, rotation_table, token_positions
-from worldmodel.nn.standardisation import ActionScaling, StateFeatures
+from worldmodel.nn.standardisation import ActionScaling
 from worldmodel.precision import keep_weights_in
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.settings import (
     CHECKED,
     Count,
@@ -62,10 +64,13 @@ class TokenPredictorConfig:
         tiled_rope: Rotary layout of Meta's released weights; see ``rotation_table``.
         extrinsics: Feed the camera's pose, xyz (m) and Euler angles (rad), as one more token per
             frame.
+        states: How proprioception is taken; follows from the data set.
+        state_model_width: Of the hidden layers that predict proprioception.
+        cameras: K, whose tokens follow each other; ``tokens`` are those of all.
 
     Raises:
-        ValueError: ``tokens`` is no square, or heads do not divide the width into 6 channels or
-            more.
+        ValueError: ``tokens`` is no square of each camera, heads do not divide the width into 6
+            channels or more, or there are no such states.
     """
 
     tokens: Count = 64
@@ -81,11 +86,18 @@ class TokenPredictorConfig:
     raw_inputs: bool = False
     tiled_rope: bool = False
     extrinsics: bool = False
+    states: StateLayout = field(default_factory=StateLayout)
+    state_model_width: Width = 128
+    cameras: Count = 1
 
     def __post_init__(self) -> None:
-        if isqrt(self.tokens) ** 2 != self.tokens:
-            raise ValueError(f"Expected a square number of tokens per frame, got {self.tokens}.")
+        if self.cameras * isqrt(self.tokens // self.cameras) ** 2 != self.tokens:
+            raise ValueError(
+                f"Expected a square number of tokens per frame of each of {self.cameras} "
+                f"camera(s), got {self.tokens}."
+            )
         check_heads(self.width, self.heads)
+        self.states.check(self.state_width, self.action_width)
 
 
 class TokenPredictor(nn.Module):
@@ -104,13 +116,18 @@ class TokenPredictor(nn.Module):
         self.checkpointing = False
         width = config.width
         self.scale_actions = ActionScaling(config.action_width)
-        self.state_features = StateFeatures(config.state_width)
+        self.state_features = config.states.features(config.state_width)
+        self.state_model = config.states.model(
+            self.state_features.width, config.action_width, config.state_model_width
+        )
         state_inputs = config.state_width if config.raw_inputs else self.state_features.width
         self.predictor_embed = nn.Linear(config.token_width, width)
         self.action_encoder = nn.Linear(config.action_width, width)
         self.state_encoder = nn.Linear(state_inputs, width)
         if config.extrinsics:
             self.extrinsics_encoder = nn.Linear(EXTRINSICS_WIDTH, width)
+        if config.cameras > 1:  # patches of one place in two pictures differ by this alone
+            self.camera_embed = nn.Parameter(0.02 * torch.randn(config.cameras, width))
         self.predictor_blocks = nn.ModuleList(
             Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth)
         )
@@ -224,7 +241,7 @@ class TokenPredictor(nn.Module):
     ) -> Tensor:
         self._check(latents, actions, states, extrinsics)
         config = self.config
-        frames, side = latents.shape[1], isqrt(latents.shape[2])
+        frames, side = latents.shape[1], isqrt(latents.shape[2] // config.cameras)
         dtype = self.predictor_embed.weight.dtype
         if not config.raw_inputs:
             states = self.state_features(states)
@@ -232,7 +249,10 @@ class TokenPredictor(nn.Module):
         conditions = [self.action_encoder(scaled.to(dtype)), self.state_encoder(states.to(dtype))]
         if extrinsics is not None:
             conditions.append(self.extrinsics_encoder(extrinsics.to(dtype)))
-        x = torch.cat((torch.stack(conditions, 2), self.predictor_embed(latents.to(dtype))), dim=2)
+        patches = self.predictor_embed(latents.to(dtype))
+        if config.cameras > 1:
+            patches = patches + self.camera_embed.repeat_interleave(side * side, 0)
+        x = torch.cat((torch.stack(conditions, 2), patches), dim=2)
         x = x.flatten(1, 2)
 
         rotation = _rotation(
@@ -243,6 +263,7 @@ class TokenPredictor(nn.Module):
             config.width // config.heads,
             config.tiled_rope,
             x.device,
+            config.cameras,
         )
 
         for index, block in enumerate(self.predictor_blocks):
@@ -288,10 +309,11 @@ def _rotation(
     head_dim: int,
     tiled: bool,
     device: torch.device,
+    cameras: int,
 ) -> Rotation:
     """How the tokens of some frames turn, once for all plans and blocks."""
     ids = torch.arange(first * side * side, (first + frames) * side * side, device=device)
-    grid = token_positions(ids, side, side).unflatten(0, (frames, -1))
+    grid = token_positions(ids, side, side).unflatten(0, (frames, -1)).repeat(1, cameras, 1)
     # At row and column 0, the tokens before the patches are rotated in time only.
     before = grid[:, :1].expand(-1, conditions, -1)
     positions = torch.cat((before, grid), dim=1).flatten(0, 1)

@@ -16,6 +16,7 @@ Z = C + F planning latent, G = Z + 1 goal, A action, U macro-action, M ensemble 
 
 from __future__ import annotations
 
+from dataclasses import field
 from math import isqrt
 
 import torch
@@ -23,11 +24,12 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from worldmodel.nn.mlp import MLP, StackedMLP, mlp
-from worldmodel.nn.standardisation import ActionScaling, StateFeatures
+from worldmodel.nn.standardisation import ActionScaling
 from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
 from worldmodel.predictors.planning_head import PlanningHead
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.reachability import Reachability
 from worldmodel.predictors.scenes import Scenes
 from worldmodel.predictors.uncertainty import UncertaintyHeads
@@ -61,9 +63,12 @@ class VectorPredictorConfig:
         macro_steps: Control steps that a macro-action stands for.
         macro_width: U, numbers of a macro-action.
         memory: Moments of the data that are remembered.
+        states: How proprioception is taken; follows from the data set.
+        state_model_width: Of the hidden layers that predict proprioception.
+        cameras: K, whose tokens follow each other; ``tokens`` are those of all.
 
     Raises:
-        ValueError: ``tokens`` is no square number.
+        ValueError: ``tokens`` is no square number of each camera, or there are no such states.
     """
 
     tokens: Count = 64
@@ -86,10 +91,17 @@ class VectorPredictorConfig:
     macro_steps: Frames = 8
     macro_width: Width = 6
     memory: Count = 4096
+    states: StateLayout = field(default_factory=StateLayout)
+    state_model_width: Width = 128
+    cameras: Count = 1
 
     def __post_init__(self) -> None:
-        if isqrt(self.tokens) ** 2 != self.tokens:
-            raise ValueError(f"Expected a square number of tokens per frame, got {self.tokens}.")
+        if self.cameras * isqrt(self.tokens // self.cameras) ** 2 != self.tokens:
+            raise ValueError(
+                f"Expected a square number of tokens per frame of each of {self.cameras} "
+                f"camera(s), got {self.tokens}."
+            )
+        self.states.check(self.state_width, self.action_width)
 
 
 class Dynamics(nn.Module):
@@ -125,8 +137,11 @@ class VectorPredictor(nn.Module):
         super().__init__()
         self.config = config
         self.scale_actions = ActionScaling(config.action_width)
-        self.state_features = StateFeatures(config.state_width)
+        self.state_features = config.states.features(config.state_width)
         features = self.state_features.width
+        self.state_model = config.states.model(
+            features, config.stride * config.action_width, config.state_model_width
+        )
         self.head = PlanningHead(
             config.tokens,
             config.token_width,
@@ -135,6 +150,7 @@ class VectorPredictor(nn.Module):
             config.sight_width,
             config.points,
             config.proprio_width,
+            config.cameras,
         )
         self.scenes = Scenes(config.object_width, features, config.scene_width, config.head_width)
         self.dynamics = Dynamics(config, features)
@@ -172,8 +188,20 @@ class VectorPredictor(nn.Module):
         keep_weights_in(dtype, (network for network in networks if network not in reading))
 
     def encode(self, tokens: Tensor, reference: Tensor) -> Tensor:
-        """Planning latents ``[..., Z]`` of frozen tokens and of a reference's, ``[..., N, D]``."""
-        return self.head(tokens, reference)
+        """Planning latents ``[..., Z]`` of frozen tokens and of a reference's, ``[..., N, D]``.
+
+        Proprio features that no picture shows are zero, their mean.
+        """
+        codes, arm = self.head(tokens, reference).split(
+            [self.config.object_width, self.state_features.width], -1
+        )
+        return torch.cat([codes, arm * self.state_features.visible], -1)
+
+    @property
+    def visible(self) -> Tensor:
+        """What a picture can show of planning latents, 0 or 1 ``[Z]``."""
+        codes = self.state_features.visible.new_ones(self.config.object_width)
+        return torch.cat([codes, self.state_features.visible])
 
     def object_latents(self, latents: Tensor) -> Tensor:
         """Object latents ``[..., C]``, the first part of planning latents ``[..., Z]``."""

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.nn.standardisation import imagined_states
 from worldmodel.predictors.imagination import (
     CalibratedUncertainty,
     Imagined,
     calibrated_uncertainties,
     imagine,
 )
+from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.vector import VectorPredictor
+from worldmodel.spec import Spec
 
 __all__ = ["ReachabilityEnergy", "ValueEnergy", "VectorPrior", "VectorWorld", "perturbed"]
 
@@ -33,14 +34,20 @@ class _Futures(Protocol):
 
 
 class VectorWorld(nn.Module):
-    """A frozen encoder and a vector predictor; fulfils ``planners.protocols.World``."""
+    """A frozen encoder and a vector predictor; fulfils ``planners.protocols.World``.
+
+    Attributes:
+        spec: What actions, states and cameras mean; None where nobody said.
+    """
 
     checkpoint: str | None = None
     """Where it was read from, for reports."""
 
-    def __init__(self, encoder: FrozenEncoder, predictor: VectorPredictor) -> None:
+    def __init__(
+        self, encoder: FrozenEncoder, predictor: VectorPredictor, spec: Spec | None = None
+    ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.spec = encoder, spec
         self.predictor = predictor.eval().requires_grad_(False)
 
     @property
@@ -236,7 +243,7 @@ class VectorPrior:
             chosen.append(actions)
             if len(chosen) * stride == horizon:
                 break  # nobody asks where the last one leads
-            state = imagined_states(state, actions, model.state_features)[:, :, -1]
+            state = imagined_states(model, state, actions, stride).states[:, :, -1]
             rows = codes.flatten(0, 1).expand(members, -1, -1)
             following = model.dynamics(rows, features.flatten(0, 1), scaled.flatten(0, 1))
             codes = following.mean(0).unflatten(0, codes.shape[:2])

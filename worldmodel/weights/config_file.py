@@ -13,32 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from worldmodel.errors import UserError
 from worldmodel.files.json_file import read_json
 from worldmodel.settings import read_settings
+from worldmodel.weights.older_formats import todays_settings, todays_tensors
 
 __all__ = ["CONFIG", "FORMAT_VERSION", "REMEDY", "StoredConfig", "content", "read_config"]
 
 CONFIG = "config.json"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 REMEDY = "Copy the checkpoint anew, or train or import it again."
 
 _DIGESTS = "sha256"
-_LATER_THAN_1 = {"encoder": {"vjepa_2_1": False, "fixed_grid": None}}
-"""Keys that the first checkpoints of format 1 lack, and what there was before them."""
-
-_KINDS = {"compact world": "vector world"}
-_SETTINGS = {"code_width": "object_width", "arm_width": "proprio_width"}
-_TENSORS = {"predictor.doubts.": "predictor.uncertainties."}
-"""What formats 1 and 2 call otherwise: kinds, keys of settings, beginnings of tensors' names."""
-
-_UNCERTAINTIES = "predictor.uncertainties."
-_CYCLE_HEAD, _CYCLE_ROW = f"{_UNCERTAINTIES}infer.", 1
-"""An uncertainty term that ranked errors worse than chance: its head, and its row of quantiles."""
-
 _Settings = TypeVar("_Settings")
 
 
@@ -65,15 +53,8 @@ class StoredConfig:
         return read_settings(kind, self.settings.get(name), f"{self.file} {name}")
 
     def named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of its file by today's names, without the term that is no more."""
-        if self.version < FORMAT_VERSION:
-            tensors = {_renamed(name): tensor for name, tensor in tensors.items()}
-        found = {name: t for name, t in tensors.items() if not name.startswith(_CYCLE_HEAD)}
-        if len(found) < len(tensors):
-            for name in {f"{_UNCERTAINTIES}{quantile}" for quantile in ("q90", "q99")} & {*found}:
-                rows = found[name]
-                found[name] = torch.cat([rows[:_CYCLE_ROW], rows[_CYCLE_ROW + 1 :]])
-        return found
+        """The tensors of its file by today's names."""
+        return todays_tensors(self.version, self.kind, self.settings, tensors)
 
 
 def content(kind: str, settings: Mapping[str, Any], tensors: str) -> dict[str, Any]:
@@ -104,23 +85,8 @@ def read_config(file: Path) -> StoredConfig:
     if version > 1 or digests is not None:  # which the first format has not
         tensors = _verified(file, stored, digests)
     del stored["format_version"], stored["kind"]
-    for name, later in _LATER_THAN_1.items():
-        if version == 1 and isinstance(stored.get(name), dict):
-            stored[name] = later | stored[name]
-    if version < FORMAT_VERSION:
-        kind = _KINDS.get(str(kind), kind)
-        stored = {
-            name: {_SETTINGS.get(key, key): value for key, value in part.items()}
-            if name == "predictor" and isinstance(part, dict)
-            else part
-            for name, part in stored.items()
-        }
-    return StoredConfig(file, str(kind), stored, tensors, version)
-
-
-def _renamed(name: str) -> str:
-    old = next((start for start in _TENSORS if name.startswith(start)), "")
-    return _TENSORS.get(old, "") + name.removeprefix(old)
+    kind, stored = todays_settings(version, str(kind), stored, str(file))
+    return StoredConfig(file, kind, stored, tensors, version)
 
 
 def _verified(file: Path, stored: Mapping[str, Any], digests: object) -> str:

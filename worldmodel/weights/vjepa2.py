@@ -21,7 +21,7 @@ from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import VideoTransformer
 from worldmodel.errors import UserError, nearest
 from worldmodel.files.json_file import read_json
-from worldmodel.nn.standardisation import ActionScaling, StateFeatures
+from worldmodel.nn.standardisation import ActionScaling
 from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
@@ -208,7 +208,7 @@ def load_vjepa2_ac(
     # The released model takes actions and states as they are.
     for name, scaling in (
         ("scale_actions", ActionScaling(config.action_width)),
-        ("state_features", StateFeatures(config.state_width)),
+        ("state_features", config.states.features(config.state_width)),
     ):
         tensors |= {f"{name}.{key}": value for key, value in scaling.state_dict().items()}
     unused = _UNUSED if extrinsics else (*_UNUSED, *_EXTRINSICS)

@@ -15,6 +15,7 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.spec import Spec, read_spec
 from worldmodel.weights.checkpoint import (
     checkpoint_kind,
     checkpoint_sha256,
@@ -62,6 +63,7 @@ def save_world(
     settings = {
         "encoder": asdict(world.encoder.model.config),
         "predictor": asdict(world.predictor.config),
+        "spec": None if world.spec is None else world.spec.stored(),
         "record": dict(record),
     }
     kind = TOKEN_WORLD if isinstance(world, TokenWorld) else _VECTOR_WORLD
@@ -120,7 +122,7 @@ def load_vector_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld:
 
     def build(config: StoredConfig) -> VectorWorld:
         predictor = VectorPredictor(config.read(VectorPredictorConfig, "predictor"))
-        return VectorWorld(_encoder(config), predictor)
+        return VectorWorld(_encoder(config), predictor, _spec(config))
 
     return load_model(checkpoint_folder(name), _VECTOR_WORLD, build, assign=False)
 
@@ -130,10 +132,16 @@ def load_token_world(name: str | os.PathLike[str]) -> TokenWorld:
 
     def build(config: StoredConfig) -> TokenWorld:
         predictor = TokenPredictor(config.read(TokenPredictorConfig, "predictor"))
-        return TokenWorld(_encoder(config), predictor)
+        return TokenWorld(_encoder(config), predictor, _spec(config))
 
     return load_model(checkpoint_folder(name), TOKEN_WORLD, build)
 
 
 def _encoder(config: StoredConfig) -> FrozenEncoder:
     return FrozenEncoder(VideoTransformer(config.read(EncoderConfig, "encoder")))
+
+
+def _spec(config: StoredConfig) -> Spec | None:
+    """What actions, states and cameras mean; None of a checkpoint that does not say."""
+    stored = config.settings.get("spec")
+    return None if stored is None else read_spec(stored, f"{config.file} spec")

@@ -76,10 +76,13 @@ def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
     """Train what reads the object latent off the tokens."""
     head, data, features = run.model.head, run.data, run.features
     rows = data.rows(data.train, max(config.way) + 1)
+    # A robot that does not feel itself has only what it did to tell where it went.
+    path = features if features.shape[-1] else _deeds(run)
     first, last = data.first_rows(), data.last_rows()
     width, state = run.model.config.object_width, features.shape[-1]
-    decoder = mlp(2 * (width + state), 256, 2, len(config.way) * state)  # of use here only
-    moving = (features[rows].std(0) > 0.5).float()  # the rest is the noise of what is held still
+    told = path.shape[-1]
+    decoder = mlp(2 * (width + state), 256, 2, len(config.way) * told)  # of use here only
+    moving = (path[rows].std(0) > 0.5).float()  # the rest is the noise of what is held still
     bf16 = has_bfloat16(data.latents.device) if config.bf16 is None else config.bf16
 
     def references(frames: Tensor, partners: Tensor) -> Tensor:
@@ -98,8 +101,8 @@ def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
             mean, log_variance = (part.float() for part in head.distribution(tokens, reference))
         begin, end = sample(mean, log_variance, run.normal(mean.shape)).chunk(2)
         known = torch.cat([begin, features[start], end, features[goal]], -1)
-        pred = decoder(known).unflatten(-1, (-1, state))
-        target = features[start[:, None] + torch.tensor(config.way)] - features[start, None]
+        pred = decoder(known).unflatten(-1, (-1, told))
+        target = path[start[:, None] + torch.tensor(config.way)] - path[start, None]
         error = F.smooth_l1_loss(pred, target, reduction="none", beta=0.1) * moving
         return {
             "divergence": divergence(mean, log_variance).mean(),
@@ -108,3 +111,10 @@ def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
 
     parameters = [*head.code.parameters(), *decoder.parameters()]
     run.optimise("object_latent", parameters, config, losses, config.parts)
+
+
+def _deeds(run: TrainingRun) -> Tensor:
+    """Scaled actions added up within each episode, to unit spread, ``[F, A]``."""
+    done = run.model.scale_actions(run.data.actions).cumsum(0)
+    since = done - done[run.first]
+    return since / since.std(0).clamp(min=1e-6)

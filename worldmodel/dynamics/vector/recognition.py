@@ -13,7 +13,8 @@ from worldmodel.predictors.vector import VectorPredictor
 __all__ = ["Recognition", "nearness", "recognition"]
 
 _ELSEWHERE = 2.0  # distance of proprio features, each of unit variance
-_STILL, _MOVED = 0.003, (0.04, 0.08)  # m
+_STILL, _MOVED = 0.03, (0.4, 0.8)  # of the objects' spread
+_SAME = 1e-3  # distance of vectors that always count as equal
 
 
 def nearness(vectors: Tensor, data: Recordings, stride: int) -> Tensor:
@@ -22,7 +23,8 @@ def nearness(vectors: Tensor, data: Recordings, stride: int) -> Tensor:
     Twice what those of neighbouring frames, between which objects hardly ever move, differ.
     """
     rows = data.rows(data.train, stride + 1)
-    return 2 * (vectors[rows] - vectors[rows + stride]).norm(dim=-1).median()
+    apart = (vectors[rows] - vectors[rows + stride]).norm(dim=-1)
+    return 2 * apart.median().clamp(min=_SAME)  # nothing may ever move
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Recognition:
     """Of pairs of moments of an episode with the arm elsewhere, those taken for the same scene.
 
     Attributes:
-        unmoved: Share of those between which the object moved by less than 3 mm.
-        moved: Share of those between which it moved by 4 to 8 cm.
+        unmoved: Share of those between which objects moved by less than 3 % of their spread.
+        moved: Share of those between which they moved by 40 to 80 % of it.
     """
 
     unmoved: float
@@ -61,7 +63,7 @@ def recognition(
     there = first + (torch.rand(pairs, generator=generator) * (last - first + 1)).long()
     codes, arm = model.object_latents(latents), model.state_features(data.states)
     elsewhere = (arm[here] - arm[there]).norm(dim=-1) > _ELSEWHERE
-    path = (data.objects[here] - data.objects[there]).norm(dim=-1)
+    path = (data.objects[here] - data.objects[there]).norm(dim=-1) / data.objects_spread
     unmoved, moved = path < _STILL, (path > _MOVED[0]) & (path < _MOVED[1])
     if not (unmoved & elsewhere).any() or not (moved & elsewhere).any():
         return {}

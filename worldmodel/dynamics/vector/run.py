@@ -134,8 +134,8 @@ class TrainingRun:
                 there.
         """
         scene = (self.scenes[frames] - self.scenes[goals]).norm(dim=-1) < self.near
-        arm = (self.features[frames] - self.features[goals]).norm(dim=-1) < proprio_near
-        return scene & (arm | ~with_proprio)
+        apart = (self.features[frames] - self.features[goals]) * self.model.state_features.visible
+        return scene & ((apart.norm(dim=-1) < proprio_near) | ~with_proprio)
 
     def actions(self, frames: Tensor, steps: int | None = None) -> Tensor:
         """The scaled actions of ``steps`` control steps from each frame on, ``[..., steps * A]``.

@@ -15,6 +15,7 @@ import torch
 from pydantic.dataclasses import dataclass
 
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.state_model import StateModelTraining, state_losses
 from worldmodel.dynamics.vector.ensemble import EnsembleTraining, train_ensemble
 from worldmodel.dynamics.vector.macros import MacrosTraining, train_macros
 from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining, train_object_latent
@@ -41,6 +42,7 @@ class VectorTraining:
         object_latent: What a frame holds that the arm's own state does not say.
         proprio: Reading the arm's state off the image.
         scenes: When two frames show the same scene, wherever the arm is.
+        state_model: What predicts proprioception that is not composed.
         dynamics: The ensemble that imagines object latents.
         value: Imagined steps to a goal, discounted.
         prior: What usually leads to goals.
@@ -53,6 +55,7 @@ class VectorTraining:
     object_latent: ObjectLatentTraining = field(default_factory=ObjectLatentTraining)
     proprio: ProprioTraining = field(default_factory=ProprioTraining)
     scenes: ScenesTraining = field(default_factory=ScenesTraining)
+    state_model: StateModelTraining = field(default_factory=StateModelTraining)
     dynamics: EnsembleTraining = field(default_factory=EnsembleTraining)
     value: ValueTraining = field(default_factory=ValueTraining)
     prior: PriorTraining = field(default_factory=PriorTraining)
@@ -68,6 +71,7 @@ def _stages(config: VectorTraining) -> list[tuple[int, Callable[[TrainingRun], N
         (config.object_latent.steps, lambda run: train_object_latent(run, config.object_latent)),
         (config.proprio.steps, lambda run: train_proprio(run, config.proprio)),
         (config.scenes.steps, lambda run: train_scenes(run, config.scenes)),
+        (config.state_model.steps, lambda run: _train_state_model(run, config.state_model)),
         (config.dynamics.steps, lambda run: train_ensemble(run, config.dynamics)),
         (config.value.steps, lambda run: train_value(run, config.value)),
         (config.prior.steps, lambda run: train_prior(run, config.prior, config.value)),
@@ -75,6 +79,13 @@ def _stages(config: VectorTraining) -> list[tuple[int, Callable[[TrainingRun], N
         (config.uncertainty.steps, lambda run: train_uncertainty(run, config.uncertainty)),
         (config.macros.steps, lambda run: train_macros(run, config.macros, config.value)),
     ]
+
+
+def _train_state_model(run: TrainingRun, config: StateModelTraining) -> None:
+    predict = run.model.state_model
+    if predict is not None and config.steps:
+        losses = state_losses(run.model, run.data, config, run.stride, run.generator)
+        run.optimise("state_model", predict.parameters(), config, losses)
 
 
 def train_vector(
@@ -88,8 +99,8 @@ def train_vector(
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     train_rows = data.rows(data.train)
-    model.scale_actions.fit(data.actions[train_rows])
-    model.state_features.fit(data.states[train_rows])
+    model.scale_actions.fit(data.actions[train_rows], data.rest)
+    model.state_features.fit(data.states[train_rows], data.hidden or ())
     done = 0
     if (saved := state.load()) is not None:
         model.load_state_dict(saved["model"])

@@ -1,0 +1,94 @@
+"""What the actions, states and cameras of a data set mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.data.episode import Floats
+from worldmodel.data.episode_dataset import EpisodeDataset
+from worldmodel.files.atomic import write_json
+from worldmodel.files.json_file import read_json
+from worldmodel.spec import (
+    POSE_ACTIONS,
+    POSE_STATES,
+    ActionSpec,
+    CameraSpec,
+    Spec,
+    SpecChanges,
+    StateSpec,
+    read_spec,
+)
+
+__all__ = ["SPEC_PATH", "data_spec", "read_dataset_spec", "write_dataset_spec"]
+
+SPEC_PATH = "meta/spec.json"
+"""Not part of LeRobotDataset, which ignores it."""
+
+
+def write_dataset_spec(root: Path, spec: Spec) -> None:
+    """Keep a spec beside a dataset."""
+    write_json(root / SPEC_PATH, json.loads(json.dumps(spec.stored())))
+
+
+def read_dataset_spec(root: Path) -> Spec | None:
+    """The spec that a dataset was recorded with; None of one that was recorded elsewhere.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    path = root / SPEC_PATH
+    if not path.is_file():
+        return None
+    return read_spec(read_json(path, "Copy the dataset again"), path)
+
+
+def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Spec:
+    """The spec of a dataset: what it says, what the user states, and the rest from its numbers.
+
+    Bounds are those of the recorded actions. A dimension that never moves rests where it is.
+
+    Args:
+        dataset: Whose.
+        changes: What the user states.
+
+    Raises:
+        UserError: That does not fit the dataset.
+    """
+    stated = read_dataset_spec(dataset.root) if dataset.root.is_dir() else None
+    spec = stated or _from_numbers(dataset, changes or SpecChanges())
+    return spec if changes is None else spec.changed(changes)
+
+
+def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
+    actions, states = dataset.actions, dataset.states
+    names = getattr(dataset, "action_names", None) or _numbered("action", actions)
+    low, high = actions.min(0), actions.max(0)
+    about = actions.mean(0) if changes.action_kind == "absolute" else np.zeros_like(low)
+    felt = getattr(dataset, "state_names", None) or _numbered("state", states)
+    poses = (tuple(names), tuple(felt)) == (POSE_ACTIONS, POSE_STATES)
+    named = getattr(dataset, "cameras", None) or (dataset.camera,)
+    sizes = getattr(dataset, "frame_sizes", None) or (dataset.image_size,)
+    cameras = tuple(CameraSpec(name, *size) for name, size in zip(named, sizes, strict=True))
+    return Spec(
+        ActionSpec(
+            tuple(names),
+            _plain(low),
+            _plain(high),
+            _plain(np.clip(about, low, high)),
+            "pose_delta" if poses else "generic",
+        ),
+        StateSpec(tuple(felt), "pose" if poses else "generic"),
+        cameras,
+        getattr(dataset, "fps", None),
+    )
+
+
+def _plain(values: Floats) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _numbered(name: str, values: Floats) -> tuple[str, ...]:
+    return tuple(f"{name}_{number}" for number in range(values.shape[1]))
