@@ -80,7 +80,7 @@ def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
             _plain(np.clip(about, low, high)),
             "pose_delta" if poses else "generic",
         ),
-        StateSpec(tuple(felt), "pose" if poses else "generic"),
+        StateSpec(tuple(felt), "pose", hidden=()) if poses else StateSpec(tuple(felt)),
         cameras,
         getattr(dataset, "fps", None),
     )

@@ -210,8 +210,8 @@ def _run(config: TrainConfig) -> float:
         print(_state_table(record["proprioception"]))
     for name, known in record.get("recognition", {}).items():
         print(
-            f"{name}, arm elsewhere: objects not moved known again {known['unmoved']:.0%}, "
-            f"moved by 4-8 cm taken for unmoved {known['moved']:.0%}"
+            f"{name}, robot elsewhere: objects not moved known again {known['unmoved']:.0%}, "
+            f"moved by half their spread taken for unmoved {known['moved']:.0%}"
         )
     print(f"saved {config.out}")
     return float(np.mean(record["validation"]["latent_error"]))

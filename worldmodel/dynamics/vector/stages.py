@@ -65,13 +65,17 @@ class VectorTraining:
     seed: Seed = 0
 
 
-def _stages(config: VectorTraining) -> list[tuple[int, Callable[[TrainingRun], None]]]:
+def _stages(
+    config: VectorTraining, model: VectorPredictor
+) -> list[tuple[int, Callable[[TrainingRun], None]]]:
     """Iterations of each stage, and the stage."""
+    predicted = config.state_model.steps if model.state_model is not None else 0
+    read = config.proprio.steps if model.state_features.width else 0
     return [
         (config.object_latent.steps, lambda run: train_object_latent(run, config.object_latent)),
-        (config.proprio.steps, lambda run: train_proprio(run, config.proprio)),
+        (read, lambda run: train_proprio(run, config.proprio)),
         (config.scenes.steps, lambda run: train_scenes(run, config.scenes)),
-        (config.state_model.steps, lambda run: _train_state_model(run, config.state_model)),
+        (predicted, lambda run: _train_state_model(run, config.state_model)),
         (config.dynamics.steps, lambda run: train_ensemble(run, config.dynamics)),
         (config.value.steps, lambda run: train_value(run, config.value)),
         (config.prior.steps, lambda run: train_prior(run, config.prior, config.value)),
@@ -107,7 +111,7 @@ def train_vector(
         generator.set_state(saved["generator"])
         torch.set_rng_state(saved["global_generator"])
         done = saved["stages"]
-    stages = _stages(config)
+    stages = _stages(config, model)
     total, start = sum(steps for steps, _ in stages), sum(steps for steps, _ in stages[:done])
     with TrainingLog(state.folder, "train", total=total, start=start) as log:
         run = TrainingRun(model, data, generator, log, start)
