@@ -39,14 +39,21 @@ class ActionBox:
     Args:
         low: Lower bounds ``[A]``, physical units; their device is the planner's.
         high: Upper bounds ``[A]``.
-        active_dims: Dimensions to search over; the others stay zero. None for all.
+        active_dims: Dimensions to search over; the others stay at rest. None for all.
+        rest: What does nothing, ``[A]``; None for zero, or the bound that is nearest to it.
 
     Raises:
         ValueError: The bounds are reversed or not finite, there is no such dimension, or rest is
             not within the bounds of a dimension that is held there.
     """
 
-    def __init__(self, low: Tensor, high: Tensor, active_dims: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        low: Tensor,
+        high: Tensor,
+        active_dims: Sequence[int] | None = None,
+        rest: Tensor | None = None,
+    ) -> None:
         fits = low.ndim == 1 and low.shape == high.shape and low.is_floating_point()
         # A finite range has finite ends.
         if not fits or not bool(((high - low).isfinite() & (low <= high)).all()):
@@ -61,19 +68,20 @@ class ActionBox:
                 f"Expected active_dims within 0..{width - 1} for actions of width {width}, "
                 f"got {tuple(dims)}"
             )
-        active = torch.zeros_like(low)
-        active[list(dims)] = 1.0
-        held = (active == 0) & ((low > 0) | (high < 0))
+        active = torch.zeros_like(low, dtype=torch.bool)
+        active[list(dims)] = True
+        still = torch.zeros_like(low) if rest is None else rest.to(low)
+        held = ~active & ((low > still) | (high < still))
         if bool(held.any()):
             raise ValueError(
-                f"Expected bounds around 0 where an action stays zero, got {low} and {high} with "
-                f"active_dims={tuple(dims)}; search over the others as well"
+                f"Expected bounds around rest where an action stays there, {still.tolist()}, got "
+                f"{low} and {high} with active_dims={tuple(dims)}; search over the others as well"
             )
-        # Bounds of zero keep every candidate, proposals included, at rest in inactive dimensions.
-        self.low, self.high = low * active, high * active
+        # Bounds of rest keep every candidate, proposals included, there in inactive dimensions.
+        self.low, self.high = low.where(active, still), high.where(active, still)
         self.half_range = (self.high - self.low) / 2
         self._centre = (self.low + self.high) / 2
-        self._rest = torch.zeros_like(low).clamp(self.low, self.high)
+        self._rest = still.clamp(self.low, self.high)
 
     def clamp(self, actions: Tensor) -> Tensor:
         """Actions ``[..., A]`` within the box."""

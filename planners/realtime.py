@@ -4,8 +4,9 @@ Time is cut into slots of one control step. At the beginning of a slot its actio
 newest plan there is. Every few slots the observation is put before the planning thread, together
 with that action: the plan begins with what is done while it is made, as in real-time action
 chunking (arXiv:2506.07339), and so fits what comes before it. Should it take longer than a slot,
-it is followed as a path: an action is the rest of the way to where the plan wants to be by then,
-as far as the bounds allow. Where no plan says anything of a slot, the robot holds still.
+it is followed as a path where actions add up: an action is the rest of the way to where the plan
+wants to be by then, as far as the bounds allow. Other actions are those of the plan at their slot.
+Where no plan says anything of a slot, the robot rests.
 
 Shapes: B episodes, H control steps, A action, P state.
 """
@@ -55,9 +56,13 @@ class _Look(NamedTuple):
 
 
 class _Path(NamedTuple):
-    """Where a plan that was looked at in a slot leads: displacements ``[B, H + 1, A]`` from 0."""
+    """What a plan that was looked at in a slot wants: actions ``[B, H, A]``, and where they lead.
+
+    The latter are displacements ``[B, H + 1, A]`` from 0, of use where actions add up.
+    """
 
     slot: int
+    actions: Tensor
     displacements: Tensor
     searched: bool
 
@@ -76,22 +81,33 @@ class RealTimeAgent:
 
     Args:
         agent: Looks and plans, in the other thread; its budget should be that of a slot.
-        low: Lower action bounds ``[A]``, physical units; to hold still, 0, is within them.
+        low: Lower action bounds ``[A]``, physical units; rest is within them.
         high: Upper action bounds ``[A]``.
+        rest: What does nothing, ``[A]``; None for zero.
+        adding: Whether actions are changes that add up, rather than targets, speeds or forces.
         every: DeadlineStatistics from the beginning of one plan to that of the next.
         context: Looks that `agent` needs in a row.
 
     Raises:
-        ValueError: ``every`` or ``context`` is below 1, or 0 is out of the bounds.
+        ValueError: ``every`` or ``context`` is below 1, or rest is out of the bounds.
     """
 
     def __init__(
-        self, agent: Agent[Any], low: Tensor, high: Tensor, *, every: int = 1, context: int = 1
+        self,
+        agent: Agent[Any],
+        low: Tensor,
+        high: Tensor,
+        rest: Tensor | None = None,
+        *,
+        adding: bool = True,
+        every: int = 1,
+        context: int = 1,
     ) -> None:
         if every < 1 or context < 1:
             raise ValueError(f"Expected every and context of at least 1, got {every} and {context}")
-        self._agent, self._every = agent, every
-        ActionBox(low, high, ())  # that all of them may rest
+        self._agent, self._every, self._adding = agent, every, adding
+        ActionBox(low, high, (), rest)  # that all of them may rest
+        self._rest = torch.zeros_like(low).cpu() if rest is None else rest.cpu()
         self._low, self._high = low.cpu(), high.cpu()
         self._changed = clock.Condition()
         self._looks: deque[_Look] = deque(maxlen=context)
@@ -178,15 +194,17 @@ class RealTimeAgent:
         self._changed.notify_all()
 
     def _action(self, slot: int) -> Tensor:
-        """The rest of the way to where the plan wants to be at the end of a slot."""
+        """What the newest plan wants in a slot."""
         path = self._path
-        still = self._low.new_zeros(len(self._looks[-1].states), len(self._low))
+        still = self._rest.expand(len(self._looks[-1].states), -1)
         due = max(slot - 1, 0) // self._every * self._every
         self.slots.missed += path is None or path.slot < due or not path.searched
         if path is None or slot >= path.end:
             self.slots.held += 1
             return still
-        since = sum(self._done[path.slot :], still)
+        if not self._adding:
+            return path.actions[:, slot - path.slot].clamp(self._low, self._high)
+        since = sum(self._done[path.slot :], torch.zeros_like(still))
         return (path.displacements[:, slot + 1 - path.slot] - since).clamp(self._low, self._high)
 
     def _think(self) -> None:
@@ -228,7 +246,7 @@ class RealTimeAgent:
                 return  # the older one knew more, and lasts
         actions = plan.actions.float().cpu()
         start = torch.zeros_like(actions[:, :1])
-        self._path = _Path(slot, torch.cat([start, actions], 1).cumsum(1), searched)
+        self._path = _Path(slot, actions, torch.cat([start, actions], 1).cumsum(1), searched)
 
     def _check_open(self) -> None:
         if self._error is not None:

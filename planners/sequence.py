@@ -43,7 +43,7 @@ class SequenceConfig:
         proposals: Candidates of the first round asked of the policy prior, if there is one.
         receding_horizon: Steps of a plan carried out before planning again.
         warm_start: Begin from the rest of the last plan.
-        active_dims: Action dimensions to search over; the others stay zero.
+        active_dims: Action dimensions to search over; the others stay at rest. None for all.
     """
 
     samples: Samples = 96
@@ -52,7 +52,7 @@ class SequenceConfig:
     proposals: Proposals = 24
     receding_horizon: Horizon = 2
     warm_start: bool = True
-    active_dims: tuple[Dimension, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] | None = None
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
@@ -69,14 +69,17 @@ class SequencePlanner(ABC, Generic[SettingsT]):
         config: Settings.
         low: Lower action bounds ``[A]``, physical units; their device is the planner's.
         high: Upper action bounds ``[A]``.
+        rest: What does nothing, ``[A]``; None for zero.
     """
 
     gradients: ClassVar[bool] = False
     """Whether the search follows gradients through the world."""
 
-    def __init__(self, config: SettingsT, low: Tensor, high: Tensor) -> None:
+    def __init__(
+        self, config: SettingsT, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
         self.config = config
-        self.box = ActionBox(low, high, config.active_dims)
+        self.box = ActionBox(low, high, config.active_dims, rest)
 
     @abstractmethod
     def find(self, search: Search) -> Tensor | None:

@@ -74,8 +74,8 @@ class SearchConfig(Protocol):
         ...
 
     @property
-    def active_dims(self) -> tuple[int, ...]:
-        """Action dimensions to search over; the others stay zero."""
+    def active_dims(self) -> tuple[int, ...] | None:
+        """Action dimensions to search over; the others stay at rest. None for all."""
         ...
 
 
@@ -83,6 +83,8 @@ def distinct(settings: object, *names: str) -> None:
     """Raise a ValueError where one of these lists is empty, or has an entry twice."""
     for name in names:
         value = getattr(settings, name)
+        if value is None:
+            continue
         if not value or len(set(value)) < len(value):
             raise ValueError(f"Expected one or more {name}, each once, got {list(value)}")
 

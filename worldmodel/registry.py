@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
 from importlib.metadata import entry_points
@@ -35,6 +36,7 @@ __all__ = [
     "Part",
     "Registry",
     "load_plugins",
+    "user_function",
 ]
 
 T = TypeVar("T")
@@ -187,6 +189,24 @@ def load_plugins(modules: Iterable[str]) -> None:
         _imported(module, f"plugins=[{module}]")
 
 
+def user_function(path: str, source: str) -> Any:
+    """A user's function, given as ``module:function``.
+
+    Args:
+        path: Where it is.
+        source: What the user gave it as, for errors.
+
+    Raises:
+        PluginError: There is none.
+    """
+    module, _, name = path.partition(":")
+    _imported(module, source)
+    found = getattr(sys.modules[module], name, None)
+    if not callable(found):
+        raise PluginError(f"{source}: module {module} has no function '{name}'")
+    return found
+
+
 def _imported(module: str, source: str) -> None:
     try:
         importlib.import_module(module)
@@ -288,7 +308,7 @@ PREDICTORS = Registry(
 TASKS = Registry(
     "task",
     dict.fromkeys(
-        ("reach", "push", "grasp", "reach_with_object", "pick_and_place"),
+        ("reach", "push", "grasp", "reach_with_object", "pick_and_place", "goal_image"),
         ("worldmodel.envs:make", "worldmodel.agents.task:TaskConfig"),
     ),
 )

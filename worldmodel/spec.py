@@ -24,6 +24,7 @@ from worldmodel.settings import CHECKED, Count, Pixels, Positive, among, describ
 
 __all__ = [
     "ACTION_KINDS",
+    "FITS",
     "POSE_ACTIONS",
     "POSE_STATES",
     "STATE_KINDS",
@@ -40,6 +41,8 @@ ACTION_KINDS = ("pose_delta", "delta", "absolute", "velocity", "torque", "generi
 """What an action is: ``pose_delta`` is the change of a pose as in V-JEPA 2-AC."""
 STATE_KINDS = ("pose", "generic")
 """What a state is: ``pose`` is xyz (m), extrinsic-xyz Euler angles (rad), closedness in [0, 1]."""
+FITS = ("crop", "pad", "squeeze")
+"""How a frame becomes square: its centre, black bars, or another aspect ratio."""
 POSE_ACTIONS = ("dx", "dy", "dz", "droll", "dpitch", "dyaw", "dgripper")
 POSE_STATES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 _BOUND_TOLERANCE = 1e-4  # share of the range by which equal bounds may differ, as float32 does
@@ -167,6 +170,7 @@ class SpecChanges:
         hidden: As in `StateSpec`.
         rate: As in `Spec`.
         unit: As in `Spec`.
+        fit: As in `Spec`.
     """
 
     action_kind: Annotated[str, among(*ACTION_KINDS)] | None = None
@@ -177,6 +181,7 @@ class SpecChanges:
     hidden: tuple[str, ...] | None = None
     rate: Positive | None = None
     unit: str | None = None
+    fit: Annotated[str, among(*FITS)] | None = None
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -190,6 +195,7 @@ class Spec:
         rate: Control steps a second; None where nobody says.
         repeat: Environment steps for which an action is held.
         unit: Of the judge's distance, for reports.
+        fit: How frames become square for the encoder: ``crop``, ``pad`` or ``squeeze``.
     """
 
     actions: ActionSpec
@@ -198,6 +204,7 @@ class Spec:
     rate: Positive | None = None
     repeat: Count = 1
     unit: str = "m"
+    fit: Annotated[str, among(*FITS)] = "crop"
 
     @property
     def composed(self) -> bool:
@@ -216,7 +223,11 @@ class Spec:
             f"states   {s.kind}: {', '.join(s.names) or 'none'}"
             + (f"; angles {', '.join(s.names[i] for i in s.angles)}" if s.angles else "")
             + (f"; hidden {hidden}" if s.names else ""),
-            "cameras  " + ", ".join(f"{c.name} {c.height} x {c.width}" for c in self.cameras),
+            "cameras  "
+            + ", ".join(f"{c.name} {c.height} x {c.width}" for c in self.cameras)
+            + (
+                f", {self.fit} to squares" if any(c.height != c.width for c in self.cameras) else ""
+            ),
             f"rate     {'unknown' if self.rate is None else f'{self.rate:g} a second'}"
             + (f", each held for {self.repeat} environment steps" if self.repeat > 1 else ""),
         ]
@@ -275,7 +286,7 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str) -> None:
         ("state_width", expected.states.width, got.states.width),
         ("actions.kind", mine.kind, theirs.kind),
         ("states.kind", expected.states.kind, got.states.kind),
-        ("cameras", [c.name for c in expected.cameras], [c.name for c in got.cameras]),
+        ("cameras", _told(expected.cameras), _told(got.cameras)),
         ("repeat", expected.repeat, got.repeat),
     ]
     if expected.rate is not None and got.rate is not None:
@@ -290,6 +301,10 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str) -> None:
             if abs(ours - other) > _BOUND_TOLERANCE * reach:
                 told = f"actions.{end} of {name}"
                 raise UserError(_differs(told, of, f"{ours:g}", against, f"{other:g}"))
+
+
+def _told(cameras: Sequence[CameraSpec]) -> str:
+    return ", ".join(f"{c.name} {c.height} x {c.width}" for c in cameras)
 
 
 def _differs(name: str, of: str, ours: object, against: str, other: object) -> str:

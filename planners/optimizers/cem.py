@@ -65,8 +65,10 @@ class CEM(SequencePlanner[CEMConfig]):
         torch.Size([2, 4, 3])
     """
 
-    def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
-        super().__init__(config, low, high)
+    def __init__(
+        self, config: CEMConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
+        super().__init__(config, low, high, rest)
         self._std = config.std * self.box.half_range
         self._min_std = config.min_std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)

@@ -47,8 +47,10 @@ class CEMGradient(SequencePlanner[CEMGradientConfig]):
 
     gradients = True
 
-    def __init__(self, config: CEMGradientConfig, low: Tensor, high: Tensor) -> None:
-        super().__init__(config, low, high)
+    def __init__(
+        self, config: CEMGradientConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
+        super().__init__(config, low, high, rest)
         self._cem = CEM(config, low, high)
 
     def find(self, search: Search) -> None:

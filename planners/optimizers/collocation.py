@@ -84,8 +84,10 @@ class Collocation(SequencePlanner[CollocationConfig]):
 
     gradients = True
 
-    def __init__(self, config: CollocationConfig, low: Tensor, high: Tensor) -> None:
-        super().__init__(config, low, high)
+    def __init__(
+        self, config: CollocationConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
+        super().__init__(config, low, high, rest)
         self._std = config.std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)
 

@@ -56,8 +56,10 @@ class Gradient(SequencePlanner[GradientConfig]):
 
     gradients = True
 
-    def __init__(self, config: GradientConfig, low: Tensor, high: Tensor) -> None:
-        super().__init__(config, low, high)
+    def __init__(
+        self, config: GradientConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
+        super().__init__(config, low, high, rest)
         self._std = config.std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)
 

@@ -66,8 +66,10 @@ class ICEMConfig(SequenceConfig):
 class ICEM(SequencePlanner[ICEMConfig]):
     """The planner."""
 
-    def __init__(self, config: ICEMConfig, low: Tensor, high: Tensor) -> None:
-        super().__init__(config, low, high)
+    def __init__(
+        self, config: ICEMConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
+        super().__init__(config, low, high, rest)
         self._std = config.std * self.box.half_range
         self._min_std = config.min_std * self.box.half_range
         self._colour = power_law(config.horizon, config.exponent, low)

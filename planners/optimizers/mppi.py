@@ -51,8 +51,10 @@ class MPPIConfig(SequenceConfig):
 class MPPI(SequencePlanner[MPPIConfig]):
     """The planner."""
 
-    def __init__(self, config: MPPIConfig, low: Tensor, high: Tensor) -> None:
-        super().__init__(config, low, high)
+    def __init__(
+        self, config: MPPIConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
+        super().__init__(config, low, high, rest)
         self._std = config.std * self.box.half_range
         self._min_std = config.min_std * self.box.half_range
         self._colour = autoregressive(config.horizon, config.correlation, low)

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from worldmodel.agents.environment import Contract, Environment, contract
+from worldmodel.agents.environment import Environment, contract
 from worldmodel.agents.hierarchy import PlannerConfig
+from worldmodel.agents.planner import Bounds
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig, planner_for, task_for
-from worldmodel.agents.world import load_world, require_widths
+from worldmodel.agents.views import Images, Views
+from worldmodel.agents.world import load_world, require_spec
 from worldmodel.errors import InputError, SettingsError, UserError
 from worldmodel.planners import Agent, PlanRecord
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.registry import TASKS
+from worldmodel.spec import Spec
 
 __all__ = ["Images", "PlanningAgent", "Recipe", "make_agent", "time_to_plan"]
 
 _SHARE_OF_SLOT = 0.9  # that a plan may take; the rest is for what a search cannot foresee
-
-Images = NDArray[np.uint8] | Tensor
-"""``uint8``, RGB."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Recipe:
         world: To imagine in.
         task: What to minimise.
         planner: Recipes of the search.
-        contract: Of the environment.
+        spec: What actions, states and cameras of the environment mean.
         budget_ms: Milliseconds that a plan may take; None: no limit.
         compile: Plan with what ``torch.compile`` makes of world and energy.
     """
@@ -46,7 +46,7 @@ class Recipe:
     world: VectorWorld | TokenWorld
     task: TaskConfig
     planner: PlannerConfig
-    contract: Contract
+    spec: Spec
     budget_ms: float | None = None
     compile: bool = False
 
@@ -56,11 +56,22 @@ class Recipe:
         kinds = {parameter.dtype for parameter in self.world.predictor.parameters()}
         return str(min(kinds, key=lambda kind: kind.itemsize)).removeprefix("torch.")
 
+    @property
+    def bounds(self) -> Bounds:
+        """Of the actions."""
+        return Bounds.of(self.spec.actions)
+
+    @property
+    def views(self) -> Views:
+        """How the environment's images become those that the world reads."""
+        fit = self.spec.fit if self.world.spec is None else self.world.spec.fit
+        return replace(Views.of(self.spec, self.world.image_size), fit=fit)
+
     def batched(self) -> Agent[Any]:
         """The agent for several episodes at once, in tensors."""
         budget_s = None if self.budget_ms is None else self.budget_ms / 1e3
         return planning_agent(
-            self.world, self.task, self.planner, budget_s, self.compile, self.contract.bounds
+            self.world, self.task, self.planner, self.bounds, budget_s, self.compile
         )
 
 
@@ -93,14 +104,19 @@ class PlanningAgent:
         """Forget the last episode and take up a goal.
 
         Args:
-            goal: ``uint8 [h, w, 3]``, or sub-goals in order ``[G, h, w, 3]``.
+            goal: ``uint8 [h, w, 3]``, or sub-goals in order ``[G, h, w, 3]``; of each camera by its
+                name where there are several.
             seed: Of the search.
 
         Raises:
-            InputError: That is no image of the world's size, or not as many as the task's stages.
+            InputError: That is no image, or not as many as the task's stages.
         """
         stages = len(self.recipe.task.stage_steps) + 1
-        frames = _frames(goal, "goal", self.recipe.world.image_size, (3,) if stages == 1 else (4,))
+        frames = self.recipe.views.joined(goal, "goal")
+        if frames.ndim != (3 if stages == 1 else 4):
+            shape, got = ("[h,w,3]" if stages == 1 else "[G,h,w,3]"), list(frames.shape)
+            told = "; one frame is wanted, got a batch of them" if stages == 1 else ""
+            raise InputError(f"Expected goal {shape}, got {got}{told}")
         if stages > 1 and len(frames) != stages:
             raise InputError(
                 f"Expected {stages} goal images, one more than task.stage_steps, got {len(frames)}"
@@ -118,13 +134,17 @@ class PlanningAgent:
         Raises:
             InputError: Something of it is missing, or is not what the contract says.
         """
-        if not isinstance(observation, Mapping) or "image" not in observation:
-            got = list(observation) if isinstance(observation, Mapping) else type(observation)
-            raise InputError(f"Expected an observation with an image, got {got}")
+        if not isinstance(observation, Mapping):
+            raise InputError(f"Expected an observation with an image, got {type(observation)}")
         if not self._has_goal:
             raise InputError("Expected a goal before an observation; call agent.reset(goal) first")
-        image = _frames(observation["image"], "image", self.recipe.world.image_size, (3,))
-        width = self.recipe.contract.state_width
+        image = self.recipe.views.seen(observation)
+        if image.ndim != 3:
+            raise InputError(
+                f"Expected image [h,w,3], got {list(image.shape)}; one frame is wanted, got a "
+                "batch of them"
+            )
+        width = self.recipe.spec.states.width
         state = torch.as_tensor(np.asarray(observation.get("state", ())), dtype=torch.float32)
         if state.shape != (width,):
             raise InputError(f"Expected a state [{width}], got {list(state.shape)}")
@@ -150,9 +170,9 @@ def make_agent(
 
     Args:
         checkpoint: Folder of a world checkpoint, ``"default"``, or a world from `load_world`.
-        env: Its actions, images and states are what the agent has to fit.
+        env: Its actions, images and states are what the world was trained on.
         task: Energy, prior, horizon and budget: a task by name, or its settings. None for the
-            environment's own; an environment without one is pursued by latent distance.
+            environment's own; an environment without one is pursued as ``task=goal_image``.
         planner: By name, with what the task decides of it, or its settings as they are.
         settings: Other settings of a planner by name, such as ``{"samples": 96}``.
         budget_ms: Milliseconds that a plan may take, from images in to actions out.
@@ -172,15 +192,9 @@ def make_agent(
     if not isinstance(world, VectorWorld | TokenWorld):
         where = {"device": device, "dtype": dtype}
         world = load_world(world, compile=compile, camera_pose=camera_pose, **where)
-    name = world.checkpoint or "the world"
-    require_widths(world, name, offered.action_width, offered.state_width)
-    if world.image_size != offered.image_size:
-        raise UserError(
-            f"{name} reads images of {world.image_size} pixels, the environment has "
-            f"{offered.image_size}; make it with image_size={world.image_size}"
-        )
+    require_spec(world, offered)
     if not isinstance(task, TaskConfig):
-        task = _task(task, env, planner if isinstance(planner, str) else "", offered)
+        task = _task(task, env, planner if isinstance(planner, str) else "", world)
     if not isinstance(planner, str) and settings:
         raise UserError("Expected no settings beside a planner's own; give planner=… by name")
     chosen = planner_for(planner, task, settings) if isinstance(planner, str) else planner
@@ -188,42 +202,16 @@ def make_agent(
     return PlanningAgent(recipe)
 
 
-def _task(name: str | None, env: Environment, planner: str, offered: Contract) -> TaskConfig:
+def _task(
+    name: str | None, env: Environment, planner: str, world: VectorWorld | TokenWorld
+) -> TaskConfig:
     own = name or getattr(env.unwrapped, "task", None)
-    if own is not None:
-        return task_for(own, planner)
-    dims = tuple(range(offered.action_width))
-    return TaskConfig(name=type(env.unwrapped).__name__, world_energy=(), active_dims=dims)
-
-
-def _frames(images: Images, name: str, size: int, axes: tuple[int, ...]) -> Tensor:
-    """Images as a tensor.
-
-    Raises:
-        InputError: They are not ``uint8`` RGB, of another size, or a batch where one is wanted.
-    """
-    if not isinstance(images, Tensor):
-        array = np.asarray(images)
-        if array.dtype.kind not in "biuf":
-            raise InputError(f"Expected {name} as an array of pixels, got {images!r:.60}")
-        images = torch.from_numpy(np.ascontiguousarray(array))
-    frames = images
-    if frames.dtype != torch.uint8:
-        remedy = "convert it with .astype(np.uint8)"
-        if frames.is_floating_point() and frames.numel() and float(frames.max()) <= 1:
-            remedy = "it seems to be in [0, 1]: give (255 * image).astype(np.uint8)"
-        raise InputError(f"Expected {name} as uint8 in 0 to 255, got {frames.dtype}; {remedy}")
-    if frames.ndim not in axes or frames.shape[-1] != 3:
-        shape = "[h,w,3]" if axes == (3,) else "[G,h,w,3]"
-        batch = frames.ndim == 4 and axes == (3,)
-        remedy = "one frame is wanted, got a batch of them" if batch else "give RGB images"
-        raise InputError(f"Expected {name} {shape}, got {list(frames.shape)}; {remedy}")
-    if frames.shape[-3:-1] != (size, size):
-        raise InputError(
-            f"Expected {name} of {size} x {size} pixels, as the world reads them, got "
-            f"{frames.shape[-3]} x {frames.shape[-2]}; crop and resize"
-        )
-    return frames
+    if own in TASKS.names():
+        return task_for(str(own), planner)
+    label = str(own or type(env.unwrapped).__name__)
+    learned = isinstance(world, VectorWorld)
+    bare = {} if learned else {"energy": "latent", "prior": False, "world_energy": ()}
+    return task_for("goal_image", planner, {"name": label, **bare})
 
 
 def time_to_plan(budget_ms: float | None, hz: float | None) -> float | None:

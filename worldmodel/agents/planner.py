@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from worldmodel.agents.hierarchy import PlannerConfig, action_search, two_levels
 from worldmodel.agents.objective import task_objective
 from worldmodel.agents.task import TaskConfig
-from worldmodel.envs import ACTION_HIGH
 from worldmodel.errors import RegistrationError, SettingsError, UserError
 from worldmodel.planners import HierarchicalConfig, Planner, RetrievalConfig, SearchConfig, World
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.registry import PLANNERS
+from worldmodel.spec import ActionSpec
 
 __all__ = [
-    "ARM",
     "Bounds",
     "device_of",
     "follows_gradients",
+    "known_bounds",
     "make_planner",
     "make_search",
     "search_name",
@@ -34,31 +35,44 @@ class Bounds(NamedTuple):
 
     low: Tensor
     high: Tensor
+    rest: Tensor
 
-    def only(self, dims: Sequence[int]) -> Bounds:
-        """The same in some dimensions, and zero in the others."""
-        kept = torch.zeros_like(self.high)
-        kept[list(dims)] = 1.0
-        return Bounds(self.low * kept, self.high * kept)
+    @classmethod
+    def of(cls, actions: ActionSpec) -> Bounds:
+        """Those of a spec."""
+        return cls(*(torch.tensor(end) for end in (actions.low, actions.high, actions.rest)))
+
+    def only(self, dims: Sequence[int] | Tensor | None) -> Bounds:
+        """The same in some dimensions, and rest in the others; None for all."""
+        if dims is None:
+            return self
+        kept = torch.zeros_like(self.high, dtype=torch.bool)
+        kept[dims if isinstance(dims, Tensor) else list(dims)] = True
+        return self._replace(
+            low=self.low.where(kept, self.rest), high=self.high.where(kept, self.rest)
+        )
 
     def to(self, device: torch.device) -> Bounds:
         """The same on a device."""
-        return Bounds(self.low.to(device), self.high.to(device))
+        return Bounds(*(end.to(device) for end in self))
 
 
-ARM = Bounds(torch.from_numpy(-ACTION_HIGH), torch.from_numpy(ACTION_HIGH))
-"""Those of the built-in arm."""
+def make_search(
+    config: SearchConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+) -> Planner[Any]:
+    """The search that settings are of, within action bounds ``[A]`` in physical units.
 
-
-def make_search(config: SearchConfig, low: Tensor, high: Tensor) -> Planner[Any]:
-    """The search that settings are of, within action bounds ``[A]`` in physical units."""
+    A planner takes ``rest`` only where it is not zero, or the bound that is nearest to it.
+    """
     name, part = PLANNERS.named(config)
     if config.receding_horizon > config.horizon:
         raise SettingsError(
             f"Expected receding_horizon of at most horizon ({config.horizon}) of planner '{name}', "
             f"got {config.receding_horizon}"
         )
-    planner: Planner[Any] = part.make(config, low, high)
+    still = torch.zeros_like(low).clamp(low, high)
+    told = () if rest is None or bool((rest == still).all()) else (rest,)
+    planner: Planner[Any] = part.make(config, low, high, *told)
     needed = ("init", "plan", "shift", "receding_horizon")
     if missing := [member for member in needed if not hasattr(planner, member)]:
         raise RegistrationError(
@@ -79,7 +93,12 @@ def follows_gradients(config: SearchConfig) -> bool:
 
 
 def make_planner(
-    world: World, task: TaskConfig, config: PlannerConfig, low: Tensor, high: Tensor
+    world: World,
+    task: TaskConfig,
+    config: PlannerConfig,
+    low: Tensor,
+    high: Tensor,
+    rest: Tensor | None = None,
 ) -> Planner[Any]:
     """The planner that settings are of; one on two time scales has its guide above the search.
 
@@ -87,8 +106,10 @@ def make_planner(
         world: To search in.
         task: Says what a planner on two time scales pursues.
         config: Settings.
-        low: Lower action bounds ``[A]``, physical units.
+        low: Lower action bounds ``[A]``, physical units. Dimensions that never moved in the
+            world's data stay at rest.
         high: Upper ones.
+        rest: What does nothing, ``[A]``; None for zero.
 
     Raises:
         UserError: The world lacks what the planner needs.
@@ -106,12 +127,19 @@ def make_planner(
             f"Expected task.rescore of at least the planner's {elites} elites, which are to be "
             f"among those that all terms judge, got {task.rescore}; raise it, or lower elites"
         )
-    device = device_of(world)
-    fast = make_search(search, low.to(device), high.to(device))
+    bounds = Bounds(low, high, torch.zeros_like(low) if rest is None else rest)
+    fast = make_search(search, *known_bounds(world, bounds).to(device_of(world)))
     if not isinstance(config, HierarchicalConfig | RetrievalConfig):
         return fast
     pursuit = task_objective(world, replace(task, energy=config.towards))
     return two_levels(world, config, fast, pursuit, goal_proprio=task.goal_proprio)
+
+
+def known_bounds(world: World, bounds: Bounds) -> Bounds:
+    """The bounds, without the dimensions that never moved in what a world was trained on."""
+    if not isinstance(world, VectorWorld | TokenWorld):
+        return bounds
+    return bounds.only((world.predictor.scale_actions.scale > 0).cpu())
 
 
 def device_of(world: World) -> torch.device:

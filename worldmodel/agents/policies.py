@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldmodel.agents.hierarchy import PlannerConfig, action_search
 from worldmodel.agents.objective import task_objective
-from worldmodel.agents.planner import ARM, Bounds, device_of, make_planner
+from worldmodel.agents.planner import Bounds, device_of, known_bounds, make_planner
 from worldmodel.agents.task import TaskConfig
 from worldmodel.planners import Agent, Objective, Plan, Planner, PlanRecord, Problem, World
 
@@ -42,9 +42,9 @@ def planning_agent(
     world: World,
     task: TaskConfig,
     planner: PlannerConfig,
+    bounds: Bounds,
     budget_s: float | None = None,
     compiled: bool = False,
-    bounds: Bounds = ARM,
 ) -> Agent[Any]:
     """The planner: what the task says, minimised in the world's imagination, on its device.
 
@@ -52,9 +52,9 @@ def planning_agent(
         world: To imagine in.
         task: What to minimise.
         planner: Settings of the search.
+        bounds: Of the actions.
         budget_s: Seconds that a plan may take, from images in to actions out; None: no limit.
         compiled: Plan with what ``torch.compile`` makes of world and energy.
-        bounds: Of the actions.
     """
     search = make_planner(world, task, planner, *bounds)
     return search_agent(world, task_objective(world, task), task, search, budget_s, compiled)
@@ -81,12 +81,12 @@ def search_agent(
 
 
 def prior_agent(
-    world: World, task: TaskConfig, planner: PlannerConfig, bounds: Bounds = ARM
+    world: World, task: TaskConfig, planner: PlannerConfig, bounds: Bounds
 ) -> Agent[Any]:
     """The policy prior alone, asked anew at every step: no search."""
-    searched = bounds.only(action_search(planner).active_dims).to(device_of(world))
+    searched = known_bounds(world, bounds).only(action_search(planner).active_dims)
     objective = task_objective(world, replace(task, prior=True))
-    return search_agent(world, objective, task, PriorPlanner(searched))
+    return search_agent(world, objective, task, PriorPlanner(searched.to(device_of(world))))
 
 
 class PriorPlanner:
@@ -99,7 +99,7 @@ class PriorPlanner:
     receding_horizon = 1
 
     def __init__(self, bounds: Bounds) -> None:
-        self._low, self._high = bounds
+        self._low, self._high, _ = bounds
 
     def init(self, batch: int, after: None = None) -> None:
         """There is nothing to remember."""

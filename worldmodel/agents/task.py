@@ -47,11 +47,12 @@ class TaskConfig:
         name: Of a task of `worldmodel.envs`, or of a registered environment.
         budget_steps: Control steps in which to act.
         hold_steps: Steps at rest after them, before success is judged.
+        judged: When: in the ``end``, or at the ``first_hit``.
         energy: E_goal: ``latent`` distance, the hindsight ``value``, ``reachability``, or a
             registered one.
         metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
-        goal_proprio: Whether the arm's place in the goal image counts for all that is learned.
+        goal_proprio: Whether the robot's place in the goal image counts for all that is learned.
         pessimism: Of the value, about what its critics do not agree on.
         goal_weight: λ of E_world + λ·E_goal.
         rescore: Best candidates of a round that all critics and terms judge, after one critic alone
@@ -64,12 +65,13 @@ class TaskConfig:
         search_std: Spread of the planner's first candidates, as a share of half the action range.
         warm_start: Whether a plan starts from the rest of the last one.
         stage_steps: Control steps spent on each sub-goal image but the last; () uses the goal only.
-        active_dims: Action dimensions that planners search over.
+        active_dims: Action dimensions that planners search over; None for all that ever moved.
     """
 
     name: str = MISSING
     budget_steps: Count = 40
     hold_steps: AnyCount = 3
+    judged: Annotated[str, among("end", "first_hit")] = "end"
     energy: Annotated[str, AfterValidator(GOAL_ENERGIES.check)] = "latent"
     metric: Annotated[str, among(*METRICS)] = "l1"
     reduce: Annotated[str, among(*REDUCTIONS)] = "final"
@@ -87,7 +89,7 @@ class TaskConfig:
     search_std: Weight = 0.35
     warm_start: bool = True
     stage_steps: tuple[Count, ...] = ()
-    active_dims: tuple[Dimension, ...] = (0, 1, 2)
+    active_dims: tuple[Dimension, ...] | None = None
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")

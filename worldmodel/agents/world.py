@@ -15,9 +15,10 @@ from worldmodel.errors import SettingsError, UserError
 from worldmodel.planners import World
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.spec import Spec, require_alike
 from worldmodel.weights.world import DEFAULT, read_world
 
-__all__ = ["CameraWorld", "Grounded", "load_world", "place_camera", "require_widths"]
+__all__ = ["CameraWorld", "Grounded", "load_world", "place_camera", "require_spec"]
 
 
 class CameraWorld(World, Protocol):
@@ -99,13 +100,29 @@ def place_camera(world: VectorWorld | TokenWorld, pose: Sequence[float]) -> None
     world.camera = torch.tensor([list(pose)], device=device_of(world))
 
 
-def require_widths(
-    world: VectorWorld | TokenWorld, checkpoint: str, action_width: int, state_width: int
-) -> None:
-    """Raise a UserError where a world takes other actions or states than an environment has."""
-    for name, expected in (("action_width", action_width), ("state_width", state_width)):
-        if (width := getattr(world.predictor.config, name)) != expected:
+def require_spec(world: VectorWorld | TokenWorld, offered: Spec) -> None:
+    """Compare what a world was trained on with what an environment offers.
+
+    Raises:
+        UserError: They differ; it names the field.
+    """
+    name, config = world.checkpoint or "the world", world.predictor.config
+    if world.spec is not None:
+        require_alike(world.spec, offered, of=name, against="the environment")
+        return
+    poses = config.states.composed
+    side = world.image_size
+    found = {
+        "action_width": (config.action_width, offered.actions.width),
+        "state_width": (config.state_width, offered.states.width),
+        "actions": ("pose_delta" if poses else offered.actions.kind, offered.actions.kind),
+        "states": ("pose" if poses else offered.states.kind, offered.states.kind),
+        "images": ((side, side), (offered.cameras[0].height, offered.cameras[0].width)),
+        "cameras": (config.cameras, len(offered.cameras)),
+    }
+    for field, (own, other) in found.items():
+        if own != other:
             raise UserError(
-                f"{checkpoint}: expected {name} of {expected}, as the environment has it, got "
-                f"{width}; train on data of this robot"
+                f"{name}: expected {field} of {own}, as it was trained on, got {other} of the "
+                "environment; train on data of this robot and camera"
             )

@@ -1,4 +1,4 @@
-"""The evaluation protocol: unseen tasks, a fixed step budget, success judged when all is at rest.
+"""The evaluation protocol: unseen tasks, a fixed step budget, success judged by the environment.
 
 Success and distance are read from the simulator here, and nowhere else; a policy is given images,
 proprioception and goal images.
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodel.agents.environment import Environment, make_env
+from worldmodel.agents.environment import Environment, contract, make_env
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
-from worldmodel.envs import TASKS, TabletopEnv
-from worldmodel.errors import UserError
+from worldmodel.agents.views import Image, Images, Views
+from worldmodel.evaluation.goals import Begin, Judge, own_goal
 from worldmodel.planners import DeadlineStatistics, RateTimer, RealTimeAgent
 
 __all__ = [
@@ -28,13 +28,10 @@ __all__ = [
     "Episode",
     "environments",
     "run_episodes",
-    "tabletops",
 ]
 
 SEED_OFFSET = 1_000_000
 """Added to evaluation seeds, so that no task was seen in data collected with seeds from 0 on."""
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,10 @@ class Episode:
 
     Attributes:
         seed: What the environment was reset with.
-        success: Whether the task is solved once all is at rest; None for a user's goal image.
+        success: Whether the task is solved when it is judged; None where nobody knows.
         success_any: Whether it was solved at any step.
-        distance_start: From the goal at the start, m.
-        distance_final: From the goal in the end, m.
+        distance_start: From the goal at the start, in the environment's unit.
+        distance_final: From the goal in the end.
         steps: Control steps acted in.
         energy: Energy of the best sequence of every plan.
         plan_steps: The control steps at which these plans were made.
@@ -81,32 +78,21 @@ class Episode:
 
 @contextmanager
 def environments(
-    name: str, count: int, image_size: int, appearance: str = "plain", split: str = "test"
+    name: str,
+    count: int,
+    image_size: int | None = None,
+    appearance: str = "plain",
+    split: str = "test",
+    repeat: int = 1,
 ) -> Iterator[list[Environment]]:
     """Independent environments of one name (`make_env`), closed at the end."""
+    options = {"appearance": appearance, "split": split, "repeat": repeat}
     with ExitStack() as stack:
         made: list[Environment] = []
         for _ in range(count):
-            made.append(make_env(name, image_size=image_size, appearance=appearance, split=split))
+            made.append(make_env(name, image_size=image_size, **options))
             stack.callback(made[-1].close)
         yield made
-
-
-@contextmanager
-def tabletops(
-    task: str, count: int, image_size: int, appearance: str = "plain", split: str = "test"
-) -> Iterator[list[TabletopEnv]]:
-    """The same of the built-in arm, for what reads its simulator's state.
-
-    Raises:
-        UserError: The task is not one of the arm's.
-    """
-    if task not in TASKS:
-        raise UserError(
-            f"{task} has no state that can be read here; use a task among {', '.join(TASKS)}"
-        )
-    with environments(task, count, image_size, appearance, split) as made:
-        yield [env for env in made if isinstance(env, TabletopEnv)]
 
 
 def run_episodes(
@@ -116,7 +102,10 @@ def run_episodes(
     task: TaskConfig,
     *,
     search_seed: int = 0,
-    goals: Image | None = None,
+    goals: Images | None = None,
+    source: Begin | None = None,
+    judge: Judge | None = None,
+    views: Views | None = None,
     keep_frames: int = 0,
     timer: RateTimer | None = None,
 ) -> Iterator[Episode]:
@@ -131,6 +120,10 @@ def run_episodes(
             change what a planner decides.
         goals: A user's goal images ``[G, h, w, 3]``, sub-goals first, in place of the task's;
             success is then unknown.
+        source: Where starts and goals come from; None for the environment's own.
+        judge: Says of an environment and its ``info`` whether the goal is reached; None for what
+            ``info`` says.
+        views: How images become those that the policy reads; None for images that are.
         keep_frames: Episodes, from the first on, whose camera images are kept.
         timer: When control steps begin; None: as soon as the policy has decided.
 
@@ -140,7 +133,8 @@ def run_episodes(
     for first in range(0, len(seeds), len(environments)):
         batch = [SEED_OFFSET + seed for seed in seeds[first : first + len(environments)]]
         runs = [
-            _Run(env, seed, goals) for env, seed in zip(environments, batch, strict=False)
+            _Run(env, seed, goals, source, judge, views)
+            for env, seed in zip(environments, batch, strict=False)
         ]  # the last batch may be smaller
         pursued = torch.stack([run.goals(bool(task.stage_steps)) for run in runs])
         if first == 0:
@@ -172,35 +166,60 @@ def _ticks(timer: RateTimer | None, count: int) -> Iterable[bool]:
 class _Run:
     """One episode in the making."""
 
-    def __init__(self, env: Environment, seed: int, goals: Image | None) -> None:
-        self._env, self._seed = env, seed
-        self.observation, self._info = env.reset(seed=seed)
-        self._goal = self.observation["goal"] if goals is None else goals[-1]
-        self._subgoals = self._info.get("subgoals", self._goal[None]) if goals is None else goals
-        self._images = [self.observation["image"]]
-        self._distances = [_known(self._info, "distance")]
+    def __init__(
+        self,
+        env: Environment,
+        seed: int,
+        goals: Images | None,
+        source: Begin | None,
+        judge: Judge | None,
+        views: Views | None,
+    ) -> None:
+        spec = contract(env)
+        self._env, self._seed, self._judge = env, seed, judge
+        self._views = Views.of(spec, spec.cameras[0].height) if views is None else views
+        self._rest = np.array(spec.actions.rest, np.float32)
+        begin = own_goal if source is None else source
+        self.observation, info = begin(env, seed)
+        goal = self.observation["goal"] if goals is None else goals
+        self._goals = self._views.joined(goal, "goal")
+        self._staged = self._goals
+        if goals is None and "subgoals" in info:
+            self._staged = self._views.joined(info["subgoals"], "subgoals")
+        elif goals is None:
+            self._staged = self._goals[None]
+        else:
+            self._goals = self._goals[-1]
+        self.frames = [self._views.seen(self.observation)]
+        self._distances = [_known(info, "distance")]
         self._solved: list[bool] = []
+        self._over = False
 
     def goals(self, staged: bool) -> torch.Tensor:
-        return torch.from_numpy(self._subgoals if staged else self._goal)
+        return self._staged if staged else self._goals
 
     def step(self, action: NDArray[np.float32]) -> None:
-        self.observation, _, _, _, info = self._env.step(action)
-        self._images.append(self.observation["image"])
-        self._distances.append(_known(info, "distance"))
-        if "success" in info:
-            self._solved.append(bool(info["success"]))
+        if not self._over:  # an environment that has ended stays as it is
+            self.observation, _, terminated, truncated, info = self._env.step(action)
+            self._over = terminated or truncated
+            self._distances.append(_known(info, "distance"))
+            if self._judge is not None:
+                self._solved.append(bool(self._judge(self._env, info)))
+            elif "success" in info:
+                self._solved.append(bool(info["success"]))
+        self.frames.append(self._views.seen(self.observation))
 
     def rest(self) -> None:
-        self.step(np.zeros(self._env.action_space.shape or (), np.float32))
+        self.step(self._rest)
 
     def episode(
         self, policy: Policy, index: int, task: TaskConfig, *, judged: bool, frames: bool, late: int
     ) -> Episode:
         records, judged = policy.records, judged and bool(self._solved)
+        solved = any if task.judged == "first_hit" else _last
         return Episode(
             seed=self._seed,
-            success=self._solved[-1] if judged else None,
+            success=solved(self._solved) if judged else None,
             success_any=any(self._solved) if judged else None,
             distance_start=self._distances[0] if judged else None,
             distance_final=self._distances[-1] if judged else None,
@@ -208,10 +227,10 @@ class _Run:
             energy=tuple(float(record.plan.energy[index]) for record in records),
             plan_steps=tuple(record.step for record in records),
             plan_ms=tuple(record.total_ms for record in records),
-            start=self._images[0],
-            goal=self._goal,
-            final=self._images[-1],
-            frames=np.stack(self._images) if frames else None,
+            start=self.frames[0].numpy(),
+            goal=self._goals.numpy(),
+            final=self.frames[-1].numpy(),
+            frames=torch.stack(self.frames).numpy() if frames else None,
             slots=policy.slots if isinstance(policy, RealTimeAgent) else None,
             late=late,
             nonfinite=sum(r.plan.nonfinite for r in records) if index == 0 else 0,
@@ -220,10 +239,13 @@ class _Run:
 
 def _observed(runs: Sequence[_Run]) -> tuple[torch.Tensor, torch.Tensor]:
     """Images ``[B, h, w, 3]`` and states ``[B, P]``: all that a policy gets to see."""
-    images = np.stack([run.observation["image"] for run in runs])
     nothing = np.zeros(0, np.float32)
     states = np.stack([run.observation.get("state", nothing) for run in runs])
-    return torch.from_numpy(images), torch.from_numpy(states)
+    return torch.stack([run.frames[-1] for run in runs]), torch.from_numpy(states).float()
+
+
+def _last(solved: Sequence[bool]) -> bool:
+    return solved[-1]
 
 
 def _known(info: Mapping[str, Any], name: str) -> float | None:

@@ -1,0 +1,121 @@
+"""What acts while data are collected: noise, a script of the environment, or a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodel.agents.environment import Environment, capable, contract
+from worldmodel.envs.action_repeat import ActionRepeat
+from worldmodel.envs.protocol import Explorer
+from worldmodel.errors import UserError, nearest
+from worldmodel.registry import user_function
+
+__all__ = ["BEHAVIOURS", "Acted", "Behaviour", "behaviour", "follow"]
+
+BEHAVIOURS = ("random", "smooth", "scripted")
+
+Action = NDArray[np.float32]
+Acted = tuple[Action, dict[str, Any], bool]
+"""An action ``float32 [A]``, the observation that followed, and whether the episode is over."""
+Behaviour = Callable[[Environment, np.random.Generator], Iterator[Acted]]
+"""Acts in an environment, a control step each time it is asked for the next."""
+
+_CORRELATION = 0.9  # of smooth noise from one control step to the next
+_SPREAD = 0.6  # of smooth noise, as a share of half the action range
+
+
+def behaviour(name: str) -> Behaviour:
+    """A behaviour by its name.
+
+    Args:
+        name: ``random`` for uniform actions; ``smooth`` for correlated ones; ``scripted`` for what
+            the environment does to explore; ``module:function`` for a function of environment and
+            `numpy.random.Generator` that yields actions ``[A]``.
+
+    Raises:
+        UserError: There is no such behaviour.
+    """
+    if name in BEHAVIOURS:
+        return {"random": _random, "smooth": _smooth, "scripted": _scripted}[name]
+    if ":" not in name:
+        raise UserError(
+            f"unknown policy '{name}'; {nearest(name, BEHAVIOURS)}, or give your own as "
+            "module:function"
+        )
+    return partial(_users, name)
+
+
+def follow(env: Environment, actions: Iterator[NDArray[np.floating[Any]]]) -> Acted:
+    """Take a control step of a script, which reads the simulation before each of its actions.
+
+    Where an action is held for several environment steps, as many of the script's are taken, and
+    their mean is the action.
+    """
+    repeat = env.repeat if isinstance(env, ActionRepeat) else 1
+    inner = env.env if isinstance(env, ActionRepeat) else env
+    advance = getattr(env.unwrapped, "advance", None)
+    taken: list[Action] = []
+    for number in range(repeat):
+        taken.append(np.asarray(next(actions), np.float32))
+        if advance is not None and number < repeat - 1:
+            advance(taken[-1])
+            continue
+        observation, _, terminated, truncated, _ = inner.step(taken[-1])
+        if terminated or truncated:
+            break
+    over = bool(terminated or truncated)
+    return np.mean(taken, 0, dtype=np.float32), observation, over
+
+
+def _random(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
+    bounds = contract(env).actions
+    while True:
+        yield _step(env, rng.uniform(bounds.low, bounds.high))
+
+
+def _smooth(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
+    bounds = contract(env).actions
+    low, high, rest = (np.array(end) for end in (bounds.low, bounds.high, bounds.rest))
+    wave = rng.standard_normal(len(low))
+    while True:
+        wave = _CORRELATION * wave + (1 - _CORRELATION**2) ** 0.5 * rng.standard_normal(len(low))
+        yield _step(env, np.clip(rest + _SPREAD * wave * (high - low) / 2, low, high))
+
+
+def _scripted(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
+    actions = capable(env, Explorer, "policy=scripted").explore(rng)
+    while True:
+        yield follow(env, actions)
+
+
+def _users(name: str, env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
+    function = user_function(name, f"policy={name}")
+    try:
+        actions = function(env, rng)
+        while True:
+            action = np.asarray(next(actions), np.float32)
+            if action.shape != env.action_space.shape:
+                raise UserError(
+                    f"policy={name}: expected actions of shape {env.action_space.shape}, got "
+                    f"{action.shape}"
+                )
+            yield _step(env, action)
+    except UserError:
+        raise
+    except StopIteration as error:
+        raise UserError(
+            f"policy={name} ended before the episode did; yield actions for ever"
+        ) from (error)
+    except Exception as error:  # a user's function raises what it likes
+        raise UserError(f"policy={name} failed: {type(error).__name__}: {error}") from error
+
+
+def _step(env: Environment, action: NDArray[np.floating[Any]]) -> Acted:
+    taken = action.astype(np.float32)
+    observation, _, terminated, truncated, _ = env.step(taken)
+    return taken, observation, bool(terminated or truncated)
