@@ -7,7 +7,7 @@ driven there, and holds the block if that is in the air, or is above it; then al
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import repeat
 from typing import Any
 
 import mujoco
@@ -15,22 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from worldmodel.envs import fetch_scripts
+from worldmodel.envs.fetch_scripts import CLOSE, OPEN, SAFE, STRIDE, TABLE, go
 from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
-from worldmodel.envs.suite_env import Array, Verdict, suite_module
+from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
 __all__ = ["TASKS", "FetchEnv", "make"]
 
 TASKS = {"reach": "Reach", "push": "Push", "pick_and_place": "PickAndPlace"}
-_STRIDE, _HALF, _SAFE = 0.05, 0.025, 0.12  # m: of an action, half a block, above what is passed over
-_LOW, _HIGH = np.array([1.15, 0.55, 0.43]), np.array([1.50, 0.95, 0.65])  # m, where to explore
-_OPEN, _CLOSE = 1.0, -1.0
 
 
 class FetchEnv(MujocoSuiteEnv):
     """Bring the block, or the gripper where there is none, to where the goal image shows it.
 
-    Actions move the gripper by 5 cm a unit, and its fingers where they can move. Success is within
-    5 cm, as in the suite; strictly, which the suite does not define, within 2.5 cm.
+    Actions move the gripper by 5 cm a unit, and its fingers, which only move in ``pick_and_place``.
+    Success is within 5 cm, as in the suite; strictly, which it does not define, within 2.5 cm.
 
     Args:
         task: ``reach``, ``push`` or ``pick_and_place``.
@@ -38,34 +37,19 @@ class FetchEnv(MujocoSuiteEnv):
         render_mode: ``rgb_array`` or None.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
-        "render_modes": ["rgb_array"],
-        "render_fps": 25,
-        "actions": {
-            "names": ["dx", "dy", "dz", "fingers"],
-            "kind": "delta",
-            "rest": [0.0] * 4,
-            "scale": [_STRIDE] * 3 + [1.0],
-        },
-        "states": {
-            "names": ["x", "y", "z", "opening"],
-            "kind": "generic",
-            "periodic": [],
-            "half_turn": [],
-            "hidden": [],
-        },
-        "distance_unit": "m",
-    }
-
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
+        self.metadata = _described("opening") if task == "pick_and_place" else _described()
         super().__init__(image_size, render_mode)
         module = f"gymnasium_robotics.envs.fetch.{task}"
         suite = suite_module(module, "pip install 'worldmodel[fetch]'")
         self._env: Any = getattr(suite, f"MujocoFetch{TASKS[task]}Env")()
-        self._env.model.site_rgba[:, 3] = 0.0  # the suite's mark of the goal
+        model = self._env.model
+        model.site_rgba[:, 3] = 0.0  # the suite's mark of the goal
+        model.geom_rgba[model.geom_bodyid == model.body("robot0:mocap").id, 3] = 0.0  # and of aims
+        self.has_block, self.fingers_move = self._env.has_object, not self._env.block_gripper
         self.camera = mujoco.MjvCamera()
-        self.camera.lookat[:] = [1.33, 0.75, 0.52]
-        self.camera.distance, self.camera.azimuth, self.camera.elevation = 1.1, 150.0, -35.0
+        self.camera.lookat[:] = [1.33, 0.72, 0.50]
+        self.camera.distance, self.camera.azimuth, self.camera.elevation = 1.1, 160.0, -38.0
         self._goal = np.zeros(3)
 
     @property
@@ -77,13 +61,11 @@ class FetchEnv(MujocoSuiteEnv):
     def arrange(self) -> None:
         self._env.reset(seed=int(self.np_random.integers(2**31)))
         start, goal = self.snapshot(), self._env.goal
-        if self._env.has_object:
-            lifted = goal[2] > self._env.height_offset + 0.05
-            self._run(self._go(goal + [0, 0, 0 if lifted else _SAFE], _OPEN), 40)
+        lifted = not self.has_block or goal[2] > TABLE + 0.05
+        self._run(go(self, goal + np.array([0.0, 0.0, 0.0 if lifted else SAFE]), OPEN), 40)
+        if self.has_block:
             self._place(goal)
-            self._run(self._rest(_CLOSE), 4 if lifted else 0)
-        else:
-            self._run(self._go(goal), 40)
+            self._run(repeat(np.array([0.0, 0.0, 0.0, CLOSE])), 4 if lifted else 0)
         self.set_goal()
         self.restore(start)
 
@@ -106,88 +88,39 @@ class FetchEnv(MujocoSuiteEnv):
     def proprioception(self) -> Array:
         data = self.physics.data
         fingers = [data.joint(f"robot0:{side}_gripper_finger_joint").qpos[0] for side in "lr"]
-        return np.array([*self._gripper(), sum(fingers)])
+        return np.array([*self.gripper(), *([sum(fingers)] if self.fingers_move else [])])
 
     @override
     def mark_goal(self) -> None:
-        self._goal = self._moved()
+        self._goal = self.moved()
 
     @override
     def verdict(self) -> Verdict:
-        distance = float(np.linalg.norm(self._moved() - self._goal))
+        distance = float(np.linalg.norm(self.moved() - self._goal))
         return Verdict(distance, distance < 0.05, distance < 0.025)
 
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
         """Go to random places; push, or carry and drop, the block to others; with noise."""
-        while True:
-            speed, noise = rng.uniform(0.4, 1.0), 0.5 * rng.random() ** 2
-            target, drift = rng.uniform(_LOW, _HIGH), np.zeros(3)
-            solving = self._env.has_object and rng.random() < 0.7
-            fingers = 0.0 if self._env.block_gripper else rng.choice([_OPEN, _CLOSE])
-            actions = self._solve(target) if solving else self._go(target, fingers)
-            release = self._go(rng.uniform([*_LOW[:2], 0.5], _HIGH), _OPEN)
-            for action in chain(islice(actions, 40), islice(release, 10 if solving else 0)):
-                drift = 0.7 * drift + noise * rng.standard_normal(3)
-                action[:3] = speed * action[:3] + drift
-                yield np.clip(action, -1.0, 1.0)
+        return fetch_scripts.explore(self, rng)
 
     def expert(self) -> Iterator[Array]:
         """Reach, push or carry to the goal; then hold still, and hold what is carried."""
-        for action in self._solve(self._goal):
-            yield np.clip(action, -1.0, 1.0)
-        while True:
-            yield np.array([0.0, 0.0, 0.0, 0.0 if self._env.block_gripper else _CLOSE])
+        return fetch_scripts.expert(self, self._goal)
 
-    def _solve(self, goal: Array) -> Iterator[Array]:
-        if not self._env.has_object:
-            yield from self._go(goal)
-        elif self._env.block_gripper:
-            for _ in range(3):
-                yield from self._push(goal)
-        else:
-            above = np.array([0.0, 0.0, 0.08])
-            yield from self._go(self._moved() + above, _OPEN)
-            yield from self._go(self._moved(), _OPEN)
-            for _ in range(3):
-                yield np.array([0.0, 0.0, 0.0, _CLOSE])
-            yield from self._go(goal, _CLOSE)
-
-    def _go(self, xyz: Array, fingers: float = 0.0, tolerance: float = 0.01) -> Iterator[Array]:
-        """Straight to a place (m)."""
-        while np.linalg.norm(offset := xyz - self._gripper()) > tolerance:
-            reach = np.abs(offset).max() / _STRIDE
-            yield np.array([*(offset / _STRIDE / max(1.0, reach)), fingers])
-
-    def _push(self, goal: Array) -> Iterator[Array]:
-        """Over the block, down behind it, then straight on."""
-        offset = (goal - self._moved())[:2]
-        if np.linalg.norm(offset) < 0.015:
-            return
-        along = np.array([*offset / np.linalg.norm(offset), 0.0])
-        table = self._env.height_offset
-        behind = self._moved() - 0.08 * along
-        for height in (table + _SAFE, table):
-            yield from self._go(np.array([*behind[:2], height]), tolerance=0.02)
-        for _ in range(25):
-            block = self._moved()
-            if (remaining := (goal - block) @ along) < 0.01:
-                return
-            contact = block - (_HALF + 0.01) * along + min(remaining, 0.04) * along
-            slip = (goal - block) - remaining * along
-            target = np.array([*(contact - 0.5 * slip)[:2], table])
-            yield np.array([*((target - self._gripper()) / _STRIDE), 0.0])
-
-    def _gripper(self) -> Array:
+    def gripper(self) -> Array:
+        """Where the point between the fingers is, ``[3]`` m."""
         return np.array(self.physics.data.site("robot0:grip").xpos)
 
-    def _moved(self) -> Array:
+    def moved(self) -> Array:
         """Where the block is, or without one the gripper, ``[3]`` m."""
-        name = "object0" if self._env.has_object else "robot0:grip"
+        name = "object0" if self.has_block else "robot0:grip"
         return np.array(self.physics.data.site(name).xpos)
 
-    def _rest(self, fingers: float) -> Iterator[Array]:
-        while True:
-            yield np.array([0.0, 0.0, 0.0, fingers])
+
+def _described(*fingers: str) -> dict[str, Any]:
+    moves = {"dx": STRIDE, "dy": STRIDE, "dz": STRIDE, "fingers": 1.0}
+    states = ["x", "y", "z", *fingers]
+    return describe(hz=25, kind="delta", actions=moves, states=states, distance_unit="m")
 
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> FetchEnv:

@@ -1,7 +1,7 @@
 """What an environment may offer beyond gymnasium, as protocols that ``isinstance`` can ask for.
 
-Planning needs none of them. Baselines that know the simulator ask for `Resumable` and `Expert`, data
-collection for `Explorer`, and evaluation on recorded goals for `Resumable` and `GoalSetter`.
+Planning needs none of them. Baselines that know the simulator ask for `Resumable` and `Expert`,
+data collection for `Explorer`, evaluation on recorded goals for `Resumable` and `GoalSetter`.
 
 >>> from worldmodel import envs
 >>> env = envs.make_from_suite("two_room")

@@ -1,7 +1,7 @@
 """PushT of gym-pusht: a round agent pushes a T-shaped block to where the goal image shows both.
 
-Starts are the suite's. Goals are reached from them by 50 steps of scripted pushes, which are undone.
-The suite's green mark, reward and termination are left out. Lengths are pixels of a board of 512.
+Starts are the suite's. Goals are reached from them by 50 steps of scripted pushes, then undone. The
+suite's green mark, reward and termination are left out. Lengths are pixels of a board of 512.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, suite_module
+from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, describe, suite_module
 
 __all__ = ["PushTEnv", "make"]
 
@@ -32,24 +32,14 @@ class PushTEnv(SuiteEnv):
     alone within 10 pixels and 10 degrees.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
-        "render_modes": ["rgb_array"],
-        "render_fps": 10,
-        "actions": {
-            "names": ["dx", "dy"],
-            "kind": "delta",
-            "rest": [0.0, 0.0],
-            "scale": [_REACH] * 2,
-        },
-        "states": {
-            "names": ["x", "y", "x_velocity", "y_velocity"],
-            "kind": "generic",
-            "periodic": [],
-            "half_turn": [],
-            "hidden": ["x_velocity", "y_velocity"],
-        },
-        "distance_unit": "px",
-    }
+    metadata = describe(
+        hz=10,
+        kind="delta",
+        actions={"dx": _REACH, "dy": _REACH},
+        states=["x", "y", "x_velocity", "y_velocity"],
+        distance_unit="px",
+        hidden=["x_velocity", "y_velocity"],
+    )
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
@@ -112,7 +102,11 @@ class PushTEnv(SuiteEnv):
         agent, block = self._env.agent, self._env.block
         block.angle = numbers[4]  # first, as the block's place depends on it
         agent.position, block.position = numbers[:2], numbers[2:4]
-        agent.velocity, block.velocity, block.angular_velocity = numbers[5:7], numbers[7:9], numbers[9]
+        agent.velocity, block.velocity, block.angular_velocity = (
+            numbers[5:7],
+            numbers[7:9],
+            numbers[9],
+        )
         for body in (agent, block):
             self._env.space.reindex_shapes_for_body(body)  # what is drawn follows
 

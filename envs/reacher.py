@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
-from worldmodel.envs.suite_env import Array, Verdict, suite_module
+from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
 __all__ = ["ReacherEnv", "make"]
 
@@ -30,24 +30,15 @@ class ReacherEnv(MujocoSuiteEnv):
     0.05 rad, the shoulder by the shorter way round; strictly, the fingertip within 1 cm.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
-        "render_modes": ["rgb_array"],
-        "render_fps": 50,
-        "actions": {
-            "names": ["shoulder", "wrist"],
-            "kind": "torque",
-            "rest": [0.0, 0.0],
-            "scale": [0.05, 0.05],
-        },
-        "states": {
-            "names": ["shoulder", "wrist", "shoulder_velocity", "wrist_velocity"],
-            "kind": "generic",
-            "periodic": ["shoulder"],
-            "half_turn": [],
-            "hidden": ["shoulder_velocity", "wrist_velocity"],
-        },
-        "distance_unit": "rad",
-    }
+    metadata = describe(
+        hz=50,
+        kind="torque",
+        actions={"shoulder": 0.05, "wrist": 0.05},
+        states=["shoulder", "wrist", "shoulder_velocity", "wrist_velocity"],
+        distance_unit="rad",
+        periodic=["shoulder"],
+        hidden=["shoulder_velocity", "wrist_velocity"],
+    )
     camera = "fixed"
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:

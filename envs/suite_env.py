@@ -6,6 +6,7 @@ An adapter says how to draw an episode, act, look and judge; `SuiteEnv` makes an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from typing_extensions import override
 
-__all__ = ["MissingSuiteError", "SuiteEnv", "Verdict", "suite_module"]
+__all__ = ["Array", "MissingSuiteError", "SuiteEnv", "Verdict", "describe", "suite_module"]
 
 Array = NDArray[np.float64]
 
@@ -46,6 +47,40 @@ def suite_module(name: str, install: str) -> Any:
     return import_module(name)
 
 
+def describe(
+    *,
+    hz: int,
+    kind: str,
+    actions: Mapping[str, float],
+    states: Sequence[str],
+    distance_unit: str,
+    periodic: Sequence[str] = (),
+    half_turn: Sequence[str] = (),
+    hidden: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The ``metadata`` of an environment whose actions lie in [-1, 1], and rest at 0.
+
+    Args:
+        hz: Control steps a second.
+        kind: Of the actions: ``delta``, ``absolute``, ``velocity``, ``torque`` or ``generic``.
+        actions: Their names, each with what 1 stands for: metres, pixels, rad or Nm.
+        states: Names of the proprioceptive state.
+        distance_unit: Of ``info["distance"]``.
+        periodic: States that are angles in rad, and wrap.
+        half_turn: Periodic states after half a turn of which the robot looks the same.
+        hidden: States that a picture cannot show, such as velocities.
+    """
+    rest = [0.0] * len(actions)
+    angles = {"periodic": [*periodic], "half_turn": [*half_turn]}
+    return {
+        "render_modes": ["rgb_array"],
+        "render_fps": hz,
+        "actions": {"names": [*actions], "kind": kind, "rest": rest, "scale": [*actions.values()]},
+        "states": {"names": [*states], "kind": "generic", **angles, "hidden": [*hidden]},
+        "distance_unit": distance_unit,
+    }
+
+
 class Verdict(NamedTuple):
     """How the present scene compares with the goal; for the judge only.
 
@@ -64,8 +99,8 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
     """An environment of another package, asked to make a goal image true.
 
     Observations: ``image`` ``uint8 [s, s, 3]``, ``state`` ``float32 [P]`` and ``goal``
-    ``uint8 [s, s, 3]``. Actions: ``float32 [A]`` in [-1, 1]; ``metadata`` names them and the states,
-    and says what one unit of an action is. ``info`` holds ``distance``, ``success`` and
+    ``uint8 [s, s, 3]``. Actions: ``float32 [A]`` in [-1, 1]. ``metadata`` names them and the
+    states, and says what one unit of an action is. ``info`` holds ``distance``, ``success`` and
     ``success_strict`` (`Verdict`). No episode ends by itself, and none starts at its goal.
 
     Args:
@@ -85,13 +120,13 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
         image = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         width, count = len(self.metadata["states"]["names"]), len(self.metadata["actions"]["names"])
         state = spaces.Box(-np.inf, np.inf, (width,), np.float32)
-        self.observation_space = spaces.Dict(image=image, state=state, goal=image)
+        self.observation_space: Any = spaces.Dict(image=image, state=state, goal=image)
         self.action_space = spaces.Box(-1.0, 1.0, (count,), np.float32)
         self.goal_image = np.zeros((image_size, image_size, 3), np.uint8)
 
     @abstractmethod
     def arrange(self) -> None:
-        """Draw a start and a goal from ``np_random``: `set_goal` at the goal, then go to the start."""
+        """Draw a goal and a start from ``np_random``; `set_goal` at the one, end at the other."""
 
     @abstractmethod
     def advance(self, action: NDArray[np.floating[Any]]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict
+from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, describe
 
 __all__ = ["DOOR", "MIDDLE", "RADIUS", "SPEED", "TwoRoomEnv", "make"]
 
@@ -31,19 +31,13 @@ class TwoRoomEnv(SuiteEnv):
     pixels of the goal; strictly, within 8 pixels and on its side of the wall.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
-        "render_modes": ["rgb_array"],
-        "render_fps": 10,
-        "actions": {"names": ["dx", "dy"], "kind": "delta", "rest": [0.0, 0.0], "scale": [SPEED] * 2},
-        "states": {
-            "names": ["x", "y"],
-            "kind": "generic",
-            "periodic": [],
-            "half_turn": [],
-            "hidden": [],
-        },
-        "distance_unit": "px",
-    }
+    metadata = describe(
+        hz=10,
+        kind="delta",
+        actions={"dx": SPEED, "dy": SPEED},
+        states=["x", "y"],
+        distance_unit="px",
+    )
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
@@ -109,7 +103,11 @@ class TwoRoomEnv(SuiteEnv):
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
         """Noisy walks to random places, half of them behind the door."""
         while True:
-            target, speed, drift = _place(rng, rng.integers(2)), rng.uniform(0.4, 1.0), np.zeros(2)
+            target, speed, drift = (
+                _place(rng, int(rng.integers(2))),
+                rng.uniform(0.4, 1.0),
+                np.zeros(2),
+            )
             for _ in range(int(rng.integers(10, 70))):
                 drift = 0.8 * drift + 0.25 * rng.standard_normal(2)
                 yield np.clip(speed * self._towards(target) + drift, -1.0, 1.0)
@@ -129,7 +127,9 @@ class TwoRoomEnv(SuiteEnv):
 
 
 def _place(rng: np.random.Generator, room: int) -> Array:
-    return np.array([rng.uniform(_LOW, 100.0) + room * (SIDE - 100.0 - _LOW), rng.uniform(_LOW, _HIGH)])
+    """A random place, ``[2]`` px, clear of the wall."""
+    x = rng.uniform(_LOW, MIDDLE - 12.0)
+    return np.array([SIDE - x if room else x, rng.uniform(_LOW, _HIGH)])
 
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> TwoRoomEnv:
