@@ -1,4 +1,4 @@
-"""MuJoCo tabletop manipulation with goal images.
+"""MuJoCo tabletop manipulation with goal images, and environments of other packages beside it.
 
 Importing this package registers ``tabletop/Reach-v0``, ``tabletop/Push-v0``, ``tabletop/Grasp-v0``,
 ``tabletop/ReachWithObject-v0`` and ``tabletop/PickAndPlace-v0`` with gymnasium, and each in rich
@@ -11,6 +11,8 @@ appearance, ``tabletop/ReachRich-v0`` and so on:
 ((96, 96, 3), (7,))
 >>> env.close()
 
+Environments of other packages are made by `make_from_suite`, and imported only then.
+
 With gymnasium alone, ``gymnasium.make("worldmodel.envs:tabletop/Push-v0")`` imports this package
 first.
 """
@@ -22,6 +24,9 @@ import_mujoco()  # reads the backend, once
 
 import gymnasium  # noqa: E402
 
+from worldmodel.envs.protocol import Expert, Explorer, GoalSetter, Resumable  # noqa: E402
+from worldmodel.envs.suite_env import MissingSuiteError, SuiteEnv  # noqa: E402
+from worldmodel.envs.suites import SUITES, make_from_suite  # noqa: E402
 from worldmodel.envs.tabletop.appearance import APPEARANCES, check_appearance  # noqa: E402
 from worldmodel.envs.tabletop.environment import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
 from worldmodel.envs.tasks import TASKS, budget, entry_point, gym_id, make  # noqa: E402
@@ -30,12 +35,20 @@ __all__ = [
     "ACTION_HIGH",
     "APPEARANCES",
     "CONTROL_HZ",
+    "SUITES",
     "TASKS",
+    "Expert",
+    "Explorer",
+    "GoalSetter",
+    "MissingSuiteError",
+    "Resumable",
+    "SuiteEnv",
     "TabletopEnv",
     "budget",
     "check_appearance",
     "gym_id",
     "make",
+    "make_from_suite",
 ]
 
 for _task in TASKS:

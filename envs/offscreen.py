@@ -49,7 +49,7 @@ class OffscreenRenderer:
         _renderers.add(self)
         _let_go(self._renderer._gl_context)
 
-    def picture(self, data: mujoco.MjData, camera: str) -> NDArray[np.uint8]:
+    def picture(self, data: mujoco.MjData, camera: str | mujoco.MjvCamera) -> NDArray[np.uint8]:
         """What a camera sees, ``uint8 [height, width, 3]``."""
         with self._current() as renderer:
             renderer.update_scene(data, camera=camera)

@@ -1,0 +1,126 @@
+"""Reacher of dm_control: turn a two-joint arm into the posture of the goal image.
+
+Starts and goals are random postures at rest. The suite's target, reward and termination are left
+out: the goal image says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
+from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
+
+__all__ = ["ReacherEnv", "make"]
+
+_WRIST = 2.79  # rad, the joint's limit
+_STIFFNESS, _DAMPING = 4.0, 0.15  # of the controller, in torque per rad and per rad/s
+
+
+class ReacherEnv(MujocoSuiteEnv):
+    """Match the joints of the goal image.
+
+    Actions are torques as shares of the motors' largest, 0.05 Nm. Success is both joints within
+    0.05 rad, the shoulder by the shorter way round; strictly, the fingertip within 1 cm.
+    """
+
+    metadata = describe(
+        hz=50,
+        kind="torque",
+        actions={"shoulder": 0.05, "wrist": 0.05},
+        states=["shoulder", "wrist", "shoulder_velocity", "wrist_velocity"],
+        distance_unit="rad",
+        periodic=["shoulder"],
+        hidden=["shoulder_velocity", "wrist_velocity"],
+    )
+    camera = "fixed"
+
+    def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
+        super().__init__(image_size, render_mode)
+        suite = suite_module("dm_control.suite.reacher", "pip install 'worldmodel[reacher]'")
+        self._suite = suite.Physics.from_xml_string(*suite.get_model_and_assets())
+        self._suite.named.model.geom_rgba["target", 3] = 0.0
+        self._goal, self._goal_tip = np.zeros(2), np.zeros(3)
+
+    @property
+    @override
+    def physics(self) -> Physics:
+        return Physics(self._suite.model.ptr, self._suite.data.ptr)
+
+    @override
+    def arrange(self) -> None:
+        mujoco.mj_resetData(*self.physics)
+        self._place(_posture(self.np_random))
+        self.set_goal()
+        self._place(_posture(self.np_random))
+
+    def _place(self, joints: Array) -> None:
+        self.physics.data.qpos[:] = joints
+        mujoco.mj_forward(*self.physics)
+
+    @override
+    def advance(self, action: NDArray[np.floating[Any]]) -> None:
+        self._suite.set_control(action)
+        self._suite.step()
+
+    @override
+    def proprioception(self) -> Array:
+        data = self.physics.data
+        return np.concatenate([_wrapped(data.qpos), data.qvel])
+
+    @override
+    def mark_goal(self) -> None:
+        self._goal, self._goal_tip = self.physics.data.qpos.copy(), self._tip()
+
+    @override
+    def verdict(self) -> Verdict:
+        distance = float(np.abs(self._offset(self._goal)).max())
+        strict = np.linalg.norm(self._tip() - self._goal_tip) <= 0.01
+        return Verdict(distance, distance < 0.05, bool(strict))
+
+    def explore(self, rng: np.random.Generator) -> Iterator[Array]:
+        """Smooth random torques, and now and then a controller on its way to a random posture."""
+        while True:
+            posture, strength = _posture(rng), rng.uniform(0.2, 1.0)
+            steered, torque = rng.random() < 0.5, np.zeros(2)
+            for _ in range(int(rng.integers(10, 60))):
+                torque = 0.9 * torque + 0.4 * strength * rng.standard_normal(2)
+                aim = self._control(posture) if steered else np.zeros(2)
+                yield np.clip(strength * aim + (0.3 if steered else 1.0) * torque, -1.0, 1.0)
+
+    def expert(self) -> Iterator[Array]:
+        """A proportional-derivative controller; at the goal, it holds still."""
+        while True:
+            yield self._control(self._goal)
+
+    def _control(self, posture: Array) -> Array:
+        torque = _STIFFNESS * self._offset(posture) - _DAMPING * self.physics.data.qvel
+        return np.clip(torque, -1.0, 1.0)
+
+    def _offset(self, posture: Array) -> Array:
+        return _wrapped(posture - self.physics.data.qpos)
+
+    def _tip(self) -> Array:
+        return np.array(self._suite.named.data.geom_xpos["finger"])
+
+
+def _wrapped(joints: Array) -> Array:
+    """The joints, the shoulder's angle in [-pi, pi)."""
+    return np.array([(joints[0] + np.pi) % (2 * np.pi) - np.pi, joints[1]])
+
+
+def _posture(rng: np.random.Generator) -> Array:
+    return np.array([rng.uniform(-np.pi, np.pi), rng.uniform(-_WRIST, _WRIST)])
+
+
+def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> ReacherEnv:
+    """The environment; it has one task."""
+    if task:
+        raise ValueError(f"Expected reacher without a task, got {task!r}; write reacher")
+    return ReacherEnv(image_size, render_mode)
