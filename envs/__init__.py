@@ -24,11 +24,18 @@ import_mujoco()  # reads the backend, once
 
 import gymnasium  # noqa: E402
 
-from worldmodel.envs.protocol import Expert, Explorer, GoalSetter, Resumable  # noqa: E402
+from worldmodel.envs.protocol import (  # noqa: E402
+    Expert,
+    Explorer,
+    GoalSetter,
+    Resumable,
+    Simulator,
+)
 from worldmodel.envs.suite_env import MissingSuiteError, SuiteEnv  # noqa: E402
 from worldmodel.envs.suites import SUITES, make_from_suite  # noqa: E402
 from worldmodel.envs.tabletop.appearance import APPEARANCES, check_appearance  # noqa: E402
 from worldmodel.envs.tabletop.environment import ACTION_HIGH, CONTROL_HZ, TabletopEnv  # noqa: E402
+from worldmodel.envs.tabletop.exploration import collect_episode, labels  # noqa: E402
 from worldmodel.envs.tasks import TASKS, budget, entry_point, gym_id, make  # noqa: E402
 
 __all__ = [
@@ -42,11 +49,14 @@ __all__ = [
     "GoalSetter",
     "MissingSuiteError",
     "Resumable",
+    "Simulator",
     "SuiteEnv",
     "TabletopEnv",
     "budget",
     "check_appearance",
+    "collect_episode",
     "gym_id",
+    "labels",
     "make",
     "make_from_suite",
 ]

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Expert", "Explorer", "GoalSetter", "Resumable"]
+__all__ = ["Expert", "Explorer", "GoalSetter", "Resumable", "Simulator"]
 
 
 @runtime_checkable
@@ -40,6 +40,9 @@ class GoalSetter(Protocol):
 
     def set_goal(self) -> None:
         """Make the present scene the goal: the goal image, and what the judge compares with."""
+
+    def info(self) -> dict[str, Any]:
+        """What `step` would tell the judge now, such as ``success`` and ``distance``."""
 
 
 @runtime_checkable
@@ -64,3 +67,43 @@ class Expert(Protocol):
         The iterator reads the simulation, so each action is to be executed before the next is asked
         for. It never ends.
         """
+
+
+@runtime_checkable
+class Simulator(Resumable, Expert, Protocol):
+    """All that baselines and diagnosis ask of a simulator whose truth they may read.
+
+    Attributes:
+        goal_image: ``uint8 [h, w, 3]``.
+        goal_state: Proprioception at the goal, ``[P]``.
+        goal_object: Centre of the object there, xyz (m).
+        success_distance: From the goal, that counts as success.
+    """
+
+    goal_image: NDArray[np.uint8]
+    goal_state: NDArray[np.float64]
+    goal_object: NDArray[np.float64]
+    success_distance: float
+
+    def advance(self, action: NDArray[np.floating[Any]]) -> None:
+        """Simulate one control step of an action ``[A]`` without rendering."""
+
+    def camera_image(self) -> NDArray[np.uint8]:
+        """What an observation's ``image`` shows now."""
+
+    def proprioception(self) -> NDArray[np.float64]:
+        """What an observation's ``state`` is now, ``[P]``."""
+
+    def object_position(self) -> NDArray[np.float64]:
+        """Centre of the object to be moved, xyz ``[3]`` (m)."""
+
+    def distance(self) -> float:
+        """What success is judged by, as it is now."""
+
+    def task_cost(self) -> float:
+        """A shaped cost of where things are now."""
+
+    def cost_at(
+        self, states: NDArray[np.float64], object_position: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The same ``[...]`` of states ``[..., P]`` and object positions ``[..., 3]``."""

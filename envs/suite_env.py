@@ -163,7 +163,7 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
         self.arrange()
         while self.verdict().success:
             self.arrange()
-        return self.observe(), self._info()
+        return self.observe(), self.info()
 
     @override
     def step(
@@ -179,7 +179,7 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
             names = ", ".join(self.metadata["actions"]["names"])
             raise ValueError(f"Expected finite numbers for {names}, got {action!r:.80}")
         self.advance(np.clip(values, -1.0, 1.0))
-        info = self._info()
+        info = self.info()
         return self.observe(), float(info["success"]), False, False, info
 
     def observe(self) -> dict[str, NDArray[Any]]:
@@ -197,6 +197,7 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
         """The image, if ``render_mode`` asks for one."""
         return self.camera_image() if self.render_mode == "rgb_array" else None
 
-    def _info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
+        """What `step` would tell the judge now: ``distance``, ``success``, ``success_strict``."""
         distance, success, strict = self.verdict()
         return {"distance": distance, "success": success, "success_strict": strict}

@@ -89,10 +89,25 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
 
     task: str  # what `worldmodel.envs.make` calls it
     turned = np.pi  # rad by which objects lie turned at most, either way
+    success_distance = SUCCESS_DISTANCE
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
         "render_modes": ["human", "rgb_array"],
         "render_fps": CONTROL_HZ,
+        "actions": {
+            "names": ["dx", "dy", "dz", "droll", "dpitch", "dyaw", "dgripper"],
+            "kind": "pose_delta",
+            "rest": [0.0] * 7,
+            "scale": [1.0] * 7,
+        },
+        "states": {
+            "names": ["x", "y", "z", "roll", "pitch", "yaw", "gripper"],
+            "kind": "pose",
+            "periodic": ["roll", "pitch", "yaw"],
+            "half_turn": [],
+            "hidden": [],
+        },
+        "distance_unit": "m",
     }
 
     def __init__(
@@ -221,7 +236,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         self.restore(start)
         if self.render_mode == "human":
             self._show()
-        return self._observe(), self._info() | {"subgoals": np.stack([*images, self.goal_image])}
+        return self.observe(), self.info() | {"subgoals": np.stack([*images, self.goal_image])}
 
     def step(
         self, action: NDArray[np.float32]
@@ -234,8 +249,8 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         self.advance(action)
         if self._window is not None:
             self._window.show_step(self._data)
-        info = self._info()
-        return self._observe(), float(info["success"]), False, False, info
+        info = self.info()
+        return self.observe(), float(info["success"]), False, False, info
 
     def expert(self) -> Iterator[Array]:
         """The script's actions, then zero actions for ever."""
@@ -264,6 +279,10 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
     def tool_pose(self) -> Array:
         """Pose ``[7]``: measured xyz (m) and Euler angles (rad), commanded closedness."""
         return np.concatenate([self._arm.pose(self._data)[:6], self._command[6:]])
+
+    def proprioception(self) -> Array:
+        """What an observation's ``state`` is now, ``[7]``."""
+        return self.tool_pose()
 
     def object_position(self) -> Array:
         """Centre of the object, xyz ``[3]`` (m)."""
@@ -369,14 +388,16 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             self.advance(action)
         return action is MARK
 
-    def _observe(self) -> dict[str, NDArray[Any]]:
+    def observe(self) -> dict[str, NDArray[Any]]:
+        """What `step` would show now."""
         return {
             "image": self.camera_image(),
             "state": self.tool_pose().astype(np.float32),
             "goal": self.goal_image.copy(),
         }
 
-    def _info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
+        """What `step` would tell the judge now: ``success`` and ``distance`` (m)."""
         distance = self.distance()
         return {"success": distance <= SUCCESS_DISTANCE, "distance": distance}
 

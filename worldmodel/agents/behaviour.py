@@ -108,9 +108,8 @@ def _users(name: str, env: Environment, rng: np.random.Generator) -> Iterator[Ac
     except UserError:
         raise
     except StopIteration as error:
-        raise UserError(
-            f"policy={name} ended before the episode did; yield actions for ever"
-        ) from (error)
+        told = f"policy={name} ended before the episode did; yield actions for ever"
+        raise UserError(told) from error
     except Exception as error:  # a user's function raises what it likes
         raise UserError(f"policy={name} failed: {type(error).__name__}: {error}") from error
 

@@ -1,27 +1,28 @@
-"""Recording exploration episodes of the built-in arm as a LeRobotDataset v3.0."""
+"""Recording episodes of a behaviour in an environment as a LeRobotDataset v3.0."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
 from worldmodel.agents.task import TaskConfig
 from worldmodel.data.collection import collect_episodes
+from worldmodel.data.recording import Recording
+from worldmodel.data.specification import write_dataset_spec
 from worldmodel.errors import UserError
 from worldmodel.presets import TaskOption
 from worldmodel.settings import CHECKED, Count, Pixels, Seed, Threads, configured
+from worldmodel.spec import Spec, SpecChanges
 
 __all__ = ["CollectConfig", "collect", "run_collection"]
-
-_NAMES = {
-    "action": ["dx", "dy", "dz", "droll", "dpitch", "dyaw", "dgripper"],
-    "observation.state": ["x", "y", "z", "roll", "pitch", "yaw", "gripper"],
-}
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -29,22 +30,31 @@ class CollectConfig:
     """What to collect and where.
 
     Attributes:
-        task: Whose scene and exploration behaviour (group).
+        env: Environment, as `worldmodel.make_env` takes it; None for the built-in arm's ``task``.
+        policy: What acts: ``scripted`` for what the environment does to explore, ``random``,
+            ``smooth``, or ``module:function`` (`worldmodel.agents.behaviour`).
+        repeat: Environment steps for which an action is held.
+        spec: What actions and states mean, where the environment does not say so.
+        task: Whose scene and exploration behaviour (group), of the built-in arm.
         episodes: How many episodes; more than are there extends the dataset.
-        length: Control steps per episode.
-        image_size: Height and width of the frames.
+        length: Control steps per episode, at most.
+        image_size: Height and width of the frames; None for the environment's own.
         appearance: ``plain``, ``rich`` for another look in every episode, of those for training, or
-            ``both`` by turns.
+            ``both`` by turns; of the built-in arm.
         also: Further tasks; scenes and behaviours take turns from episode to episode.
         out: Folder of the dataset. A killed run continues there.
         seed: Episode i has seed ``seed + i``.
         workers: Parallel processes; None for one per CPU core.
     """
 
+    env: str | None = None
+    policy: str = "scripted"
+    repeat: Count = 1
+    spec: SpecChanges = field(default_factory=SpecChanges)
     task: TaskOption = field(default_factory=TaskConfig)
     episodes: Count = 1600
     length: Count = 50
-    image_size: Pixels = 96
+    image_size: Pixels | None = None
     appearance: str = "plain"
     also: tuple[str, ...] = ()
     out: str = MISSING
@@ -56,45 +66,103 @@ def run_collection(cfg: CollectConfig) -> None:
     """Collects what is missing of the dataset.
 
     Raises:
-        UserError: A value is out of range, or as `worldmodel.data.collection.collect_episodes`.
+        UserError: A value is out of range, the environment lacks what is asked for, or as
+            `worldmodel.data.collection.collect_episodes`.
     """
     # MuJoCo is slow to import, and only this command and `plan` need it.
-    from worldmodel.envs import APPEARANCES, CONTROL_HZ, TASKS, make
-    from worldmodel.envs.tabletop.exploration import collect_episode, labels
+    from worldmodel import envs
+    from worldmodel.agents.behaviour import behaviour
+    from worldmodel.agents.environment import contract, make_env
 
-    tasks = tuple(dict.fromkeys((cfg.task.name, *cfg.also)))
-    for task in tasks:
-        if task not in TASKS:
-            raise UserError(
-                f"Expected task among {', '.join(TASKS)}, got '{task}': exploration is of the "
-                "built-in arm. Write episodes of another robot with worldmodel.write_dataset."
-            )
-    if cfg.appearance not in (appearances := (*APPEARANCES, "both")):
+    # The built-in arm's own recorder starts anywhere, and knows where the objects are.
+    built_in = (cfg.env is None or cfg.env in envs.TASKS) and cfg.repeat == 1
+    names = tuple(dict.fromkeys((cfg.env or cfg.task.name, *cfg.also)))
+    if built_in and cfg.policy == "scripted":
+        _check_built_in(names, cfg.appearance)
+    elif (cfg.also, cfg.appearance) != ((), "plain"):
         raise UserError(
-            f"Expected appearance among {', '.join(appearances)}, got '{cfg.appearance}'."
+            f"Expected also and appearance for the built-in arm's script only, got env={names[0]} "
+            f"policy={cfg.policy}; leave them out"
         )
-    make(tasks[0], cfg.image_size).close()  # refuses here what every worker would refuse
-    collect_episodes(
-        Path(cfg.out),
-        cfg.episodes,
-        partial(
-            collect_episode,
-            tasks,
-            length=cfg.length,
-            image_size=cfg.image_size,
-            appearance=cfg.appearance,
-            split="train",
-        ),
-        tasks=labels(tasks, cfg.appearance),
-        length=cfg.length,
-        fps=CONTROL_HZ,
-        workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
-        seed=cfg.seed,
-        robot="panda",
-        names=_NAMES,
-        settings={"image_size": cfg.image_size, "appearance": cfg.appearance},
-    )
-    print(f"{cfg.episodes} episodes of {', '.join(tasks)} are in {cfg.out}")
+    acting = behaviour(cfg.policy)
+    env = make_env(names[0], image_size=cfg.image_size, repeat=cfg.repeat)
+    try:
+        spec = contract(env).changed(cfg.spec)
+        env.reset(seed=cfg.seed)
+        next(acting(env, np.random.default_rng(cfg.seed)))
+    finally:
+        env.close()  # what every worker would refuse has been refused here
+    if built_in and cfg.policy == "scripted":
+        look = {"appearance": cfg.appearance, "split": "train"}
+        size = cfg.image_size or spec.cameras[0].height
+        labels = envs.labels(names, cfg.appearance)
+        make = partial(envs.collect_episode, names, length=cfg.length, image_size=size, **look)
+    else:
+        labels = list(names)
+        shape = (names[0], cfg.image_size, cfg.repeat)
+        make = partial(_record, shape, cfg.policy, cfg.length)
+    _write(cfg, spec, labels, make)
+    print(f"{cfg.episodes} episodes of {', '.join(names)} are in {cfg.out}")
 
 
 collect = configured(CollectConfig)(run_collection)
+
+
+def _write(cfg: CollectConfig, spec: Spec, labels: Sequence[str], make: partial[Recording]) -> None:
+    collect_episodes(
+        Path(cfg.out),
+        cfg.episodes,
+        make,
+        tasks=labels,
+        length=cfg.length,
+        fps=spec.rate or 1.0,
+        workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
+        seed=cfg.seed,
+        robot="panda" if spec.composed else None,
+        names={"action": spec.actions.names, "observation.state": spec.states.names},
+        settings={
+            "image_size": spec.cameras[0].height,
+            "appearance": cfg.appearance,
+            **({} if cfg.env is None else {"policy": cfg.policy, "repeat": cfg.repeat}),
+        },
+    )
+    write_dataset_spec(Path(cfg.out), spec)
+
+
+def _check_built_in(tasks: Sequence[str], appearance: str) -> None:
+    from worldmodel import envs
+
+    for task in tasks:
+        if task not in envs.TASKS:
+            raise UserError(
+                f"Expected task among {', '.join(envs.TASKS)}, got '{task}'; collect of another "
+                "environment with env=…"
+            )
+    if appearance not in (appearances := (*envs.APPEARANCES, "both")):
+        raise UserError(f"Expected appearance among {', '.join(appearances)}, got '{appearance}'.")
+
+
+def _record(shape: tuple[str, int | None, int], policy: str, length: int, seed: int) -> Recording:
+    """One episode of a behaviour, in a process of its own."""
+    from worldmodel.agents.behaviour import behaviour
+    from worldmodel.agents.views import recorded
+
+    env = _environment(*shape)
+    observation, _ = env.reset(seed=seed)
+    acting = behaviour(policy)(env, np.random.default_rng(seed))
+    seen, actions = [], []
+    for _ in range(length):
+        seen.append(observation)
+        action, observation, over = next(acting)
+        actions.append(action)
+        if over:
+            break
+    states = [np.asarray(o.get("state", ()), np.float32) for o in seen]
+    return Recording(recorded(seen), np.stack(actions), np.stack(states), shape[0])
+
+
+@lru_cache(maxsize=1)  # of this process
+def _environment(name: str, image_size: int | None, repeat: int) -> Any:
+    from worldmodel.agents.environment import make_env
+
+    return make_env(name, image_size=image_size, repeat=repeat)

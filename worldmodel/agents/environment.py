@@ -1,8 +1,8 @@
 """Environments by name, and the contract that planning and judging need of them.
 
 Any `gymnasium.Env` will do whose actions are a bounded ``Box`` and whose observations are a
-``Dict`` of ``image`` (``uint8 [h, w, 3]``, or one entry a camera), ``goal`` (likewise, or a ``Dict``
-of one a camera) and, if the robot has proprioception, ``state``. ``info`` may hold ``success`` and
+``Dict``: ``image`` (``uint8 [h, w, 3]``, or one entry a camera), ``goal`` (likewise, or a ``Dict``
+of one each) and, if the robot has proprioception, ``state``. ``info`` may hold ``success`` and
 ``distance`` for the judge, and ``subgoals``. What actions and states mean stands in ``metadata``
 (`worldmodel.spec`).
 """

@@ -92,6 +92,11 @@ class Views:
         )
 
 
+def recorded(observations: Sequence[Mapping[str, Any]]) -> Image:
+    """The frames ``uint8 [T, h, w, 3]`` of the only camera along an episode."""
+    return np.stack([observation["image"] for observation in observations])
+
+
 def _key(camera: str, images: Mapping[str, Any]) -> str:
     return "image" if camera == _FRONT and "image" in images else camera
 

@@ -18,7 +18,7 @@ from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.spec import Spec, require_alike
 from worldmodel.weights.world import DEFAULT, read_world
 
-__all__ = ["CameraWorld", "Grounded", "load_world", "place_camera", "require_spec"]
+__all__ = ["CameraWorld", "Grounded", "frame_size", "load_world", "place_camera", "require_spec"]
 
 
 class CameraWorld(World, Protocol):
@@ -76,6 +76,17 @@ def load_world(
     world = world.imagine_in(precision(dtype, world))
     world.checkpoint = str(checkpoint)
     return world.fuse() if compile and isinstance(world, TokenWorld) else world
+
+
+def frame_size(world: VectorWorld | TokenWorld) -> int | None:
+    """Side of the square frames that an environment is to be made with, pixels.
+
+    None where the world was trained on frames that are not square, which fit as they are.
+    """
+    if world.spec is None:
+        return world.image_size
+    camera = world.spec.cameras[0]
+    return camera.height if camera.height == camera.width else None
 
 
 def place_camera(world: VectorWorld | TokenWorld, pose: Sequence[float]) -> None:

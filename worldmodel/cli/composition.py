@@ -63,7 +63,7 @@ class Loader(ConfigLoaderImpl):
             UserError: A word cannot be read, names an option that is not there, is a sweep where
                 none is meant, leaves a path empty, or would have code run.
         """
-        words = _without_plugins([readable(word) for word in overrides])
+        words = _for_environment(_without_plugins([readable(word) for word in overrides]))
         if validate_sweep_overrides:
             _refuse_words(OverridesParser.create().parse_overrides(words), run_mode)
         arguments = (run_mode, from_shell, validate_sweep_overrides)
@@ -129,6 +129,12 @@ class Loader(ConfigLoaderImpl):
         given = any(override.key_or_group == _SEARCH_PATH for override in parsed_overrides)
         if given or (primary and OmegaConf.select(primary.config, _SEARCH_PATH) is not None):
             raise UserError(f"{_SEARCH_PATH}: give a folder of YAML with --config-dir DIR instead")
+
+
+def _for_environment(words: list[str]) -> list[str]:
+    """The overrides; an environment without a task is pursued as any is."""
+    keys = {word.partition("=")[0].lstrip("+") for word in words}
+    return [*words, "task=goal_image"] if "env" in keys and "task" not in keys else words
 
 
 def loader(config_dir: str | None = None) -> Loader:

@@ -8,6 +8,7 @@ import torch
 
 import worldmodel as wm
 from worldmodel.agents.agent import time_to_plan
+from worldmodel.agents.world import frame_size
 from worldmodel.evaluation.episodes import environments
 from worldmodel.evaluation.image_files import as_paths, read_goals
 from worldmodel.evaluation.plan_config import PlanConfig as Config
@@ -31,9 +32,10 @@ def run(cfg: Config) -> float | None:
         compile=cfg.compile,
         camera_pose=cfg.camera_pose,
     )
-    size = world.image_size
+    name = cfg.env or cfg.task.name
+    size = frame_size(world)
     count = min(cfg.batch, cfg.episodes)
-    with environments(cfg.task.name, count, size, cfg.appearance, cfg.split) as made:
+    with environments(name, count, size, cfg.appearance, cfg.split, cfg.repeat) as made:
         agent = wm.make_agent(
             world,
             made[0],
@@ -49,6 +51,10 @@ def run(cfg: Config) -> float | None:
             seed=cfg.seed,
             baselines=cfg.baselines,
             goals=read_goals(as_paths(cfg.goal), cfg.task.stage_steps, size),
+            goal_source=cfg.goal_source,
+            goal_ahead=cfg.goal_ahead,
+            policy=cfg.policy,
+            success=cfg.success,
             hz=cfg.hz,
             out=cfg.out,
             videos=cfg.videos,

@@ -17,7 +17,7 @@ from worldmodel.agents.objective import EnergyTowards, Hindsight, task_energy
 from worldmodel.agents.task import TaskConfig
 from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.diagnostics.trials import Fork, Moment, Trial, views
-from worldmodel.envs import TabletopEnv
+from worldmodel.envs.protocol import Simulator
 from worldmodel.evaluation.episodes import SEED_OFFSET
 from worldmodel.planners import METRICS, GoalEnergy, Moments
 
@@ -58,7 +58,7 @@ def goal_energies(world: CameraWorld, task: TaskConfig) -> dict[str, EnergyTowar
 
 
 def read(
-    env: TabletopEnv, world: CameraWorld, energies: Mapping[str, EnergyTowards], trial: Trial
+    env: Simulator, world: CameraWorld, energies: Mapping[str, EnergyTowards], trial: Trial
 ) -> Reading:
     """Look at a task in the appearance that ``env`` wears for it."""
     observation, _ = env.reset(seed=SEED_OFFSET + trial.seed)
@@ -79,7 +79,7 @@ class _Sight:
     """Energies towards one goal of what the camera shows and of what the world imagines."""
 
     def __init__(
-        self, env: TabletopEnv, world: CameraWorld, energies: Mapping[str, GoalEnergy], look: Tensor
+        self, env: Simulator, world: CameraWorld, energies: Mapping[str, GoalEnergy], look: Tensor
     ) -> None:
         self._env, self._world, self._energies, self._look = env, world, energies, look
 

@@ -18,10 +18,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from worldmodel.agents.policies import planning_agent
+from worldmodel.agents.views import Image
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, Image, tabletops
+from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
 from worldmodel.files.results import Results, write_png
 from worldmodel.planners import HierarchicalConfig, PlanRecord, RetrievalConfig
 from worldmodel.predictors.vector_world import VectorWorld

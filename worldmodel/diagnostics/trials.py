@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodel.envs import ACTION_HIGH, TabletopEnv
+from worldmodel.agents.views import Image
+from worldmodel.envs.protocol import Simulator
 from worldmodel.envs.tabletop.environment import MARK, SUCCESS_DISTANCE, Snapshot
-from worldmodel.evaluation.episodes import SEED_OFFSET, Image
+from worldmodel.evaluation.episodes import SEED_OFFSET
 
 __all__ = ["Fork", "Moment", "Trial", "run_trial", "steps_to_go", "views"]
 
@@ -71,7 +72,7 @@ class Trial:
 
 
 def run_trial(
-    env: TabletopEnv,
+    env: Simulator,
     seed: int,
     *,
     forks: int,
@@ -109,7 +110,7 @@ def run_trial(
     return Trial(seed, path, tuple(made))
 
 
-def views(env: TabletopEnv, moments: Sequence[Moment]) -> NDArray[np.uint8]:
+def views(env: Simulator, moments: Sequence[Moment]) -> NDArray[np.uint8]:
     """The camera's images ``[n, h, w, 3]`` of moments, in the appearance that ``env`` wears."""
     images: list[Image] = []
     for moment in moments:
@@ -118,7 +119,7 @@ def views(env: TabletopEnv, moments: Sequence[Moment]) -> NDArray[np.uint8]:
     return np.stack(images)
 
 
-def steps_to_go(env: TabletopEnv, limit: int) -> int:
+def steps_to_go(env: Simulator, limit: int) -> int:
     """Control steps that the expert needs from where the simulator is, which it is left at."""
     start, actions = env.snapshot(), _tireless(env)
     steps = 0
@@ -129,7 +130,7 @@ def steps_to_go(env: TabletopEnv, limit: int) -> int:
     return steps
 
 
-def _tireless(env: TabletopEnv) -> Iterator[NDArray[np.float64]]:
+def _tireless(env: Simulator) -> Iterator[NDArray[np.float64]]:
     """The expert's actions, who starts all over where a solution has failed."""
     while True:
         acted = False
@@ -141,27 +142,27 @@ def _tireless(env: TabletopEnv) -> Iterator[NDArray[np.float64]]:
             yield np.zeros(7)
 
 
-def _moment(env: TabletopEnv, limit: int) -> Moment:
-    state = env.tool_pose().astype(np.float32)
+def _moment(env: Simulator, limit: int) -> Moment:
+    state = env.proprioception().astype(np.float32)
     return Moment(env.snapshot(), state, steps_to_go(env, limit), env.task_cost())
 
 
-def _solution(env: TabletopEnv, limit: int) -> tuple[Moment, ...] | None:
+def _solution(env: Simulator, limit: int) -> tuple[Moment, ...] | None:
     """The expert's way from where the simulator is, until the task is solved."""
-    seen = [(env.snapshot(), env.tool_pose(), env.task_cost())]
+    seen = [(env.snapshot(), env.proprioception(), env.task_cost())]
     actions = _tireless(env)
     while env.distance() > SUCCESS_DISTANCE:
         if len(seen) > limit:
             return None
         env.advance(next(actions))
-        seen.append((env.snapshot(), env.tool_pose(), env.task_cost()))
+        seen.append((env.snapshot(), env.proprioception(), env.task_cost()))
     return tuple(
         Moment(snapshot, pose.astype(np.float32), len(seen) - step, cost)
         for step, (snapshot, pose, cost) in enumerate(seen, start=1)
     )
 
 
-def _stroll(env: TabletopEnv, rng: np.random.Generator, steps: int) -> None:
+def _stroll(env: Simulator, rng: np.random.Generator, steps: int) -> None:
     """Follow the expert for some steps, with noise that the expert corrects."""
     actions, drift = _tireless(env), np.zeros(3)
     for _ in range(steps):
@@ -172,7 +173,7 @@ def _stroll(env: TabletopEnv, rng: np.random.Generator, steps: int) -> None:
 
 
 def _candidates(
-    env: TabletopEnv,
+    env: Simulator,
     rng: np.random.Generator,
     count: int,
     horizon: int,
@@ -198,7 +199,7 @@ def _candidates(
 
 
 def _ends(
-    env: TabletopEnv, start: Moment, actions: NDArray[np.float32], limit: int
+    env: Simulator, start: Moment, actions: NDArray[np.float32], limit: int
 ) -> Iterator[Moment]:
     """Where candidates lead."""
     for candidate in actions.astype(np.float64):

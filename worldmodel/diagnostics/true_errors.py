@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldmodel.agents.policies import Policy
 from worldmodel.diagnostics.recorder import Recorder
-from worldmodel.envs import TabletopEnv
+from worldmodel.envs.protocol import Simulator
 from worldmodel.evaluation.crossed import RenderedWorld
 from worldmodel.planners import PlanRecord
 from worldmodel.predictors.vector import VectorPredictor
@@ -57,7 +57,7 @@ class Watched:
         agent: Policy,
         recorder: Recorder,
         world: VectorWorld,
-        environment: TabletopEnv,
+        environment: Simulator,
         every: int,
         candidates: int,
     ) -> None:

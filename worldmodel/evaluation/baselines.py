@@ -26,17 +26,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from worldmodel.agents.agent import Recipe
-from worldmodel.agents.environment import Environment
+from worldmodel.agents.environment import Environment, capable
 from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.objective import Hindsight
 from worldmodel.agents.planner import follows_gradients
 from worldmodel.agents.policies import Policy, prior_agent
-from worldmodel.envs import TabletopEnv
-from worldmodel.errors import UserError, nearest
+from worldmodel.envs.protocol import Simulator
+from worldmodel.errors import EnvironmentContractError, UserError, nearest
 from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose
 from worldmodel.evaluation.crossed import object_probe, true_cost, true_dynamics
 from worldmodel.evaluation.oracle import OracleConfig, OraclePolicy
-from worldmodel.evaluation.parallel import PolicyOn
+from worldmodel.evaluation.parallel import PolicyOn, Scene
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
 
@@ -66,17 +66,33 @@ class Comparison:
     seed: int = 0
 
     @property
-    def tabletops(self) -> list[TabletopEnv]:
-        """The environments, where they are of the built-in arm.
+    def simulators(self) -> list[Simulator]:
+        """The environments, where their truth can be read, and their states are poses.
 
         Raises:
-            NotApplicableError: They are others, whose state nobody can read here.
+            NotApplicableError: They are others.
         """
-        inner = [env.unwrapped for env in self.environments]
-        made = [env for env in inner if isinstance(env, TabletopEnv)]
-        if len(made) < len(inner):
-            raise NotApplicableError("it reads the state of the built-in simulator")
-        return made
+        if not self.agent.spec.composed or self.agent.spec.repeat > 1:
+            raise NotApplicableError("it moves poses of a simulator, one step at a time")
+        try:
+            return [capable(env, Simulator, "it") for env in self.environments]
+        except EnvironmentContractError as error:
+            raise NotApplicableError(str(error)) from error
+
+    @property
+    def scene(self) -> Scene:
+        """What the episodes' environments are made of.
+
+        Raises:
+            NotApplicableError: Nobody knows: they were not made by name.
+        """
+        _ = self.simulators
+        first = self.environments[0].unwrapped
+        name, size = getattr(first, "task", None), getattr(first, "image_size", None)
+        if name is None or size is None:
+            raise NotApplicableError("its episodes need an environment that can be made by name")
+        look = getattr(first, "appearance", "plain"), getattr(first, "split", "test")
+        return str(name), int(size), *look
 
     def pursuing(self, **changes: Any) -> Policy:
         """The agent with the task pursued in another way."""
@@ -85,18 +101,18 @@ class Comparison:
 
 def _random(setting: Comparison) -> Policy:
     searched = action_search(setting.agent.planner).active_dims
-    return RandomPolicy(setting.agent.contract.bounds.only(searched), setting.seed)
+    return RandomPolicy(setting.agent.bounds.only(searched), setting.seed)
 
 
 def _ignore_object(setting: Comparison) -> Policy:
-    return ToGoalPose(setting.tabletops)
+    return ToGoalPose(setting.simulators, setting.agent.bounds)
 
 
 def _prior(setting: Comparison) -> Policy:
     agent = setting.agent
     if not isinstance(agent.world, Hindsight):
         raise NotApplicableError("the checkpoint has no policy prior")
-    return prior_agent(agent.world, agent.task, agent.planner, agent.contract.bounds)
+    return prior_agent(agent.world, agent.task, agent.planner, agent.bounds)
 
 
 def _no_prior(setting: Comparison) -> Policy:
@@ -162,7 +178,7 @@ def _true_dynamics(setting: Comparison) -> OnSimulator:
 
 def _true_cost(setting: Comparison) -> OnSimulator:
     agent = setting.agent
-    appearance = setting.tabletops[0].appearance
+    appearance = setting.scene[2]
     episodes = setting.oracle.probe_episodes
     probe, error = object_probe(agent.world, agent.task.name, episodes, appearance)
     made = partial(true_cost, agent=agent, probe=probe)
@@ -171,7 +187,8 @@ def _true_cost(setting: Comparison) -> OnSimulator:
 
 def _oracle(setting: Comparison) -> OnSimulator:
     planner = replace(setting.oracle.planner, active_dims=setting.agent.task.active_dims)
-    return OnSimulator(partial(OraclePolicy, planner=planner), {"planner": asdict(planner)})
+    made = partial(OraclePolicy, planner=planner, bounds=setting.agent.bounds)
+    return OnSimulator(made, {"planner": asdict(planner)})
 
 
 BASELINES: dict[str, Callable[[Comparison], Policy]] = {

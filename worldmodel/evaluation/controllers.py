@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.agents.planner import Bounds
-from worldmodel.envs import ACTION_HIGH, TabletopEnv
+from worldmodel.envs.protocol import Simulator
 from worldmodel.planners import PlanRecord
 
 __all__ = ["RandomPolicy", "ToGoalPose"]
@@ -38,17 +38,17 @@ class ToGoalPose:
     Privileged: it reads the goal pose from the simulator. Rotations stay as they are.
     """
 
-    def __init__(self, environments: Sequence[TabletopEnv]) -> None:
+    def __init__(self, environments: Sequence[Simulator], bounds: Bounds) -> None:
         self.records: tuple[PlanRecord, ...] = ()
-        self._environments = environments
+        self._environments, self._bounds = environments, bounds
 
     def reset(self, goal_frames: Tensor, *, seed: int = 0) -> None:
         """Nothing to reset: goals are read from the simulator."""
 
     def act(self, frames: Tensor, states: Tensor) -> Tensor:
         """The rest of the way, as far as the bounds allow."""
-        high = torch.from_numpy(ACTION_HIGH)
         goals = [torch.from_numpy(env.goal_state) for env in self._environments[: len(frames)]]
-        action = (torch.stack(goals).float() - states).clamp(-high, high)
+        action = torch.stack(goals).float() - states
+        action = action.clamp(self._bounds.low, self._bounds.high)
         action[:, 3:6] = 0.0
         return action

@@ -25,9 +25,8 @@ from worldmodel.agents.planner import make_planner
 from worldmodel.agents.policies import Policy, search_agent
 from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.dynamics.probe import PositionProbe, fit_probe
-from worldmodel.envs import TabletopEnv
-from worldmodel.envs.tabletop.environment import SUCCESS_DISTANCE
-from worldmodel.envs.tabletop.exploration import collect_episode
+from worldmodel.envs import collect_episode
+from worldmodel.envs.protocol import Simulator
 from worldmodel.evaluation.oracle import cost_to_come
 from worldmodel.evaluation.simulator import of_one_episode, true_futures
 from worldmodel.planners import Futures
@@ -38,13 +37,13 @@ __all__ = ["RenderedWorld", "StateEnergy", "object_probe", "true_cost", "true_dy
 _LENGTH = 50  # frames of an exploration episode
 
 
-def true_dynamics(environment: TabletopEnv, agent: Recipe) -> Policy:
+def true_dynamics(environment: Simulator, agent: Recipe) -> Policy:
     """The planner, for one episode, with its simulator as the dynamics; E_world is off.
 
     Of a planner on two time scales these are the low level's dynamics.
     """
     world, task = agent.world, replace(agent.task, world_energy=())
-    planner = make_planner(world, task, agent.planner, *agent.contract.bounds)
+    planner = make_planner(world, task, agent.planner, *agent.bounds)
     rendered = RenderedWorld(environment, world)
     return search_agent(rendered, task_objective(world, task), task, planner)
 
@@ -55,7 +54,7 @@ class RenderedWorld:
     It tells the futures of one episode, that of the simulator, from where that is.
     """
 
-    def __init__(self, environment: TabletopEnv, world: CameraWorld) -> None:
+    def __init__(self, environment: Simulator, world: CameraWorld) -> None:
         self._environment = environment
         self._world = world
 
@@ -96,17 +95,17 @@ class RenderedWorld:
         )
 
     def _look(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        return self._environment.camera_image(), self._environment.tool_pose()
+        return self._environment.camera_image(), self._environment.proprioception()
 
 
-def true_cost(environment: TabletopEnv, agent: Recipe, probe: PositionProbe) -> Policy:
+def true_cost(environment: Simulator, agent: Recipe, probe: PositionProbe) -> Policy:
     """The planner, for one episode, with the task's true cost as E_goal; E_world is the task's.
 
     Of a planner on two time scales it is the low level alone: sub-goals have no true cost.
     """
     energy, world, task = StateEnergy(environment, probe), agent.world, agent.task
     objective = task_objective(world, task, lambda goal_latents, with_proprio=None: energy)
-    search = make_planner(world, task, action_search(agent.planner), *agent.contract.bounds)
+    search = make_planner(world, task, action_search(agent.planner), *agent.bounds)
     return search_agent(world, objective, task, search)
 
 
@@ -121,7 +120,7 @@ class StateEnergy:
         probe: Reads the object's position.
     """
 
-    def __init__(self, environment: TabletopEnv, probe: PositionProbe) -> None:
+    def __init__(self, environment: Simulator, probe: PositionProbe) -> None:
         self._environment = environment
         self._probe = probe
 
@@ -134,7 +133,8 @@ class StateEnergy:
         tool = of_one_episode(trajectory.states)
         object_position = self._probe(of_one_episode(trajectory.latents))
         costs = self._environment.cost_at(tool.double().numpy(), object_position.double().numpy())
-        return cost_to_come(torch.from_numpy(costs / SUCCESS_DISTANCE).to(tool))[None]
+        units = torch.from_numpy(costs / self._environment.success_distance)
+        return cost_to_come(units.to(tool))[None]
 
 
 @torch.inference_mode()

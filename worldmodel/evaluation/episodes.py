@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from worldmodel.agents.environment import Environment, contract, make_env
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
-from worldmodel.agents.views import Image, Images, Views
+from worldmodel.agents.views import Image, Views
 from worldmodel.evaluation.goals import Begin, Judge, own_goal
 from worldmodel.planners import DeadlineStatistics, RateTimer, RealTimeAgent
 
 __all__ = [
     "SEED_OFFSET",
     "Episode",
+    "Rules",
     "environments",
     "run_episodes",
 ]
@@ -86,12 +87,14 @@ def environments(
     repeat: int = 1,
 ) -> Iterator[list[Environment]]:
     """Independent environments of one name (`make_env`), closed at the end."""
-    options = {"appearance": appearance, "split": split, "repeat": repeat}
     with ExitStack() as stack:
         made: list[Environment] = []
         for _ in range(count):
-            made.append(make_env(name, image_size=image_size, **options))
-            stack.callback(made[-1].close)
+            env = make_env(
+                name, image_size=image_size, repeat=repeat, appearance=appearance, split=split
+            )
+            stack.callback(env.close)
+            made.append(env)
         yield made
 
 
@@ -102,10 +105,8 @@ def run_episodes(
     task: TaskConfig,
     *,
     search_seed: int = 0,
-    goals: Images | None = None,
-    source: Begin | None = None,
-    judge: Judge | None = None,
-    views: Views | None = None,
+    goals: torch.Tensor | None = None,
+    rules: Rules | None = None,
     keep_frames: int = 0,
     timer: RateTimer | None = None,
 ) -> Iterator[Episode]:
@@ -120,10 +121,8 @@ def run_episodes(
             change what a planner decides.
         goals: A user's goal images ``[G, h, w, 3]``, sub-goals first, in place of the task's;
             success is then unknown.
-        source: Where starts and goals come from; None for the environment's own.
-        judge: Says of an environment and its ``info`` whether the goal is reached; None for what
-            ``info`` says.
-        views: How images become those that the policy reads; None for images that are.
+        rules: Where goals come from, who judges, and what the policy sees; None for the
+            environment's own.
         keep_frames: Episodes, from the first on, whose camera images are kept.
         timer: When control steps begin; None: as soon as the policy has decided.
 
@@ -133,7 +132,7 @@ def run_episodes(
     for first in range(0, len(seeds), len(environments)):
         batch = [SEED_OFFSET + seed for seed in seeds[first : first + len(environments)]]
         runs = [
-            _Run(env, seed, goals, source, judge, views)
+            _Run(env, seed, goals, rules or Rules())
             for env, seed in zip(environments, batch, strict=False)
         ]  # the last batch may be smaller
         pursued = torch.stack([run.goals(bool(task.stage_steps)) for run in runs])
@@ -163,6 +162,22 @@ def _ticks(timer: RateTimer | None, count: int) -> Iterable[bool]:
     return itertools.repeat(False, count) if timer is None else timer.ticks(count)
 
 
+@dataclass(frozen=True)
+class Rules:
+    """By which rules episodes begin, are seen and are judged.
+
+    Attributes:
+        begin: Resets an environment to a start and a goal.
+        judge: Says of an environment and its ``info`` whether the goal is reached; None for what
+            ``info`` says.
+        views: How images become those that the policy reads; None for images that are.
+    """
+
+    begin: Begin = own_goal
+    judge: Judge | None = None
+    views: Views | None = None
+
+
 class _Run:
     """One episode in the making."""
 
@@ -170,33 +185,28 @@ class _Run:
         self,
         env: Environment,
         seed: int,
-        goals: Images | None,
-        source: Begin | None,
-        judge: Judge | None,
-        views: Views | None,
+        goals: torch.Tensor | None,
+        rules: Rules,
     ) -> None:
         spec = contract(env)
-        self._env, self._seed, self._judge = env, seed, judge
-        self._views = Views.of(spec, spec.cameras[0].height) if views is None else views
+        self._env, self._seed, self._judge = env, seed, rules.judge
+        self._views = rules.views or Views.of(spec, spec.cameras[0].height)
         self._rest = np.array(spec.actions.rest, np.float32)
-        begin = own_goal if source is None else source
-        self.observation, info = begin(env, seed)
-        goal = self.observation["goal"] if goals is None else goals
-        self._goals = self._views.joined(goal, "goal")
-        self._staged = self._goals
-        if goals is None and "subgoals" in info:
-            self._staged = self._views.joined(info["subgoals"], "subgoals")
-        elif goals is None:
-            self._staged = self._goals[None]
+        self.observation, info = rules.begin(env, seed)
+        if goals is not None:
+            self._goal, self._staged = goals[-1], goals
         else:
-            self._goals = self._goals[-1]
+            self._goal = self._views.joined(self.observation["goal"], "goal")
+            self._staged = self._goal[None]
+            if "subgoals" in info and rules.begin is own_goal:
+                self._staged = self._views.joined(info["subgoals"], "subgoals")
         self.frames = [self._views.seen(self.observation)]
         self._distances = [_known(info, "distance")]
         self._solved: list[bool] = []
         self._over = False
 
     def goals(self, staged: bool) -> torch.Tensor:
-        return self._staged if staged else self._goals
+        return self._staged if staged else self._goal
 
     def step(self, action: NDArray[np.float32]) -> None:
         if not self._over:  # an environment that has ended stays as it is
@@ -228,7 +238,7 @@ class _Run:
             plan_steps=tuple(record.step for record in records),
             plan_ms=tuple(record.total_ms for record in records),
             start=self.frames[0].numpy(),
-            goal=self._goals.numpy(),
+            goal=self._goal.numpy(),
             final=self.frames[-1].numpy(),
             frames=torch.stack(self.frames).numpy() if frames else None,
             slots=policy.slots if isinstance(policy, RealTimeAgent) else None,

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from worldmodel.agents.agent import PlanningAgent, Recipe
+from worldmodel.agents.behaviour import behaviour
 from worldmodel.agents.environment import Environment, contract
 from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.planner import device_of, search_name
 from worldmodel.agents.policies import Policy
+from worldmodel.agents.views import Images
 from worldmodel.agents.world import load_world
-from worldmodel.envs import CONTROL_HZ, TabletopEnv, make
-from worldmodel.errors import SettingsError, UserError
+from worldmodel.envs import TASKS
+from worldmodel.errors import SettingsError, UserError, nearest
 from worldmodel.evaluation.baselines import (
     BASELINES,
     SIMULATED,
@@ -28,7 +31,10 @@ from worldmodel.evaluation.baselines import (
     NotApplicableError,
     chosen,
 )
-from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, Image, run_episodes
+from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, Rules, run_episodes
+from worldmodel.evaluation.episodes import environments as named_environments
+from worldmodel.evaluation.goals import GOAL_SOURCES, own_goal
+from worldmodel.evaluation.goals import goal_source as begin_by
 from worldmodel.evaluation.intervals import paired_summary, success_summary
 from worldmodel.evaluation.oracle import OracleConfig
 from worldmodel.evaluation.parallel import run_apart
@@ -46,10 +52,12 @@ from worldmodel.files.results import Results
 from worldmodel.planners import RateTimer, RealTimeAgent
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.registry import user_function
 from worldmodel.weights.world import identity
 
 __all__ = ["NO_BASELINES", "evaluate"]
 
+_USUAL_RATE = 5.0  # frames a second of a video where nobody knows the control rate
 NO_BASELINES = (
     "Expected no baselines beside goal=…, an image of your own: they are compared by success, and "
     "nobody knows whether a user's goal image is reached"
@@ -63,7 +71,11 @@ def evaluate(
     episodes: int = 100,
     seed: int = 0,
     baselines: Sequence[str] = (),
-    goals: Image | None = None,
+    goals: Images | None = None,
+    goal_source: str = "env",
+    goal_ahead: int = 5,
+    policy: str = "scripted",
+    success: str | None = None,
     hz: float | None = None,
     out: str | os.PathLike[str] | None = None,
     videos: int | None = 0,
@@ -85,6 +97,13 @@ def evaluate(
             (`worldmodel.evaluation.baselines`).
         goals: A user's goal image ``uint8 [h, w, 3]``, or ``[G, h, w, 3]``, sub-goals first, in
             place of the environment's; success is then unknown.
+        goal_source: ``env`` for the environment's own start and goal; ``ahead`` for the scene
+            ``goal_ahead`` steps later in an episode of the collecting policy; ``expert`` for the
+            end of the environment's scripted solution (`worldmodel.evaluation.goals`).
+        goal_ahead: Control steps from start to goal, of the last two.
+        policy: The collecting policy, as in `worldmodel.collect`.
+        success: ``module:function`` of environment and ``info`` that says whether the goal is
+            reached; None for what ``info`` says.
         hz: Control steps per second of the clock on the wall, in which the arm acts while a thread
             of its own plans; None: the simulator waits for every plan.
         out: Folder for report.json, report.html and videos/; None to write nothing.
@@ -107,37 +126,42 @@ def evaluate(
             "Expected batch=1 with hz, for an arm has a clock of its own; got "
             f"hz={hz:g} and {len(environments)} environments"
         )
-    if goals is not None and goals.ndim == 3:
-        goals = goals[None]
     if goals is not None and names:
         raise UserError(NO_BASELINES)
     recipe = agent.recipe
+    if goals is not None:
+        goals = _several(recipe.views.joined(goals, "goals"))
+    rules = _rules(recipe, goal_source, goal_ahead, policy, success)
     steps = recipe.task.budget_steps
     results = None if out is None else Results(Path(out), report_bytes(episodes, steps))
     shown = episodes if videos is None else videos
     ran: list[Episode] = []
-    with _acting(recipe, hz) as policy:
+    with _acting(recipe, hz) as acting:
         planned = run_episodes(
-            policy,
+            acting,
             environments,
             seeds,
             recipe.task,
             search_seed=seed,
             goals=goals,
+            rules=rules,
             keep_frames=shown if results is not None else 0,
             timer=None if hz is None else RateTimer(hz),
         )
         for episode in _watched(planned, f"plan {recipe.task.name}", episodes):
             if results is not None and episode.frames is not None:
-                _write_video(results, len(ran), episode)
+                _write_video(results, len(ran), episode, recipe.spec.rate)
             ran.append(episode)
     others: dict[str, Any] = {}
     if names:
         with _copies(environments, min(baseline_batch, episodes)) as copies:
             random = _random_world(recipe, random_world) if "random_encoder" in names else None
             comparison = Comparison(recipe, copies, random, oracle or OracleConfig(), seed)
-            others = {name: _baseline(name, comparison, seeds, ran) for name in names}
-    content = _content(recipe, environments, ran, others, seed, hz, goals is None)
+            others = {name: _baseline(name, comparison, rules, seeds, ran) for name in names}
+    told = "the user's images" if goals is not None else goal_source
+    if goals is None and goal_source != "env":
+        told += f", {goal_ahead} control steps"
+    content = _content(recipe, environments, ran, others, seed, hz, told)
     report = Report(content, ran, None if results is None else results.out)
     if results is not None:
         report.write(results)
@@ -171,6 +195,19 @@ def _check(
         raise SettingsError(f"Expected hz above 0, got {hz}")
 
 
+def _several(goals: Tensor) -> Tensor:
+    return goals[None] if goals.ndim == 3 else goals
+
+
+def _rules(recipe: Recipe, source: str, ahead: int, policy: str, success: str | None) -> Rules:
+    if source not in GOAL_SOURCES:
+        raise SettingsError(f"unknown goal_source '{source}'; {nearest(source, GOAL_SOURCES)}")
+    if ahead < 1:
+        raise SettingsError(f"Expected goal_ahead of at least 1, got {ahead}")
+    judge = None if success is None else user_function(success, f"success={success}")
+    return Rules(begin_by(source, ahead, behaviour(policy)), judge, recipe.views)
+
+
 def _random_world(
     recipe: Recipe, checkpoint: str | os.PathLike[str] | None
 ) -> VectorWorld | TokenWorld | None:
@@ -188,48 +225,47 @@ def _acting(recipe: Recipe, hz: float | None) -> Iterator[Policy]:
         yield agent
         return
     every = action_search(recipe.planner).receding_horizon
-    with RealTimeAgent(agent, *recipe.contract.bounds, every=every) as policy:
+    adding = recipe.spec.actions.kind in ("pose_delta", "delta")
+    with RealTimeAgent(agent, *recipe.bounds, adding=adding, every=every) as policy:
         yield policy
 
 
 @contextmanager
 def _copies(environments: Sequence[Environment], count: int) -> Iterator[Sequence[Environment]]:
     """As many of the built-in environments as are wanted; of others those that there are."""
-    first = environments[0].unwrapped
-    if not isinstance(first, TabletopEnv):
+    first: Any = environments[0].unwrapped
+    if getattr(first, "task", None) not in TASKS or environments[0] != first:
         yield environments
         return
-    with ExitStack() as stack:
-        made: list[Any] = []
-        for _ in range(count):
-            made.append(make(first.task, first.image_size, first.appearance, first.split))
-            stack.callback(made[-1].close)
+    look = (first.image_size, first.appearance, first.split)
+    with named_environments(first.task, count, *look) as made:
         yield made
 
 
 def _baseline(
-    name: str, comparison: Comparison, seeds: Sequence[int], planned: Sequence[Episode]
+    name: str,
+    comparison: Comparison,
+    rules: Rules,
+    seeds: Sequence[int],
+    planned: Sequence[Episode],
 ) -> dict[str, Any]:
     """What a baseline comes to; where it does not apply, a note that says why."""
     task, oracle, seed = comparison.agent.task, comparison.oracle, comparison.seed
     facts: Mapping[str, Any] = {}
     try:
         if name in SIMULATED:
-            count, like = min(oracle.episodes, len(seeds)), comparison.tabletops[0]
+            count, scene = min(oracle.episodes, len(seeds)), comparison.scene
+            if rules.begin is not own_goal:
+                raise NotApplicableError("it needs the environment's own goals")
             policy_on, facts = SIMULATED[name](comparison)
             ran = run_apart(
-                policy_on,
-                seeds[:count],
-                task,
-                like.image_size,
-                like.appearance,
-                like.split,
-                workers=oracle.workers,
-                search_seed=seed,
+                policy_on, seeds[:count], task, scene, workers=oracle.workers, search_seed=seed
             )
         else:
             count, policy = len(seeds), BASELINES[name](comparison)
-            ran = run_episodes(policy, comparison.environments, seeds, task, search_seed=seed)
+            ran = run_episodes(
+                policy, comparison.environments, seeds, task, search_seed=seed, rules=rules
+            )
         episodes = list(_watched(ran, name, count))
     # The others' episodes are not to be lost to what one of them cannot plan with.
     except (NotApplicableError, FloatingPointError) as reason:
@@ -252,14 +288,12 @@ def _content(
     others: Mapping[str, Any],
     seed: int,
     hz: float | None,
-    own_goals: bool,
+    goal_source: str,
 ) -> dict[str, Any]:
     """The content of report.json."""
     first, task = environments[0].unwrapped, recipe.task
-    look: dict[str, str | None] = {"appearance": None, "split": None}
-    if isinstance(first, TabletopEnv):
-        rich = first.appearance == "rich"
-        look = {"appearance": first.appearance, "split": first.split if rich else None}
+    appearance = getattr(first, "appearance", None)
+    split = getattr(first, "split", None) if appearance == "rich" else None
     return {
         "task": task.name,
         "n": len(ran),
@@ -274,11 +308,13 @@ def _content(
         "real_time": real_time_summary(ran, hz),
         "planner": {"name": search_name(recipe.planner), **asdict(cast(Any, recipe.planner))},
         "checkpoint": identity(recipe.world.checkpoint),
+        "spec": recipe.spec.stored(),
         "protocol": {
             **asdict(task),
-            "goal_source": "the environment's" if own_goals else "the user's images",
+            "goal_source": goal_source,
             "seed_offset": SEED_OFFSET,
-            **look,
+            "appearance": appearance,
+            "split": split,
             "batch": len(environments),
             "budget_ms": recipe.budget_ms,
             "threads": torch.get_num_threads(),
@@ -290,10 +326,10 @@ def _content(
     }
 
 
-def _write_video(results: Results, number: int, episode: Episode) -> None:
+def _write_video(results: Results, number: int, episode: Episode, rate: float | None) -> None:
     from worldmodel.evaluation.video import video_name, write_video
 
-    write = partial(write_video, episode=episode, fps=CONTROL_HZ)
+    write = partial(write_video, episode=episode, fps=rate or _USUAL_RATE)
     results.write(f"videos/{video_name(number)}", write)
 
 

@@ -62,7 +62,7 @@ def _ahead(
         acting = behaviour(env, rng)
         for _ in range(int(rng.integers(_LATEST + 1))):
             next(acting)
-        found = _after(env, ahead, lambda acting=acting: next(acting))
+        found = _after(env, ahead, partial(next, acting))
         if found is not None:
             return found
     raise _reached(f"{ahead} steps ahead")
@@ -76,7 +76,7 @@ def _expert(
     for attempt in range(_TRIES):
         env.reset(seed=seed if attempt == 0 else None)
         actions = expert.expert()
-        found = _after(env, ahead, lambda actions=actions: follow(env, actions))
+        found = _after(env, ahead, partial(follow, env, actions))
         if found is not None:
             return found
     raise _reached("of the scripted solution")
@@ -93,7 +93,7 @@ def _after(
         act()
     setter.set_goal()
     simulator.restore(start)
-    info = setter.judged()
+    info = setter.info()
     return None if info.get("success", False) else (simulator.observe(), info)
 
 

@@ -10,8 +10,8 @@ import imageio.v3 as iio
 import numpy as np
 import PIL.Image
 
+from worldmodel.agents.views import Image
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import Image
 
 __all__ = ["as_paths", "read_goals", "read_image"]
 

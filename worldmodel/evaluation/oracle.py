@@ -13,8 +13,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.agents.planner import make_search
-from worldmodel.envs import ACTION_HIGH, TabletopEnv
+from worldmodel.agents.planner import Bounds, make_search
+from worldmodel.envs.protocol import Simulator
 from worldmodel.evaluation.simulator import true_futures
 from worldmodel.planners import (
     CEMConfig,
@@ -57,7 +57,7 @@ class SimulatorWorld:
 
     stride = 1
 
-    def __init__(self, environment: TabletopEnv) -> None:
+    def __init__(self, environment: Simulator) -> None:
         self._environment = environment
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -94,14 +94,13 @@ def _energy(trajectory: Futures) -> Tensor:
 class OraclePolicy:
     """Plans one episode on its own simulator."""
 
-    def __init__(self, environment: TabletopEnv, planner: SearchConfig) -> None:
-        high = torch.from_numpy(ACTION_HIGH)
+    def __init__(self, environment: Simulator, planner: SearchConfig, bounds: Bounds) -> None:
         self.records: list[PlanRecord] = []
-        self._planner = make_search(planner, -high, high)
+        self._planner = make_search(planner, *bounds)
         self._problem = Problem(
             SimulatorWorld(environment),
             torch.zeros(1, 1, 1, 1),
-            torch.zeros(1, 1, len(high)),
+            torch.from_numpy(environment.proprioception())[None, None].float(),
             TotalEnergy(_energy),
         )
         self._generator = torch.Generator()

@@ -15,14 +15,18 @@ from functools import partial
 
 import torch
 
+from worldmodel.agents.environment import capable
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
-from worldmodel.envs import TabletopEnv
-from worldmodel.evaluation.episodes import Episode, run_episodes, tabletops
+from worldmodel.envs.protocol import Simulator
+from worldmodel.evaluation.episodes import Episode, environments, run_episodes
 
-__all__ = ["PolicyOn", "run_apart"]
+__all__ = ["PolicyOn", "Scene", "run_apart"]
 
-PolicyOn = Callable[[TabletopEnv], Policy]
+Scene = tuple[str, int, str, str]
+"""Name, image size, appearance and split of an environment, as `make_env` takes them."""
+
+PolicyOn = Callable[[Simulator], Policy]
 """Makes the policy of one episode for the simulator that this episode runs in."""
 
 
@@ -30,9 +34,7 @@ def run_apart(
     policy_on: PolicyOn,
     seeds: Sequence[int],
     task: TaskConfig,
-    image_size: int,
-    appearance: str = "plain",
-    split: str = "test",
+    scene: Scene,
     *,
     workers: int | None = None,
     search_seed: int = 0,
@@ -43,9 +45,7 @@ def run_apart(
         policy_on: Makes the policies; it is pickled.
         seeds: One per episode.
         task: As for `run_episodes`.
-        image_size: Side of the camera images, pixels.
-        appearance: Of the environments; see ``envs.make``.
-        split: Which looks, if it is rich.
+        scene: What the environments are made of.
         workers: Episodes at once; None for one per CPU core.
         search_seed: As for `run_episodes`.
 
@@ -54,7 +54,6 @@ def run_apart(
     """
     # Pickled here, tensors are copied; left to the executor, they would be shared through open
     # files.
-    scene = (task.name, 1, image_size, appearance, split)
     one = partial(_episode, pickle.dumps(policy_on), task, scene, search_seed)
     processes = min(workers or len(os.sched_getaffinity(0)), len(seeds))
     # A forked process would inherit a GL context that it cannot use.
@@ -71,12 +70,13 @@ def _begin() -> None:
 def _episode(
     packed: bytes,
     task: TaskConfig,
-    scene: tuple[str, int, int, str, str],
+    scene: Scene,
     search_seed: int,
     seed: int,
 ) -> Episode:
     policy_on: PolicyOn = pickle.loads(packed)
-    with tabletops(*scene) as made:
-        policy = policy_on(made[0])
+    name, image_size, appearance, split = scene
+    with environments(name, 1, image_size, appearance, split) as made:
+        policy = policy_on(capable(made[0], Simulator, "a policy of the simulator"))
         (episode,) = run_episodes(policy, made, [seed], task, search_seed=search_seed)
     return episode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
@@ -12,6 +12,7 @@ from worldmodel.devices import known_precision
 from worldmodel.envs import check_appearance
 from worldmodel.evaluation.baselines import chosen
 from worldmodel.evaluation.evaluate import NO_BASELINES
+from worldmodel.evaluation.goals import GOAL_SOURCES
 from worldmodel.evaluation.image_files import as_paths
 from worldmodel.evaluation.oracle import OracleConfig
 from worldmodel.settings import (
@@ -23,6 +24,7 @@ from worldmodel.settings import (
     Positive,
     Seed,
     Threads,
+    among,
 )
 
 __all__ = ["PlanConfig"]
@@ -36,6 +38,15 @@ class PlanConfig:
         out: Folder of report.json, report.html and videos/.
         task: Task, budget and energies (group).
         planner: Search settings (group).
+        env: Environment, as `worldmodel.make_env` takes it; None for that of the task. With it,
+            ``task=goal_image`` is the default.
+        repeat: Environment steps for which an action is held.
+        goal_source: ``env`` for the environment's own start and goal, ``ahead`` for a later scene
+            of the collecting policy, ``expert`` for where a scripted solution ends.
+        goal_ahead: Control steps from start to goal, of the last two.
+        policy: The collecting policy, as in ``worldmodel collect``.
+        success: ``module:function`` of environment and ``info`` that says whether the goal is
+            reached; None for what ``info`` says.
         appearance: ``plain``, or ``rich`` for another appearance in every episode.
         split: Of rich appearances: ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
@@ -63,6 +74,12 @@ class PlanConfig:
     out: str = MISSING
     task: Any = MISSING
     planner: Any = MISSING
+    env: str | None = None
+    repeat: Count = 1
+    goal_source: Annotated[str, among(*GOAL_SOURCES)] = "env"
+    goal_ahead: Count = 5
+    policy: str = "scripted"
+    success: str | None = None
     appearance: str = "plain"
     split: str = "test"
     checkpoint: str = "default"

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from worldmodel.envs import TabletopEnv
+from worldmodel.envs.protocol import Simulator
 
 __all__ = ["of_one_episode", "true_futures"]
 
@@ -32,7 +32,7 @@ def of_one_episode(values: Tensor) -> Tensor:
 
 
 def true_futures(
-    environment: TabletopEnv, actions: Tensor, stride: int, look: Callable[[], SeenT]
+    environment: Simulator, actions: Tensor, stride: int, look: Callable[[], SeenT]
 ) -> list[SeenT]:
     """Carry out candidates from where the simulator is, and leave it there.
 

@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from worldmodel.evaluation.episodes import Episode, Image
+from worldmodel.agents.views import Image
+from worldmodel.evaluation.episodes import Episode
 from worldmodel.files.atomic import replacing
 
 __all__ = ["video_name", "write_video"]

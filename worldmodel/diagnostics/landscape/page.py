@@ -15,10 +15,10 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from worldmodel.agents.views import Image
 from worldmodel.diagnostics.landscape.figure import columns, shades
 from worldmodel.diagnostics.landscape.grid import Landscape, Panel, Plane, Population
 from worldmodel.diagnostics.marks import at_edge
-from worldmodel.evaluation.episodes import Image
 
 __all__ = ["page"]
 

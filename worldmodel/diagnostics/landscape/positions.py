@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodel.agents.objective import EnergyTowards, projected
+from worldmodel.agents.views import Image
 from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.diagnostics.marks import span
 from worldmodel.diagnostics.trials import steps_to_go
 from worldmodel.envs import TabletopEnv
 from worldmodel.envs.tabletop.environment import CUBE, WORKSPACE
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import Image
 from worldmodel.planners import Moments
 
 __all__ = ["Panel", "Plane", "draw_plane", "energy_panels", "true_steps"]

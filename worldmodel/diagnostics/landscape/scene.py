@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from worldmodel.agents.views import Image
 from worldmodel.envs import ACTION_HIGH, TabletopEnv
 from worldmodel.envs.tabletop.reach import ReachEnv
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, Image
+from worldmodel.evaluation.episodes import SEED_OFFSET
 from worldmodel.evaluation.image_files import read_image
 from worldmodel.nn.pose import difference
 from worldmodel.nn.standardisation import POSE_WIDTH
