@@ -160,7 +160,6 @@ def test_a_run_goes_on_only_with_its_own_data(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("encoder.image_size=36", "Expected frames of size (36, 36)"),
         ("encoder.patch_size=10", "multiple of patch_size=10"),
         ("training.clip_frames=14", "Expected episodes of at least 14 frames"),
         ("training.clip_frames=5", "multiple of the tubelet"),
