@@ -184,7 +184,7 @@ def test_a_camera_is_chosen_by_name_when_there_are_several(copied):
         Dataset.open(copied)
     with pytest.raises(UserError, match=r"no camera 'left' .*expected one of front, wrist"):
         Dataset.open(copied, "left")
-    with pytest.raises(UserError, match="each camera .* once"):
+    with pytest.raises(UserError, match=r"each camera .* once"):
         Dataset.open(copied, ["wrist", key])
     assert Dataset.open(copied, "wrist").cameras == ("wrist",)
     assert Dataset.open(copied, key).frames(0).max() <= 2
