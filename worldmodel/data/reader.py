@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
 
 from worldmodel.data.arrays import ArrayDataset
 from worldmodel.data.cameras import Wanted
@@ -104,9 +103,9 @@ def _source(value: object) -> object:
         return value
     if isinstance(value, list | tuple) and all(isinstance(part, Recording) for part in value):
         return tuple(value)
-    raise PydanticCustomError(
-        "unknown_source",
-        "expected a folder, a file, an EpisodeDataset or a list of Recording",
+    raise ValueError(
+        "Expected a folder or a file of recordings, an EpisodeDataset or a list of Recording, got "
+        f"{type(value).__name__}"
     )
 
 
