@@ -21,7 +21,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-OPTIONAL = ("tensorboard", "html", "droid")  # extras for users; the others are for developers
+OPTIONAL = ("tensorboard", "html", "hdf5")  # extras for users; the others are for developers
 FOLDERS = ("worldmodel", "planners", "envs", "configs", "benchmarks")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 

@@ -54,6 +54,7 @@ TINY = {
     "pretrain": PRETRAIN,
     "train": TRAIN,
     "import": "",
+    "convert": "",
     "plan": f"episodes=1 videos=1 {PLAN}",
     "landscape": f"points=5 {PLANNER}",
     "subgoals": f"moments=[0,2] {LEVELS}",
@@ -71,6 +72,7 @@ TINY = {
 PLANNING = ("plan", "landscape", "subgoals", "acceptance", "diagnose", "bench")
 WRITES = {
     "collect": "meta/info.json",
+    "convert": "meta/info.json",
     "pretrain": "model.safetensors",
     "train": "model.safetensors",
     "import": "model.safetensors",
@@ -170,6 +172,14 @@ def test_the_code_on_extending_runs_from_top_to_bottom(tmp_path, monkeypatch):
     written(line, "plan")
     exec(arrays, {"__name__": "page"})
     assert Path("data/mine/meta/info.json").is_file()
+
+
+def test_the_code_on_data_shows_what_it_says(tmp_path, monkeypatch, capsys):
+    (code,) = blocks("docs/data.md", "python")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    said = re.findall(r"# (\(\d+, \d+(?:, \d+, \d+)?\))", code)
+    assert capsys.readouterr().out.splitlines() == said
 
 
 @pytest.mark.parametrize(("page", "name"), [("planners", "driver"), ("hierarchy", "agent")])

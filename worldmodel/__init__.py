@@ -4,6 +4,7 @@
 - `make_env`, `make_agent`: an environment, and what drives it to a goal image.
 - `evaluate`: episodes, their success, and baselines beside them.
 - `collect`, `pretrain`, `train`: from exploration to a world of one's own.
+- `open_dataset`, `write_dataset`, `convert`: recordings of one's own, in any known layout.
 - `bench`: what a plan costs.
 - `preset`: the settings behind a name, such as ``preset("planner", "icem", samples=96)``.
 - `register_planner` and its like: parts of one's own.
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from worldmodel.agents.collection import collect
     from worldmodel.agents.environment import make_env
     from worldmodel.agents.world import load_world
+    from worldmodel.data.conversion import convert
+    from worldmodel.data.reader import open_dataset
     from worldmodel.data.recording import Recording, write_dataset
     from worldmodel.dynamics.train import train
     from worldmodel.evaluation.evaluate import evaluate
@@ -49,11 +52,13 @@ __all__ = [
     "__version__",
     "bench",
     "collect",
+    "convert",
     "errors",
     "evaluate",
     "load_world",
     "make_agent",
     "make_env",
+    "open_dataset",
     "preset",
     "pretrain",
     "register_encoder",
@@ -71,10 +76,12 @@ _HOMES = {
     "Report": "evaluation.report",
     "bench": "latency.bench",
     "collect": "agents.collection",
+    "convert": "data.conversion",
     "evaluate": "evaluation.evaluate",
     "load_world": "agents.world",
     "make_agent": "agents.agent",
     "make_env": "agents.environment",
+    "open_dataset": "data.reader",
     "pretrain": "pretraining.pretrain",
     "preset": "presets",
     "train": "dynamics.train",

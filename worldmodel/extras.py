@@ -1,6 +1,6 @@
 """Packages that only some users need, imported where they are needed.
 
-``pyproject.toml`` names them as extras: tensorboard, html (plotly) and droid (h5py).
+``pyproject.toml`` names them as extras: tensorboard, html (plotly) and hdf5 (h5py).
 """
 
 from __future__ import annotations

@@ -170,7 +170,6 @@ class SpecChanges:
         hidden: As in `StateSpec`.
         rate: As in `Spec`.
         unit: As in `Spec`.
-        fit: As in `Spec`.
     """
 
     action_kind: Annotated[str, among(*ACTION_KINDS)] | None = None
@@ -181,7 +180,6 @@ class SpecChanges:
     hidden: tuple[str, ...] | None = None
     rate: Positive | None = None
     unit: str | None = None
-    fit: Annotated[str, among(*FITS)] | None = None
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,6 +226,31 @@ def read_dataset(folder: Path) -> str:
     return digest(dataset.tasks, *columns, *frames)
 
 
+LAYOUTS = runpy.run_path(str(Path(__file__).parents[1] / "worldmodel/data/layouts.py"))
+"""What writes recordings as other programs do."""
+
+
+def layout(name: str) -> Format:
+    """Recordings of two cameras, laid out as by another program."""
+
+    def make(folder: Path) -> None:
+        LAYOUTS[name](folder)
+
+    def read(folder: Path) -> str:
+        root = folder / "v2"
+        dataset = open_dataset(root if root.is_dir() else folder, ())
+        frames = [
+            np.stack([*dataset.camera_frames(camera, episode, np.arange(length))])
+            for camera in dataset.cameras
+            for episode, length in enumerate(dataset.lengths)
+        ]
+        dataset.fingerprint()
+        columns = (dataset.lengths, dataset.timestamps, dataset.actions, dataset.states)
+        return digest(dataset.tasks, *columns, *frames)
+
+    return Format(make, read)
+
+
 # Images.
 
 
@@ -254,6 +280,11 @@ FORMATS = {
     "dataset": Format(make_dataset, read_dataset, sealed=True),
     "foreign_dataset": Format(make_foreign_dataset, read_dataset),
     "droid": Format(make_droid, read_dataset),
+    "lerobot_2": layout("lerobot_2"),
+    "lerobot_2_images": layout("lerobot_2_images"),
+    "robomimic": layout("robomimic"),
+    "stable_worldmodel": layout("stable_worldmodel"),
+    "ogbench": layout("ogbench"),
     "png": image_format("a.png", "RGB"),
     "palette_png": image_format("a.png", "P"),
     "jpeg": image_format("a.jpg", "RGB"),

@@ -121,6 +121,7 @@ REQUIRED = {
     "subgoals": "data=d out=o",
     "study": "data=d out=o",
     "import": "source=s out=o",
+    "convert": "source=s out=o",
 }
 
 

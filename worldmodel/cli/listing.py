@@ -49,6 +49,10 @@ class Command:
 
 COMMANDS = {
     "collect": Command("record exploration episodes as a LeRobot v3 dataset", ("task",)),
+    "convert": Command(
+        "turn recordings of other layouts into a LeRobot v3 dataset: convert SOURCE out=…",
+        subject="source",
+    ),
     "pretrain": Command("train the video encoder", ("encoder", "training")),
     "train": Command("train an action-conditioned predictor on cached latents", ("predictor",)),
     "import": Command(

@@ -19,7 +19,7 @@ from worldmodel.files.atomic import replacing, write_json
 
 __all__ = ["FOLDERS", "keep", "version"]
 
-FOLDERS = {"collect": "meta"}
+FOLDERS = {"collect": "meta", "convert": "meta"}
 """Where in ``out`` it is kept, for commands that leave a LeRobotDataset, whose readers look there
 for names they know only."""
 

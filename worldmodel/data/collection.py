@@ -252,8 +252,8 @@ def _episodes(job: _Job, shard: _Shard, parent: Connection) -> Iterator[Episode]
     for seed in range(job.seed + shard.first, job.seed + shard.last):
         parent.send(seed)
         episode = job.make_episode(seed)
-        if len(episode.frames) != job.length:
-            raise UserError(f"Expected {job.length} frames, got {len(episode.frames)}.")
+        if len(episode.actions) != job.length:
+            raise UserError(f"Expected {job.length} frames, got {len(episode.actions)}.")
         yield episode
 
 

@@ -28,26 +28,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from worldmodel.data.cameras import Wanted
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset, content_key
+from worldmodel.data.hdf5 import numbers_at, opened, values
 from worldmodel.data.lerobot.video import each_numbered_frame, video_shape
+from worldmodel.data.oddities import missing_last_frames
 from worldmodel.data.sampling import pose_actions
 from worldmodel.errors import UserError, nearest
-from worldmodel.extras import required
 from worldmodel.files.json_file import read_json
 from worldmodel.files.paths import inside
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = ["DroidDataset", "holds_droid"]
 
 _TRAJECTORY = "trajectory.h5"
+_CAMERAS = ("ext1", "ext2", "wrist")
 _POSE = "observation/robot_state/cartesian_position"
 _GRIPPER = "observation/robot_state/gripper_position"
 _EXTRINSICS = "observation/camera_extrinsics/{serial}_left"
@@ -64,9 +64,10 @@ class _Episode:
 
     metadata: Path
     trajectory: Path
-    video: Path
+    videos: tuple[Path, ...]
     clock: str
-    image_size: tuple[int, int]
+    frame_sizes: tuple[tuple[int, int], ...]
+    complete: bool
     task: str | None
     timestamps: npt.NDArray[np.float64]
     states: Floats
@@ -74,12 +75,12 @@ class _Episode:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return self.metadata, self.trajectory, self.video
+        return self.metadata, self.trajectory, *self.videos
 
 
 @dataclass(frozen=True, eq=False)
 class DroidDataset(EpisodeDataset):
-    """Episodes of DROID, seen by one of their cameras; states and actions are those of V-JEPA 2-AC.
+    """Episodes of DROID by some of their cameras; states and actions as V-JEPA 2-AC has them.
 
     Attributes:
         episodes: What was read of each, in the order of their folders' names.
@@ -89,13 +90,14 @@ class DroidDataset(EpisodeDataset):
 
     @classmethod
     def open(
-        cls, root: Path | str, camera: str | None = None, *, allow_links_outside: bool = False
+        cls, root: Path | str, cameras: Wanted = None, *, allow_links_outside: bool = False
     ) -> DroidDataset:
         """Opens all episodes below the folder ``root``.
 
         Args:
             root: A folder with `trajectory.h5` anywhere below it.
-            camera: ``ext1``, ``ext2``, ``wrist``, ``left``, ``right`` or a serial number.
+            cameras: Of ``ext1``, ``ext2``, ``wrist``, ``left``, ``right`` and serial numbers; ()
+                for the first three.
             allow_links_outside: Whether files may be symbolic links that lead out of the folder.
 
         Raises:
@@ -103,25 +105,32 @@ class DroidDataset(EpisodeDataset):
                 outside of the folder;
                 an episode has no such camera; a video does not fit its trajectory; frames differ in
                 size; or timestamps run backwards.
-            MissingExtraError: h5py is not installed; the extra ``droid`` has it.
+            MissingExtraError: h5py is not installed; the extra ``hdf5`` has it.
         """
         folders = sorted(path.parent for path in Path(root).rglob(_TRAJECTORY))
         if not folders:
             raise UserError(f"Expected episodes of DROID ({_TRAJECTORY}) below {root}, got none.")
-        episodes = [_read_episode(Path(root), f, camera, allow_links_outside) for f in folders]
+        names = _names(cameras)
+        episodes = [_read_episode(Path(root), f, names, allow_links_outside) for f in folders]
         first = episodes[0]
         for episode in episodes:
-            if episode.image_size != first.image_size:
+            if episode.frame_sizes != first.frame_sizes:
+                differ = [
+                    a != b for a, b in zip(episode.frame_sizes, first.frame_sizes, strict=True)
+                ]
+                place = differ.index(True)
                 raise UserError(
-                    f"Expected frames of {first.image_size} in {episode.video}, as in "
-                    f"{first.video}, got {episode.image_size}. Keep sizes in separate folders."
+                    f"Expected frames of {first.frame_sizes[place]} in {episode.videos[place]}, as "
+                    f"in {first.videos[place]}, got {episode.frame_sizes[place]}. Keep sizes in "
+                    "separate folders."
                 )
         lengths = np.array([len(episode.states) for episode in episodes], dtype=np.int64)
         states = np.concatenate([episode.states for episode in episodes])
+        unseen = sum(not episode.complete for episode in episodes)
         return cls(
             root=Path(root),
-            camera=str(camera),
-            image_size=first.image_size,
+            cameras=names,
+            frame_sizes=first.frame_sizes,
             lengths=lengths,
             tasks=[() if e.task is None else (e.task,) for e in episodes],
             timestamps=np.concatenate([episode.timestamps for episode in episodes]),
@@ -129,16 +138,18 @@ class DroidDataset(EpisodeDataset):
             states=states,
             objects=None,
             extrinsics=np.concatenate([episode.extrinsics for episode in episodes]),
+            remarks=missing_last_frames(unseen, len(episodes)),
             episodes=episodes,
         )
 
-    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
-        """Decodes some frames of an episode; see `EpisodeDataset.each_frame`."""
-        video = self.episodes[episode].video
+    def camera_frames(self, camera: str, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some frames of an episode; see `EpisodeDataset.camera_frames`."""
+        place = self.cameras.index(camera)
+        video, size = self.episodes[episode].videos[place], self.frame_sizes[place]
         for frame in each_numbered_frame(video, steps):
-            if frame.shape[:2] != self.image_size:
+            if frame.shape[:2] != size:
                 raise UserError(
-                    f"Expected frames of {self.image_size} in {video}, as its header says, got "
+                    f"Expected frames of {size} in {video}, as its header says, got "
                     f"{frame.shape[:2]}. Copy it again, or leave out the episode."
                 )
             yield frame
@@ -155,7 +166,7 @@ class DroidDataset(EpisodeDataset):
     @cached_property
     def _fingerprint(self) -> str:
         files = [path for episode in self.episodes for path in episode.files]
-        return content_key(f"droid {self.camera}", self.root, files)
+        return content_key(f"droid {', '.join(self.cameras)}", self.root, files)
 
 
 def holds_droid(root: Path | str) -> bool:
@@ -163,52 +174,60 @@ def holds_droid(root: Path | str) -> bool:
     return next(Path(root).rglob(_TRAJECTORY), None) is not None
 
 
+def _names(cameras: Wanted) -> tuple[str, ...]:
+    """The names that are asked for."""
+    if cameras is None:
+        raise UserError(
+            f"Expected cameras=[…], some of {', '.join(_CAMERAS)}, left and right, got none. Name "
+            "one, as in cameras=[left]."
+        )
+    names = (cameras,) if isinstance(cameras, str) else tuple(cameras) or _CAMERAS
+    if len(set(names)) < len(names):
+        raise UserError(f"Expected each camera once, got {', '.join(names)}.")
+    return names
+
+
 def _read_episode(
-    root: Path, folder: Path, camera: str | None, allow_links_outside: bool
+    root: Path, folder: Path, cameras: Sequence[str], allow_links_outside: bool
 ) -> _Episode:
     def file_at(path: Path, source: Path) -> Path:
         return inside(root, path.relative_to(root), str(source), allow_links_outside)
 
-    h5py = required("h5py", extra="droid")
     metadata = file_at(_metadata_path(folder), folder)
     described = _read_metadata(metadata)
-    serial = _serial(metadata, described, camera)
+    serials = [_serial(metadata, described, camera) for camera in cameras]
     path = file_at(folder / _TRAJECTORY, folder)
-    video = file_at(folder / "recordings/MP4" / f"{serial}.mp4", metadata)
-    frames, *size = video_shape(video)
-    try:
-        with h5py.File(path, "r") as file:
-            pose = _found(file, _POSE, (None, 6))
-            rows = len(pose)
-            gripper = _found(file, _GRIPPER, (rows,))
-            extrinsics = _found(file, _EXTRINSICS.format(serial=serial), (rows, 6))
-            clocks = [clock.format(serial=serial) for clock in _CLOCKS]
-            clock = next((clock for clock in clocks if clock in file), clocks[0])
-            milliseconds = _found(file, clock, (rows,))
-            # Before anything is read, since a damaged header may tell of any number of rows.
+    videos = [file_at(folder / "recordings/MP4" / f"{name}.mp4", metadata) for name in serials]
+    shapes = [video_shape(video) for video in videos]
+    with opened(path) as file:
+        pose = numbers_at(file, _POSE, (None, 6))
+        rows = len(pose)
+        gripper = numbers_at(file, _GRIPPER, (rows,))
+        extrinsics = numbers_at(file, _EXTRINSICS.format(serial=serials[0]), (rows, 6))
+        clocks = [clock.format(serial=serials[0]) for clock in _CLOCKS]
+        clock = next((clock for clock in clocks if clock in file), clocks[0])
+        milliseconds = numbers_at(file, clock, (rows,))
+        # Before anything is read, since a damaged header may tell of any number of rows.
+        for video, (frames, *_) in zip(videos, shapes, strict=True):
             if frames not in (rows, rows - 1):
                 raise UserError(
                     f"Expected {rows} frames in {video}, one for each row of {path}['{_POSE}'] but "
                     f"perhaps the last, got {frames}. Copy it again, or leave out the episode."
                 )
-            states = np.concatenate([_values(pose), _values(gripper)[:, None]], axis=1)
-            camera_poses, times = _values(extrinsics), _values(milliseconds)
-    except UserError:
-        raise
-    except Exception as error:  # of damaged files h5py raises errors of many kinds
-        raise UserError(
-            f"Cannot read {path}: it is truncated or corrupt ({error}). Copy it again."
-        ) from error
+        states = np.concatenate([values(pose), values(gripper)[:, None]], axis=1)
+        camera_poses, times = values(extrinsics), values(milliseconds)
+    seen = min(shape[0] for shape in shapes)
     return _Episode(
         metadata=metadata,
         trajectory=path,
-        video=video,
+        videos=tuple(videos),
         clock=clock,
-        image_size=(size[0], size[1]),
+        frame_sizes=tuple((height, width) for _, height, width in shapes),
+        complete=seen == rows,
         task=task if isinstance(task := described.get("current_task"), str) else None,
-        timestamps=(times[:frames] - times[0]) / 1000,
-        states=states[:frames].astype(np.float32),
-        extrinsics=camera_poses[:frames].astype(np.float32),
+        timestamps=(times[:seen] - times[0]) / 1000,
+        states=states[:seen].astype(np.float32),
+        extrinsics=camera_poses[:seen].astype(np.float32),
     )
 
 
@@ -227,11 +246,11 @@ def _read_metadata(path: Path) -> Mapping[str, Any]:
     return read_json(path, "Copy it again.")
 
 
-def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str:
+def _serial(path: Path, described: Mapping[str, Any], camera: str) -> str:
     """The serial number of a camera."""
     serials = {
         name: str(serial)
-        for name in ("ext1", "ext2", "wrist")
+        for name in _CAMERAS
         if isinstance(serial := described.get(f"{name}_cam_serial"), str | int) and serial
     }
     if not serials:
@@ -244,43 +263,6 @@ def _serial(path: Path, described: Mapping[str, Any], camera: str | None) -> str
     }
     if paths := [name for name in names.values() if PurePosixPath(name).name != name]:
         raise UserError(f"Expected serial numbers of cameras in {path}, got {paths[0]!r}.")
-    if camera is None:
-        raise UserError(f"Expected camera=…, one of {', '.join(names)} in {path}, got none.")
     if camera not in names:
         raise UserError(f"no camera '{camera}' in {path}; {nearest(camera, names)}")
     return names[camera]
-
-
-def _found(file: h5py.File, key: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
-    """An array of numbers of that shape, of which None is any length but none; not read yet."""
-    found = file.get(key)
-    if not isinstance(found, required("h5py", extra="droid").Dataset):
-        raise UserError(f"Expected '{key}' in {file.filename}, which lacks it. Copy it again.")
-    if found.file.filename != file.filename or found.external or found.is_virtual:
-        raise UserError(
-            f"Expected the numbers of '{key}' in {file.filename}, got a link to another file. "
-            "Leave out the episode."
-        )
-    held = found.shape or ()
-    fits = len(held) == len(shape) and all(
-        size == expected if expected is not None else size > 0
-        for size, expected in zip(held, shape, strict=True)
-    )
-    wanted = ",".join("T" if size is None else str(size) for size in shape)
-    if not fits or found.dtype.kind not in "iuf":
-        raise UserError(
-            f"Expected numbers [{wanted}] in {file.filename}['{key}'], got {found.dtype} "
-            f"{list(held)}. Leave out the episode."
-        )
-    return found
-
-
-def _values(found: h5py.Dataset) -> npt.NDArray[np.float64]:
-    """The numbers of an array, which must be finite, also as float32."""
-    values = found[()].astype(np.float64)
-    if not (np.abs(values) <= np.finfo(np.float32).max).all():
-        raise UserError(
-            f"Expected finite numbers in {found.file.filename}['{found.name.lstrip('/')}'], got "
-            "NaN or infinity. Leave out the episode."
-        )
-    return values

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,30 +28,36 @@ _PART_BYTES = 32_000_000
 class EpisodeDataset(ABC):
     """Episodes on disk: vectors are in memory, frames are decoded when asked for.
 
-    F frames in all, E episodes; those of episode e are rows ``starts[e]`` to
+    F frames in all, E episodes, K cameras; rows of episode e are ``starts[e]`` to
     ``starts[e] + lengths[e]``. ``frames[t]`` and ``states[t]`` were seen, then ``actions[t]`` was
     executed.
 
+    Frames are one array whatever the number of cameras: those of several stand side by side, in
+    the order of ``cameras``. `fitted_dataset` makes them square, and so of one size.
+
     Attributes:
-        root: The dataset's folder.
-        camera: The camera's name.
-        image_size: Height and width of a frame.
+        root: The dataset's folder or file.
+        cameras: The cameras' names, ``[K]``.
+        frame_sizes: Height and width of each camera's frames, ``[K]``.
         lengths: Frames per episode, int64 ``[E]``.
         tasks: What each episode is about, ``[E]``.
         timestamps: float64 ``[F]``, s, ascending within an episode.
         actions: float32 ``[F,A]``; an episode's last, which nothing follows, is not used.
-        states: float32 ``[F,P]``.
+        states: float32 ``[F,P]``; P may be 0.
         objects: float32 ``[F,3n]``, privileged object positions in m for probes, or None.
-        extrinsics: float32 ``[F,6]``, the camera's pose seen from the robot's base, xyz (m) and
-            extrinsic-xyz Euler angles (rad), or None.
+        extrinsics: float32 ``[F,6]``, the first camera's pose seen from the robot's base, xyz (m)
+            and extrinsic-xyz Euler angles (rad), or None.
+        action_names: Names of an action's components, ``[A]``, where they are known.
+        state_names: Names of a state's components, ``[P]``, where they are known.
+        remarks: What the reader found odd and settled by rule, a clause each.
 
     Raises:
         UserError: Timestamps run backwards, repeat or are not finite.
     """
 
     root: Path
-    camera: str
-    image_size: tuple[int, int]
+    cameras: tuple[str, ...]
+    frame_sizes: tuple[tuple[int, int], ...]
     lengths: Indices
     tasks: Sequence[Sequence[str]]
     timestamps: npt.NDArray[np.float64]
@@ -59,6 +65,9 @@ class EpisodeDataset(ABC):
     states: Floats
     objects: Floats | None
     extrinsics: Floats | None
+    action_names: tuple[str, ...] | None = field(default=None, kw_only=True)
+    state_names: tuple[str, ...] | None = field(default=None, kw_only=True)
+    remarks: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         times, of = self.timestamps, np.repeat(np.arange(self.num_episodes), self.lengths)
@@ -75,18 +84,19 @@ class EpisodeDataset(ABC):
             )
 
     @abstractmethod
-    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
-        """Decodes some frames of an episode one by one, so that no more than one is in memory.
+    def camera_frames(self, camera: str, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some frames of one camera one by one, so that no more than one is in memory.
 
         Args:
+            camera: One of ``cameras``.
             episode: Which.
             steps: Its frames, ascending, counted from its first.
 
         Yields:
-            uint8 ``[height,width,3]``.
+            uint8 ``[height,width,3]``, as ``frame_sizes`` says.
 
         Raises:
-            UserError: The video is missing, corrupt or too short, or its frames have another size.
+            UserError: A file is missing, corrupt or too short, or its frames have another size.
         """
 
     @abstractmethod
@@ -96,6 +106,31 @@ class EpisodeDataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A key over all that frames, actions and states are read from, whatever the folder."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of what `each_frame` yields.
+
+        Raises:
+            UserError: Cameras have frames of different heights.
+        """
+        heights = {height for height, _ in self.frame_sizes}
+        if len(heights) > 1:
+            sizes = zip(self.cameras, self.frame_sizes, strict=True)
+            found = ", ".join(f"{name} {size[0]} x {size[1]}" for name, size in sizes)
+            raise UserError(
+                f"Expected cameras of one height in {self.root}, got {found}. Fit their frames to "
+                "one size, or choose one camera."
+            )
+        return heights.pop(), sum(width for _, width in self.frame_sizes)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, by the median of the times between frames."""
+        times, within = np.diff(self.timestamps), np.ones(len(self.timestamps), bool)
+        within[self.starts] = False
+        steps = times[within[1:]]
+        return float(1 / np.median(steps)) if len(steps) else 1.0
 
     @property
     def num_episodes(self) -> int:
@@ -126,6 +161,20 @@ class EpisodeDataset(ABC):
                 )
         chosen = [not tasks or not set(tasks).isdisjoint(names) for names in self.tasks]
         return np.flatnonzero(chosen)
+
+    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some frames of an episode, those of several cameras side by side.
+
+        Arguments and errors are those of `camera_frames`.
+
+        Yields:
+            uint8 ``[*image_size,3]``.
+        """
+        if len(self.cameras) == 1:
+            return self.camera_frames(self.cameras[0], episode, steps)
+        _ = self.image_size  # or there is no one array of them
+        views = [self.camera_frames(camera, episode, steps) for camera in self.cameras]
+        return (np.concatenate(frames, axis=1) for frames in zip(*views, strict=True))
 
     def frames_at(self, episode: int, steps: Indices) -> Frames:
         """Decodes some frames of an episode: uint8 ``[len(steps),height,width,3]``.

@@ -70,12 +70,12 @@ class SampledDataset(EpisodeDataset):
 
     Attributes:
         source: The dataset.
-        fps: Frames a second; None for all.
+        rate: Frames a second that were asked for; None for all.
         steps: Chosen frames of each episode, counted from its first, ``[E]`` of int64 ``[T]``.
     """
 
     source: EpisodeDataset
-    fps: float | None
+    rate: float | None
     steps: Sequence[Indices]
 
     @classmethod
@@ -102,8 +102,8 @@ class SampledDataset(EpisodeDataset):
         states = source.states[rows]
         return cls(
             root=source.root,
-            camera=source.camera,
-            image_size=source.image_size,
+            cameras=source.cameras,
+            frame_sizes=source.frame_sizes,
             lengths=lengths,
             tasks=source.tasks,
             timestamps=source.timestamps[rows],
@@ -111,14 +111,16 @@ class SampledDataset(EpisodeDataset):
             states=states,
             objects=None if source.objects is None else source.objects[rows],
             extrinsics=None if source.extrinsics is None else source.extrinsics[rows],
+            state_names=source.state_names,
+            remarks=source.remarks,
             source=source,
-            fps=fps,
+            rate=fps,
             steps=steps,
         )
 
-    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
-        """Decodes some of the chosen frames; see `EpisodeDataset.each_frame`."""
-        return self.source.each_frame(episode, self.steps[episode][steps])
+    def camera_frames(self, camera: str, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some of the chosen frames; see `EpisodeDataset.camera_frames`."""
+        return self.source.camera_frames(camera, episode, self.steps[episode][steps])
 
     def timestamp_source(self, episode: int) -> str:
         """File and key of an episode's timestamps, for errors."""
@@ -127,9 +129,9 @@ class SampledDataset(EpisodeDataset):
     def fingerprint(self) -> str:
         """The source's key, and the frame rate if frames were left out."""
         key = self.source.fingerprint()
-        if self.fps is None:
+        if self.rate is None:
             return key
-        return hashlib.sha256(f"{key} nearest to {self.fps} a second".encode()).hexdigest()
+        return hashlib.sha256(f"{key} nearest to {self.rate} a second".encode()).hexdigest()
 
 
 def nearest_frames(timestamps: npt.NDArray[np.float64], fps: float) -> Indices:

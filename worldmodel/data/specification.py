@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,20 +59,20 @@ def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Sp
         UserError: That does not fit the dataset.
     """
     stated = read_dataset_spec(dataset.root) if dataset.root.is_dir() else None
-    spec = stated or _from_numbers(dataset, changes or SpecChanges())
+    if stated is not None:  # it may be looked at through fewer cameras, and more slowly
+        spec = replace(stated, cameras=_cameras(dataset), rate=dataset.fps)
+    else:
+        spec = _from_numbers(dataset, changes or SpecChanges())
     return spec if changes is None else spec.changed(changes)
 
 
 def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
     actions, states = dataset.actions, dataset.states
-    names = getattr(dataset, "action_names", None) or _numbered("action", actions)
+    names = dataset.action_names or _numbered("action", actions)
     low, high = actions.min(0), actions.max(0)
     about = actions.mean(0) if changes.action_kind == "absolute" else np.zeros_like(low)
-    felt = getattr(dataset, "state_names", None) or _numbered("state", states)
+    felt = dataset.state_names or _numbered("state", states)
     poses = (tuple(names), tuple(felt)) == (POSE_ACTIONS, POSE_STATES)
-    named = getattr(dataset, "cameras", None) or (dataset.camera,)
-    sizes = getattr(dataset, "frame_sizes", None) or (dataset.image_size,)
-    cameras = tuple(CameraSpec(name, *size) for name, size in zip(named, sizes, strict=True))
     return Spec(
         ActionSpec(
             tuple(names),
@@ -81,9 +82,14 @@ def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
             "pose_delta" if poses else "generic",
         ),
         StateSpec(tuple(felt), "pose", hidden=()) if poses else StateSpec(tuple(felt)),
-        cameras,
-        getattr(dataset, "fps", None),
+        _cameras(dataset),
+        dataset.fps,
     )
+
+
+def _cameras(dataset: EpisodeDataset) -> tuple[CameraSpec, ...]:
+    sizes = zip(dataset.cameras, dataset.frame_sizes, strict=True)
+    return tuple(CameraSpec(name.rpartition(".")[2], *size) for name, size in sizes)
 
 
 def _plain(values: Floats) -> tuple[float, ...]:

@@ -12,10 +12,12 @@ import torch
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
-from worldmodel.data.cropping import cropped
+from worldmodel.data.cameras import wanted_cameras
 from worldmodel.data.episode_dataset import EpisodeDataset
+from worldmodel.data.fitting import Fit, fitted_dataset, frames_told
 from worldmodel.data.latents import latent_cache
-from worldmodel.data.reader import open_dataset
+from worldmodel.data.oddities import oddities
+from worldmodel.data.reader import DataSource, open_source
 from worldmodel.data.sampling import sampled
 from worldmodel.data.specification import data_spec
 from worldmodel.data.windows import episode_split, window_starts
@@ -85,12 +87,14 @@ class TrainConfig:
 
     Attributes:
         predictor: What to train, ``vector`` or ``tokens``.
-        data: Folder of a LeRobotDataset v3.0 with actions and states, or of DROID's raw episodes.
-            With ``predictor=tokens``, frames of another size than the encoder's are cropped to
-            their central square and resized.
+        data: Folder or file of recordings, of any layout that `open_dataset` knows; in Python also
+            an `EpisodeDataset`, or a list of `Recording`.
         spec: What actions and states mean, where the dataset does not say so.
         camera: Which camera; may be left out when there is only one. DROID's are ``ext1``,
             ``ext2``, ``wrist``, ``left``, ``right`` and serial numbers.
+        cameras: Several cameras, whose frames stand side by side in this order; () for ``camera``.
+        fit: How frames of another size become the encoder's square: ``crop`` takes the central
+            square, ``pad`` adds black bars, ``squeeze`` changes the aspect ratio.
         allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
             folder, as in the cache of Hugging Face.
         fps: Frames a second, chosen by their timestamps; null for all that were recorded.
@@ -108,9 +112,11 @@ class TrainConfig:
     """
 
     predictor: PredictorOption = MISSING
-    data: str = MISSING
+    data: DataSource = MISSING
     spec: SpecChanges = field(default_factory=SpecChanges)
     camera: str | None = None
+    cameras: tuple[str, ...] = ()
+    fit: Fit = "crop"
     allow_links_outside: bool = False
     fps: Positive | None = None
     actions: str = "recorded"
@@ -140,11 +146,13 @@ train = configured(TrainConfig, predictor="vector")(run_training)
 def _run(config: TrainConfig) -> float:
     if (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
-    dataset = open_dataset(
-        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    dataset = open_source(
+        config.data,
+        wanted_cameras(config.camera, config.cameras),
+        allow_links_outside=config.allow_links_outside,
     )
     dataset = sampled(dataset, config.fps, config.actions)
-    spec = data_spec(dataset, config.spec)
+    spec = replace(data_spec(dataset, config.spec), fit=config.fit)
     print(spec)
     recipe, device = config.predictor, usable_device(config.device)
     model: _Model | None = None
@@ -155,7 +163,7 @@ def _run(config: TrainConfig) -> float:
             other = "vector" if wanted is TokenWorld else "tokens"
             raise UserError(f"{config.init} holds a world of predictor={other}, train it as one")
         if world.spec is not None:
-            require_alike(world.spec, spec, of=config.init, against=config.data)
+            require_alike(world.spec, spec, of=config.init, against=str(dataset.root))
         dataset.require(
             action_width=world.predictor.config.action_width,
             state_width=world.predictor.config.state_width,
@@ -170,9 +178,14 @@ def _run(config: TrainConfig) -> float:
     if isinstance(recipe, TokensRecipe):
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
         dataset.require(extrinsics=sizes.extrinsics)
-        dataset = _of_size(dataset, encoder.image_size)
+        window = recipe.training.window(sizes.context_frames)
         train, _ = episode_split(dataset.num_episodes, config.holdout)
-        window_starts(dataset, train, recipe.training.window(sizes.context_frames))  # or it raises
+        window_starts(dataset, train, window)  # or it raises
+    else:
+        window = 2
+    if told := oddities(dataset, window):
+        print(told)
+    dataset = _of_size(dataset, encoder.image_size, config.fit)
     trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
 
     def fresh() -> _Model:
@@ -217,12 +230,11 @@ def _run(config: TrainConfig) -> float:
     return float(np.mean(record["validation"]["latent_error"]))
 
 
-def _of_size(dataset: EpisodeDataset, size: int) -> EpisodeDataset:
+def _of_size(dataset: EpisodeDataset, size: int, how: str) -> EpisodeDataset:
     """The dataset with frames of the encoder's size; says so if it had others."""
-    fitting = cropped(dataset, size)
+    fitting = fitted_dataset(dataset, size, how)
     if fitting is not dataset:
-        height, width = dataset.image_size
-        print(f"frames of {height} x {width}: central square, resized to {size} x {size}")
+        print(frames_told(dataset, size, how))
     return fitting
 
 

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
+from worldmodel.data.by_camera import by_camera
+from worldmodel.data.cameras import wanted_cameras
 from worldmodel.data.episode_dataset import EpisodeDataset
+from worldmodel.data.fitting import Fit, fitted_dataset, frames_told
 from worldmodel.data.frames import decoded_frames
-from worldmodel.data.reader import open_dataset
+from worldmodel.data.oddities import oddities
+from worldmodel.data.reader import DataSource, open_source
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.devices import usable_device
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -33,12 +37,16 @@ class PretrainConfig:
     """What to pretrain, on what video.
 
     Attributes:
-        data: Folder of a LeRobotDataset v3.0, or of DROID's raw episodes, with square frames.
+        data: Folder or file of recordings, of any layout that `open_dataset` knows; in Python also
+            an `EpisodeDataset`, or a list of `Recording`.
         out: Folder of the encoder checkpoint. A killed run continues there.
         encoder: Sizes of the encoder (group); ``encoder=pixels`` leaves nothing to train.
         training: By which objective it is trained, and how (group); ``training.steps=0`` saves a
             random encoder.
         camera: Which camera; may be left out when there is only one.
+        cameras: Several cameras, each of which gives clips of its own; () for ``camera``.
+        fit: How frames of another size become the encoder's square: ``crop`` takes the central
+            square, ``pad`` adds black bars, ``squeeze`` changes the aspect ratio.
         allow_links_outside: Whether the dataset's files may be symbolic links that lead out of its
             folder, as in the cache of Hugging Face.
         cache: Folder of the decoded frames.
@@ -47,11 +55,13 @@ class PretrainConfig:
         device: ``cpu``, ``cuda`` or ``auto``.
     """
 
-    data: str = MISSING
+    data: DataSource = MISSING
     out: str = MISSING
     encoder: EncoderOption = field(default_factory=EncoderConfig)
     training: TrainingOption = MISSING
     camera: str | None = None
+    cameras: tuple[str, ...] = ()
+    fit: Fit = "crop"
     allow_links_outside: bool = False
     cache: str = "runs/cache"
     holdout: ProperShare = 0.1
@@ -80,13 +90,23 @@ pretrain = configured(PretrainConfig, training="vjepa")(run_pretraining)
 def _run(config: PretrainConfig) -> float | None:
     size, device = config.encoder.image_size, usable_device(config.device)
     require_memory(lambda: VideoTransformer(config.encoder), "encoder", device)
-    dataset = open_dataset(
-        config.data, config.camera, allow_links_outside=config.allow_links_outside
+    source = open_source(
+        config.data,
+        wanted_cameras(config.camera, config.cameras),
+        allow_links_outside=config.allow_links_outside,
     )
-    dataset.require(image_size=(size, size))
-    frames = decoded_frames(dataset, Path(config.cache))
-    train, held_out = episode_split(dataset.num_episodes, config.holdout)
     clip_frames = config.training.clip_frames
+    if told := oddities(source, (clip_frames - 1) * config.frame_stride + 1):
+        print(told)
+    square = fitted_dataset(source, size, config.fit)
+    if square is not source:
+        print(frames_told(source, size, config.fit))
+    dataset = by_camera(square)
+    frames = decoded_frames(dataset, Path(config.cache))
+    train, held_out = (
+        np.concatenate([part + k * source.num_episodes for k in range(len(source.cameras))])
+        for part in episode_split(source.num_episodes, config.holdout)
+    )
     firsts = window_starts(dataset, train, clip_frames, config.frame_stride)
     report = train_encoder(
         config.encoder,

@@ -130,7 +130,7 @@ def test_a_folder_gets_the_reader_of_its_layout(original, collected, tmp_path):
     [
         ("ext3", r"no camera 'ext3' in .*metadata_x\.json; did you mean 'ext"),
         ("front", r"expected one of .*ext1, ext2, wrist"),
-        (None, r"camera=…, one of .*ext1, ext2, wrist"),
+        (None, r"cameras=\[…\], some of ext1, ext2, wrist"),
     ],
 )
 def test_a_camera_that_is_not_there_is_told_with_those_that_are(original, camera, message):
@@ -314,5 +314,5 @@ def test_cameras_go_by_name_so_that_serials_may_differ(root):
 
 def test_without_h5py_a_line_says_what_to_install(original, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(UserError, match=r"^h5py .* pip install 'worldmodel\[droid\]'$"):
+    with pytest.raises(UserError, match=r"^h5py .* pip install 'worldmodel\[hdf5\]'$"):
         open_dataset(original, "ext1")

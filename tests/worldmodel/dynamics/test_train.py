@@ -16,8 +16,10 @@ from worldmodel.cli import main as cli
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
-from worldmodel.dynamics.train import load_recordings, run_training
+from worldmodel.data.recording import Recording
+from worldmodel.dynamics.train import load_recordings, run_training, train
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.errors import SettingsError
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.training_log import TrainingLog
@@ -244,6 +246,41 @@ def test_a_lerobot_dataset_is_sampled_and_cropped_the_same_way(
     options = [f"encoder_checkpoint={tmp_path / 'encoder'}", *TOKENS]
     assert not _train(tmp_path, dataset, *options, "fps=4", "actions=poses")
     assert "24 x 24: central square, resized to 12 x 12" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("predictor", "fit"), [("tokens", "crop"), ("vector", "squeeze")])
+def test_arrays_of_frames_of_any_shape_train_either_kind_of_world(
+    tmp_path: Path, encoder: Path, predictor: str, fit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    recordings = [
+        Recording(
+            rng.integers(0, 256, (LENGTH, 20, 36, 3), dtype=np.uint8),
+            rng.normal(size=(LENGTH, 2)),
+            np.ones((LENGTH, 1)),
+        )
+        for _ in range(EPISODES)
+    ]
+    words = TOKENS if predictor == "tokens" else COMPACT
+    load("train")
+    recipe = typed(composed("train", ["data=d", "out=o", *words])).predictor
+    train(
+        data=recordings,
+        out=str(tmp_path / "world"),
+        predictor=recipe,
+        fit=fit,
+        encoder_checkpoint=str(encoder),
+        cache=str(tmp_path / "cache"),
+    )
+    printed = capsys.readouterr().out
+    assert "frames of 20 x 36" in printed
+    assert "state dimensions that never change: 0" in printed
+    assert read_world(tmp_path / "world").action_width == 2
+
+
+def test_what_is_no_source_of_data_is_told() -> None:
+    with pytest.raises(SettingsError, match="an EpisodeDataset or a list of Recording, got list"):
+        train(data=[1, 2], out="o")
 
 
 @pytest.mark.parametrize(

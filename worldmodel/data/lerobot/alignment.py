@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from worldmodel.data.lerobot.metadata import RATE_TOLERANCE, Metadata
+from worldmodel.data.lerobot.info import RATE_TOLERANCE
+from worldmodel.data.lerobot.metadata import Metadata
 from worldmodel.data.lerobot.video import frame_times
 from worldmodel.errors import UserError
 
@@ -38,11 +39,12 @@ def check_videos(metadata: Metadata) -> None:
         UserError: A video is damaged or lacks frames, plays at another rate than ``fps``, or its
             frames are not where ``from_timestamp`` says.
     """
-    episodes = defaultdict[Path, list[int]](list)
-    for number, part in enumerate(metadata.videos):
-        episodes[part.path].append(number)
+    episodes = defaultdict[tuple[str, Path], list[int]](list)
+    for key, parts in metadata.videos.items():
+        for number, part in enumerate(parts):
+            episodes[key, part.path].append(number)
     with ThreadPoolExecutor(_THREADS) as threads:
-        checks = [threads.submit(_check, metadata, *item) for item in episodes.items()]
+        checks = [threads.submit(_check, metadata, *at, held) for at, held in episodes.items()]
         try:
             for check in checks:
                 check.result()
@@ -51,7 +53,7 @@ def check_videos(metadata: Metadata) -> None:
                 check.cancel()
 
 
-def _check(metadata: Metadata, path: Path, episodes: Sequence[int]) -> None:
+def _check(metadata: Metadata, key: str, path: Path, episodes: Sequence[int]) -> None:
     times, fps = frame_times(path), metadata.fps
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
     if not abs(step * fps - 1) <= RATE_TOLERANCE:
@@ -67,11 +69,12 @@ def _check(metadata: Metadata, path: Path, episodes: Sequence[int]) -> None:
         )
     end = 0.0
     for number in episodes:
-        part, seconds = metadata.videos[number], int(metadata.lengths[number]) / fps
+        part, seconds = metadata.videos[key][number], int(metadata.lengths[number]) / fps
         late = (part.start - end) * fps
         if late < -0.5:
             raise _wrong(
                 metadata,
+                key,
                 number,
                 f"begin at {end:.6g} s, where the one before it ends, or later",
                 f"{-late:.1f} frames earlier",
@@ -81,16 +84,19 @@ def _check(metadata: Metadata, path: Path, episodes: Sequence[int]) -> None:
         if abs(late) > 1:  # NaN is not
             raise _wrong(
                 metadata,
+                key,
                 number,
                 f"end after its {metadata.lengths[number]} frames at {end:g} s",
                 f"'to_timestamp' {part.end:g} s, {abs(late):.1f} frames off",
             )
-        _check_frames(metadata, number, times)
+        _check_frames(metadata, key, number, times)
 
 
-def _check_frames(metadata: Metadata, number: int, times: npt.NDArray[np.float64]) -> None:
+def _check_frames(
+    metadata: Metadata, key: str, number: int, times: npt.NDArray[np.float64]
+) -> None:
     """Compares an episode with the times of all frames of its video."""
-    fps, part = metadata.fps, metadata.videos[number]
+    fps, part = metadata.fps, metadata.videos[key][number]
     sought = part.start + np.arange(metadata.lengths[number]) / fps
     after = np.searchsorted(times, sought).clip(max=len(times) - 1)
     before = (after - 1).clip(min=0)
@@ -102,6 +108,7 @@ def _check_frames(metadata: Metadata, number: int, times: npt.NDArray[np.float64
         step = int(wrong.argmax())
         raise _wrong(
             metadata,
+            key,
             number,
             f"have its frame {step} at {sought[step]:.6g} s",
             f"none there: the nearest is {off[step]:+.3g} frames away, the last of the video is at "
@@ -110,16 +117,17 @@ def _check_frames(metadata: Metadata, number: int, times: npt.NDArray[np.float64
     if abs(off[0]) > _START_TOLERANCE:
         raise _wrong(
             metadata,
+            key,
             number,
             "begin at a frame",
             f"the nearest {off[0]:+.2f} frames ({off[0] / fps:+.4f} s) away",
         )
 
 
-def _wrong(metadata: Metadata, number: int, expected: str, got: str) -> UserError:
-    part = metadata.videos[number]
+def _wrong(metadata: Metadata, key: str, number: int, expected: str, got: str) -> UserError:
+    part = metadata.videos[key][number]
     return UserError(
         f"Expected episode {metadata.episodes[number]} to {expected}, got {got}; "
-        f"'videos/{metadata.camera}/from_timestamp' in {metadata.sources[number]} is "
+        f"'videos/{key}/from_timestamp' in {metadata.sources[number]} is "
         f"{part.start:g} s in {part.path}. Mend the column, or convert the dataset again."
     )

@@ -20,6 +20,7 @@ __all__ = [
     "COLLECT_AGAIN",
     "read_table",
     "real_numbers",
+    "require_columns",
     "row_count",
     "unreadable",
     "vectors",
@@ -60,7 +61,23 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
                 return file.read(columns=wanted)
     except Exception as error:  # of damaged files pyarrow raises errors of many kinds
         raise unreadable(path, error) from error
-    raise UserError(
+    raise _lacking(path, lacking, present)
+
+
+def require_columns(path: Path, columns: Sequence[str]) -> None:
+    """Raises UserError unless a parquet has these columns; none is read."""
+    if not columns:
+        return
+    try:
+        present = list(pq.read_schema(path).names)
+    except Exception as error:  # of damaged files pyarrow raises errors of many kinds
+        raise unreadable(path, error) from error
+    if lacking := [column for column in columns if present.count(column) != 1]:
+        raise _lacking(path, lacking, present)
+
+
+def _lacking(path: Path, lacking: Sequence[str], present: Sequence[str]) -> UserError:
+    return UserError(
         f"Expected the columns {', '.join(lacking)} in {path}, once each, got "
         f"{', '.join(present)}. Convert the dataset to LeRobotDataset {layout.VERSION} with "
         "LeRobot."

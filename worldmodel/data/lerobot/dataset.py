@@ -1,10 +1,10 @@
-"""Reading a LeRobotDataset v3.0 with one camera, actions and states, whoever wrote it."""
+"""Reading a LeRobotDataset v3.0 or v2.1, whoever wrote it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from worldmodel.data.cameras import Wanted
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset, content_key
 from worldmodel.data.lerobot import layout
@@ -19,12 +20,17 @@ from worldmodel.data.lerobot.alignment import check_videos
 from worldmodel.data.lerobot.columns import (
     read_table,
     real_numbers,
+    require_columns,
     row_count,
     vectors,
     whole_numbers,
 )
+from worldmodel.data.lerobot.images import each_image
+from worldmodel.data.lerobot.info import camera_keys, read_info
 from worldmodel.data.lerobot.metadata import Metadata, check_width, read_metadata
+from worldmodel.data.lerobot.version_2 import read_metadata_v2
 from worldmodel.data.lerobot.video import each_frame
+from worldmodel.data.oddities import missing_last_frames
 from worldmodel.errors import UserError
 from worldmodel.files.checksums import checked_digest, read_checksums
 
@@ -36,58 +42,84 @@ _LARGEST = 1e18
 
 @dataclass(frozen=True, eq=False)
 class Dataset(EpisodeDataset):
-    """A LeRobotDataset v3.0; ``camera`` is a feature key.
+    """A LeRobotDataset; a camera is a feature, of videos or of images.
 
     The column ``timestamp`` says when a frame was taken; where it is missing, ``frame_index`` over
     the dataset's frame rate does. In the video, frames follow each other at that rate.
 
     Attributes:
         metadata: What ``meta/`` says.
+        rows: Where each frame's row is in its parquet, int64 ``[F]``.
+        allow_links_outside: Whether files may be links that lead out of the folder.
     """
 
     metadata: Metadata
+    rows: Indices
+    allow_links_outside: bool = False
 
     @classmethod
     def open(
-        cls, root: Path | str, camera: str | None = None, *, allow_links_outside: bool = False
+        cls, root: Path | str, cameras: Wanted = None, *, allow_links_outside: bool = False
     ) -> Dataset:
         """Opens the dataset in the folder ``root``.
 
         All that its metadata says is checked against the rows and the times of the videos' frames.
         An episode's last action, which nothing follows, may be NaN and is then read as zero.
+        Without ``observation.state`` states have no width.
 
         Args:
             root: The folder that contains ``meta/info.json``.
-            camera: A camera's feature key or its last part; may be left out when there is only one.
+            cameras: Feature keys, names as in ``observation.images.<name>``, or one of them; may be
+                left out when there is only one; () for all.
             allow_links_outside: Whether files may be symbolic links that lead out of the folder,
                 as in the cache of Hugging Face.
 
         Raises:
             UserError: No dataset is there, it is incomplete or of another format version, names
-                files outside of its folder, or contradicts itself; the camera, the actions or the
-                states are missing, not finite or no numbers; or timestamps run backwards.
+                files outside of its folder, or contradicts itself; a camera or the actions are
+                missing; a number is not finite or none; or timestamps run backwards.
         """
-        metadata = read_metadata(Path(root), camera, allow_links_outside=allow_links_outside)
+        root = Path(root)
+        info = read_info(root, allow_links_outside)
+        if layout.ACTION not in info.features:
+            raise UserError(
+                f"Expected a feature '{layout.ACTION}' in {root / layout.INFO_PATH}, got "
+                f"{', '.join(info.features)}. Only datasets with actions can be used."
+            )
+        read = read_metadata_v2 if info.by_episode else read_metadata
+        keys = camera_keys(root, info, cameras)
+        metadata = read(root, info, keys, allow_links_outside=allow_links_outside)
         _check_row_count(metadata)
-        check_videos(metadata)
-        columns = [layout.ACTION, layout.STATE]
-        columns += [c for c in [layout.ENVIRONMENT_STATE] if c in metadata.features]
-        timestamps, vectors = _read_data(metadata, columns)
+        lengths = metadata.lengths - metadata.unseen
+        check_videos(replace(metadata, lengths=lengths))
+        columns = [layout.ACTION, layout.STATE, layout.ENVIRONMENT_STATE]
+        columns = [column for column in columns if column in info.features]
+        timestamps, rows, vectors = _read_data(metadata, columns)
         _mask_unused(vectors[layout.ACTION], metadata)
         for name, values in vectors.items():
             _refuse_nonfinite(values, name, metadata)
+        seen = np.ones(len(timestamps), bool)
+        seen[(np.cumsum(metadata.lengths) - 1)[metadata.unseen]] = False
+        nothing = np.zeros((len(timestamps), 0), np.float32)
         dataset = cls(
-            root=metadata.root,
-            camera=metadata.camera,
-            image_size=metadata.image_size,
-            lengths=metadata.lengths,
+            root=root,
+            cameras=tuple(_names(keys)),
+            frame_sizes=metadata.frame_sizes,
+            lengths=lengths,
             tasks=metadata.tasks,
-            timestamps=timestamps,
-            actions=vectors[layout.ACTION],
-            states=vectors[layout.STATE],
-            objects=vectors.get(layout.ENVIRONMENT_STATE),
+            timestamps=timestamps[seen],
+            actions=vectors[layout.ACTION][seen],
+            states=vectors.get(layout.STATE, nothing)[seen],
+            objects=None
+            if layout.ENVIRONMENT_STATE not in vectors
+            else vectors[layout.ENVIRONMENT_STATE][seen],
             extrinsics=None,
+            action_names=metadata.names(layout.ACTION),
+            state_names=metadata.names(layout.STATE),
+            remarks=missing_last_frames(int(metadata.unseen.sum()), len(lengths)),
             metadata=metadata,
+            rows=rows[seen],
+            allow_links_outside=allow_links_outside,
         )
         _check_seconds(timestamps, metadata)
         return dataset
@@ -102,24 +134,21 @@ class Dataset(EpisodeDataset):
         """Seed of each episode, int64 ``[E]``, where they were recorded."""
         return self.metadata.seeds
 
-    @property
-    def action_names(self) -> tuple[str, ...] | None:
-        """Names of the action's components, where they were recorded."""
-        return self.metadata.names(layout.ACTION)
-
-    @property
-    def state_names(self) -> tuple[str, ...] | None:
-        """Names of the state's components, where they were recorded."""
-        return self.metadata.names(layout.STATE)
-
-    def each_frame(self, episode: int, steps: Indices) -> Iterator[Frames]:
-        """Decodes some frames of an episode; see `EpisodeDataset.each_frame`."""
-        video = self.metadata.videos[episode]
+    def camera_frames(self, camera: str, episode: int, steps: Indices) -> Iterator[Frames]:
+        """Decodes some frames of an episode; see `EpisodeDataset.camera_frames`."""
+        place = self.cameras.index(camera)
+        key, size = self.metadata.cameras[place], self.frame_sizes[place]
+        if key not in self.metadata.videos:
+            rows = self.rows[self.starts[episode] + steps]
+            path = self.metadata.data[episode]
+            yield from each_image(path, key, rows, size, self.root, self.allow_links_outside)
+            return
+        video = self.metadata.videos[key][episode]
         for frame in each_frame(video.path, video.start, steps, self.fps):
-            if frame.shape[:2] != self.image_size:
+            if frame.shape[:2] != size:
                 raise UserError(
-                    f"Expected frames of {self.image_size} in {video.path}, as meta/info.json "
-                    f"says, got {frame.shape[:2]}. Correct the feature's shape in meta/info.json."
+                    f"Expected frames of {size} in {video.path}, as meta/info.json says, got "
+                    f"{frame.shape[:2]}. Correct the feature's shape in meta/info.json."
                 )
             yield frame
 
@@ -135,7 +164,14 @@ class Dataset(EpisodeDataset):
     def _fingerprint(self) -> str:
         root = self.root
         checked_digest(root / layout.INFO_PATH, root, read_checksums(root))
-        return content_key(f"{self.camera} {self.fps}", root, self.metadata.files())
+        key = f"{', '.join(self.metadata.cameras)} {self.fps}"
+        return content_key(key, root, self.metadata.files())
+
+
+def _names(keys: Sequence[str]) -> Sequence[str]:
+    """What cameras are called; by their keys, where names would be the same."""
+    names = [layout.camera_name(key) for key in keys]
+    return names if len(set(names)) == len(names) else keys
 
 
 def _check_row_count(metadata: Metadata) -> None:
@@ -150,20 +186,23 @@ def _check_row_count(metadata: Metadata) -> None:
 
 def _read_data(
     metadata: Metadata, columns: Sequence[str]
-) -> tuple[npt.NDArray[np.float64], dict[str, Floats]]:
-    """Timestamps ``[F]`` and vectors ``[F,width]`` of all episodes in order."""
-    order, times = [], []
+) -> tuple[npt.NDArray[np.float64], Indices, dict[str, Floats]]:
+    """Timestamps ``[F]``, places in files ``[F]`` and vectors ``[F,width]``, episodes in order."""
+    order, times, places = [], [], []
     parts: list[dict[str, Floats]] = []
     held = defaultdict[Path, list[int]](list)
     for number, path in enumerate(metadata.data):
         held[path].append(number)
+    images = [key for key in metadata.cameras if key not in metadata.videos]
     for path in metadata.data_files:
+        require_columns(path, images)
         table = read_table(path, [*columns, "episode_index", "frame_index"], [layout.TIMESTAMP])
         if not table.num_rows:
             continue
         episodes, steps = (whole_numbers(table, c, path) for c in ("episode_index", "frame_index"))
         _check_rows(metadata, path, held[path], episodes, steps)
         order.append(np.stack([steps, episodes]))
+        places.append(np.arange(len(steps)))
         times.append(_timestamps(table, steps / metadata.fps, path))
         part = {name: vectors(table, name, path) for name in columns}
         for name, values in part.items():
@@ -177,6 +216,7 @@ def _read_data(
     rows = np.lexsort(np.concatenate(order, axis=1))
     return (
         np.concatenate(times)[rows],
+        np.concatenate(places)[rows],
         {name: np.concatenate([part[name] for part in parts])[rows] for name in columns},
     )
 

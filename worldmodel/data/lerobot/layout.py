@@ -8,6 +8,7 @@ __all__ = [
     "ACTION",
     "DATA_PATH",
     "ENVIRONMENT_STATE",
+    "EPISODES_JSONL",
     "EPISODES_PATH",
     "FILES_PER_CHUNK",
     "INFO_PATH",
@@ -18,6 +19,7 @@ __all__ = [
     "VERSION",
     "VIDEO_PATH",
     "camera_key",
+    "camera_name",
     "data_file",
     "episodes_file",
     "file_position",
@@ -30,6 +32,8 @@ FILES_PER_CHUNK = 1000
 INFO_PATH = "meta/info.json"
 STATS_PATH = "meta/stats.json"
 TASKS_PATH = "meta/tasks.parquet"
+EPISODES_JSONL = "meta/episodes.jsonl"
+"""Episodes of version 2."""
 
 _FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 EPISODES_PATH = f"meta/episodes/{_FILE}.parquet"
@@ -45,6 +49,11 @@ TIMESTAMP = "timestamp"
 def camera_key(name: str) -> str:
     """The feature key of the camera called ``name``."""
     return f"observation.images.{name}"
+
+
+def camera_name(key: str) -> str:
+    """What a camera is called, by its feature key: ``front`` of ``observation.images.front``."""
+    return key.removeprefix("observation.").removeprefix("images.")
 
 
 def file_position(number: int) -> tuple[int, int]:

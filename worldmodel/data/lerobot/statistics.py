@@ -9,7 +9,7 @@ import numpy as np
 
 from worldmodel.data.episode import Frames
 
-__all__ = ["Statistics", "frame_statistics", "merged", "vector_statistics"]
+__all__ = ["Statistics", "frame_statistics", "merged", "sampled_frames", "vector_statistics"]
 
 Statistics: TypeAlias = dict[str, Any]
 """``min, max, mean, std, count`` as arrays."""
@@ -23,9 +23,14 @@ def vector_statistics(values: np.ndarray[Any, Any]) -> Statistics:
     return {**statistics, "count": np.array([len(values)])}
 
 
+def sampled_frames(length: int) -> list[int]:
+    """Which of an episode's frames statistics are of: a few, spread over it."""
+    return np.unique(np.linspace(0, length - 1, _SAMPLED_FRAMES).round().astype(int)).tolist()
+
+
 def frame_statistics(frames: Frames) -> Statistics:
     """Statistics per channel, in [0,1], of a few frames spread over the episode: ``[3,1,1]``."""
-    chosen = np.unique(np.linspace(0, len(frames) - 1, _SAMPLED_FRAMES).round().astype(int))
+    chosen = sampled_frames(len(frames))
     # Channels first in memory: four times as fast to reduce.
     channels = np.ascontiguousarray(np.moveaxis(frames[chosen], -1, 0)).astype(np.float32) / 255
     statistics = _statistics(channels.reshape(3, -1), axis=1)

@@ -8,7 +8,8 @@ are written independently of each other (`write_shard`), by any process and in a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,10 +19,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worldmodel.data.episode import Episode, check_episode
+from worldmodel.data.episode import (
+    Episode,
+    Frames,
+    FrameStream,
+    check_episode,
+    frames_by_camera,
+)
 from worldmodel.data.lerobot import layout
-from worldmodel.data.lerobot.statistics import frame_statistics, merged, vector_statistics
-from worldmodel.data.lerobot.video import plain_number, video_info, writing_video
+from worldmodel.data.lerobot.statistics import (
+    frame_statistics,
+    merged,
+    sampled_frames,
+    vector_statistics,
+)
+from worldmodel.data.lerobot.video import FrameSink, plain_number, video_info, writing_video
 from worldmodel.errors import UserError
 from worldmodel.files.atomic import as_json, replacing, write_json, write_table
 from worldmodel.files.checksums import write_checksums
@@ -37,13 +49,13 @@ def write_shard(
     shard: int,
     first_episode: int,
     first_frame: int,
-    seeds: Sequence[int],
+    seeds: Iterable[int],
     episodes: Iterable[Episode],
     *,
     tasks: Sequence[str],
     fps: float,
     camera: str,
-) -> None:
+) -> tuple[int, int]:
     """Writes ``episodes``, taken one by one, as shard number ``shard``; its metadata comes last.
 
     Args:
@@ -51,17 +63,19 @@ def write_shard(
         shard: File number of the shard.
         first_episode: Index of its first episode in the dataset.
         first_frame: Index of its first frame in the dataset.
-        seeds: One per episode, recorded in the episode metadata.
-        episodes: Episodes of any lengths, but of one frame size and one set of vector widths.
+        seeds: One per episode or more, recorded in the episode metadata.
+        episodes: Episodes of any lengths, but of one set of cameras, frame sizes and vector widths.
         tasks: All tasks of the dataset, in words; its episodes are about one of them each.
         fps: Frames a second.
-        camera: The camera's name, without ``observation.images.``.
+        camera: The camera's name, where frames come without one.
+
+    Returns:
+        Indices of the episode and of the frame that come next.
 
     Raises:
         UserError: An episode does not have the shapes and dtypes of `Episode`, or not those of the
             shard's first, or are about none of ``tasks``.
     """
-    key = layout.camera_key(camera)
     chunk, file = layout.file_position(shard)
     stream = iter(episodes)
     first = next(stream)
@@ -69,23 +83,25 @@ def write_shard(
     tables: list[pa.Table] = []
     rows: list[dict[str, Any]] = []
     begin = first_frame
-    with (
-        replacing(layout.video_file(root, shard, key)) as temporary,
-        writing_video(temporary, fps, *first.frames.shape[1:3]) as append,
-    ):
-        for number, (seed, episode) in enumerate(zip(seeds, chain([first], stream), strict=True)):
+    with ExitStack() as files:
+        sinks = {
+            layout.camera_key(name): _sink(files, root, shard, layout.camera_key(name), fps, frames)
+            for name, frames in frames_by_camera(first, camera).items()
+        }
+        for number, (episode, seed) in enumerate(zip(chain([first], stream), seeds, strict=False)):
             check_episode(episode, like=first)
             if episode.task not in tasks:
                 raise UserError(
                     f"Expected an episode about one of {', '.join(tasks)}, got '{episode.task}'. "
                     "Name its task in tasks=…"
                 )
-            append(episode.frames)
-            end = begin + len(episode.frames)
+            end = begin + len(episode.actions)
             task = tasks.index(episode.task)
             columns = _columns(episode, first_episode + number, begin, task, fps)
             statistics = {name: vector_statistics(values) for name, values in columns.items()}
-            statistics[key] = frame_statistics(episode.frames)
+            for name, frames in frames_by_camera(episode, camera).items():
+                key = layout.camera_key(name)
+                statistics[key] = frame_statistics(_written(sinks[key], frames))
             tables.append(pa.table({name: _column(values) for name, values in columns.items()}))
             rows.append(
                 {
@@ -97,10 +113,16 @@ def write_shard(
                     "data/file_index": file,
                     "dataset_from_index": begin,
                     "dataset_to_index": end,
-                    f"videos/{key}/chunk_index": chunk,
-                    f"videos/{key}/file_index": file,
-                    f"videos/{key}/from_timestamp": (begin - first_frame) / fps,
-                    f"videos/{key}/to_timestamp": (end - first_frame) / fps,
+                    **{
+                        f"videos/{key}/{name}": value
+                        for key in sinks
+                        for name, value in (
+                            ("chunk_index", chunk),
+                            ("file_index", file),
+                            ("from_timestamp", (begin - first_frame) / fps),
+                            ("to_timestamp", (end - first_frame) / fps),
+                        )
+                    },
                     **{
                         f"stats/{feature}/{name}": value.tolist()
                         for feature, values in statistics.items()
@@ -113,6 +135,28 @@ def write_shard(
             begin = end
     write_table(layout.data_file(root, shard), pa.concat_tables(tables))
     write_table(layout.episodes_file(root, shard), pa.Table.from_pylist(rows))
+    return first_episode + len(rows), begin
+
+
+def _sink(
+    files: ExitStack, root: Path, shard: int, key: str, fps: float, frames: FrameStream
+) -> FrameSink:
+    """What appends to a camera's video, which appears when the files are closed."""
+    temporary = files.enter_context(replacing(layout.video_file(root, shard, key)))
+    height, width = frames.shape[1:3]
+    return files.enter_context(writing_video(temporary, fps, height, width))
+
+
+def _written(append: FrameSink, frames: FrameStream) -> Frames:
+    """Appends frames one by one; returns those that statistics are of, ``[n,h,w,3]``."""
+    wanted, kept, number = set(sampled_frames(frames.shape[0])), [], -1
+    for number, frame in enumerate(frames):
+        append(frame[None])
+        if number in wanted:
+            kept.append(frame)
+    if number + 1 != frames.shape[0]:
+        raise UserError(f"Expected {frames.shape[0]} frames of an episode, got {number + 1}.")
+    return np.stack(kept)
 
 
 def shard_range(root: Path, shard: int, camera: str) -> tuple[int, int] | None:
@@ -133,8 +177,8 @@ def finish_dataset(
     shards: int,
     *,
     fps: float,
-    camera: str,
     tasks: Sequence[str],
+    camera: str | None = None,
     robot: str | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
@@ -144,14 +188,14 @@ def finish_dataset(
         root: The dataset's folder.
         shards: How many shards it has.
         fps: Frames a second.
-        camera: The camera's name.
         tasks: The tasks of the dataset, in words.
+        camera: The name of its only camera; None for all that the shards have.
         robot: LeRobot's ``robot_type``.
         names: Names of the components of vector features, by feature key.
     """
-    key = layout.camera_key(camera)
     rows = pa.concat_tables(pq.read_table(layout.episodes_file(root, n)) for n in range(shards))
     episodes, frames = rows.num_rows, rows["dataset_to_index"][-1].as_py()
+    keys = _camera_keys(rows) if camera is None else [layout.camera_key(camera)]
     write_json(root / layout.STATS_PATH, _dataset_statistics(rows))
     write_table(root / layout.TASKS_PATH, _tasks(tasks))
     info = {
@@ -167,23 +211,29 @@ def finish_dataset(
         "splits": {"train": f"0:{episodes}"},
         "data_path": layout.DATA_PATH,
         "video_path": layout.VIDEO_PATH,
-        "features": _features(root, key, names or {}),
+        "features": _features(root, keys, names or {}),
     }
-    files = [
-        place(root, number)
-        for place in (layout.data_file, layout.episodes_file, partial(layout.video_file, key=key))
-        for number in range(shards)
-    ]
+    places: list[Callable[[Path, int], Path]] = [layout.data_file, layout.episodes_file]
+    places += [partial(layout.video_file, key=key) for key in keys]
+    files = [place(root, number) for place in places for number in range(shards)]
     write_checksums(root, files, **{layout.INFO_PATH: as_json(info)})
     write_json(root / layout.INFO_PATH, info)
+
+
+def _camera_keys(episodes: pa.Table) -> list[str]:
+    """Feature keys of the cameras that episodes have videos of."""
+    end = "/from_timestamp"
+    named = [column for column in episodes.column_names if column.endswith(end)]
+    return [column.removeprefix("videos/").removesuffix(end) for column in named]
 
 
 def _columns(
     episode: Episode, number: int, first_frame: int, task: int, fps: float
 ) -> dict[str, Any]:
     """The data rows of the ``number``-th episode, which begins at ``first_frame``."""
-    steps = np.arange(len(episode.frames), dtype=np.int64)
-    columns: dict[str, Any] = {layout.STATE: episode.states, layout.ACTION: episode.actions}
+    steps = np.arange(len(episode.actions), dtype=np.int64)
+    columns: dict[str, Any] = {layout.STATE: episode.states} if episode.states.shape[1] else {}
+    columns[layout.ACTION] = episode.actions
     if episode.objects is not None:
         columns[layout.ENVIRONMENT_STATE] = episode.objects
     columns[layout.TIMESTAMP] = (steps / fps).astype(np.float32)
@@ -223,7 +273,9 @@ def _tasks(tasks: Sequence[str]) -> pa.Table:
     return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
 
 
-def _features(root: Path, camera: str, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _features(
+    root: Path, cameras: Sequence[str], names: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     """The ``features`` of info.json, as the first shard has them."""
     schema = pq.read_schema(layout.data_file(root, 0))
     features: dict[str, Any] = {}
@@ -234,11 +286,12 @@ def _features(root: Path, camera: str, names: Mapping[str, Sequence[str]]) -> di
             "shape": [field.type.list_size if vector else 1],
             "names": list(names[field.name]) if field.name in names else None,
         }
-    info = video_info(layout.video_file(root, 0, camera))
-    features[camera] = {
-        "dtype": "video",
-        "shape": [info["video.height"], info["video.width"], 3],
-        "names": ["height", "width", "channels"],
-        "info": info,
-    }
+    for camera in cameras:
+        info = video_info(layout.video_file(root, 0, camera))
+        features[camera] = {
+            "dtype": "video",
+            "shape": [info["video.height"], info["video.width"], 3],
+            "names": ["height", "width", "channels"],
+            "info": info,
+        }
     return features

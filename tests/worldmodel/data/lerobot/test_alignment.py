@@ -124,7 +124,7 @@ def test_each_file_is_read_once_when_the_dataset_is_opened(collected, monkeypatc
     times = alignment.frame_times
     monkeypatch.setattr(alignment, "frame_times", lambda path: read.append(path) or times(path))
     dataset = Dataset.open(collected)
-    assert sorted(read) == sorted({part.path for part in dataset.metadata.videos})
+    assert sorted(read) == sorted({part.path for part in dataset.metadata.videos[KEY]})
 
 
 OPEN_GOP = "open-gop=1:keyint=10:min-keyint=10:bframes=3:scenecut=0:b-adapt=0"

@@ -180,15 +180,21 @@ def test_a_camera_is_chosen_by_name_when_there_are_several(copied):
         lambda i: i["features"].update({key: i["features"]["observation.images.front"]}),
     )
 
-    with pytest.raises(UserError, match=r"one camera.*front.*wrist.*camera=…"):
+    with pytest.raises(UserError, match=r"has front, wrist, got none.*cameras=\[front\]"):
         Dataset.open(copied)
-    with pytest.raises(UserError, match="none of them 'left'"):
-        Dataset.open(copied, camera="left")
-    assert Dataset.open(copied, camera="wrist").camera == key
-    assert Dataset.open(copied, camera=key).frames(0).max() <= 2
-    front = Dataset.open(copied, camera="front")
+    with pytest.raises(UserError, match=r"no camera 'left' .*expected one of front, wrist"):
+        Dataset.open(copied, "left")
+    with pytest.raises(UserError, match=r"each camera .* once"):
+        Dataset.open(copied, ["wrist", key])
+    assert Dataset.open(copied, "wrist").cameras == ("wrist",)
+    assert Dataset.open(copied, key).frames(0).max() <= 2
+    front = Dataset.open(copied, "front")
     assert front.frames(0).max() > 2
-    assert front.fingerprint() != Dataset.open(copied, camera="wrist").fingerprint()
+    both = Dataset.open(copied, ["wrist", "front"])
+    assert np.array_equal(both.frames(0)[:, :, 32:], front.frames(0))
+    assert Dataset.open(copied, ()).cameras == ("front", "wrist")
+    keys = {front, both, Dataset.open(copied, "wrist"), Dataset.open(copied, ())}
+    assert len({dataset.fingerprint() for dataset in keys}) == 4
 
 
 def rename(features, before, after):
@@ -204,18 +210,18 @@ def rename(features, before, after):
         (lambda r: truncate(r / "meta/info.json"), r"info\.json is damaged"),
         (lambda r: edit_info(r, lambda i: i.pop("fps")), r"info\.json .*'fps'"),
         (
-            lambda r: edit_info(r, lambda i: i.update(codebase_version="v2.1")),
-            r"LeRobotDataset v3\.0 .*got v2\.1.*convert_dataset_v21_to_v30",
+            lambda r: edit_info(r, lambda i: i.update(codebase_version="v1.6")),
+            r"LeRobotDataset v3\.0 or v2\.1 .*got v1\.6.*Convert it with LeRobot",
         ),
         (
             lambda r: edit_info(r, lambda i: i["features"].pop("observation.images.front")),
-            r"a camera stored as video .*got none",
+            r"a camera in .*got none",
         ),
         (
             lambda r: edit_info(
                 r, lambda i: i["features"]["observation.images.front"].update(dtype="image")
             ),
-            r"only still images: observation\.images\.front",
+            r"the columns observation\.images\.front in .*file-000\.parquet",
         ),
         (
             lambda r: edit_info(r, lambda i: rename(i["features"], "action", "torque")),
