@@ -1,6 +1,7 @@
 """Packages that only some users need, imported where they are needed.
 
-``pyproject.toml`` names them as extras: tensorboard, html (plotly) and droid (h5py).
+``pyproject.toml`` names them as extras: tensorboard, html (plotly), droid (h5py) and encoders
+(transformers, timm).
 """
 
 from __future__ import annotations
