@@ -87,6 +87,7 @@ def _of_transformers(folder: Path, name: str) -> ForeignModel:
     config = configured(read_json(folder / _CONFIG, _REMEDY))
     size, normalisation = _preprocessing(folder)
     tower = tower_of(config)
+    tokens = patch_tokens(tower, size)
     network = without_pooling(_pretrained(folder, config))
     return ForeignModel(
         _config(
@@ -94,7 +95,7 @@ def _of_transformers(folder: Path, name: str) -> ForeignModel:
             name=name,
             config=settings_of(tower),
             image_size=size,
-            tokens=patch_tokens(tower, size),
+            tokens=tokens,
             width=getattr(tower, "hidden_size", None),
             **normalisation,
         ),
