@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.network_library import NetworkLibrary
 from worldmodel.errors import UserError, nearest
-from worldmodel.extras import required
+from worldmodel.extras import MissingExtraError, required
 
-__all__ = ["LIBRARY", "known_architecture"]
+__all__ = ["LIBRARY", "known_architecture", "timm_library"]
+
+
+def timm_library() -> Any:
+    """The module.
+
+    Raises:
+        MissingExtraError: timm is not installed.
+        UserError: It is, without a torchvision that fits torch.
+    """
+    try:
+        return required("timm", extra="encoders")
+    except MissingExtraError:
+        raise
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            f"timm cannot be imported ({' '.join(str(error).split())[:200]}). It needs the "
+            f"torchvision of torch {torch.__version__}, of the same build."
+        ) from error
 
 
 def known_architecture(name: object) -> str:
@@ -21,7 +40,7 @@ def known_architecture(name: object) -> str:
         MissingExtraError: timm is not installed.
         UserError: There is none of this name.
     """
-    timm = required("timm", extra="encoders")
+    timm = timm_library()
     bare = str(name).partition(".")[0]
     # Other names would be looked for on the Hub, or in a folder.
     if not isinstance(name, str) or not bare.isidentifier() or not timm.is_model(bare):
@@ -32,7 +51,7 @@ def known_architecture(name: object) -> str:
 
 
 def _build(settings: Mapping[str, Any]) -> nn.Module:
-    timm = required("timm", extra="encoders")
+    timm = timm_library()
     name = known_architecture(settings.get("architecture"))
     options = settings.get("model_args", {})
     try:

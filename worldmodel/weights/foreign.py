@@ -18,7 +18,7 @@ from torch import nn
 from worldmodel.encoders.foreign import ForeignConfig, ForeignModel
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.registered import is_registered
-from worldmodel.encoders.timm_networks import known_architecture
+from worldmodel.encoders.timm_networks import known_architecture, timm_library
 from worldmodel.encoders.transformers_networks import (
     configured,
     patch_tokens,
@@ -175,7 +175,7 @@ def _number(value: object, file: Path, name: str) -> float:
 
 
 def _of_timm(place: str, name: str) -> ForeignModel:
-    timm = required("timm", extra="encoders")
+    timm = timm_library()
     if not Path(place).expanduser().is_dir() and "/" not in place:  # a name of the library itself
         known_architecture(place)
         try:

@@ -5,12 +5,15 @@ The models are small and random, and saved with their processors as the Hub has 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +271,68 @@ def test_a_name_is_fetched_from_the_hub_once(
     ((name, patterns),) = asked
     assert name == "somebody/dino"
     assert not [pattern for pattern in patterns if pattern.endswith((".py", ".bin", "*"))]
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The calls of a model hub that a download takes."""
+
+    folder: Path
+    commit = "0" * 40
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        names = [file.name for file in self.folder.iterdir()]
+        wanted = self.path.partition("?")[0].rpartition("/")[2]
+        if "/tree/" in self.path:
+            files = [{"type": "file", "path": n, "size": 1, "oid": "0" * 40} for n in names]
+            self.answer(json.dumps(files).encode())
+        elif self.path.startswith("/api/models/somebody/dino"):
+            files = [{"rfilename": name} for name in names]
+            about = {"id": "somebody/dino", "sha": self.commit, "siblings": files}
+            self.answer(json.dumps(about).encode())
+        elif wanted in names:
+            self.answer((self.folder / wanted).read_bytes())
+        else:
+            self.send_error(404)
+
+    def answer(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", self.commit)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_download_holds_settings_and_safetensors_and_no_code(dino: Path, tmp_path: Path) -> None:
+    (dino / "modeling.py").write_text("raise SystemExit")
+    (dino / "pytorch_model.bin").write_bytes(b"pickle")
+    handler = type("OfThisFolder", (Hub,), {"folder": dino})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    script = (
+        "from worldmodel.weights.foreign import load_foreign; "
+        "print(load_foreign('hf:somebody/dino').fingerprint())"
+    )
+    environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hub")}
+    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.stdout.split() == [load_foreign(f"hf:{dino}").fingerprint()], done.stderr
+    fetched = {file.name for file in (tmp_path / "hub").rglob("snapshots/*/*")}
+    assert fetched == {"config.json", "model.safetensors", "preprocessor_config.json"}
 
 
 def test_a_folder_of_vjepa2_gives_our_own_encoder(tmp_path: Path) -> None:

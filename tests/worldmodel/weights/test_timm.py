@@ -176,6 +176,21 @@ def test_what_is_wrong_is_told_in_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [ModuleNotFoundError("No module named 'torchvision'"), RuntimeError("no torchvision::nms")],
+)
+def test_a_torchvision_that_is_missing_or_of_another_build_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(module: str, *, extra: str) -> Any:
+        raise error
+
+    monkeypatch.setattr("worldmodel.encoders.timm_networks.required", fail)
+    with pytest.raises(UserError, match=r"timm cannot be imported \(.*needs the torchvision of"):
+        load_foreign(f"timm:{tmp_path}")
+
+
 def test_a_name_that_timm_has_not_is_told(timm: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown network 'vit_tinny'"):
         load_foreign("timm:vit_tinny")
