@@ -36,7 +36,7 @@ RULES: dict[str, set[str]] = {
     "finite": {"errors"},
     "files": VALUES,
     "nn": VALUES,
-    "encoders": CORE,
+    "encoders": CORE | {"registry"},
     "predictors": CORE | {"encoders"},
     "data": CORE | {"encoders"},
     "weights": CORE | {"data", "encoders", "predictors"},

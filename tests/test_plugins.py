@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import worldmodel as wm
+from worldmodel.weights.world import encoder_of
 
 PARTS = '''
 from dataclasses import dataclass
@@ -192,6 +195,74 @@ def test_an_encoder_is_sizes_of_the_video_transformer() -> None:
     assert fine.patch_size == 6
     with pytest.raises(wm.errors.RegistrationError, match="a subclass of EncoderConfig"):
         wm.register_encoder("other")(object)
+
+
+class Squares(torch.nn.Module):
+    """Mean colours of four squares, through a layer that a checkpoint has to keep."""
+
+    image_size = 24
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = torch.nn.Linear(3, 12)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        assert pixels.min() >= 0
+        assert pixels.max() <= 1
+        colours = torch.nn.functional.adaptive_avg_pool2d(pixels, 2)
+        return self.mix(colours.flatten(2).transpose(1, 2))
+
+
+def test_a_frozen_encoder_of_ones_own_trains_a_world_and_comes_back(tmp_path: Path) -> None:
+    wm.register_encoder("squares_in_a_test")(Squares)
+    rng = np.random.default_rng(0)
+    recordings = [
+        wm.Recording(
+            frames=rng.integers(0, 255, (12, 24, 24, 3), dtype=np.uint8),
+            actions=rng.normal(size=(12, 2)).astype(np.float32),
+            states=rng.normal(size=(12, 3)).astype(np.float32),
+        )
+        for _ in range(4)
+    ]
+    tiny = {"model": {"width": 24, "depth": 1, "heads": 2}}
+    wm.train(
+        data=str(wm.write_dataset(tmp_path / "data", recordings, fps=4)),
+        out=str(tmp_path / "world"),
+        predictor=wm.preset(
+            "predictor", "tokens", **tiny, training={"steps": 1, "batch": 2, "frames": 4}
+        ),
+        holdout=0.3,
+        encoder_checkpoint="squares_in_a_test",
+        cache=str(tmp_path / "cache"),
+    )
+    world, again = (wm.load_world(tmp_path / "world") for _ in range(2))
+    frames = torch.from_numpy(recordings[0].frames)[None, :2]
+    assert world.encode(frames).shape == (1, 2, 4, 12)
+    assert torch.equal(world.encode(frames), again.encode(frames))
+
+
+def _sized(network: Any) -> Any:
+    network.image_size = 8
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "told"),
+    [
+        ("five", lambda: 5, "to make a torch.nn.Module with a whole number image_size, got int"),
+        ("bare", lambda: torch.nn.Identity(), "whole number image_size, got Identity"),
+        ("image", lambda: _sized(torch.nn.Identity()), r"a square grid .*, got \[1, 3, 8, 8\]"),
+        ("rows", lambda: _sized(torch.nn.Flatten(2)), r"a square grid .*, got \[1, 3, 64\]"),
+        ("raises", lambda: _sized(torch.nn.Linear(3, 3)), "of 8x8 pixels, got RuntimeError"),
+    ],
+)
+def test_a_frozen_encoder_that_is_none_is_told(name: str, make: Any, told: str) -> None:
+    wm.register_encoder(f"{name}_in_a_test")(make)
+    with pytest.raises(wm.errors.UserError, match=told) as caught:
+        encoder_of(f"{name}_in_a_test")
+    assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(wm.errors.SettingsError, match="has no settings"):
+        wm.preset("encoder", f"{name}_in_a_test")
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 4), (8,), None])

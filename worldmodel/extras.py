@@ -1,6 +1,7 @@
 """Packages that only some users need, imported where they are needed.
 
-``pyproject.toml`` names them as extras: tensorboard, html (plotly) and hdf5 (h5py).
+``pyproject.toml`` names them as extras: tensorboard, html (plotly), hdf5 (h5py) and encoders
+(transformers, timm).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ by an entry point of an installed package (``worldmodel.planners``, ``worldmodel
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -72,26 +73,36 @@ def register_environment(name: str, task: Any) -> Callable[[T], T]:
 
 
 def register_encoder(name: str) -> Callable[[T], T]:
-    """An encoder: a dataclass of sizes of the video transformer, a subclass of ``EncoderConfig``.
+    """An encoder: sizes of the video transformer to pretrain, or a factory of a frozen one.
 
-    Encoders of other kinds come in as checkpoints (`worldmodel import`).
+    Sizes are a dataclass, a subclass of ``EncoderConfig``. A factory is a function or a class that
+    is called without arguments and gives a `torch.nn.Module` with ``image_size`` (pixels) and
+    ``forward(pixels [n, 3, h, w] from 0 to 1) -> tokens [n, N, D]``, N a square number. Its weights
+    travel with the worlds that are trained on it; the factory has to be registered to load them.
+    Released encoders need neither: ``encoder_checkpoint=hf:NAME`` or ``timm:NAME``.
 
     Args:
-        name: For ``encoder=name``.
+        name: For ``encoder=name`` of `pretrain` where these are sizes, and for
+            ``encoder_checkpoint=name`` of `train` where it is a factory.
 
     Raises:
-        RegistrationError: The name is taken, or that is no subclass of ``EncoderConfig``.
+        RegistrationError: The name is taken, or that is neither.
     """
 
     def decorate(part: T) -> T:
+        from torch.nn import Module
+
         from worldmodel.encoders.vision_transformer import EncoderConfig
 
-        if not (isinstance(part, type) and issubclass(part, EncoderConfig)):
+        if isinstance(part, type) and issubclass(part, EncoderConfig):
+            ENCODERS.register(name, part)(part)
+        elif inspect.isfunction(part) or (isinstance(part, type) and issubclass(part, Module)):
+            ENCODERS.register(name)(part)
+        else:
             raise RegistrationError(
-                "Expected sizes of the video transformer, a subclass of EncoderConfig, for encoder "
-                f"'{name}', got {part!r}; other encoders come in by `worldmodel import`"
+                "Expected sizes of the video transformer, a subclass of EncoderConfig, or a "
+                f"factory of a torch.nn.Module for encoder '{name}', got {part!r}"
             )
-        ENCODERS.register(name, part)(part)
         return part
 
     return decorate

@@ -283,6 +283,10 @@ OBJECTIVES = Registry(
             "worldmodel.pretraining.jepa:JepaObjective",
             "worldmodel.pretraining.jepa:JepaTraining",
         ),
+        "ijepa": (
+            "worldmodel.pretraining.ijepa:IjepaObjective",
+            "worldmodel.pretraining.ijepa:IjepaTraining",
+        ),
         "lewm": (
             "worldmodel.pretraining.lewm:LewmObjective",
             "worldmodel.pretraining.lewm:LewmTraining",

@@ -35,7 +35,8 @@ def test_planning_imports_no_optional_package(tiny_checkpoint, tmp_path):
     words += [f"checkpoint={tiny_checkpoint}", f"out={tmp_path}/out"]
     script = (
         f"import sys; from worldmodel.cli.main import main; assert main({words!r}) == 0; "
-        "print({'h5py', 'plotly', 'tensorboard'} & set(sys.modules))"
+        "absent = {'h5py', 'plotly', 'tensorboard', 'timm', 'transformers'}; "
+        "print(absent & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
     assert done.stdout.splitlines()[-1] == b"set()"

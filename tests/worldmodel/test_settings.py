@@ -146,6 +146,17 @@ def message(command: str, words: str) -> str:
         ("pretrain", "encoder.depth=-1", "Expected encoder.depth of at least 0, got -1"),
         ("pretrain", "encoder.heads=5", "encoder: Expected a width that 5 heads divide evenly"),
         ("pretrain", "training.predictor_heads=5", "training: Expected a width that 5 heads div"),
+        (
+            "pretrain",
+            "training=ijepa training.targets=0",
+            "Expected training.targets of at l",
+        ),
+        (
+            "pretrain",
+            "training=ijepa training.target_scale=[0.3,0.2]",
+            "Expected target_scale from",
+        ),
+        ("pretrain", "training=ijepa encoder.patch_size=96", "with 2 patches or more along a side"),
         ("pretrain", "training.clip_frames=7", "Expected clip_frames to be a multiple of the tube"),
         ("pretrain", "encoder=pixels", "Expected encoder.depth of at least 1 to train"),
         ("pretrain", "holdout=10", "Expected holdout below 1, got 10.0"),

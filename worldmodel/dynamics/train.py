@@ -48,9 +48,14 @@ from worldmodel.presets import PredictorOption, preset
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare, configured
 from worldmodel.spec import Spec, SpecChanges, require_alike
 from worldmodel.training_state import TrainingState, sole_run
-from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_sha256, remove_checkpoint
-from worldmodel.weights.encoder import KIND as ENCODER
-from worldmodel.weights.world import checkpoint_folder, encoder_of, read_world, save_world
+from worldmodel.weights.checkpoint import checkpoint_sha256, remove_checkpoint
+from worldmodel.weights.world import (
+    checkpoint_folder,
+    encoder_of,
+    is_world,
+    read_world,
+    save_world,
+)
 
 __all__ = ["TokensRecipe", "TrainConfig", "VectorRecipe", "run_training", "train"]
 
@@ -100,7 +105,8 @@ class TrainConfig:
         fps: Frames a second, chosen by their timestamps; null for all that were recorded.
         actions: ``recorded``, or ``poses`` for the change of the pose from frame to frame, as in
             V-JEPA 2-AC; with ``fps`` only the latter. DROID has no others.
-        encoder_checkpoint: Folder of a pretrained encoder, or of a world whose encoder is taken.
+        encoder_checkpoint: Folder of a pretrained encoder, or of a world whose encoder is taken;
+            hf:NAME, hf:/folder or timm:NAME for one of another library; or a registered name.
         init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
         out: Folder of the world checkpoint that is written. A killed run continues there.
         cache: Folder of the latent cache.
@@ -173,7 +179,7 @@ def _run(config: TrainConfig) -> float:
     else:
         assert config.encoder_checkpoint is not None
         encoder = encoder_of(config.encoder_checkpoint)
-        if checkpoint_kind(checkpoint_folder(config.encoder_checkpoint)) != ENCODER:
+        if is_world(config.encoder_checkpoint):
             print(f"encoder of the world in encoder_checkpoint={config.encoder_checkpoint}")
     if isinstance(recipe, TokensRecipe):
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model

@@ -7,12 +7,17 @@ with patches one frame deep, an embedding that tells images from videos, and fou
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from worldmodel.encoders.frame_model import FrameModel
 from worldmodel.encoders.pixels import show_pixels
+from worldmodel.encoders.preprocessing import IMAGENET, PREPROCESSING
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise
 from worldmodel.nn.rope import rotation_table, token_positions
 from worldmodel.settings import CHECKED, Count, Depth, Frames, Pixels, Positive, Width, check_heads
@@ -104,7 +109,7 @@ class TubeletEmbedding(nn.Module):
         return F.linear(wanted, self.proj.weight.flatten(1), self.proj.bias)
 
 
-class VideoTransformer(nn.Module):
+class VideoTransformer(FrameModel):
     """Clips to patch latents.
 
     Not frozen and not layer-normed without affine: that is ``FrozenEncoder``.
@@ -113,6 +118,10 @@ class VideoTransformer(nn.Module):
     >>> model(torch.zeros(1, 3, 4, 24, 24)).shape
     torch.Size([1, 8, 12])
     """
+
+    preprocessing = PREPROCESSING
+    normalisation = IMAGENET
+    replayable = True
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -133,6 +142,38 @@ class VideoTransformer(nn.Module):
         initialise(self, self.blocks)
         if not config.depth:
             show_pixels(self.patch_embed.proj)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square frames, pixels."""
+        return self.config.image_size
+
+    @property
+    def tokens(self) -> int:
+        """Patches of a frame."""
+        return self.config.grid**2
+
+    @property
+    def width(self) -> int:
+        """Latent width, D."""
+        return self.config.width
+
+    def frame_tokens(self, pixels: Tensor) -> Tensor:
+        """Tokens ``[n, tokens, D]`` of frames ``[n, 3, h, w]``, each doubled to fill the tubelet.
+
+        That is how V-JEPA 2-AC encodes them (section 3.1).
+        """
+        return self(pixels.unsqueeze(2).expand(-1, -1, self.config.tubelet, -1, -1))
+
+    def identity(self) -> dict[str, Any]:
+        """Its sizes, without options that older encoders do not use: theirs stays as it was."""
+        sizes = asdict(self.config)
+        unused = {name for name in ("vjepa_2_1", "fixed_grid") if not sizes[name]}
+        return {name: size for name, size in sizes.items() if name not in unused}
+
+    def stored(self) -> dict[str, Any]:
+        """Its sizes."""
+        return asdict(self.config)
 
     def forward(self, clip: Tensor, token_ids: Tensor | None = None) -> Tensor:
         """Encode.

@@ -149,10 +149,15 @@ def load_model(
     tensors = config.named(mapped(folder / _TENSORS, REMEDY))
     check_fit(model, tensors, f"{folder / _TENSORS}: these weights")
     _check_tensors(folder, tensors, config)
-    if not assign:
+    if not assign or _unstored(model):
         model = build(config)  # with memory, and what is not stored
     model.load_state_dict(tensors, assign=assign)
     return model
+
+
+def _unstored(model: nn.Module) -> bool:
+    """Whether it has buffers that no file holds, which only building it fills."""
+    return bool({name for name, _ in model.named_buffers()} - {*model.state_dict()})
 
 
 def load_checkpoint(

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from worldmodel.errors import UserError
+from worldmodel.weights.sizes import naming
 from worldmodel.weights.tensor_file import some
 
-__all__ = ["check_fit", "load_into"]
+__all__ = ["built", "check_fit", "load_into"]
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def built(
+    build: Callable[[], _Module],
+    tensors: Mapping[str, Tensor],
+    source: str,
+    unused: tuple[str, ...] = (),
+) -> _Module:
+    """A frozen model of these very tensors, float32 as their readers give them.
+
+    Args:
+        build: Makes it, without memory.
+        tensors: By parameter and buffer name.
+        source: What to call them in errors.
+        unused: Keys that the model need not have; see `load_into`.
+
+    Raises:
+        UserError: As `load_into`, or the sizes contradict one another.
+    """
+    with naming(source), torch.device("meta"):
+        model = build()
+    load_into(
+        model, tensors, source=f"{source}: these weights", assign=True, allow_unexpected=unused
+    )
+    return model.eval().requires_grad_(False)
 
 
 def load_into(

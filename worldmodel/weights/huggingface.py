@@ -1,7 +1,8 @@
 """`transformers` layout of ``VJEPA2Model``: config.json beside safetensors, in one or more files.
 
 A folder holds an encoder and a masked predictor. Their parameters have other names there, and
-queries, keys and values are stored apart. Source: ``transformers.models.vjepa2``, version 5.
+queries, keys and values are stored apart. ``VJEPA2ForVideoClassification`` holds them as its part
+``vjepa2``, beside a classifier that is not read. Source: ``transformers.models.vjepa2``, version 5.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from worldmodel.settings import (
     Width,
     read_settings,
 )
+from worldmodel.weights.fit import built
 from worldmodel.weights.sizes import check_heads, naming
 from worldmodel.weights.tensor_file import check_finite, mapped, some, stored_names, write_tensors
 
-__all__ = ["HuggingFaceFolder", "download", "export_vjepa2"]
+__all__ = ["HuggingFaceFolder", "download", "export_vjepa2", "is_vjepa2"]
 
 _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
@@ -56,6 +58,10 @@ _QKV = ("query", "key", "value")
 _MASK_TOKENS = "predictor.embeddings.mask_tokens"
 _REMEDY = "Download it again."
 
+_WITHIN = "vjepa2."
+_CLASSIFIER = ("pooler.", "classifier.")
+"""How a classifier's folder names the model in it, and what it holds besides."""
+
 # What other values would compute, nothing here does.
 _FIXED = {"in_chans": 3, "hidden_act": "gelu", "qkv_bias": True, "layer_norm_eps": NORM_EPS}
 
@@ -68,11 +74,13 @@ class HuggingFaceFolder:
         path: The folder.
         config: Its settings.
         files: The file that each tensor is in, by their names.
+        within: What their names begin with in these files.
     """
 
     path: Path
     config: Mapping[str, Any]
     files: Mapping[str, Path]
+    within: str = ""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> HuggingFaceFolder:
@@ -93,13 +101,17 @@ class HuggingFaceFolder:
                 raise UserError(
                     f"{path / _CONFIG}: expected {key}={value}, got {config[key]!r:.60}."
                 )
-        files = _files(path)
+        files, within = _files(path), ""
+        if any(name.startswith(_WITHIN) for name in files):
+            within = _WITHIN
+            files = {n: f for n, f in files.items() if not n.startswith(_CLASSIFIER)}
+            files = {name.removeprefix(within): file for name, file in files.items()}
         if strange := [n for n in files if not n.startswith((*_NAMES, _MASK_TOKENS))]:
             raise UserError(
                 f"{path}: expected the encoder and predictor of VJEPA2Model, found also "
                 f"{some(strange)}. This folder holds another kind of model."
             )
-        return cls(path, config, files)
+        return cls(path, config, files, within)
 
     def encoder_sizes(
         self, image_size: int | None = None, heads: int | None = None
@@ -120,6 +132,11 @@ class HuggingFaceFolder:
                 tiled_rope=True,
                 fixed_grid=stored.crop_size // stored.patch_size,
             )
+
+    def encoder(self, image_size: int | None = None, heads: int | None = None) -> VideoTransformer:
+        """The encoder, frozen, with other heads or frames if given."""
+        sizes = self.encoder_sizes(image_size, heads)
+        return built(lambda: VideoTransformer(sizes), self.tensors("encoder"), str(self.path))
 
     def predictor_sizes(self, heads: int | None = None) -> MaskedSizes:
         """What config.json says of the masked predictor, with other heads if given."""
@@ -165,8 +182,9 @@ class HuggingFaceFolder:
         """Tensors by their names, float32 whatever they are stored in, and finite."""
         tensors: dict[str, Tensor] = {}
         for file in sorted({self.files[name] for name in names}):
-            found = mapped(file, _REMEDY, [name for name in names if self.files[name] == file])
-            for name, tensor in found.items():
+            here = [f"{self.within}{name}" for name in names if self.files[name] == file]
+            for stored, tensor in mapped(file, _REMEDY, here).items():
+                name = stored.removeprefix(self.within)
                 if not tensor.is_floating_point():
                     raise UserError(
                         f"{file}: expected floating-point numbers, got {tensor.dtype}: "
@@ -268,8 +286,17 @@ def export_vjepa2(
     write_json(folder / _CONFIG, config)
 
 
+def is_vjepa2(folder: Path) -> bool:
+    """Whether a folder of `transformers` holds V-JEPA 2.
+
+    Raises:
+        UserError: It has no intact config.json.
+    """
+    return bool(read_json(folder / _CONFIG, _REMEDY).get("model_type") == _MODEL_TYPE)
+
+
 def download(name: str) -> Path:
-    """Fetch a model of this layout from the Hugging Face hub, or find it in the hub's cache.
+    """Fetch a model's settings and safetensors from the Hugging Face hub, or find them cached.
 
     Raises:
         UserError: There is no such model, or no network.
@@ -278,7 +305,7 @@ def download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        wanted = [_CONFIG, "*.safetensors", _INDEX]
+        wanted = [_CONFIG, "*processor_config.json", "*.safetensors", _INDEX]
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)

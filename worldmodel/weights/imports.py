@@ -1,4 +1,4 @@
-"""Released weights of V-JEPA 2, 2.1 or 2-AC as a checkpoint of ours."""
+"""Released weights of V-JEPA 2, or an encoder of another library, as a checkpoint of ours."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from worldmodel.errors import UserError, nearest
 from worldmodel.settings import CHECKED, Count, Pixels
 from worldmodel.weights.checkpoint import checkpoint_kind
 from worldmodel.weights.encoder import save_encoder, save_masked_predictor
+from worldmodel.weights.foreign import is_foreign, load_foreign
 from worldmodel.weights.vjepa2 import (
     WEIGHTS,
     holds_vjepa2_ac,
@@ -33,8 +34,9 @@ class ImportConfig:
     """What to import, and where to.
 
     Attributes:
-        source: One of Meta's .pt files, a folder of `transformers`, or its name on the Hugging
-            Face hub; may be written without ``source=``.
+        source: One of Meta's .pt files, a folder of V-JEPA 2 in `transformers`' layout, or its name
+            on the Hugging Face hub; another encoder as hf:NAME, hf:/folder or timm:NAME. May be
+            written without ``source=``.
         out: Folder of the checkpoint.
         model: ``encoder``, ``masked_predictor``, or ``ac``, the world of V-JEPA 2-AC; ``auto`` for
             the world where the source holds one, and the encoder otherwise.
@@ -65,14 +67,34 @@ def import_weights(config: ImportConfig) -> None:
     if config.model not in _MODELS:
         raise UserError(f"unknown model '{config.model}'; {nearest(config.model, _MODELS)}")
     _check_out(config)
-    if config.model == "auto":
+    if config.model == "auto" and not is_foreign(config.source):
         config = replace(config, model="ac" if holds_vjepa2_ac(config.source) else "encoder")
+    if is_foreign(config.source):
+        _import_foreign(config)
+        return
     record = {"source": config.source, "weights": config.weights}
     model = _imported(config, record)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(
         f"{config.out}: {config.model}, {parameters / 1e6:.1f} M parameters, "
         f"weights '{config.weights}' of {config.source}"
+    )
+
+
+def _import_foreign(config: ImportConfig) -> None:
+    usual = ImportConfig(config.source, config.out, model="encoder")
+    if replace(config, model="encoder") != usual or config.model not in ("auto", "encoder"):
+        raise UserError(
+            f"Expected only source and out for {config.source}, whose files state all else; leave "
+            "the other keys out."
+        )
+    encoder = load_foreign(config.source)
+    save_encoder(config.out, encoder.model, {"source": config.source})
+    parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    print(
+        f"{config.out}: encoder, {parameters / 1e6:.1f} M parameters, {encoder.tokens} tokens of "
+        f"{encoder.width} of frames of {encoder.image_size} x {encoder.image_size}, "
+        f"from {config.source}"
     )
 
 

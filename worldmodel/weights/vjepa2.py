@@ -10,12 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
-
-import torch
-from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import VideoTransformer
@@ -26,15 +21,14 @@ from worldmodel.predictors.masked import MaskedPredictor
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.weights.checkpoint import checkpoint_kind, checkpoint_record
-from worldmodel.weights.encoder import load_encoder, load_masked_predictor
-from worldmodel.weights.fit import load_into
+from worldmodel.weights.encoder import load_masked_predictor, load_video_transformer
+from worldmodel.weights.fit import built
 from worldmodel.weights.huggingface import HuggingFaceFolder, download
 from worldmodel.weights.meta import ENCODER_WEIGHTS, holds, read_pt
 from worldmodel.weights.sizes import (
     ac_predictor_sizes,
     encoder_sizes,
     masked_predictor_sizes,
-    naming,
 )
 from worldmodel.weights.world import TOKEN_WORLD, load_token_world
 
@@ -47,7 +41,6 @@ __all__ = [
 ]
 
 Source = str | os.PathLike[str]
-_Module = TypeVar("_Module", bound=nn.Module)
 
 WEIGHTS = "target_encoder"
 """The moving average, which is what the papers evaluate."""
@@ -91,16 +84,14 @@ def load_vjepa2(
         config = encoder_sizes(
             tensors, source, _IMAGE_SIZE if image_size is None else image_size, heads
         )
-        return _built(lambda: VideoTransformer(config), tensors, source, _UNUSED)
+        return built(lambda: VideoTransformer(config), tensors, source, _UNUSED)
     _check_choice(path, weights)
     if _is_own(path):
-        encoder = load_encoder(path).model
+        encoder = load_video_transformer(path)
         config = encoder.config
         _check_stored(path, image_size=(image_size, config.image_size), heads=(heads, config.heads))
         return encoder
-    folder = HuggingFaceFolder.open(path)
-    config = folder.encoder_sizes(image_size, heads)
-    return _built(lambda: VideoTransformer(config), folder.tensors("encoder"), str(path))
+    return HuggingFaceFolder.open(path).encoder(image_size, heads)
 
 
 def load_vjepa2_masked_predictor(
@@ -156,7 +147,7 @@ def load_vjepa2_masked_predictor(
     def build() -> MaskedPredictor:
         return MaskedPredictor(encoder, sizes)
 
-    return _built(build, tensors, source, _UNUSED)
+    return built(build, tensors, source, _UNUSED)
 
 
 def load_vjepa2_ac(
@@ -190,7 +181,10 @@ def load_vjepa2_ac(
     if _is_own(path):
         _check_choice(path, weights)
         world = load_token_world(path)
-        encoder_config, stored = world.encoder.model.config, world.predictor.config
+        model, stored = world.encoder.model, world.predictor.config
+        if not isinstance(model, VideoTransformer):
+            raise UserError(f"{path}: expected a world of V-JEPA 2-AC, got another encoder in it.")
+        encoder_config = model.config
         _check_stored(
             path,
             image_size=(image_size, encoder_config.image_size),
@@ -212,7 +206,7 @@ def load_vjepa2_ac(
     ):
         tensors |= {f"{name}.{key}": value for key, value in scaling.state_dict().items()}
     unused = _UNUSED if extrinsics else (*_UNUSED, *_EXTRINSICS)
-    predictor = _built(lambda: TokenPredictor(config), tensors, source, unused)
+    predictor = built(lambda: TokenPredictor(config), tensors, source, unused)
     return TokenWorld(FrozenEncoder(encoder), predictor)
 
 
@@ -222,21 +216,6 @@ def holds_vjepa2_ac(path: Source) -> bool:
     if path.is_file():
         return holds(path, "predictor", "action_encoder.weight")
     return _is_own(path) and checkpoint_kind(path) == TOKEN_WORLD
-
-
-def _built(
-    build: Callable[[], _Module],
-    tensors: Mapping[str, Tensor],
-    source: str,
-    unused: tuple[str, ...] = (),
-) -> _Module:
-    """A frozen model of these very tensors, float32 as their readers give them."""
-    with naming(source), torch.device("meta"):
-        model = build()
-    load_into(
-        model, tensors, source=f"{source}: these weights", assign=True, allow_unexpected=unused
-    )
-    return model.eval().requires_grad_(False)
 
 
 def _found(path: Source) -> Path:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
@@ -24,7 +23,13 @@ from worldmodel.weights.checkpoint import (
     stored_config,
 )
 from worldmodel.weights.config_file import StoredConfig
-from worldmodel.weights.encoder import load_encoder
+from worldmodel.weights.encoder import (
+    encoder_settings,
+    encoder_sizes,
+    frozen_encoder,
+    load_encoder,
+)
+from worldmodel.weights.foreign import is_foreign, load_foreign
 
 __all__ = [
     "DEFAULT",
@@ -33,6 +38,7 @@ __all__ = [
     "encoder_of",
     "identity",
     "image_size_of",
+    "is_world",
     "load_token_world",
     "load_vector_world",
     "read_world",
@@ -61,7 +67,7 @@ def save_world(
         record: How it was trained and what its validation found; JSON-serialisable.
     """
     settings = {
-        "encoder": asdict(world.encoder.model.config),
+        "encoder": encoder_settings(world.encoder),
         "predictor": asdict(world.predictor.config),
         "spec": None if world.spec is None else world.spec.stored(),
         "record": dict(record),
@@ -98,23 +104,36 @@ def image_size_of(name: str | os.PathLike[str]) -> int:
     Raises:
         UserError: The folder is not a checkpoint.
     """
-    return stored_config(checkpoint_folder(name)).read(EncoderConfig, "encoder").image_size
+    return encoder_sizes(stored_config(checkpoint_folder(name)))[0].image_size
 
 
 def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
-    """The encoder of a checkpoint, be it one of an encoder or of a world.
+    """The encoder of a checkpoint, or of another library.
 
     Args:
-        name: Its folder, or ``"default"`` for the shipped world.
+        name: Folder of an encoder or of a world, ``"default"`` for the shipped world, or what
+            `load_foreign` takes.
 
     Raises:
-        UserError: The folder is not an intact checkpoint of either.
+        UserError: The folder is not an intact checkpoint of either, or the library has no such
+            encoder.
     """
-    folder = checkpoint_folder(name)
-    kind = checkpoint_kind(folder)
-    if kind in (TOKEN_WORLD, _VECTOR_WORLD):
-        return read_world(folder).encoder
-    return load_encoder(folder)
+    if is_foreign(name):
+        return load_foreign(str(name))
+    if is_world(name):
+        return read_world(name).encoder
+    return load_encoder(checkpoint_folder(name))
+
+
+def is_world(name: str | os.PathLike[str]) -> bool:
+    """Whether that is a world's checkpoint, rather than an encoder's.
+
+    Raises:
+        UserError: The folder is no intact checkpoint.
+    """
+    if is_foreign(name):
+        return False
+    return checkpoint_kind(checkpoint_folder(name)) in (TOKEN_WORLD, _VECTOR_WORLD)
 
 
 def load_vector_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld:
@@ -122,7 +141,7 @@ def load_vector_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld:
 
     def build(config: StoredConfig) -> VectorWorld:
         predictor = VectorPredictor(config.read(VectorPredictorConfig, "predictor"))
-        return VectorWorld(_encoder(config), predictor, _spec(config))
+        return VectorWorld(frozen_encoder(config), predictor, _spec(config))
 
     return load_model(checkpoint_folder(name), _VECTOR_WORLD, build, assign=False)
 
@@ -132,13 +151,9 @@ def load_token_world(name: str | os.PathLike[str]) -> TokenWorld:
 
     def build(config: StoredConfig) -> TokenWorld:
         predictor = TokenPredictor(config.read(TokenPredictorConfig, "predictor"))
-        return TokenWorld(_encoder(config), predictor, _spec(config))
+        return TokenWorld(frozen_encoder(config), predictor, _spec(config))
 
     return load_model(checkpoint_folder(name), TOKEN_WORLD, build)
-
-
-def _encoder(config: StoredConfig) -> FrozenEncoder:
-    return FrozenEncoder(VideoTransformer(config.read(EncoderConfig, "encoder")))
 
 
 def _spec(config: StoredConfig) -> Spec | None:

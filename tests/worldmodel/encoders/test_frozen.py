@@ -46,6 +46,19 @@ def test_the_fingerprint_tells_weights_and_sizes_apart() -> None:
     assert encoder(heads=4).fingerprint() != reference  # the same weights, read otherwise
 
 
+def test_cameras_side_by_side_are_encoded_apart_and_follow_one_another() -> None:
+    two = FrozenEncoder(encoder().model, cameras=2)
+    left, right = frames(2, 3), frames(2, 3).flip(0)
+    latents = two.encode(torch.cat([left, right], dim=3))
+    assert (two.image_size, two.tokens, two.width) == (24, 8, 24)
+    apart = [encoder().encode(camera) for camera in (left, right)]
+    torch.testing.assert_close(latents, torch.cat(apart, dim=2), atol=1e-5, rtol=1e-5)
+    assert two.fingerprint() != encoder().fingerprint()
+    assert FrozenEncoder(two.model).fingerprint() == encoder().fingerprint()
+    with pytest.raises(ValueError, match=r"\[B,T,24,48,3\] for 2 cameras side by side, got"):
+        two.encode(left)
+
+
 def test_frames_of_another_size_are_refused_with_a_remedy() -> None:
     with pytest.raises(ValueError, match=r"\[B,T,24,24,3\], got \[1, 1, 32, 32, 3\]. Resize"):
         encoder().encode(frames(1, 1, size=32))

@@ -160,6 +160,13 @@ def test_pixels_are_an_encoder_by_name(tmp_path: Path, dataset: Path) -> None:
     assert load_encoder(out).model.config.depth == 0
 
 
+def test_images_train_an_encoder_too(tmp_path: Path, dataset: Path) -> None:
+    assert not _pretrain(tmp_path, dataset, "training=ijepa", "training.steps=2")
+    frames = torch.zeros(1, 2, SIZE, SIZE, 3, dtype=torch.uint8)
+    assert load_encoder(tmp_path / "encoder").encode(frames).isfinite().all()
+    assert load_vjepa2_masked_predictor(tmp_path / "encoder" / "masked_predictor").sizes.width == 96
+
+
 def test_a_finished_run_gives_the_same_encoder_again(tmp_path: Path, dataset: Path) -> None:
     fingerprints: list[str] = []
     for _ in range(2):

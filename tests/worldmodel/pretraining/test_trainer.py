@@ -14,6 +14,7 @@ from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransform
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError
 from worldmodel.pretraining.clips import Clips, ClipSampler
+from worldmodel.pretraining.ijepa import IjepaTraining
 from worldmodel.pretraining.jepa import JepaObjective, JepaTraining
 from worldmodel.pretraining.lewm import LewmTraining
 from worldmodel.pretraining.objective import PretrainingConfig
@@ -26,6 +27,17 @@ CONFIG = JepaTraining(
     steps=6,
     batch=4,
     clip_frames=4,
+    predictor_width=24,
+    predictor_depth=1,
+    predictor_heads=2,
+    min_rank=1.0,
+    log_every=1,
+    probe_every=3,
+)
+
+IJEPA = IjepaTraining(
+    steps=6,
+    batch=16,
     predictor_width=24,
     predictor_depth=1,
     predictor_heads=2,
@@ -73,10 +85,11 @@ def losses(out: Path) -> dict[int, float]:
     return {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
 
 
+@pytest.mark.parametrize("config", [CONFIG, IJEPA], ids=["vjepa", "ijepa"])
 def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
-    frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: PretrainingConfig
 ) -> None:
-    run(frames, tmp_path / "whole")
+    run(frames, tmp_path / "whole", config)
     sample, calls = ClipSampler.sample, 0
 
     def killed(self: ClipSampler, rng: np.random.Generator, batch: int) -> Clips:
@@ -89,9 +102,9 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     with monkeypatch.context() as patch:
         patch.setattr(ClipSampler, "sample", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(frames, tmp_path / "killed")
+            run(frames, tmp_path / "killed", config)
     assert max(losses(tmp_path / "killed")) == 4
-    run(frames, tmp_path / "killed")
+    run(frames, tmp_path / "killed", config)
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     fingerprints = [load_encoder(tmp_path / n).fingerprint() for n in ("whole", "killed")]
     assert fingerprints[0] == fingerprints[1]
@@ -111,8 +124,11 @@ def test_no_steps_save_a_random_encoder(frames: np.ndarray, tmp_path: Path) -> N
     assert a == b != c
 
 
-def test_training_lowers_the_loss(frames: np.ndarray, tmp_path: Path) -> None:
-    run(frames, tmp_path, replace(CONFIG, steps=60, probe_every=60))
+@pytest.mark.parametrize("config", [CONFIG, IJEPA], ids=["vjepa", "ijepa"])
+def test_training_lowers_the_loss(
+    frames: np.ndarray, tmp_path: Path, config: PretrainingConfig
+) -> None:
+    run(frames, tmp_path, replace(config, steps=60, probe_every=60))
     course = losses(tmp_path)
     assert np.mean([course[s] for s in range(51, 61)]) < 0.9 * course[1]
 

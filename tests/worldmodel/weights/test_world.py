@@ -20,7 +20,13 @@ from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.checkpoint import save_checkpoint
 from worldmodel.weights.encoder import save_encoder
-from worldmodel.weights.world import encoder_of, load_token_world, read_world, save_world
+from worldmodel.weights.world import (
+    encoder_of,
+    image_size_of,
+    load_token_world,
+    read_world,
+    save_world,
+)
 
 
 @pytest.fixture
@@ -93,6 +99,31 @@ def test_a_world_of_an_older_format_is_read(
     found = again.state_dict()
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+def test_a_world_of_several_cameras_comes_back_with_them(tmp_path: Path) -> None:
+    sizes = EncoderConfig(image_size=24, patch_size=12, width=16, depth=1, heads=2)
+    encoder = FrozenEncoder(VideoTransformer(sizes), cameras=4)
+    widths = VectorPredictorConfig(tokens=16, token_width=16, width=16, depth=1, head_width=16)
+    save_world(tmp_path, VectorWorld(encoder, VectorPredictor(widths)), {})
+    again = read_world(tmp_path)
+    assert (again.encoder.cameras, again.encoder.tokens, again.image_size) == (4, 16, 24)
+    assert again.encoder.fingerprint() == encoder.fingerprint()
+    assert image_size_of(tmp_path) == 24
+    frames = torch.zeros(1, 1, 24, 96, 3, dtype=torch.uint8)
+    assert torch.equal(again.encode(frames), encoder.encode(frames))
+
+
+@pytest.mark.parametrize("cameras", [0, 65, True, "two", 1.0])
+def test_a_number_of_cameras_that_is_none_is_refused(
+    tmp_path: Path, saved: tuple[VectorWorld, Path], cameras: object
+) -> None:
+    world, _ = saved
+    settings = {"encoder": asdict(world.encoder.model.config) | {"cameras": cameras}}
+    settings["predictor"] = asdict(world.predictor.config)
+    save_checkpoint(tmp_path / "odd", "vector world", settings, world.state_dict())
+    with pytest.raises(UserError, match="expected 1 to 64 cameras"):
+        read_world(tmp_path / "odd")
 
 
 def test_a_truncated_world_is_named(saved: tuple[VectorWorld, Path]) -> None:
