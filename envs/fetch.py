@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from worldmodel.envs import fetch_scripts
 from worldmodel.envs.fetch_scripts import CLOSE, OPEN, SAFE, STRIDE, TABLE, go
-from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
+from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics, look_at
 from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
 __all__ = ["TASKS", "FetchEnv", "make"]
@@ -43,19 +43,19 @@ class FetchEnv(MujocoSuiteEnv):
         module = f"gymnasium_robotics.envs.fetch.{task}"
         suite = suite_module(module, "pip install 'worldmodel[fetch]'")
         self._env: Any = getattr(suite, f"MujocoFetch{TASKS[task]}Env")()
-        model = self._env.model
-        model.site_rgba[:, 3] = 0.0  # the suite's mark of the goal
-        model.geom_rgba[model.geom_bodyid == model.body("robot0:mocap").id, 3] = 0.0  # and of aims
         self.has_block, self.fingers_move = self._env.has_object, not self._env.block_gripper
-        self.camera = mujoco.MjvCamera()
-        self.camera.lookat[:] = [1.33, 0.72, 0.50]
-        self.camera.distance, self.camera.azimuth, self.camera.elevation = 1.1, 160.0, -38.0
+        self.camera = look_at((1.33, 0.72, 0.50), distance=1.1, azimuth=160.0, elevation=-38.0)
         self._goal = np.zeros(3)
 
     @property
     @override
     def physics(self) -> Physics:
         return Physics(self._env.model, self._env.data)
+
+    @override
+    def dress(self, model: mujoco.MjModel) -> None:
+        model.site_rgba[:, 3] = 0.0  # the suite's mark of the goal
+        model.geom_rgba[model.geom_bodyid == model.body("robot0:mocap").id, 3] = 0.0  # and of aims
 
     @override
     def arrange(self) -> None:

@@ -45,13 +45,16 @@ class ReacherEnv(MujocoSuiteEnv):
         super().__init__(image_size, render_mode)
         suite = suite_module("dm_control.suite.reacher", "pip install 'worldmodel[reacher]'")
         self._suite = suite.Physics.from_xml_string(*suite.get_model_and_assets())
-        self._suite.named.model.geom_rgba["target", 3] = 0.0
         self._goal, self._goal_tip = np.zeros(2), np.zeros(3)
 
     @property
     @override
     def physics(self) -> Physics:
         return Physics(self._suite.model.ptr, self._suite.data.ptr)
+
+    @override
+    def dress(self, model: mujoco.MjModel) -> None:
+        model.geom("target").rgba[3] = 0.0
 
     @override
     def arrange(self) -> None:
