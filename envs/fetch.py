@@ -32,9 +32,7 @@ class FetchEnv(MujocoSuiteEnv):
     Success is within 5 cm, as in the suite; strictly, which it does not define, within 2.5 cm.
 
     Args:
-        task: ``reach``, ``push`` or ``pick_and_place``.
-        image_size: Side of the square images, pixels.
-        render_mode: ``rgb_array`` or None.
+        task: ``reach``, ``push`` or ``pick_and_place``; see `SuiteEnv` for the others.
     """
 
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
@@ -45,7 +43,6 @@ class FetchEnv(MujocoSuiteEnv):
         self._env: Any = getattr(suite, f"MujocoFetch{TASKS[task]}Env")()
         self.has_block, self.fingers_move = self._env.has_object, not self._env.block_gripper
         self.camera = look_at((1.33, 0.72, 0.50), distance=1.1, azimuth=160.0, elevation=-38.0)
-        self._goal = np.zeros(3)
 
     @property
     @override
@@ -91,12 +88,13 @@ class FetchEnv(MujocoSuiteEnv):
         return np.array([*self.gripper(), *([sum(fingers)] if self.fingers_move else [])])
 
     @override
-    def mark_goal(self) -> None:
-        self._goal = self.moved()
+    def scene(self) -> Array:
+        """Where the block is, or without one the gripper, ``[3]`` m."""
+        return self._site("object0") if self.has_block else self.gripper()
 
     @override
-    def verdict(self) -> Verdict:
-        distance = float(np.linalg.norm(self.moved() - self._goal))
+    def judge(self, scene: Array, goal: Array) -> Verdict:
+        distance = float(np.linalg.norm(scene - goal))
         return Verdict(distance, distance < 0.05, distance < 0.025)
 
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
@@ -105,15 +103,13 @@ class FetchEnv(MujocoSuiteEnv):
 
     def expert(self) -> Iterator[Array]:
         """Reach, push or carry to the goal; then hold still, and hold what is carried."""
-        return fetch_scripts.expert(self, self._goal)
+        return fetch_scripts.expert(self, self.goal)
 
     def gripper(self) -> Array:
         """Where the point between the fingers is, ``[3]`` m."""
-        return np.array(self.physics.data.site("robot0:grip").xpos)
+        return self._site("robot0:grip")
 
-    def moved(self) -> Array:
-        """Where the block is, or without one the gripper, ``[3]`` m."""
-        name = "object0" if self.has_block else "robot0:grip"
+    def _site(self, name: str) -> Array:
         return np.array(self.physics.data.site(name).xpos)
 
 

@@ -32,9 +32,7 @@ class MetaWorldEnv(MujocoSuiteEnv):
     half the way from the start where that is less; strictly, within half of it.
 
     Args:
-        task: The suite's name of it, such as ``reach-v3``.
-        image_size: Side of the square images, pixels.
-        render_mode: ``rgb_array`` or None.
+        task: The suite's name of it, such as ``reach-v3``; see `SuiteEnv` for the others.
     """
 
     metadata = describe(
@@ -55,8 +53,8 @@ class MetaWorldEnv(MujocoSuiteEnv):
         self._env.seeded_rand_vec, self._env._freeze_rand_vec = True, False
         self._env._set_task_called, self._env._partially_observable = True, False
         self._env.__dict__.pop("sawyer_observation_space", None)  # what scripts see has a goal now
-        self.camera = look_at((0.0, 0.69, 0.13), distance=1.0, azimuth=165.0, elevation=-38.0)
-        self._reaching, self._goal, self._near = task.startswith("reach"), np.zeros(3), _NEAR
+        self.camera = look_at((0.0, 0.69, 0.15), distance=1.1, azimuth=165.0, elevation=-38.0)
+        self._reaching, self._near = task.startswith("reach"), _NEAR
 
     @property
     @override
@@ -73,12 +71,12 @@ class MetaWorldEnv(MujocoSuiteEnv):
         while not succeeded:
             self._env.seed(int(self.np_random.integers(2**31)))
             self._env.reset()
-            start, place = self.snapshot(), self._moved()
+            start, place = self.snapshot(), self.scene()
             for _ in range(_LIMIT):
                 if succeeded := self._scripted_step():
                     break
         self.set_goal()
-        self._near = min(_NEAR, 0.5 * float(np.linalg.norm(self._goal - place)))
+        self._near = min(_NEAR, 0.5 * float(np.linalg.norm(self.goal - place)))
         self.restore(start)
 
     def _scripted_step(self) -> bool:
@@ -99,12 +97,13 @@ class MetaWorldEnv(MujocoSuiteEnv):
         return np.array(self._env._get_curr_obs_combined_no_goal()[:4])
 
     @override
-    def mark_goal(self) -> None:
-        self._goal = self._moved()
+    def scene(self) -> Array:
+        """Where the objects are, or in ``reach`` the gripper, ``[3 n]`` m."""
+        return np.array(self._env.tcp_center if self._reaching else self._env._get_pos_objects())
 
     @override
-    def verdict(self) -> Verdict:
-        distance = float(np.linalg.norm(self._moved() - self._goal))
+    def judge(self, scene: Array, goal: Array) -> Verdict:
+        distance = float(np.linalg.norm(scene - goal))
         return Verdict(distance, distance <= self._near, distance <= self._near / 2)
 
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
@@ -125,10 +124,6 @@ class MetaWorldEnv(MujocoSuiteEnv):
         while True:
             action = np.clip(self._policy.get_action(self._env._get_obs()), -1.0, 1.0)
             yield action * [0, 0, 0, 1] if self.verdict().strict else action
-
-    def _moved(self) -> Array:
-        moved = self._env.tcp_center if self._reaching else self._env._get_pos_objects()
-        return np.array(moved)
 
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> MetaWorldEnv:

@@ -41,7 +41,7 @@ class TwoRoomEnv(SuiteEnv):
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
-        self._position, self._goal = np.full(2, _LOW), np.full(2, _LOW)
+        self._position = np.full(2, _LOW)
         self._pixel = SIDE / image_size
         self._edges = np.arange(image_size) * self._pixel
         inside = np.outer(*2 * [self._covered(RIM, SIDE - RIM)])
@@ -83,13 +83,13 @@ class TwoRoomEnv(SuiteEnv):
         return self._position.copy()
 
     @override
-    def mark_goal(self) -> None:
-        self._goal = self._position.copy()
+    def scene(self) -> Array:
+        return self._position.copy()
 
     @override
-    def verdict(self) -> Verdict:
-        distance = float(np.linalg.norm(self._position - self._goal))
-        across = (self._position[0] < MIDDLE) != (self._goal[0] < MIDDLE)
+    def judge(self, scene: Array, goal: Array) -> Verdict:
+        distance = float(np.linalg.norm(scene - goal))
+        across = (scene[0] < MIDDLE) != (goal[0] < MIDDLE)
         return Verdict(distance, distance <= 16.0, distance <= 8.0 and not across)
 
     def snapshot(self) -> Array:
@@ -115,7 +115,7 @@ class TwoRoomEnv(SuiteEnv):
     def expert(self) -> Iterator[Array]:
         """Walk to the goal, through the door if it is in the other room."""
         while True:
-            yield self._towards(self._goal)
+            yield self._towards(self.goal)
 
     def _towards(self, target: Array) -> Array:
         side = 1.0 if target[0] > MIDDLE else -1.0

@@ -93,6 +93,20 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
     metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
         "render_modes": ["human", "rgb_array"],
         "render_fps": CONTROL_HZ,
+        "actions": {
+            "names": ["dx", "dy", "dz", "droll", "dpitch", "dyaw", "dgripper"],
+            "kind": "pose_delta",
+            "rest": [0.0] * 7,
+            "scale": [1.0] * 7,
+        },
+        "states": {
+            "names": ["x", "y", "z", "roll", "pitch", "yaw", "gripper"],
+            "kind": "pose",
+            "periodic": ["roll", "pitch", "yaw"],
+            "half_turn": [],
+            "hidden": [],
+        },
+        "distance_unit": "m",
     }
 
     def __init__(
@@ -217,11 +231,11 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             self.goal_state, self.goal_object = self.tool_pose(), self.object_position()
             if self.well_posed(object_start):
                 break
-        self.goal_image = self.camera_image()
+        self.set_goal()
         self.restore(start)
         if self.render_mode == "human":
             self._show()
-        return self._observe(), self._info() | {"subgoals": np.stack([*images, self.goal_image])}
+        return self.observe(), self._info() | {"subgoals": np.stack([*images, self.goal_image])}
 
     def step(
         self, action: NDArray[np.float32]
@@ -235,7 +249,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         if self._window is not None:
             self._window.show_step(self._data)
         info = self._info()
-        return self._observe(), float(info["success"]), False, False, info
+        return self.observe(), float(info["success"]), False, False, info
 
     def expert(self) -> Iterator[Array]:
         """The script's actions, then zero actions for ever."""
@@ -290,6 +304,25 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         )
         mujoco.mj_forward(self._model, self._data)
         self._command = snapshot.command.copy()
+
+    def observe(self) -> dict[str, NDArray[Any]]:
+        """The observation now."""
+        return {
+            "image": self.camera_image(),
+            "state": self.tool_pose().astype(np.float32),
+            "goal": self.goal_image.copy(),
+        }
+
+    def set_goal(self) -> None:
+        """Make the present scene the goal: its image, and what success is judged by."""
+        self.goal_state, self.goal_object = self.tool_pose(), self.object_position()
+        self.goal_image = self.camera_image()
+
+    def explore(self, rng: np.random.Generator) -> Iterator[Array]:
+        """Noisy actions for ever, as data of the task are collected; see `exploration`."""
+        from worldmodel.envs.tabletop import exploration  # it needs this module
+
+        return exploration.explore(self, rng, exploration.MIXTURES[self.task])
 
     def randomize(self, rng: np.random.Generator) -> None:
         """Draw how the scene looks until the next time; for a scene yet to be arranged."""
@@ -368,13 +401,6 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         if action is not MARK:
             self.advance(action)
         return action is MARK
-
-    def _observe(self) -> dict[str, NDArray[Any]]:
-        return {
-            "image": self.camera_image(),
-            "state": self.tool_pose().astype(np.float32),
-            "goal": self.goal_image.copy(),
-        }
 
     def _info(self) -> dict[str, Any]:
         distance = self.distance()
