@@ -47,7 +47,7 @@ docs: .venv/.docs-stamp
 # It pins MuJoCo 3.3 and runs with the one that is here, so its dependencies are left as they are.
 metaworld: .venv/.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps metaworld==3.1.1
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/envs/test_suites.py -k metaworld
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/envs/test_metaworld.py tests/envs/test_suites.py -k metaworld
 
 fuzz: .venv/.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz --count $(COUNT)

@@ -7,7 +7,6 @@ driven there, and holds the block if that is in the air, or is above it; then al
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import repeat
 from typing import Any
 
 import mujoco
@@ -60,9 +59,12 @@ class FetchEnv(MujocoSuiteEnv):
         start, goal = self.snapshot(), self._env.goal
         lifted = not self.has_block or goal[2] > TABLE + 0.05
         self._run(go(self, goal + np.array([0.0, 0.0, 0.0 if lifted else SAFE]), OPEN), 40)
-        if self.has_block:
+        if self.has_block and not lifted:
             self._place(goal)
-            self._run(repeat(np.array([0.0, 0.0, 0.0, CLOSE])), 4 if lifted else 0)
+        elif self.has_block:
+            for _ in range(6):  # held up until the fingers hold it
+                self._place(self.gripper())
+                self.advance(np.array([0.0, 0.0, 0.0, CLOSE]))
         self.set_goal()
         self.restore(start)
 

@@ -6,6 +6,7 @@ puts its scene into the goal state. The camera is that of its pixel tasks, the a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,7 +75,8 @@ class OGBenchEnv(MujocoSuiteEnv):
 
         suite._mode, suite.step = "task", at_goal
         task = int(self.np_random.integers(suite.num_tasks)) + 1
-        suite.reset(seed=int(self.np_random.integers(2**31)), options={"task_id": task})
+        with warnings.catch_warnings(action="ignore"):  # of the precision of its bounds
+            suite.reset(seed=int(self.np_random.integers(2**31)), options={"task_id": task})
         suite._mode, suite.step = "data_collection", settle  # in which its scripts work
 
     @override

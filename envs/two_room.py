@@ -62,7 +62,7 @@ class TwoRoomEnv(SuiteEnv):
 
     @override
     def advance(self, action: NDArray[np.floating[Any]]) -> None:
-        for _ in range(10):  # no step is longer than the disk is wide, so none leaps a wall
+        for _ in range(10):  # a tenth is shorter than the disk, so it leaps no wall
             here = np.clip(self._position + action * (SPEED / 10), _LOW, _HIGH)
             for wall in _WALLS:
                 nearest = np.clip(here, wall[:2], wall[2:])
@@ -103,11 +103,8 @@ class TwoRoomEnv(SuiteEnv):
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
         """Noisy walks to random places, half of them behind the door."""
         while True:
-            target, speed, drift = (
-                _place(rng, int(rng.integers(2))),
-                rng.uniform(0.4, 1.0),
-                np.zeros(2),
-            )
+            target = _place(rng, int(rng.integers(2)))
+            speed, drift = rng.uniform(0.4, 1.0), np.zeros(2)
             for _ in range(int(rng.integers(10, 70))):
                 drift = 0.8 * drift + 0.25 * rng.standard_normal(2)
                 yield np.clip(speed * self._towards(target) + drift, -1.0, 1.0)
