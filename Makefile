@@ -2,6 +2,7 @@
 # make test   set up, then lint, types and tests but for the slow ones
 # make test-all  the same with the slow ones
 # make docs   set up, then build the site in site/; a dead link is an error
+# make metaworld  install Meta-World beside the rest, and test its environment
 # make fuzz   damage COUNT=… files of every kind that is read, 10000 by default
 # make test-lowest   the tests of what other packages do, with the lowest versions allowed
 # PYTHON=…    choose the interpreter that makes .venv (3.11 or newer)
@@ -22,7 +23,7 @@ LOWEST_TESTS := tests/envs tests/planners/optimizers/test_cem.py tests/worldmode
   tests/worldmodel/evaluation/test_report.py tests/worldmodel/evaluation/test_video.py \
   tests/worldmodel/evaluation/test_image_files.py
 
-.PHONY: demo lint test test-all docs test-lowest fuzz clean
+.PHONY: demo lint test test-all docs metaworld test-lowest fuzz clean
 
 demo: .venv/.stamp
 	$(BIN)/worldmodel plan task=reach episodes=10 videos=2 out=$(OUT)/reach
@@ -42,6 +43,11 @@ lint: .venv/.stamp
 
 docs: .venv/.docs-stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# It pins MuJoCo 3.3 and runs with the one that is here, so its dependencies are left as they are.
+metaworld: .venv/.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps metaworld==3.1.1
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/envs/test_metaworld.py tests/envs/test_suites.py -k metaworld
 
 fuzz: .venv/.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz --count $(COUNT)

@@ -7,7 +7,6 @@ driven there, and holds the block if that is in the air, or is above it; then al
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import repeat
 from typing import Any
 
 import mujoco
@@ -17,7 +16,7 @@ from typing_extensions import override
 
 from worldmodel.envs import fetch_scripts
 from worldmodel.envs.fetch_scripts import CLOSE, OPEN, SAFE, STRIDE, TABLE, go
-from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
+from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics, look_at
 from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
 __all__ = ["TASKS", "FetchEnv", "make"]
@@ -32,9 +31,7 @@ class FetchEnv(MujocoSuiteEnv):
     Success is within 5 cm, as in the suite; strictly, which it does not define, within 2.5 cm.
 
     Args:
-        task: ``reach``, ``push`` or ``pick_and_place``.
-        image_size: Side of the square images, pixels.
-        render_mode: ``rgb_array`` or None.
+        task: ``reach``, ``push`` or ``pick_and_place``; see `SuiteEnv` for the others.
     """
 
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
@@ -43,14 +40,8 @@ class FetchEnv(MujocoSuiteEnv):
         module = f"gymnasium_robotics.envs.fetch.{task}"
         suite = suite_module(module, "pip install 'worldmodel[fetch]'")
         self._env: Any = getattr(suite, f"MujocoFetch{TASKS[task]}Env")()
-        model = self._env.model
-        model.site_rgba[:, 3] = 0.0  # the suite's mark of the goal
-        model.geom_rgba[model.geom_bodyid == model.body("robot0:mocap").id, 3] = 0.0  # and of aims
         self.has_block, self.fingers_move = self._env.has_object, not self._env.block_gripper
-        self.camera = mujoco.MjvCamera()
-        self.camera.lookat[:] = [1.33, 0.72, 0.50]
-        self.camera.distance, self.camera.azimuth, self.camera.elevation = 1.1, 160.0, -38.0
-        self._goal = np.zeros(3)
+        self.camera = look_at((1.33, 0.72, 0.50), distance=1.1, azimuth=160.0, elevation=-38.0)
 
     @property
     @override
@@ -58,14 +49,22 @@ class FetchEnv(MujocoSuiteEnv):
         return Physics(self._env.model, self._env.data)
 
     @override
+    def dress(self, model: mujoco.MjModel) -> None:
+        model.site_rgba[:, 3] = 0.0  # the suite's mark of the goal
+        model.geom_rgba[model.geom_bodyid == model.body("robot0:mocap").id, 3] = 0.0  # and of aims
+
+    @override
     def arrange(self) -> None:
         self._env.reset(seed=int(self.np_random.integers(2**31)))
         start, goal = self.snapshot(), self._env.goal
         lifted = not self.has_block or goal[2] > TABLE + 0.05
         self._run(go(self, goal + np.array([0.0, 0.0, 0.0 if lifted else SAFE]), OPEN), 40)
-        if self.has_block:
+        if self.has_block and not lifted:
             self._place(goal)
-            self._run(repeat(np.array([0.0, 0.0, 0.0, CLOSE])), 4 if lifted else 0)
+        elif self.has_block:
+            for _ in range(6):  # held up until the fingers hold it
+                self._place(self.gripper())
+                self.advance(np.array([0.0, 0.0, 0.0, CLOSE]))
         self.set_goal()
         self.restore(start)
 
@@ -91,12 +90,13 @@ class FetchEnv(MujocoSuiteEnv):
         return np.array([*self.gripper(), *([sum(fingers)] if self.fingers_move else [])])
 
     @override
-    def mark_goal(self) -> None:
-        self._goal = self.moved()
+    def scene(self) -> Array:
+        """Where the block is, or without one the gripper, ``[3]`` m."""
+        return self._site("object0") if self.has_block else self.gripper()
 
     @override
-    def verdict(self) -> Verdict:
-        distance = float(np.linalg.norm(self.moved() - self._goal))
+    def judge(self, scene: Array, goal: Array) -> Verdict:
+        distance = float(np.linalg.norm(scene - goal))
         return Verdict(distance, distance < 0.05, distance < 0.025)
 
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
@@ -105,15 +105,13 @@ class FetchEnv(MujocoSuiteEnv):
 
     def expert(self) -> Iterator[Array]:
         """Reach, push or carry to the goal; then hold still, and hold what is carried."""
-        return fetch_scripts.expert(self, self._goal)
+        return fetch_scripts.expert(self, self.goal)
 
     def gripper(self) -> Array:
         """Where the point between the fingers is, ``[3]`` m."""
-        return np.array(self.physics.data.site("robot0:grip").xpos)
+        return self._site("robot0:grip")
 
-    def moved(self) -> Array:
-        """Where the block is, or without one the gripper, ``[3]`` m."""
-        name = "object0" if self.has_block else "robot0:grip"
+    def _site(self, name: str) -> Array:
         return np.array(self.physics.data.site(name).xpos)
 
 

@@ -31,7 +31,7 @@ class Arm(Protocol):
     def gripper(self) -> Array:
         """Where the point between the fingers is, ``[3]`` m."""
 
-    def moved(self) -> Array:
+    def scene(self) -> Array:
         """Where the block is, ``[3]`` m."""
 
 
@@ -51,11 +51,13 @@ def explore(arm: Arm, rng: np.random.Generator) -> Iterator[Array]:
 
 
 def expert(arm: Arm, goal: Array) -> Iterator[Array]:
-    """Bring the block, or without one the gripper, to the goal; then hold still for ever."""
+    """Bring the block, or without one the gripper, to the goal; then hold it there for ever."""
     for action in solve(arm, goal):
         yield np.clip(action, -1.0, 1.0)
+    pushed = arm.has_block and not arm.fingers_move
     while True:
-        yield np.array([0.0, 0.0, 0.0, CLOSE if arm.fingers_move else 0.0])
+        offset = np.zeros(3) if pushed else goal - arm.scene()
+        yield np.clip([*offset / STRIDE, CLOSE if arm.fingers_move else 0.0], -1.0, 1.0)
 
 
 def solve(arm: Arm, goal: Array) -> Iterator[Array]:
@@ -66,8 +68,8 @@ def solve(arm: Arm, goal: Array) -> Iterator[Array]:
         for _ in range(6):
             yield from push(arm, goal)
     else:
-        yield from go(arm, arm.moved() + np.array([0.0, 0.0, 0.08]), OPEN)
-        yield from go(arm, arm.moved(), OPEN)
+        yield from go(arm, arm.scene() + np.array([0.0, 0.0, 0.08]), OPEN)
+        yield from go(arm, arm.scene(), OPEN)
         for _ in range(3):
             yield np.array([0.0, 0.0, 0.0, CLOSE])
         yield from go(arm, goal, CLOSE)
@@ -82,15 +84,15 @@ def go(arm: Arm, xyz: Array, fingers: float = 0.0, tolerance: float = 0.01) -> I
 
 def push(arm: Arm, goal: Array) -> Iterator[Array]:
     """Over the block, down behind it, then on, until it is there or slips off."""
-    offset = _flat(goal - arm.moved())
+    offset = _flat(goal - arm.scene())
     if np.linalg.norm(offset) < 0.015:
         return
-    behind = arm.moved() - 0.08 * offset / np.linalg.norm(offset)
+    behind = arm.scene() - 0.08 * offset / np.linalg.norm(offset)
     for height in (SAFE, 0.0):
         place = np.array([*behind[:2], TABLE + height])
         yield from go(arm, place, tolerance=0.02)
     for _ in range(25):
-        offset, ahead = _flat(goal - arm.moved()), _flat(arm.moved() - arm.gripper())
+        offset, ahead = _flat(goal - arm.scene()), _flat(arm.scene() - arm.gripper())
         along = offset / max(1e-6, remaining := float(np.linalg.norm(offset)))
         if remaining < 0.012 or np.linalg.norm(ahead - ahead @ along * along) > _HALF:
             return

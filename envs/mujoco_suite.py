@@ -13,7 +13,7 @@ from typing_extensions import override
 from worldmodel.envs.offscreen import OffscreenRenderer
 from worldmodel.envs.suite_env import SuiteEnv
 
-__all__ = ["MujocoSuiteEnv", "Physics"]
+__all__ = ["MujocoSuiteEnv", "Physics", "look_at"]
 
 
 class Physics(NamedTuple):
@@ -21,6 +21,16 @@ class Physics(NamedTuple):
 
     model: mujoco.MjModel
     data: mujoco.MjData
+
+
+def look_at(
+    point: tuple[float, float, float], *, distance: float, azimuth: float, elevation: float
+) -> mujoco.MjvCamera:
+    """A camera that looks at a point: metres, and degrees as MuJoCo counts them."""
+    camera = mujoco.MjvCamera()
+    camera.lookat[:], camera.distance = point, distance
+    camera.azimuth, camera.elevation = azimuth, elevation
+    return camera
 
 
 class MujocoSuiteEnv(SuiteEnv):
@@ -38,10 +48,14 @@ class MujocoSuiteEnv(SuiteEnv):
     def physics(self) -> Physics:
         """The simulation that the package runs."""
 
+    def dress(self, model: mujoco.MjModel) -> None:
+        """Change how the scene looks, once, before the first picture."""
+
     @override
     def camera_image(self) -> NDArray[np.uint8]:
         model, data = self.physics
         if self._renderer is None:
+            self.dress(model)
             model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
             self._renderer = OffscreenRenderer(model, self.image_size, self.image_size)
         return self._renderer.picture(data, self.camera)

@@ -45,13 +45,15 @@ class ReacherEnv(MujocoSuiteEnv):
         super().__init__(image_size, render_mode)
         suite = suite_module("dm_control.suite.reacher", "pip install 'worldmodel[reacher]'")
         self._suite = suite.Physics.from_xml_string(*suite.get_model_and_assets())
-        self._suite.named.model.geom_rgba["target", 3] = 0.0
-        self._goal, self._goal_tip = np.zeros(2), np.zeros(3)
 
     @property
     @override
     def physics(self) -> Physics:
         return Physics(self._suite.model.ptr, self._suite.data.ptr)
+
+    @override
+    def dress(self, model: mujoco.MjModel) -> None:
+        model.geom("target").rgba[3] = 0.0
 
     @override
     def arrange(self) -> None:
@@ -75,14 +77,17 @@ class ReacherEnv(MujocoSuiteEnv):
         return np.concatenate([_wrapped(data.qpos), data.qvel])
 
     @override
-    def mark_goal(self) -> None:
-        self._goal, self._goal_tip = self.physics.data.qpos.copy(), self._tip()
+    def scene(self) -> Array:
+        """Joints ``[2]`` (rad), and where the fingertip is ``[2]`` (m)."""
+        tip = self.physics.data.geom("finger").xpos[:2]
+        return np.concatenate([self.physics.data.qpos, tip])
 
     @override
-    def verdict(self) -> Verdict:
-        distance = float(np.abs(self._offset(self._goal)).max())
-        strict = np.linalg.norm(self._tip() - self._goal_tip) <= 0.01
-        return Verdict(distance, distance < 0.05, bool(strict))
+    def judge(self, scene: Array, goal: Array) -> Verdict:
+        distance = float(np.abs(_wrapped(goal[:2] - scene[:2])).max())
+        return Verdict(
+            distance, distance < 0.05, bool(np.linalg.norm(goal[2:] - scene[2:]) <= 0.01)
+        )
 
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
         """Smooth random torques, and now and then a controller on its way to a random posture."""
@@ -97,17 +102,12 @@ class ReacherEnv(MujocoSuiteEnv):
     def expert(self) -> Iterator[Array]:
         """A proportional-derivative controller; at the goal, it holds still."""
         while True:
-            yield self._control(self._goal)
+            yield self._control(self.goal[:2])
 
     def _control(self, posture: Array) -> Array:
-        torque = _STIFFNESS * self._offset(posture) - _DAMPING * self.physics.data.qvel
+        data = self.physics.data
+        torque = _STIFFNESS * _wrapped(posture - data.qpos) - _DAMPING * data.qvel
         return np.clip(torque, -1.0, 1.0)
-
-    def _offset(self, posture: Array) -> Array:
-        return _wrapped(posture - self.physics.data.qpos)
-
-    def _tip(self) -> Array:
-        return np.array(self._suite.named.data.geom_xpos["finger"])
 
 
 def _wrapped(joints: Array) -> Array:

@@ -98,6 +98,9 @@ class Verdict(NamedTuple):
 class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC):
     """An environment of another package, asked to make a goal image true.
 
+    It is `Resumable`, a `GoalSetter` and an `Explorer`, and most are an `Expert`
+    (`worldmodel.envs.protocol`).
+
     Observations: ``image`` ``uint8 [s, s, 3]``, ``state`` ``float32 [P]`` and ``goal``
     ``uint8 [s, s, 3]``. Actions: ``float32 [A]`` in [-1, 1]. ``metadata`` names them and the
     states, and says what one unit of an action is. ``info`` holds ``distance``, ``success`` and
@@ -123,6 +126,7 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
         self.observation_space: Any = spaces.Dict(image=image, state=state, goal=image)
         self.action_space = spaces.Box(-1.0, 1.0, (count,), np.float32)
         self.goal_image = np.zeros((image_size, image_size, 3), np.uint8)
+        self.goal: Any = None
 
     @abstractmethod
     def arrange(self) -> None:
@@ -141,12 +145,16 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
         """What an observation's ``state`` is now, ``[P]``."""
 
     @abstractmethod
-    def mark_goal(self) -> None:
-        """Keep of the present scene what `verdict` compares with."""
+    def scene(self) -> Any:
+        """What success depends on, now, as numbers; for the judge only."""
 
     @abstractmethod
+    def judge(self, scene: Any, goal: Any) -> Verdict:
+        """Compare a `scene`, present or recorded, with one that is the goal."""
+
     def verdict(self) -> Verdict:
         """Compare the present scene with the goal."""
+        return self.judge(self.scene(), self.goal)
 
     @override
     def reset(
@@ -189,8 +197,7 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
 
     def set_goal(self) -> None:
         """Make the present scene the goal."""
-        self.goal_image = self.camera_image()
-        self.mark_goal()
+        self.goal_image, self.goal = self.camera_image(), self.scene()
 
     @override
     def render(self) -> NDArray[np.uint8] | None:

@@ -41,7 +41,7 @@ class TwoRoomEnv(SuiteEnv):
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
-        self._position, self._goal = np.full(2, _LOW), np.full(2, _LOW)
+        self._position = np.full(2, _LOW)
         self._pixel = SIDE / image_size
         self._edges = np.arange(image_size) * self._pixel
         inside = np.outer(*2 * [self._covered(RIM, SIDE - RIM)])
@@ -62,7 +62,7 @@ class TwoRoomEnv(SuiteEnv):
 
     @override
     def advance(self, action: NDArray[np.floating[Any]]) -> None:
-        for _ in range(10):  # no step is longer than the disk is wide, so none leaps a wall
+        for _ in range(10):  # a tenth is shorter than the disk, so it leaps no wall
             here = np.clip(self._position + action * (SPEED / 10), _LOW, _HIGH)
             for wall in _WALLS:
                 nearest = np.clip(here, wall[:2], wall[2:])
@@ -83,13 +83,13 @@ class TwoRoomEnv(SuiteEnv):
         return self._position.copy()
 
     @override
-    def mark_goal(self) -> None:
-        self._goal = self._position.copy()
+    def scene(self) -> Array:
+        return self._position.copy()
 
     @override
-    def verdict(self) -> Verdict:
-        distance = float(np.linalg.norm(self._position - self._goal))
-        across = (self._position[0] < MIDDLE) != (self._goal[0] < MIDDLE)
+    def judge(self, scene: Array, goal: Array) -> Verdict:
+        distance = float(np.linalg.norm(scene - goal))
+        across = (scene[0] < MIDDLE) != (goal[0] < MIDDLE)
         return Verdict(distance, distance <= 16.0, distance <= 8.0 and not across)
 
     def snapshot(self) -> Array:
@@ -103,11 +103,8 @@ class TwoRoomEnv(SuiteEnv):
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
         """Noisy walks to random places, half of them behind the door."""
         while True:
-            target, speed, drift = (
-                _place(rng, int(rng.integers(2))),
-                rng.uniform(0.4, 1.0),
-                np.zeros(2),
-            )
+            target = _place(rng, int(rng.integers(2)))
+            speed, drift = rng.uniform(0.4, 1.0), np.zeros(2)
             for _ in range(int(rng.integers(10, 70))):
                 drift = 0.8 * drift + 0.25 * rng.standard_normal(2)
                 yield np.clip(speed * self._towards(target) + drift, -1.0, 1.0)
@@ -115,7 +112,7 @@ class TwoRoomEnv(SuiteEnv):
     def expert(self) -> Iterator[Array]:
         """Walk to the goal, through the door if it is in the other room."""
         while True:
-            yield self._towards(self._goal)
+            yield self._towards(self.goal)
 
     def _towards(self, target: Array) -> Array:
         side = 1.0 if target[0] > MIDDLE else -1.0

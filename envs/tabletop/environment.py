@@ -232,7 +232,7 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
             self.goal_state, self.goal_object = self.tool_pose(), self.object_position()
             if self.well_posed(object_start):
                 break
-        self.goal_image = self.camera_image()
+        self.set_goal()
         self.restore(start)
         if self.render_mode == "human":
             self._show()
@@ -309,6 +309,25 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         )
         mujoco.mj_forward(self._model, self._data)
         self._command = snapshot.command.copy()
+
+    def observe(self) -> dict[str, NDArray[Any]]:
+        """The observation now."""
+        return {
+            "image": self.camera_image(),
+            "state": self.tool_pose().astype(np.float32),
+            "goal": self.goal_image.copy(),
+        }
+
+    def set_goal(self) -> None:
+        """Make the present scene the goal: its image, and what success is judged by."""
+        self.goal_state, self.goal_object = self.tool_pose(), self.object_position()
+        self.goal_image = self.camera_image()
+
+    def explore(self, rng: np.random.Generator) -> Iterator[Array]:
+        """Noisy actions for ever, as data of the task are collected; see `exploration`."""
+        from worldmodel.envs.tabletop import exploration  # it needs this module
+
+        return exploration.explore(self, rng, exploration.MIXTURES[self.task])
 
     def randomize(self, rng: np.random.Generator) -> None:
         """Draw how the scene looks until the next time; for a scene yet to be arranged."""
@@ -387,14 +406,6 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
         if action is not MARK:
             self.advance(action)
         return action is MARK
-
-    def observe(self) -> dict[str, NDArray[Any]]:
-        """What `step` would show now."""
-        return {
-            "image": self.camera_image(),
-            "state": self.tool_pose().astype(np.float32),
-            "goal": self.goal_image.copy(),
-        }
 
     def info(self) -> dict[str, Any]:
         """What `step` would tell the judge now: ``success`` and ``distance`` (m)."""

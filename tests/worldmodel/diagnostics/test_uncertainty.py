@@ -41,7 +41,7 @@ def watched(env, world, every=1, candidates=3):
 
 
 def observed(env):
-    observation = env._observe()
+    observation = env.observe()
     return [torch.from_numpy(observation[key])[None] for key in ("goal", "image", "state")]
 
 

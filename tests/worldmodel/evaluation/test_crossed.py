@@ -149,7 +149,7 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
         policy = true_dynamics(env, recipe(tiny_world))
     else:
         policy = true_cost(env, recipe(tiny_world), lambda latents: latents[..., 0, :3])
-    observation = env._observe()
+    observation = env.observe()
     image, state = (torch.from_numpy(observation[key])[None] for key in ("image", "state"))
     policy.reset(torch.from_numpy(observation["goal"])[None])
     before = env.snapshot().physics

@@ -1,0 +1,47 @@
+"""The objects of an OGBench scene, and when they are where a goal has them."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from typing import NamedTuple
+
+import numpy as np
+
+from worldmodel.envs.suite_env import Array, Verdict
+
+__all__ = ["Objects", "compare", "turn_between"]
+
+_AXES, _SIGNS = permutations(np.eye(3)), product([-1, 1], repeat=3)
+_SIGNED = [np.array(axes) * signs for axes, signs in product(_AXES, _SIGNS)]
+_TURNS = np.array([turn for turn in _SIGNED if np.linalg.det(turn) > 0])  # a cube's own, [24, 3, 3]
+
+
+class Objects(NamedTuple):
+    """How things are.
+
+    Attributes:
+        cubes: Their centres ``[n, 3]``, m.
+        turns: Their rotations ``[n, 3, 3]``.
+        slides: How far drawer and window are open, m; of a scene with cubes only, none.
+        locks: The states of the two buttons.
+    """
+
+    cubes: Array
+    turns: Array
+    slides: Array = np.zeros(0)
+    locks: Array = np.zeros(0)
+
+
+def compare(here: Objects, goal: Objects) -> Verdict:
+    """Judge by the object that is farthest from its goal (m), and by the locks."""
+    apart = [*np.linalg.norm(here.cubes - goal.cubes, axis=-1), *abs(here.slides - goal.slides)]
+    distance, locked = float(max(apart)), bool((here.locks == goal.locks).all())
+    turned = max(map(turn_between, here.turns, goal.turns))
+    strict = locked and distance <= 0.03 and turned <= 15
+    return Verdict(distance, locked and distance <= 0.04, strict)
+
+
+def turn_between(one: Array, other: Array) -> float:
+    """Degrees between two rotations ``[3, 3]`` of a cube that looks the same from all sides."""
+    traces = np.einsum("ji,jk,nki->n", one, other, _TURNS)
+    return float(np.degrees(np.arccos(np.clip((traces.max() - 1) / 2, -1.0, 1.0))))
