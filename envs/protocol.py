@@ -85,6 +85,12 @@ class Simulator(Resumable, Expert, Protocol):
     goal_object: NDArray[np.float64]
     success_distance: float
 
+    def reset(self, *, seed: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As `gymnasium.Env.reset`."""
+
+    def script(self) -> Iterator[NDArray[np.floating[Any]] | None]:
+        """Actions of a scripted solution, and None where a sub-goal image is to be taken."""
+
     def advance(self, action: NDArray[np.floating[Any]]) -> None:
         """Simulate one control step of an action ``[A]`` without rendering."""
 

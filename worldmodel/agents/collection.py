@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from pydantic.dataclasses import dataclass
 
 from worldmodel.agents.task import TaskConfig
 from worldmodel.data.collection import collect_episodes
-from worldmodel.data.recording import Recording
+from worldmodel.data.episode import Episode
+from worldmodel.data.recording import CheckedRecording, Recording, checked
 from worldmodel.data.specification import write_dataset_spec
 from worldmodel.errors import UserError
 from worldmodel.presets import TaskOption
@@ -93,12 +94,17 @@ def run_collection(cfg: CollectConfig) -> None:
     finally:
         env.close()  # what every worker would refuse has been refused here
     if built_in and cfg.policy == "scripted":
-        look = {"appearance": cfg.appearance, "split": "train"}
-        size = cfg.image_size or spec.cameras[0].height
-        labels = envs.labels(names, cfg.appearance)
-        make = partial(envs.collect_episode, names, length=cfg.length, image_size=size, **look)
+        labels: Sequence[str] = envs.labels(names, cfg.appearance)
+        make: Callable[[int], Episode] = partial(
+            envs.collect_episode,
+            names,
+            length=cfg.length,
+            image_size=cfg.image_size or spec.cameras[0].height,
+            appearance=cfg.appearance,
+            split="train",
+        )
     else:
-        labels = list(names)
+        labels = names
         shape = (names[0], cfg.image_size, cfg.repeat)
         make = partial(_record, shape, cfg.policy, cfg.length)
     _write(cfg, spec, labels, make)
@@ -108,7 +114,9 @@ def run_collection(cfg: CollectConfig) -> None:
 collect = configured(CollectConfig)(run_collection)
 
 
-def _write(cfg: CollectConfig, spec: Spec, labels: Sequence[str], make: partial[Recording]) -> None:
+def _write(
+    cfg: CollectConfig, spec: Spec, labels: Sequence[str], make: Callable[[int], Episode]
+) -> None:
     collect_episodes(
         Path(cfg.out),
         cfg.episodes,
@@ -118,6 +126,7 @@ def _write(cfg: CollectConfig, spec: Spec, labels: Sequence[str], make: partial[
         fps=spec.rate or 1.0,
         workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
         seed=cfg.seed,
+        camera=spec.cameras[0].name,
         robot="panda" if spec.composed else None,
         names={"action": spec.actions.names, "observation.state": spec.states.names},
         settings={
@@ -142,9 +151,12 @@ def _check_built_in(tasks: Sequence[str], appearance: str) -> None:
         raise UserError(f"Expected appearance among {', '.join(appearances)}, got '{appearance}'.")
 
 
-def _record(shape: tuple[str, int | None, int], policy: str, length: int, seed: int) -> Recording:
+def _record(
+    shape: tuple[str, int | None, int], policy: str, length: int, seed: int
+) -> CheckedRecording:
     """One episode of a behaviour, in a process of its own."""
     from worldmodel.agents.behaviour import behaviour
+    from worldmodel.agents.environment import contract
     from worldmodel.agents.views import recorded
 
     env = _environment(*shape)
@@ -158,7 +170,9 @@ def _record(shape: tuple[str, int | None, int], policy: str, length: int, seed: 
         if over:
             break
     states = [np.asarray(o.get("state", ()), np.float32) for o in seen]
-    return Recording(recorded(seen), np.stack(actions), np.stack(states), shape[0])
+    frames = recorded(seen, contract(env))
+    episode = Recording(frames, np.stack(actions), np.stack(states), shape[0])
+    return checked(episode, seed)
 
 
 @lru_cache(maxsize=1)  # of this process

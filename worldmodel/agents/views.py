@@ -92,9 +92,12 @@ class Views:
         )
 
 
-def recorded(observations: Sequence[Mapping[str, Any]]) -> Image:
-    """The frames ``uint8 [T, h, w, 3]`` of the only camera along an episode."""
-    return np.stack([observation["image"] for observation in observations])
+def recorded(observations: Sequence[Mapping[str, Any]], spec: Spec) -> dict[str, Image]:
+    """The frames ``uint8 [T, h, w, 3]`` of each camera along an episode."""
+    return {
+        camera.name: np.stack([seen[_key(camera.name, seen)] for seen in observations])
+        for camera in spec.cameras
+    }
 
 
 def _key(camera: str, images: Mapping[str, Any]) -> str:

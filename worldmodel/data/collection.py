@@ -89,12 +89,12 @@ def collect_episodes(
         make_episode: From a seed to an episode. It runs in spawned processes, so it must be
             picklable (a module's function or a `functools.partial` of one).
         tasks: The tasks in words, of which every episode names its own.
-        length: Frames that every episode has.
+        length: Frames that an episode has at most.
         fps: Control steps a second.
         workers: Processes that make episodes.
         shard: Episodes per file: what a killed worker loses at most.
         seed: Seed of the first episode.
-        camera: The camera's name.
+        camera: The name of a camera that has none, or of one of several.
         robot: LeRobot's ``robot_type``.
         names: Names of the components of vector features, by feature key.
         settings: Everything else that the episodes depend on. A rerun with others is refused.
@@ -132,9 +132,7 @@ def collect_episodes(
             done = episodes - sum(s.last - s.first for s in missing)
             with tqdm(total=episodes, initial=done, desc=title, unit="episode") as bar:
                 _run(job, missing, workers, bar.update)
-            finish_dataset(
-                out, len(shards), fps=fps, camera=camera, tasks=tasks, robot=robot, names=names
-            )
+            finish_dataset(out, len(shards), fps=fps, tasks=tasks, robot=robot, names=names)
     except OSError as error:
         raise UserError(
             f"Cannot write the dataset to {out}: {error}. Choose a writable folder with out=…"
@@ -252,8 +250,8 @@ def _episodes(job: _Job, shard: _Shard, parent: Connection) -> Iterator[Episode]
     for seed in range(job.seed + shard.first, job.seed + shard.last):
         parent.send(seed)
         episode = job.make_episode(seed)
-        if len(episode.actions) != job.length:
-            raise UserError(f"Expected {job.length} frames, got {len(episode.actions)}.")
+        if not 0 < len(episode.actions) <= job.length:
+            raise UserError(f"Expected up to {job.length} frames, got {len(episode.actions)}.")
         yield episode
 
 

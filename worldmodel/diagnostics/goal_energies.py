@@ -18,13 +18,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
+from worldmodel.agents.environment import Environment, contract
+from worldmodel.agents.planner import Bounds
 from worldmodel.agents.world import CameraWorld
 from worldmodel.diagnostics.agreement import Ruler, episode_figures, summary, table
 from worldmodel.diagnostics.agreement_figure import drawn
@@ -33,7 +35,8 @@ from worldmodel.diagnostics.trials import Trial, run_trial
 from worldmodel.dynamics.vector.value import ValueTraining
 from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
+from worldmodel.evaluation.episodes import SEED_OFFSET
+from worldmodel.evaluation.parallel import simulator
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results, write_png
 from worldmodel.settings import CHECKED, Count, Frames, ProperShare, Seed, Several
@@ -140,7 +143,8 @@ def diagnose(cfg: DiagnoseConfig) -> None:
 def _trials(cfg: DiagnoseConfig, image_size: int) -> list[Trial]:
     """The tasks that the expert solves; how they look, which comes later, does not change them."""
     solved: list[Trial] = []
-    with tabletops(cfg.task.name, 1, image_size) as (env,):
+    with simulator((cfg.task.name, image_size, "plain", "test"), "diagnose") as env:
+        bounds = Bounds.of(contract(cast(Environment, env)).actions)
         for seed in tqdm(range(cfg.seed, cfg.seed + cfg.episodes), desc="solve", unit="episode"):
             trial = run_trial(
                 env,
@@ -149,6 +153,7 @@ def _trials(cfg: DiagnoseConfig, image_size: int) -> list[Trial]:
                 candidates=cfg.candidates,
                 horizon=cfg.horizon,
                 limit=cfg.limit,
+                bounds=bounds,
                 active_dims=cfg.task.active_dims,
             )
             if trial is not None:
@@ -162,7 +167,7 @@ def _readings(
     cfg: DiagnoseConfig, world: CameraWorld, scene: str, trials: list[Trial]
 ) -> list[Reading]:
     energies = goal_energies(world, cfg.task)
-    with tabletops(cfg.task.name, 1, world.image_size, *_appearance(scene)) as (env,):
+    with simulator((cfg.task.name, world.image_size, *_appearance(scene)), "diagnose") as env:
         return [
             read(env, world, energies, trial) for trial in tqdm(trials, desc=scene, unit="episode")
         ]

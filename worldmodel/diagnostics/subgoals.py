@@ -17,16 +17,17 @@ from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from worldmodel.agents.policies import planning_agent
+from worldmodel.agents.agent import make_agent
 from worldmodel.agents.views import Image
+from worldmodel.agents.world import frame_size
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
+from worldmodel.evaluation.episodes import SEED_OFFSET, environments
 from worldmodel.files.results import Results, write_png
 from worldmodel.planners import HierarchicalConfig, PlanRecord, RetrievalConfig
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.settings import CHECKED, AnyCount, NonEmpty, Seed
+from worldmodel.settings import CHECKED, AnyCount, Count, NonEmpty, Seed
 from worldmodel.weights.world import load_vector_world
 
 __all__ = ["SubgoalsConfig", "draw_subgoals", "nearest_moments"]
@@ -43,6 +44,8 @@ class SubgoalsConfig:
             folder, as in the cache of Hugging Face.
         task: Task and energies (group).
         planner: Planner on two time scales (group).
+        env: Environment, as in ``worldmodel plan``.
+        repeat: Environment steps for which an action is held.
         appearance: ``plain``, or ``rich`` for another look.
         split: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
@@ -55,6 +58,8 @@ class SubgoalsConfig:
     allow_links_outside: bool = False
     task: Any = MISSING
     planner: Any = MISSING
+    env: str | None = None
+    repeat: Count = 1
     appearance: str = "plain"
     split: str = "test"
     checkpoint: str = "default"
@@ -93,17 +98,18 @@ def _episode(
     cfg: SubgoalsConfig, world: VectorWorld
 ) -> tuple[list[Image], Image, list[PlanRecord]]:
     """Camera images up to the last moment, the goal image, and the plans made."""
-    agent = planning_agent(world, cfg.task, cfg.planner)
-    with tabletops(cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split) as (env,):
+    look = (frame_size(world), cfg.appearance, cfg.split)
+    with environments(cfg.env or cfg.task.name, 1, *look, cfg.repeat) as (env,):
+        agent = make_agent(world, env, task=cfg.task, planner=cfg.planner)
         observation, info = env.reset(seed=SEED_OFFSET + cfg.seed)
         goals = info["subgoals"] if cfg.task.stage_steps else observation["goal"]
-        agent.reset(torch.from_numpy(goals)[None], seed=cfg.seed)
+        agent.reset(goals, seed=cfg.seed)
         frames: list[Image] = []
         for _ in range(max(cfg.moments) + 1):
-            image, state = (torch.from_numpy(observation[k])[None] for k in ("image", "state"))
-            frames.append(observation["image"])
-            observation, *_ = env.step(agent.act(image, state)[0].numpy())
-    return frames, observation["goal"], list(agent.records)
+            frames.append(agent.recipe.views.seen(observation).numpy())
+            observation, *_ = env.step(agent.act(observation))
+    goal = agent.recipe.views.joined(observation["goal"], "goal").numpy()
+    return frames, goal, list(agent.records)
 
 
 Panel = tuple[Image, str]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodel.agents.planner import Bounds
 from worldmodel.agents.views import Image
 from worldmodel.envs.protocol import Simulator
-from worldmodel.envs.tabletop.environment import MARK, SUCCESS_DISTANCE, Snapshot
 from worldmodel.evaluation.episodes import SEED_OFFSET
 
 __all__ = ["Fork", "Moment", "Trial", "run_trial", "steps_to_go", "views"]
@@ -35,7 +36,7 @@ class Moment:
         cost: The task's shaped cost, m.
     """
 
-    snapshot: Snapshot
+    snapshot: Any
     state: NDArray[np.float32]
     to_go: int
     cost: float
@@ -79,7 +80,8 @@ def run_trial(
     candidates: int,
     horizon: int,
     limit: int,
-    active_dims: Sequence[int],
+    bounds: Bounds,
+    active_dims: Sequence[int] | None,
 ) -> Trial | None:
     """Solve a task, and try candidates on the way.
 
@@ -92,7 +94,8 @@ def run_trial(
         candidates: S, of each fork: from the expert's own actions, by equal degrees, to noise.
         horizon: H, control steps.
         limit: Control steps after which the expert gives up.
-        active_dims: Action dimensions that candidates differ in.
+        bounds: Of actions.
+        active_dims: Action dimensions that candidates differ in; None for all.
     """
     env.reset(seed=SEED_OFFSET + seed)
     start = env.snapshot()
@@ -105,7 +108,7 @@ def run_trial(
         env.restore(start)
         _stroll(env, rng, int(rng.integers(len(path) - 1)))
         here = _moment(env, limit)
-        tried = _candidates(env, rng, candidates, horizon, active_dims)
+        tried = _candidates(env, rng, candidates, horizon, bounds, active_dims)
         made.append(Fork(here, tried, tuple(_ends(env, here, tried, limit))))
     return Trial(seed, path, tuple(made))
 
@@ -123,7 +126,7 @@ def steps_to_go(env: Simulator, limit: int) -> int:
     """Control steps that the expert needs from where the simulator is, which it is left at."""
     start, actions = env.snapshot(), _tireless(env)
     steps = 0
-    while steps < limit and env.distance() > SUCCESS_DISTANCE:
+    while steps < limit and env.distance() > env.success_distance:
         env.advance(next(actions))
         steps += 1
     env.restore(start)
@@ -132,14 +135,15 @@ def steps_to_go(env: Simulator, limit: int) -> int:
 
 def _tireless(env: Simulator) -> Iterator[NDArray[np.float64]]:
     """The expert's actions, who starts all over where a solution has failed."""
+    rest = np.zeros_like(env.goal_state)
     while True:
         acted = False
         for action in env.script():
-            if action is not MARK:
+            if action is not None:
                 acted = True
-                yield action
+                yield np.asarray(action, np.float64)
         if not acted:
-            yield np.zeros(7)
+            yield rest
 
 
 def _moment(env: Simulator, limit: int) -> Moment:
@@ -151,7 +155,7 @@ def _solution(env: Simulator, limit: int) -> tuple[Moment, ...] | None:
     """The expert's way from where the simulator is, until the task is solved."""
     seen = [(env.snapshot(), env.proprioception(), env.task_cost())]
     actions = _tireless(env)
-    while env.distance() > SUCCESS_DISTANCE:
+    while env.distance() > env.success_distance:
         if len(seen) > limit:
             return None
         env.advance(next(actions))
@@ -177,25 +181,27 @@ def _candidates(
     rng: np.random.Generator,
     count: int,
     horizon: int,
-    active_dims: Sequence[int],
+    bounds: Bounds,
+    active_dims: Sequence[int] | None,
 ) -> NDArray[np.float32]:
     """Candidates ``[S, H, A]`` from where the simulator is, which it is left at."""
     start, actions = env.snapshot(), _tireless(env)
-    expert = np.zeros((horizon, len(ACTION_HIGH)))
+    low, high, _ = (end.numpy() for end in bounds)
+    expert = np.zeros((horizon, len(high)))
     for step in range(horizon):
         expert[step] = next(actions)
         env.advance(expert[step])
     env.restore(start)
 
-    noise = _SPREAD * rng.standard_normal((count, horizon, len(ACTION_HIGH)))
+    noise = _SPREAD * rng.standard_normal((count, horizon, len(high)))
     for step in range(1, horizon):
         fresh = np.sqrt(1 - _PERSISTENCE**2) * noise[:, step]
         noise[:, step] = _PERSISTENCE * noise[:, step - 1] + fresh
-    wild = np.zeros(len(ACTION_HIGH))
-    wild[list(active_dims)] = ACTION_HIGH[list(active_dims)]
+    searched = bounds.only(active_dims)
+    wild = (searched.high - searched.low).double().numpy() / 2
     share = np.linspace(0, 1, count)[:, None, None]
     mixed = (1 - share) * expert + share * noise * wild
-    return np.clip(mixed, -ACTION_HIGH, ACTION_HIGH).astype(np.float32)
+    return np.clip(mixed, low, high).astype(np.float32)
 
 
 def _ends(

@@ -21,14 +21,17 @@ from numpy.typing import NDArray
 from omegaconf import MISSING
 from tqdm import tqdm
 
+from worldmodel.agents.environment import capable, contract
 from worldmodel.agents.objective import task_objective
-from worldmodel.agents.planner import ARM, make_planner
+from worldmodel.agents.planner import Bounds, make_planner
 from worldmodel.agents.policies import search_agent
+from worldmodel.agents.world import require_spec
 from worldmodel.diagnostics.rankings import Agreement, agreement, bootstrap
 from worldmodel.diagnostics.recorder import Recorder
 from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched
 from worldmodel.envs import check_appearance
-from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, run_episodes, tabletops
+from worldmodel.envs.protocol import Simulator
+from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, environments, run_episodes
 from worldmodel.evaluation.intervals import success_summary
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import Results, write_png
@@ -162,13 +165,16 @@ def measure(cfg: AcceptanceConfig) -> tuple[Measured, list[Episode]]:
     """Run the episodes as ``worldmodel plan`` would, and measure at some of their plans."""
     world = load_vector_world(cfg.checkpoint)
     recorder, objective = Recorder(world), task_objective(world, cfg.task)
-    planner = make_planner(world, cfg.task, cfg.planner, *ARM)
-    agent = search_agent(recorder, objective, cfg.task, planner)
     moments: list[list[Moment]] = []
     episodes: list[Episode] = []
     scene = (cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split)
-    with tabletops(*scene) as made:
-        watched = Watched(agent, recorder, world, made[0], cfg.every, cfg.candidates)
+    with environments(*scene) as made:
+        simulator = capable(made[0], Simulator, "acceptance")
+        spec = contract(made[0])
+        require_spec(world, spec)
+        planner = make_planner(world, cfg.task, cfg.planner, *Bounds.of(spec.actions))
+        agent = search_agent(recorder, objective, cfg.task, planner)
+        watched = Watched(agent, recorder, world, simulator, cfg.every, cfg.candidates)
         seeds = range(cfg.seed, cfg.seed + cfg.episodes)
         results = run_episodes(watched, made, seeds, cfg.task, search_seed=cfg.seed)
         for episode in tqdm(results, desc="acceptance", total=len(seeds), unit="episode"):

@@ -11,6 +11,7 @@ import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -21,13 +22,29 @@ from worldmodel.agents.task import TaskConfig
 from worldmodel.envs.protocol import Simulator
 from worldmodel.evaluation.episodes import Episode, environments, run_episodes
 
-__all__ = ["PolicyOn", "Scene", "run_apart"]
+__all__ = ["PolicyOn", "Scene", "run_apart", "simulator"]
 
 Scene = tuple[str, int, str, str]
 """Name, image size, appearance and split of an environment, as `make_env` takes them."""
 
 PolicyOn = Callable[[Simulator], Policy]
 """Makes the policy of one episode for the simulator that this episode runs in."""
+
+
+@contextmanager
+def simulator(scene: Scene, wanted_for: str) -> Iterator[Simulator]:
+    """An environment whose truth may be read, closed at the end.
+
+    Args:
+        scene: What it is made of.
+        wanted_for: What asks for it, for the error.
+
+    Raises:
+        EnvironmentContractError: Its truth cannot be read.
+    """
+    name, image_size, appearance, split = scene
+    with environments(name, 1, image_size, appearance, split) as (env,):
+        yield capable(env, Simulator, wanted_for)
 
 
 def run_apart(

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from worldmodel.data.episode import (
@@ -193,6 +194,7 @@ def finish_dataset(
         robot: LeRobot's ``robot_type``.
         names: Names of the components of vector features, by feature key.
     """
+    _renumber(root, shards)
     rows = pa.concat_tables(pq.read_table(layout.episodes_file(root, n)) for n in range(shards))
     episodes, frames = rows.num_rows, rows["dataset_to_index"][-1].as_py()
     keys = _camera_keys(rows) if camera is None else [layout.camera_key(camera)]
@@ -218,6 +220,27 @@ def finish_dataset(
     files = [place(root, number) for place in places for number in range(shards)]
     write_checksums(root, files, **{layout.INFO_PATH: as_json(info)})
     write_json(root / layout.INFO_PATH, info)
+
+
+def _renumber(root: Path, shards: int) -> None:
+    """Let the frames of all shards count on, where episodes were shorter than was thought."""
+    begin = 0
+    for shard in range(shards):
+        file = layout.episodes_file(root, shard)
+        rows = pq.read_table(file)
+        ends = rows["dataset_to_index"].to_numpy()
+        if late := int(rows["dataset_from_index"][0].as_py()) - begin:
+            data = layout.data_file(root, shard)
+            write_table(data, _shifted(pq.read_table(data), ("index",), late))
+            write_table(file, _shifted(rows, ("dataset_from_index", "dataset_to_index"), late))
+        begin = int(ends[-1]) - late
+
+
+def _shifted(table: pa.Table, columns: Sequence[str], by: int) -> pa.Table:
+    for name in columns:
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pc.subtract(table[name], by))
+    return table
 
 
 def _camera_keys(episodes: pa.Table) -> list[str]:
