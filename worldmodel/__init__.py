@@ -3,6 +3,7 @@
 - `load_world`: a checkpoint, ready to imagine.
 - `make_env`, `make_agent`: an environment, and what drives it to a goal image.
 - `evaluate`: episodes, their success, and baselines beside them.
+- `validate`: a world judged on recordings, without a simulator.
 - `collect`, `pretrain`, `train`: from exploration to a world of one's own.
 - `open_dataset`, `write_dataset`, `convert`: recordings of one's own, in any known layout.
 - `bench`: what a plan costs.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from worldmodel.data.recording import Recording, write_dataset
     from worldmodel.dynamics.train import train
     from worldmodel.evaluation.evaluate import evaluate
+    from worldmodel.evaluation.offline import validate
     from worldmodel.evaluation.report import Report
     from worldmodel.latency.bench import bench
     from worldmodel.presets import preset
@@ -67,6 +69,7 @@ __all__ = [
     "register_planner",
     "register_uncertainty",
     "train",
+    "validate",
     "write_dataset",
 ]
 
@@ -85,6 +88,7 @@ _HOMES = {
     "pretrain": "pretraining.pretrain",
     "preset": "presets",
     "train": "dynamics.train",
+    "validate": "evaluation.offline",
     "write_dataset": "data.recording",
     **{
         f"register_{kind}": "registration"

@@ -65,6 +65,7 @@ class Subject:
         action_width: A.
         state_width: P.
         pursuit: The same for sub-goals, if the world can have any.
+        cameras: K, whose frames stand side by side.
     """
 
     world: World
@@ -75,6 +76,7 @@ class Subject:
     action_width: int
     state_width: int
     pursuit: Pursuit | None = None
+    cameras: int = 1
 
     @torch.no_grad()
     def workload(self, episodes: int, device: torch.device, seed: int) -> Workload:
@@ -82,7 +84,7 @@ class Subject:
         noise = torch.Generator().manual_seed(seed)
         size = self.image_size
         frames, goals = (
-            torch.randint(256, (episodes, count, size, size, 3), generator=noise)
+            torch.randint(256, (episodes, count, size, self.cameras * size, 3), generator=noise)
             .to(torch.uint8)
             .to(device)
             for count in (self.context, 1)
@@ -156,6 +158,7 @@ def vector_subject(world: VectorWorld, *, learned: bool = True) -> Subject:
         action_width=world.action_width,
         state_width=world.predictor.config.state_width,
         pursuit=objective,
+        cameras=world.encoder.cameras,
     )
 
 
@@ -204,6 +207,7 @@ def token_subject(world: TokenWorld) -> Subject:
         context=sizes.context_frames,
         action_width=sizes.action_width,
         state_width=sizes.state_width,
+        cameras=world.encoder.cameras,
     )
 
 

@@ -60,6 +60,7 @@ COMMANDS = {
         module="import_weights",  # the other is a word of the language
         subject="source",
     ),
+    "evaluate": Command("judge a world on recordings, without a simulator"),
     "plan": Command("plan episodes to goal images and report success", ("task", "planner")),
     "landscape": Command("draw the energies that a planner searches", ("task", "planner")),
     "subgoals": Command("draw the sub-goals of a planner on two time scales", ("task", "planner")),

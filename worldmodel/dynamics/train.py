@@ -181,6 +181,7 @@ def _run(config: TrainConfig) -> float:
         encoder = encoder_of(config.encoder_checkpoint)
         if is_world(config.encoder_checkpoint):
             print(f"encoder of the world in encoder_checkpoint={config.encoder_checkpoint}")
+    encoder.cameras = len(spec.cameras)
     if isinstance(recipe, TokensRecipe):
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
         dataset.require(extrinsics=sizes.extrinsics)

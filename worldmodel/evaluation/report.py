@@ -30,6 +30,7 @@ __all__ = [
     "headline",
     "nonfinite",
     "over_budget",
+    "picture",
     "plan_times",
     "real_time_summary",
     "report_bytes",
@@ -57,7 +58,7 @@ class Report:
 
     @property
     def success(self) -> Rate | None:
-        """Episodes settled at the goal, with a Wilson interval; None if nobody judged them."""
+        """Share of solved episodes with its Wilson interval; None if nobody judged them."""
         found = self.content["success"]
         if found is None:
             return None
@@ -164,14 +165,15 @@ def write_html(path: Path, report: Mapping[str, Any], episodes: Sequence[Episode
         episodes: The planner's episodes, with their images.
     """
     task, n = report["task"], report["n"]
+    unit = report["spec"]["unit"]
     page = _PAGE.substitute(
         title=html.escape(f"{task}: {n} episodes"),
         headline=html.escape(headline(report)),
-        success=_picture(_success_chart(report)),
-        energy=_picture(_energy_chart(episodes)),
-        times=_picture(_time_chart(episodes)),
+        success=picture(_success_chart(report)),
+        energy=picture(_energy_chart(episodes)),
+        times=picture(_time_chart(episodes)),
         rows="".join(_row(name, entry) for name, entry in _policies(report).items()),
-        gallery="".join(_figure(i, episode) for i, episode in enumerate(episodes[:SHOWN])),
+        gallery="".join(_figure(i, episode, unit) for i, episode in enumerate(episodes[:SHOWN])),
         shown=min(n, SHOWN),
         settings=html.escape(_settings(report)),
     )
@@ -261,7 +263,7 @@ def _success_chart(report: Mapping[str, Any]) -> Figure:
     axes.barh(list(judged), rates, xerr=abs(bounds - rates), color=colors[: len(judged)], capsize=3)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.set_xlabel("success, settled at the end (95 % Wilson interval)")
+    axes.set_xlabel("success (95 % Wilson interval)")
     return figure
 
 
@@ -301,12 +303,12 @@ def _time_chart(episodes: Sequence[Episode]) -> Figure:
     return figure
 
 
-def _figure(index: int, episode: Episode) -> str:
+def _figure(index: int, episode: Episode, unit: str) -> str:
     mark = {True: "✓", False: "✗", None: "·"}[episode.success]
     strip = np.hstack([episode.start, episode.goal, episode.final])
     way = ""
     if episode.distance_start is not None and episode.distance_final is not None:
-        way = f" {100 * episode.distance_start:.1f} → {100 * episode.distance_final:.1f} cm"
+        way = f" {_length(episode.distance_start, unit)} → {_length(episode.distance_final, unit)}"
     caption = f"{mark} seed {episode.seed}{way}"
     if episode.frames is not None:
         caption = f'<a href="videos/{video_name(index)}">{caption}</a>'
@@ -314,7 +316,13 @@ def _figure(index: int, episode: Episode) -> str:
     return f'<figure><img src="{_data_url(image)}"><figcaption>{caption}</figcaption></figure>'
 
 
-def _picture(figure: Figure) -> str:
+def _length(distance: float, unit: str) -> str:
+    """A distance for the eye; metres are told in cm."""
+    return f"{100 * distance:.1f} cm" if unit == "m" else f"{distance:.3g} {unit}"
+
+
+def picture(figure: Figure) -> str:
+    """A figure as the address of an image within a page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return _data_url(buffer.getvalue())
@@ -339,7 +347,7 @@ pre { white-space: pre-wrap; background: #f5f5f5; padding: .8rem }
 </style>
 <h1>$headline</h1>
 <table>
-<tr><th></th><th>n</th><th>settled at the end</th><th>at any step</th>
+<tr><th></th><th>n</th><th>success</th><th>at any step</th>
 <th>planner on the same episodes</th><th>plan p50 / p99 (ms)</th></tr>
 $rows
 </table>
