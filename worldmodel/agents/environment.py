@@ -10,6 +10,7 @@ of one each) and, if the robot has proprioception, ``state``. ``info`` may hold 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -92,16 +93,22 @@ def _made(
         foreign: Any = envs.make_from_suite(name, render_mode=render_mode, **sized)
         return foreign
     if name in ENVIRONMENTS.names():
-        registered: Environment = ENVIRONMENTS.find(name).make(**sized)
-        return registered
+        return _users(ENVIRONMENTS.find(name).make, sized)
     if ":" in name and "/" not in name:
         module, _, function = name.partition(":")
-        own: Environment = getattr(importlib.import_module(module), function)(**sized)
-        return own
+        return _users(getattr(importlib.import_module(module), function), sized)
     if "/" in name or "-v" in name:
         return gymnasium.make(name, render_mode=render_mode)
     known = (*envs.TASKS, *envs.SUITES, *ENVIRONMENTS.names())
     raise UserError(f"unknown environment '{name}'; {nearest(name, known)}")
+
+
+def _users(function: Any, sized: dict[str, int]) -> Environment:
+    """What a user's function makes; it need not take an image size."""
+    taken = inspect.signature(function).parameters
+    any_key = any(key.kind is key.VAR_KEYWORD for key in taken.values())
+    made: Environment = function(**(sized if any_key or "image_size" in taken else {}))
+    return made
 
 
 def contract(env: Environment) -> Spec:

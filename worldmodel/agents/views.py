@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldmodel.data.fitting import fitted
 from worldmodel.errors import InputError
-from worldmodel.spec import Spec
+from worldmodel.spec import CameraSpec, Spec
 
 __all__ = ["Image", "Images", "Views"]
 
@@ -30,19 +30,19 @@ class Views:
     """How images of K cameras become one.
 
     Attributes:
-        cameras: Their names.
+        cameras: Their names, and the size of their frames.
         size: Side of the squares that the world reads, pixels.
         fit: How frames become square (`worldmodel.data.fitting`).
     """
 
-    cameras: tuple[str, ...]
+    cameras: tuple[CameraSpec, ...]
     size: int
     fit: str = "crop"
 
     @classmethod
     def of(cls, spec: Spec, size: int) -> Views:
         """Those of a spec."""
-        return cls(tuple(camera.name for camera in spec.cameras), size, spec.fit)
+        return cls(spec.cameras, size, spec.fit)
 
     def seen(self, observation: Mapping[str, Any]) -> Tensor:
         """The image ``uint8 [size, K size, 3]`` of an observation.
@@ -51,7 +51,7 @@ class Views:
             InputError: A camera's image is missing, or is none.
         """
         found: dict[str, Any] = {
-            name: observation.get(_key(name, observation)) for name in self.cameras
+            camera.name: observation.get(_key(camera.name, observation)) for camera in self.cameras
         }
         if missing := [name for name, image in found.items() if image is None]:
             got = list(observation) if isinstance(observation, Mapping) else type(observation)
@@ -73,19 +73,27 @@ class Views:
         if not isinstance(images, Mapping):
             if len(self.cameras) > 1:
                 raise InputError(
-                    f"Expected {name} of each camera ({', '.join(self.cameras)}) by its name, got "
-                    "one array"
+                    f"Expected {name} of each camera ({', '.join(c.name for c in self.cameras)}) "
+                    "by its name, got one array"
                 )
-            images = {self.cameras[0]: images}
-        named = {camera: images.get(_key(camera, images)) for camera in self.cameras}
-        if missing := [camera for camera, image in named.items() if image is None]:
-            raise InputError(f"Expected {name} of camera '{missing[0]}', got {list(images)}")
-        squares = [self._square(pixels(image, name)) for image in named.values()]
+            images = {self.cameras[0].name: images}
+        squares: list[Tensor] = []
+        for camera in self.cameras:
+            image = images.get(_key(camera.name, images))
+            if image is None:
+                raise InputError(f"Expected {name} of camera '{camera.name}', got {list(images)}")
+            squares.append(self._square(pixels(image, name), camera, name))
         return squares[0] if len(squares) == 1 else torch.cat(squares, -2)
 
-    def _square(self, frames: Tensor) -> Tensor:
-        if frames.shape[-3:-1] == (self.size, self.size):
+    def _square(self, frames: Tensor, camera: CameraSpec, name: str) -> Tensor:
+        height, width = frames.shape[-3:-1]
+        if (height, width) == (self.size, self.size):
             return frames
+        if (height, width) != (camera.height, camera.width):
+            raise InputError(
+                f"Expected {name} of {camera.height} x {camera.width} pixels, as camera "
+                f"'{camera.name}' has them, got {height} x {width}; crop and resize"
+            )
         whole = frames.reshape(-1, *frames.shape[-3:]).numpy()
         return torch.from_numpy(fitted(whole, self.size, self.fit)).view(
             *frames.shape[:-3], self.size, self.size, 3
