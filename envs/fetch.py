@@ -17,7 +17,7 @@ from typing_extensions import override
 from worldmodel.envs import fetch_scripts
 from worldmodel.envs.fetch_scripts import CLOSE, OPEN, SAFE, STRIDE, TABLE, go
 from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics, look_at
-from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
+from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
 
 __all__ = ["TASKS", "FetchEnv", "make"]
 
@@ -123,7 +123,5 @@ def _described(*fingers: str) -> dict[str, Any]:
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> FetchEnv:
     """The environment of a task among `TASKS`."""
-    if task not in TASKS:
-        names = ", ".join(f"fetch:{name}" for name in TASKS)
-        raise ValueError(f"Expected a task among {names}, got {task!r}")
+    check_task(task, "fetch", TASKS)
     return FetchEnv(task, image_size, render_mode)

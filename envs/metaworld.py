@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics, look_at
-from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
+from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
 
 __all__ = ["MetaWorldEnv", "make"]
 
@@ -46,8 +46,7 @@ class MetaWorldEnv(MujocoSuiteEnv):
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
         kinds = suite_module("metaworld.env_dict", _INSTALL).ALL_V3_ENVIRONMENTS
-        if task not in kinds:
-            raise ValueError(f"Expected a task such as {', '.join([*kinds][:3])}, got {task!r}")
+        check_task(task, "metaworld", kinds)
         self._policy = suite_module("metaworld.policies", _INSTALL).ENV_POLICY_MAP[task]()
         self._env: Any = kinds[task]()
         self._env.seeded_rand_vec, self._env._freeze_rand_vec = True, False

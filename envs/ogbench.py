@@ -18,7 +18,7 @@ from typing_extensions import override
 from worldmodel.envs import ogbench_scripts
 from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
 from worldmodel.envs.ogbench_objects import Objects, compare
-from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
+from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
 
 __all__ = ["TASKS", "CubeEnv", "OGBenchEnv", "SceneEnv", "make"]
 
@@ -130,6 +130,12 @@ class CubeEnv(OGBenchEnv):
 class SceneEnv(OGBenchEnv):
     """A cube, a drawer and a window, and a button that locks each of the two."""
 
+    def expert(self) -> Iterator[Array]:
+        """The suite's scripts for what has to move: unlock, move, lock; then rest."""
+        yield from ogbench_scripts.arrange_scene(self._env, self.goal)
+        while True:
+            yield np.zeros(5)
+
     @override
     def snapshot(self) -> Any:
         return super().snapshot(), self._env._cur_button_states.copy()
@@ -150,8 +156,6 @@ class SceneEnv(OGBenchEnv):
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> OGBenchEnv:
     """The environment of a task among `TASKS`."""
-    if task not in TASKS:
-        names = ", ".join(f"ogbench:{name}" for name in TASKS)
-        raise ValueError(f"Expected a task among {names}, got {task!r}")
+    check_task(task, "ogbench", TASKS)
     kind = SceneEnv if task == "scene" else CubeEnv
     return kind(task, image_size, render_mode)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from worldmodel.envs import push_t_scripts
-from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, describe, suite_module
+from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, check_task, describe, suite_module
 
 __all__ = ["PushTEnv", "make"]
 
@@ -130,6 +130,5 @@ class PushTEnv(SuiteEnv):
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> PushTEnv:
     """The environment; it has one task."""
-    if task:
-        raise ValueError(f"Expected push_t without a task, got {task!r}; write push_t")
+    check_task(task, "push_t")
     return PushTEnv(image_size, render_mode)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
-from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
+from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
 
 __all__ = ["ReacherEnv", "make"]
 
@@ -121,6 +121,5 @@ def _posture(rng: np.random.Generator) -> Array:
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> ReacherEnv:
     """The environment; it has one task."""
-    if task:
-        raise ValueError(f"Expected reacher without a task, got {task!r}; write reacher")
+    check_task(task, "reacher")
     return ReacherEnv(image_size, render_mode)

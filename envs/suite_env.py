@@ -6,7 +6,7 @@ An adapter says how to draw an episode, act, look and judge; `SuiteEnv` makes an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -16,7 +16,15 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from typing_extensions import override
 
-__all__ = ["Array", "MissingSuiteError", "SuiteEnv", "Verdict", "describe", "suite_module"]
+__all__ = [
+    "Array",
+    "MissingSuiteError",
+    "SuiteEnv",
+    "Verdict",
+    "check_task",
+    "describe",
+    "suite_module",
+]
 
 Array = NDArray[np.float64]
 
@@ -45,6 +53,19 @@ def suite_module(name: str, install: str) -> Any:
             raise
         raise MissingSuiteError(f"{package} is not installed: {install}") from None
     return import_module(name)
+
+
+def check_task(task: str, suite: str, tasks: Collection[str] = ()) -> None:
+    """Refuse a task that a suite does not have.
+
+    Raises:
+        ValueError: ``task`` is not among ``tasks``, or is given to a suite without any.
+    """
+    if tasks and task not in tasks:
+        known = ", ".join(f"{suite}:{name}" for name in tasks)
+        raise ValueError(f"Expected a task among {known}, got {suite}:{task}")
+    if task and not tasks:
+        raise ValueError(f"Expected {suite}, which has one task, got {suite}:{task}")
 
 
 def describe(

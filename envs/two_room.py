@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, describe
+from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, check_task, describe
 
 __all__ = ["DOOR", "MIDDLE", "RADIUS", "SPEED", "TwoRoomEnv", "make"]
 
@@ -131,6 +131,5 @@ def _place(rng: np.random.Generator, room: int) -> Array:
 
 def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> TwoRoomEnv:
     """The environment; it has one task."""
-    if task:
-        raise ValueError(f"Expected two_room without a task, got {task!r}; write two_room")
+    check_task(task, "two_room")
     return TwoRoomEnv(image_size, render_mode)

@@ -82,6 +82,17 @@ def test_exploring_moves_what_can_be_moved() -> None:
         assert np.ptp([getattr(scene, part) for scene in scenes], axis=0).max() > 0.05, part
 
 
+@pytest.mark.parametrize("seed", [1, 2])  # rearranging; into the drawer, which is locked
+def test_the_expert_unlocks_moves_and_locks(seed: int) -> None:
+    env = make_from_suite("ogbench:scene")
+    env.reset(seed=seed)
+    steps = itertools.takewhile(lambda _: not env.verdict().success, env.expert())
+    for action in itertools.islice(steps, 400):
+        env.advance(np.clip(action, -1.0, 1.0))
+    env.close()
+    assert env.verdict().success
+
+
 def test_a_snapshot_keeps_the_locks() -> None:
     env = make_from_suite("ogbench:scene")
     env.reset(seed=0)
