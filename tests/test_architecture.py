@@ -18,7 +18,7 @@ OUTER = ("planners", "envs", "configs", "benchmarks")  # the folders behind the 
 # What each room may import of the package besides itself; files of the top are rooms, too.
 VALUES = {"errors", "settings"}
 CORE = VALUES | {"extras", "finite", "files", "precision", "schedule", "nn"}
-CORE |= {"training_log", "training_loop", "training_state"}
+CORE |= {"spec", "training_log", "training_loop", "training_state"}
 NAMES = {"registry", "presets", "devices", "model_memory"}
 MODELS = CORE | NAMES | {"data", "encoders", "predictors", "weights", "pretraining", "dynamics"}
 AGENTS = MODELS | {"planners", "envs", "agents"}
@@ -30,6 +30,7 @@ RULES: dict[str, set[str]] = {
     "configs": set(),
     "errors": set(),
     "settings": {"errors"},
+    "spec": VALUES,
     "registry": {"errors"},
     "presets": VALUES | {"registry"},
     "extras": {"errors"},

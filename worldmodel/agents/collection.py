@@ -48,10 +48,6 @@ class CollectConfig:
         workers: Parallel processes; None for one per CPU core.
     """
 
-    env: str | None = None
-    policy: str = "scripted"
-    repeat: Count = 1
-    spec: SpecChanges = field(default_factory=SpecChanges)
     task: TaskOption = field(default_factory=TaskConfig)
     episodes: Count = 1600
     length: Count = 50
@@ -61,6 +57,10 @@ class CollectConfig:
     out: str = MISSING
     seed: Seed = 0
     workers: Threads | None = None
+    env: str | None = None
+    policy: str = "scripted"
+    repeat: Count = 1
+    spec: SpecChanges = field(default_factory=SpecChanges)
 
 
 def run_collection(cfg: CollectConfig) -> None:
