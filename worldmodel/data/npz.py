@@ -1,7 +1,7 @@
 """Large arrays in ``.npz`` files, read in parts: numpy would decompress the whole array at once.
 
 A compressed stream can be read from its beginning only, or from a place where the decompressor's
-state was kept. So its state is kept every 32 MB of the way, 40 kB each.
+state was kept. So its state is kept every 8 MB of the way, 40 kB each.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from worldmodel.errors import UserError
 
 __all__ = ["ArrayInZip", "array_names", "array_of"]
 
-_BETWEEN = 32_000_000
-_PIECE = 1 << 20
+_BETWEEN = 8_000_000
+_PIECE = 1 << 16
+"""Compressed bytes that are read at once; they may become a thousand times as many."""
 _HEADER = 10_000
 """Bytes that surely hold the header of an array."""
 
@@ -34,7 +35,7 @@ def array_names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # of damaged files zipfile raises errors of many kinds
         return []
     return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 
@@ -168,7 +169,8 @@ class ArrayInZip:
         with self._lock:
             if not self._marks:
                 self._marks.append(_Mark(0, 0, zlib.decompressobj(-zlib.MAX_WBITS)))
-            return self._marks[bisect_right([mark.given for mark in self._marks], start) - 1]
+            place = bisect_right(self._marks, start, key=lambda mark: mark.given)
+            return self._marks[place - 1]
 
     def _keep(self, given: int, taken: int, state: Any) -> None:
         with self._lock:

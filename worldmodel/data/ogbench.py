@@ -27,8 +27,8 @@ from worldmodel.errors import UserError
 
 __all__ = ["OgbenchDataset", "holds_ogbench"]
 
-_BLOCK = 64
-"""Frames that are read at once."""
+_BLOCK_BYTES = 16_000_000
+"""Of the frames that are read at once."""
 _CAMERA = "pixels"
 
 
@@ -92,10 +92,12 @@ class OgbenchDataset(EpisodeDataset):
     def camera_frames(self, camera: str, episode: int, steps: Indices) -> Iterator[Frames]:
         """Reads some frames of an episode; see `EpisodeDataset.camera_frames`."""
         rows = (self.starts[episode] + steps).tolist()
+        height, width = self.frame_sizes[0]
+        most = max(_BLOCK_BYTES // (height * width * 3), 1)
         first, block = 0, np.empty((0, 0, 0, 3), np.uint8)
         for place, row in enumerate(rows):
             if not first <= row < first + len(block):
-                ahead = [r for r in rows[place : place + _BLOCK] if r < row + _BLOCK]
+                ahead = [r for r in rows[place : place + most] if r < row + most]
                 first, block = row, self.stored.rows(row, ahead[-1] + 1)
             yield block[row - first]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -63,6 +64,12 @@ def open_dataset(
             )
         if files:
             return _open_file(files[0], cameras)
+        held = sorted(entry.name for entry in islice(path.iterdir(), 100))
+        raise UserError(
+            f"Expected meta/info.json (LeRobot), trajectory.h5 (DROID) or a file of "
+            f"{', '.join(_SUFFIXES)} in {path}, got {', '.join(held[:5]) or 'an empty folder'}. "
+            f"Make a dataset with: worldmodel collect out={path}"
+        )
     return Dataset.open(path, cameras, allow_links_outside=allow_links_outside)
 
 

@@ -119,7 +119,7 @@ def test_the_fingerprint_depends_on_contents_and_camera_and_not_on_the_place(ori
 def test_a_folder_gets_the_reader_of_its_layout(original, collected, tmp_path):
     assert isinstance(open_dataset(original, "ext1"), DroidDataset)
     assert isinstance(open_dataset(collected), Dataset)
-    with pytest.raises(UserError, match="folder without meta"):
+    with pytest.raises(UserError, match=r"meta/info\.json .*trajectory\.h5 .*got an empty folder"):
         open_dataset(tmp_path)
     with pytest.raises(UserError, match=r"trajectory\.h5.*got none"):
         DroidDataset.open(tmp_path, "ext1")
