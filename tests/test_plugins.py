@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import worldmodel as wm
+from worldmodel.encoders.foreign import ForeignConfig, ForeignModel
 from worldmodel.weights.world import encoder_of
 
 PARTS = '''
@@ -239,6 +240,15 @@ def test_a_frozen_encoder_of_ones_own_trains_a_world_and_comes_back(tmp_path: Pa
     frames = torch.from_numpy(recordings[0].frames)[None, :2]
     assert world.encode(frames).shape == (1, 2, 4, 12)
     assert torch.equal(world.encode(frames), again.encode(frames))
+
+
+def test_a_frozen_encoder_without_weights_is_on_the_device_that_it_is_sent_to() -> None:
+    wm.register_encoder("weightless_in_a_test")(lambda: _sized(torch.nn.Identity()))
+    settings = {"image_size": 8, "tokens": 1, "width": 1, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    config = ForeignConfig(
+        "registered", "", {"factory": "weightless_in_a_test"}, **settings, white=255
+    )
+    assert ForeignModel(config).to("meta").anywhere().is_meta
 
 
 def _sized(network: Any) -> Any:

@@ -56,7 +56,7 @@ COMMANDS = {
     "pretrain": Command("train the video encoder", ("encoder", "training")),
     "train": Command("train an action-conditioned predictor on cached latents", ("predictor",)),
     "import": Command(
-        "read V-JEPA 2 weights from Meta or Hugging Face: import SOURCE out=…",
+        "keep released weights of V-JEPA 2 or another encoder: import SOURCE out=…",
         module="import_weights",  # the other is a word of the language
         subject="source",
     ),

@@ -90,6 +90,8 @@ class ForeignModel(FrameModel):
         self.normalisation = Normalisation(config.mean, config.std, config.white)
         self.network = config.network() if network is None else network
         self._read = _LIBRARIES[config.kind].read
+        # A network without weights has to be somewhere, too.
+        self.register_buffer("_here", torch.empty(0), persistent=False)
 
     @property
     def image_size(self) -> int:

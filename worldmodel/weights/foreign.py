@@ -31,7 +31,7 @@ from worldmodel.extras import required
 from worldmodel.files.json_file import read_json
 from worldmodel.settings import described
 from worldmodel.weights.fit import load_into
-from worldmodel.weights.huggingface import HuggingFaceFolder, download, is_vjepa2
+from worldmodel.weights.huggingface import HuggingFaceFolder, download, is_vjepa2, weight_files
 from worldmodel.weights.tensor_file import check_finite, first_line, mapped, some
 
 __all__ = ["is_foreign", "load_foreign"]
@@ -108,6 +108,7 @@ def _pretrained(folder: Path, config: Any) -> nn.Module:
     transformers = required("transformers", extra="encoders")
     if (folder / "adapter_config.json").exists():
         raise UserError(f"{folder}: expected a whole model, got an adapter. Merge it first.")
+    weight_files(folder)  # or it raises: an index could name files elsewhere
     try:
         network, found = transformers.AutoModel.from_pretrained(
             folder,

@@ -38,7 +38,7 @@ from worldmodel.weights.fit import built
 from worldmodel.weights.sizes import check_heads, naming
 from worldmodel.weights.tensor_file import check_finite, mapped, some, stored_names, write_tensors
 
-__all__ = ["HuggingFaceFolder", "download", "export_vjepa2", "is_vjepa2"]
+__all__ = ["HuggingFaceFolder", "download", "export_vjepa2", "is_vjepa2", "weight_files"]
 
 _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
@@ -101,7 +101,7 @@ class HuggingFaceFolder:
                 raise UserError(
                     f"{path / _CONFIG}: expected {key}={value}, got {config[key]!r:.60}."
                 )
-        files, within = _files(path), ""
+        files, within = weight_files(path), ""
         if any(name.startswith(_WITHIN) for name in files):
             within = _WITHIN
             files = {n: f for n, f in files.items() if not n.startswith(_CLASSIFIER)}
@@ -315,7 +315,12 @@ def download(name: str) -> Path:
         ) from error
 
 
-def _files(path: Path) -> dict[str, Path]:
+def weight_files(path: Path) -> dict[str, Path]:
+    """The safetensors file in a folder that each tensor is in, by their names.
+
+    Raises:
+        UserError: Files are missing or damaged, or the index names others than those beside it.
+    """
     if (path / _INDEX).is_file():
         index = read_json(path / _INDEX, _REMEDY).get("weight_map")
         if not isinstance(index, dict) or not all(map(_is_file_name, index.values())):

@@ -382,6 +382,13 @@ def set_to(name: str, value: float) -> Callable[[Path], None]:
     return change
 
 
+def elsewhere(folder: Path) -> None:
+    names = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").rename(folder.parent / "other.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "../other.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
 def pickled(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
@@ -400,9 +407,10 @@ def pickled(folder: Path) -> None:
         (lambda f: edit(f / "config.json", hidden_size=30), "expected a 'dinov2'"),
         (lambda f: edit(f / "config.json", num_hidden_layers=3), "expected weights of"),
         (lambda f: (f / "config.json").unlink(), "config.json does not exist"),
-        (lambda f: (f / "model.safetensors").unlink(), "with safetensors, got"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"no"), "with safetensors, got"),
-        (pickled, "with safetensors, got"),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors does not exist"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"no"), "is damaged or truncated"),
+        (pickled, "model.safetensors does not exist"),
+        (elsewhere, "beside it"),
         (drop("layernorm.bias"), "expected weights of layernorm.bias"),
         (set_to("layernorm.bias", torch.nan), "NaN or infinities in network.layernorm.bias"),
         (lambda f: (f / "preprocessor_config.json").unlink(), "says how images are prepared"),
