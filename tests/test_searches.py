@@ -11,11 +11,14 @@ from torch import Tensor
 
 from worldmodel import envs
 from worldmodel.agents.objective import projected, task_objective
-from worldmodel.agents.planner import ARM, make_planner
+from worldmodel.agents.planner import Bounds, make_planner
 from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.planners import Problem
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.world import load_vector_world
+
+HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
+ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
 
 SMALL = "planner.iterations=2 planner.samples=16 planner.proposals=4"
 SEARCHES = {

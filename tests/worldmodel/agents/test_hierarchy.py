@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from worldmodel.agents import hierarchy as levels
-from worldmodel.agents.planner import ARM, make_planner
+from worldmodel.agents.planner import Bounds, make_planner
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
@@ -16,6 +16,9 @@ from worldmodel.errors import UserError
 from worldmodel.planners import CEMConfig, HierarchicalConfig, RetrievalConfig
 from worldmodel.predictors.vector import VectorPredictor
 from worldmodel.predictors.vector_world import VectorWorld
+
+HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
+ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
 
 FAST = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
 SLOW = replace(FAST, horizon=2, receding_horizon=1, active_dims=tuple(range(6)))
@@ -36,7 +39,7 @@ def first_plan(agent):
 
 @pytest.mark.parametrize("planner", PLANNERS)
 def test_plans_are_those_of_the_fast_level_within_bounds(tiny_world, planner):
-    action, plan = first_plan(planning_agent(tiny_world, TASK, planner))
+    action, plan = first_plan(planning_agent(tiny_world, TASK, planner, ARM))
     high = torch.from_numpy(ACTION_HIGH)
     assert bool((action.abs() <= high).all())
     assert plan.actions.shape == (2, FAST.horizon, 7)
@@ -47,7 +50,7 @@ def test_plans_are_those_of_the_fast_level_within_bounds(tiny_world, planner):
 
 @pytest.mark.parametrize("planner", PLANNERS)
 def test_a_batch_decides_as_its_episodes_would_alone(tiny_world, planner):
-    agent = planning_agent(tiny_world, TASK, planner)
+    agent = planning_agent(tiny_world, TASK, planner, ARM)
     torch.manual_seed(3)
     goal, frame = torch.randint(0, 255, (2, 2, 64, 64, 3), dtype=torch.uint8)
     together, _ = first_plan(agent)
@@ -73,7 +76,7 @@ def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world):
     task = replace(TASK, world_energy=(), prior=False)
     found = {}
     for towards in ("value", "latent"):
-        agent = planning_agent(tiny_world, task, replace(PLANNERS[1], towards=towards))
+        agent = planning_agent(tiny_world, task, replace(PLANNERS[1], towards=towards), ARM)
         _, found[towards] = first_plan(agent)
     assert torch.equal(found["value"].subgoals.latents, found["latent"].subgoals.latents)
     imagined = found["latent"].breakdown["goal"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from worldmodel.agents.objective import projected, world_energy
-from worldmodel.agents.planner import ARM
+from worldmodel.agents.planner import Bounds
 from worldmodel.agents.policies import planning_agent, prior_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
@@ -18,6 +18,9 @@ from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose
 from worldmodel.evaluation.episodes import environments, run_episodes
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.uncertainty import UncertaintyHeads
+
+HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
+ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
 
 PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
 TASK = TaskConfig(name="push", budget_steps=5, energy="value", prior=True)
@@ -32,7 +35,7 @@ def first_plan(agent):
 
 
 def test_every_term_of_the_energy_can_be_left_out(tiny_world):
-    _, plan = first_plan(planning_agent(tiny_world, TASK, PLANNER))
+    _, plan = first_plan(planning_agent(tiny_world, TASK, PLANNER, ARM))
     assert set(plan.breakdown) == {"goal", "world"}
     _, plan = first_plan(planning_agent(tiny_world, replace(TASK, world_energy=()), PLANNER))
     assert set(plan.breakdown) == {"goal"}
@@ -48,7 +51,7 @@ def test_only_the_doubts_that_a_task_names_are_computed(tiny_world, monkeypatch)
             lambda self, path, n=name, f=uncertainty: asked.append(n) or f(self, path),
         )
     terms = ("density", "disagreement")
-    first_plan(planning_agent(tiny_world, replace(TASK, world_energy=terms), PLANNER))
+    first_plan(planning_agent(tiny_world, replace(TASK, world_energy=terms), PLANNER, ARM))
     assert asked == ["density"] * PLANNER.iterations
 
 
@@ -70,7 +73,7 @@ def test_the_goal_energy_is_the_one_of_the_task(tiny_world):
     goals = {}
     for energy in ("value", "latent", "reachability"):
         task = replace(TASK, energy=energy, world_energy=(), goal_weight=2.0)
-        _, plan = first_plan(planning_agent(tiny_world, task, PLANNER))
+        _, plan = first_plan(planning_agent(tiny_world, task, PLANNER, ARM))
         goals[energy] = float(plan.breakdown["goal"])
         assert float(plan.energy) == pytest.approx(2 * goals[energy])
     assert len(set(goals.values())) == 3
@@ -81,7 +84,9 @@ def test_metric_and_reduction_of_latent_distance_are_the_tasks(tiny_world):
     found = {
         (metric, reduce): float(
             first_plan(
-                planning_agent(tiny_world, replace(task, metric=metric, reduce=reduce), PLANNER)
+                planning_agent(
+                    tiny_world, replace(task, metric=metric, reduce=reduce), PLANNER, ARM
+                )
             )[1].breakdown["goal"]
         )
         for metric in ("l1", "l2", "cosine")
@@ -98,9 +103,9 @@ def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch)
         "prior",
         lambda self, *goals, **how: asked.append(1) or prior(self, *goals, **how),
     )
-    first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER))
+    first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER, ARM))
     assert not asked
-    first_plan(planning_agent(tiny_world, TASK, PLANNER))
+    first_plan(planning_agent(tiny_world, TASK, PLANNER, ARM))
     assert asked
 
 
@@ -117,17 +122,17 @@ def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world
         planning_agent(Plain(tiny_world), replace(TASK, world_energy=()), PLANNER)
     task = replace(TASK, energy="reachability", prior=False, world_energy=())
     with pytest.raises(UserError, match="reachability"):
-        planning_agent(Plain(tiny_world), task, PLANNER)
+        planning_agent(Plain(tiny_world), task, PLANNER, ARM)
     task = replace(TASK, energy="latent", prior=False)
     with pytest.raises(UserError, match=r"disagreement.*'task\.world_energy=\[\]'"):
-        planning_agent(Plain(tiny_world), task, PLANNER)
+        planning_agent(Plain(tiny_world), task, PLANNER, ARM)
     task = replace(task, world_energy=())
-    _, plan = first_plan(planning_agent(Plain(tiny_world), task, PLANNER))
+    _, plan = first_plan(planning_agent(Plain(tiny_world), task, PLANNER, ARM))
     assert set(plan.breakdown) == {"goal"}
 
 
 def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):
-    agent = prior_agent(tiny_world, replace(TASK, prior=False), PLANNER)
+    agent = prior_agent(tiny_world, replace(TASK, prior=False), PLANNER, ARM)
     action, plan = first_plan(agent)
     torch.manual_seed(3)
     goal, frame = torch.randint(0, 255, (2, 1, 1, 64, 64, 3), dtype=torch.uint8)

@@ -10,7 +10,7 @@ import torch
 
 from worldmodel import envs
 from worldmodel.agents.objective import task_objective
-from worldmodel.agents.planner import ARM, make_planner
+from worldmodel.agents.planner import Bounds, make_planner
 from worldmodel.agents.policies import planning_agent, search_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.cli.main import main
@@ -19,6 +19,9 @@ from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched
 from worldmodel.diagnostics.uncertainty import Measured, judged, table
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.uncertainty import TERMS
+
+HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
+ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 PLANNER = CEMConfig(samples=6, iterations=2, horizon=4, elites=3, proposals=2)
@@ -47,7 +50,7 @@ def observed(env):
 
 def test_measuring_changes_neither_what_is_decided_nor_the_simulator(env, tiny_world):
     goal, *seen = observed(env)
-    policy, alone = watched(env, tiny_world), planning_agent(tiny_world, TASK, PLANNER)
+    policy, alone = watched(env, tiny_world), planning_agent(tiny_world, TASK, PLANNER, ARM)
     before = env.snapshot()
     for agent in (policy, alone):
         agent.reset(goal, seed=3)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from worldmodel.agents import agent
 from worldmodel.agents.agent import Recipe
-from worldmodel.agents.environment import Contract
-from worldmodel.agents.planner import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.errors import UserError
 from worldmodel.evaluation.baselines import (
@@ -20,6 +19,12 @@ from worldmodel.evaluation.baselines import (
     chosen,
 )
 from worldmodel.planners import CEMConfig, GradientConfig
+from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, CameraSpec, Spec, StateSpec
+
+HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
+ACTIONS = ActionSpec(POSE_ACTIONS, (-HIGH).tolist(), HIGH.tolist(), [0.0] * 7, "pose_delta")
+STATES = StateSpec(POSE_STATES, "pose", hidden=())
+SPEC = Spec(ACTIONS, STATES, (CameraSpec("front", 64, 64),), 5.0)
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 
@@ -27,7 +32,7 @@ TASK = TaskConfig(name="push", energy="value", prior=True)
 @pytest.fixture
 def setting(tiny_world):
     planner = CEMConfig(samples=8, elites=3, horizon=4, proposals=2)
-    return Comparison(Recipe(tiny_world, TASK, planner, Contract(ARM, 64, 7)), ())
+    return Comparison(Recipe(tiny_world, TASK, planner, SPEC), ())
 
 
 @pytest.fixture

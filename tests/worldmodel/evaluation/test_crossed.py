@@ -8,8 +8,6 @@ import torch
 
 from worldmodel import envs
 from worldmodel.agents.agent import Recipe
-from worldmodel.agents.environment import Contract
-from worldmodel.agents.planner import ARM
 from worldmodel.agents.task import TaskConfig
 from worldmodel.dynamics import probe
 from worldmodel.evaluation import crossed
@@ -23,6 +21,12 @@ from worldmodel.evaluation.crossed import (
 from worldmodel.evaluation.simulator import true_futures
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.imagination import Imagined
+from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, CameraSpec, Spec, StateSpec
+
+HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
+ACTIONS = ActionSpec(POSE_ACTIONS, (-HIGH).tolist(), HIGH.tolist(), [0.0] * 7, "pose_delta")
+STATES = StateSpec(POSE_STATES, "pose", hidden=())
+SPEC = Spec(ACTIONS, STATES, (CameraSpec("front", 64, 64),), 5.0)
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 PLANNER = CEMConfig(samples=6, iterations=2, horizon=4, elites=3, proposals=2)
@@ -41,7 +45,7 @@ def env():
 
 
 def recipe(world):
-    return Recipe(world, TASK, PLANNER, Contract(ARM, 64, 7))
+    return Recipe(world, TASK, PLANNER, SPEC)
 
 
 def pushes(samples: int = 4) -> torch.Tensor:

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.agents.planner import ARM
+from worldmodel.agents.planner import Bounds
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.evaluation.controllers import RandomPolicy
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments, run_episodes
 from worldmodel.evaluation.intervals import mcnemar, paired_summary, success_summary, wilson
 from worldmodel.planners import CEMConfig
+
+HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
+ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
 
 PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
 TASK = TaskConfig(name="push", budget_steps=5, hold_steps=2, energy="value", prior=True)
@@ -116,7 +119,7 @@ def test_success_never_reaches_the_planner(point_env, tiny_world):
 
     honest, lying = point_env(), Lying()
     for env in (honest, lying):
-        agent = planning_agent(tiny_world, TASK, PLANNER)
+        agent = planning_agent(tiny_world, TASK, PLANNER, ARM)
         list(run_episodes(agent, [env], [0, 1], TASK))
     assert len(honest.actions) == 14
     assert np.abs(honest.actions).max() > 0
@@ -129,14 +132,14 @@ def test_what_is_planned_does_not_depend_on_how_many_episodes_run_at_once(tiny_w
     energies = []
     for batch in (1, 2):
         with environments("push", batch, tiny_world.image_size) as made:
-            agent = planning_agent(tiny_world, task, PLANNER)
+            agent = planning_agent(tiny_world, task, PLANNER, ARM)
             energies.append([e.energy for e in run_episodes(agent, made, [0, 1], task)])
     np.testing.assert_allclose(*energies, rtol=1e-3)  # a batch rounds otherwise
     assert energies[0][0] != energies[0][1]
 
 
 def test_the_warm_up_plan_is_neither_counted_nor_remembered(tiny_world, point_env):
-    agent = planning_agent(tiny_world, TASK, PLANNER)
+    agent = planning_agent(tiny_world, TASK, PLANNER, ARM)
     first, second = run_episodes(agent, [point_env()], [0, 1], TASK)
     assert first.plan_steps == (0, 2, 4)
     assert len(first.plan_ms) == 3

@@ -1,0 +1,309 @@
+"""An environment that shares nothing with the built-in arm goes through every command.
+
+Two numbers of action with crooked bounds and a rest that is not zero, three of state, frames of 64
+x 48 pixels, and nobody who says whether the goal is reached.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import worldmodel as wm
+from worldmodel.agents.environment import contract
+from worldmodel.cli.main import main
+from worldmodel.weights.world import read_world
+
+FOREIGN = '''
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+HEIGHT, WIDTH = 64, 48
+
+
+class Drifter(gymnasium.Env):
+    """A dot that drifts with a speed of its own; an action pushes it."""
+
+    metadata = {
+        "render_modes": [],
+        "render_fps": 8,
+        "actions": {"names": ["push_x", "push_y"], "kind": "velocity", "rest": [0.25, 0.0]},
+        "states": {"names": ["x", "y", "spin"], "periodic": ["spin"]},
+    }
+
+    def __init__(self):
+        picture = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        state = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+        self.observation_space = spaces.Dict(image=picture, state=state, goal=picture)
+        self.action_space = spaces.Box(np.float32([-0.5, -1.0]), np.float32([1.0, 2.0]))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.goal_at, self.at = self.np_random.uniform(0.1, 0.9, (2, 2))
+        self.spin = 0.0
+        return self.seen(), {}
+
+    def step(self, action):
+        change = 0.1 * (np.asarray(action, float) - [0.25, 0.0])
+        self.at = np.clip(self.at + change, 0.0, 1.0)
+        self.spin = (self.spin + 0.7) % (2 * np.pi)
+        return self.seen(), 0.0, False, False, {}
+
+    def seen(self):
+        state = np.float32([*self.at, self.spin])
+        return {"image": picture(self.at), "state": state, "goal": picture(self.goal_at)}
+
+
+def picture(at):
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    near = (rows / HEIGHT - at[1]) ** 2 + (columns / WIDTH - at[0]) ** 2 < 0.02
+    return np.where(near[..., None], np.uint8([250, 120, 20]), np.uint8([20, 30, 40]))
+
+
+def make():
+    return Drifter()
+
+
+def near(env, info):
+    return bool(np.abs(env.unwrapped.at - env.unwrapped.goal_at).max() < 0.3)
+
+
+def wiggle(env, rng):
+    while True:
+        yield rng.uniform(env.action_space.low, env.action_space.high)
+
+
+def broken(env, rng):
+    raise RuntimeError("no such motion")
+'''
+
+FEW = [
+    f"predictor.training.{stage}.{key}={value}"
+    for stage in ("object_latent", "proprio", "scenes", "dynamics", "value", "prior", "macros")
+    for key, value in (("steps", 4), ("batch", 16))
+] + [
+    "predictor.training.reachability.steps=2",
+    "predictor.training.uncertainty.steps=2",
+    "predictor.training.state_model.steps=300",
+    "predictor.training.object_latent.way=[1,2]",
+    "predictor.training.object_latent.parts=1",
+    "predictor.model.macro_steps=4",
+    "predictor.model.width=32",
+    "predictor.model.head_width=32",
+    "predictor.model.prior_width=32",
+    "predictor.model.proprio_width=32",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A folder with the environment on Python's path, a dataset and two worlds trained on it."""
+    root: Path = tmp_path_factory.mktemp("foreign")
+    (root / "drifter.py").write_text(FOREIGN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)
+        patch.setenv("PYTHONPATH", str(root))
+        run(root, "collect env=drifter:make policy=drifter:wiggle episodes=6 length=24 out=data")
+        run(root, "pretrain encoder=pixels encoder.image_size=48 data=data out=encoder", "steps=0")
+        few = " ".join(FEW)
+        common = "encoder_checkpoint=encoder data=data holdout=0.3"
+        run(root, f"train predictor=vector {common} out=vector {few}")
+        tiny = "predictor.training.steps=2 predictor.model.width=48 predictor.model.depth=1"
+        tiny += " predictor.model.heads=2 predictor.training.state_model.steps=300"
+        run(root, f"train predictor=tokens {common} out=tokens {tiny}")
+        yield root
+
+
+def run(root: Path, words: str, *training: str) -> None:
+    """A command, with its paths below ``root``."""
+    paths = ("out", "data", "encoder_checkpoint", "checkpoint", "cache")
+    given = [f"training.{word}" for word in training]
+    command, *rest = words.split()
+    rest += ["cache=cache"] if command in ("pretrain", "train", "evaluate") else []
+    for word in rest:
+        key, _, value = word.partition("=")
+        given.append(f"{key}={root / value}" if key in paths else word)
+    given += ["workers=1"] if command == "collect" else []
+    assert main([command, *given]) == 0, words
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line of a command that fails."""
+    assert main(list(words)) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_a_dataset_keeps_what_the_environment_says_of_itself(folder: Path) -> None:
+    spec = json.loads((folder / "data/meta/spec.json").read_text())
+    assert spec["actions"]["rest"] == [0.25, 0.0]
+    assert spec["actions"]["kind"] == "velocity"
+    assert [camera["height"] for camera in spec["cameras"]] == [64]
+    assert wm.open_dataset(folder / "data").frame_sizes == ((64, 48),)
+
+
+@pytest.mark.parametrize("kind", ["vector", "tokens"])
+def test_a_world_predicts_what_is_no_pose_and_keeps_the_spec(folder: Path, kind: str) -> None:
+    world = read_world(folder / kind)
+    assert world.spec == contract(wm.make_env("drifter:make")).changed(
+        wm.spec.SpecChanges(hidden=world.spec.states.hidden)
+    )
+    config = json.loads((folder / kind / "config.json").read_text())
+    errors = config["record"]["proprioception"]
+    assert errors["error"][3] < 0.5 * errors["held"][3]
+    rest = world.predictor.scale_actions(torch.tensor([0.25, 0.0]))
+    assert rest.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["vector", "tokens"])
+def test_a_world_plans_and_says_that_nobody_judges(folder: Path, kind: str) -> None:
+    bare = "" if kind == "vector" else "task.energy=latent task.prior=false task.world_energy=[]"
+    run(
+        folder,
+        f"plan env=drifter:make checkpoint={kind} out=plan-{kind} episodes=2 planner=cem "
+        f"planner.samples=12 task.horizon=4 task.budget_steps=3 {bare}",
+    )
+    report = json.loads((folder / f"plan-{kind}/report.json").read_text())
+    assert report["success"] is None
+    assert report["spec"]["actions"]["names"] == ["push_x", "push_y"]
+    assert (folder / f"plan-{kind}/report.html").stat().st_size > 10_000
+    assert len(list((folder / f"plan-{kind}/videos").iterdir())) == 2
+
+
+def test_a_users_function_judges_beside_random_and_prior(folder: Path) -> None:
+    run(
+        folder,
+        "plan env=drifter:make checkpoint=vector out=judged episodes=2 planner=cem videos=0 "
+        "planner.samples=12 task.horizon=4 task.budget_steps=3 success=drifter:near "
+        "baselines=[random,prior,oracle]",
+    )
+    report = json.loads((folder / "judged/report.json").read_text())
+    assert report["success"]["final"]["n"] == 2
+    assert report["baselines"]["random"]["n"] == report["baselines"]["prior"]["n"] == 2
+    assert report["baselines"]["oracle"]["n"] == 0
+
+
+def test_real_time_takes_such_actions_as_they_are(folder: Path) -> None:
+    run(
+        folder,
+        "plan env=drifter:make checkpoint=vector out=fast episodes=1 planner=cem videos=0 hz=20 "
+        "planner.samples=4 task.horizon=4 task.budget_steps=3",
+    )
+
+
+@pytest.mark.parametrize("kind", ["vector", "tokens"])
+def test_recordings_judge_a_world(folder: Path, kind: str) -> None:
+    run(
+        folder,
+        f"evaluate data=data checkpoint={kind} out=offline-{kind} holdout=0.3 windows=8 steps=3",
+    )
+    found = json.loads((folder / f"offline-{kind}/offline.json").read_text())
+    assert len(found["open_loop"]["latent_error"]) == len(found["proprioception"]["error"]) == 3
+    assert 0 <= found["action_rank"]["better_share"] <= 1
+
+
+def test_a_landscape_and_a_latency_are_those_of_this_world(folder: Path) -> None:
+    run(
+        folder,
+        "landscape env=drifter:make checkpoint=vector out=land planner=cem planner.samples=8 "
+        "task.horizon=4 points=5",
+    )
+    assert (folder / "land/landscape.png").stat().st_size > 10_000
+    run(
+        folder,
+        "bench checkpoint=vector out=bench planner=cem samples=[8] horizon=[4] iterations=[1] "
+        "plans=2 warmup=1 tokens.checkpoint=null",
+    )
+
+
+def test_an_agent_of_python_pursues_its_goal(folder: Path) -> None:
+    env = wm.make_env("drifter:make", repeat=2)
+    with pytest.raises(wm.errors.UserError, match="expected repeat of 1"):
+        wm.make_agent(folder / "vector", env)
+    env = wm.make_env("drifter:make")
+    agent = wm.make_agent(folder / "vector", env, planner="cem", settings={"samples": 8})
+    observation, _ = env.reset(seed=0)
+    agent.reset(observation["goal"])
+    action = agent.act(observation)
+    assert env.action_space.contains(action)
+
+
+def test_what_needs_the_truth_of_a_simulator_refuses_others(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = told(
+        capsys, "plan", "env=drifter:make", f"checkpoint={folder / 'vector'}", "goal_source=ahead",
+        f"out={folder / 'no'}", "policy=random", "task.horizon=4",
+    )  # fmt: skip
+    assert "snapshot()" in line and "Drifter" in line
+    line = told(
+        capsys, "collect", "env=drifter:make", "policy=scripted", f"out={folder / 'no'}", "length=4"
+    )
+    assert "explore()" in line
+    assert not (folder / "no/meta").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("collect env=drifter:nothing policy=random", "nothing"),
+        ("collect env=drifter:make policy=drifter:broken", "no such motion"),
+        ("collect env=drifter:make policy=scriptd", "did you mean 'scripted'"),
+        ("collect env=nowhere policy=random", "unknown environment 'nowhere'"),
+        ("collect env=absent.module:make policy=random", "absent"),
+    ],
+)
+def test_wrong_words_cost_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: str, expected: str
+) -> None:
+    out = folder / "never"
+    assert expected in told(capsys, *words.split(), f"out={out}", "episodes=1", "length=3")
+    assert not out.exists()
+
+
+def test_a_spec_that_differs_is_named(folder: Path) -> None:
+    env = wm.make_env("two_room")
+    with pytest.raises(wm.errors.UserError, match=r"expected state_width of 3.*got 2"):
+        wm.make_agent(folder / "vector", env)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda env: setattr(env, "action_space", _discrete()), "Box of one axis"),
+        (lambda env: setattr(env, "action_space", _unbounded()), "infinite bounds"),
+        (lambda env: env.observation_space.spaces.pop("goal"), "with goal"),
+        (lambda env: env.observation_space.spaces.update(image=_floats()), "uint8"),
+    ],
+)
+def test_an_environment_outside_the_contract_is_told(
+    folder: Path, spoil: Any, expected: str
+) -> None:
+    env = wm.make_env("drifter:make")
+    spoil(env)
+    with pytest.raises(wm.errors.EnvironmentContractError, match=expected):
+        contract(env)
+
+
+def _discrete() -> Any:
+    from gymnasium import spaces
+
+    return spaces.Discrete(3)
+
+
+def _unbounded() -> Any:
+    from gymnasium import spaces
+
+    return spaces.Box(-np.inf, np.inf, (2,))
+
+
+def _floats() -> Any:
+    from gymnasium import spaces
+
+    return spaces.Box(0.0, 1.0, (64, 48, 3))
