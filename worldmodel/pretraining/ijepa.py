@@ -42,7 +42,7 @@ class IjepaTraining(MaskedTraining):
             width.
     """
 
-    batch: Batch = 128
+    batch: Batch = 64
     clip_frames: Frames = 1
     targets: Blocks = 4
     target_scale: tuple[Share, Share] = (0.15, 0.2)
