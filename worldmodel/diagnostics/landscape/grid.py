@@ -199,12 +199,14 @@ class Landscape:
     def edge(self, plane: Plane, mark: Mark) -> Edge | None:
         """Where a picture tells of a mark beyond it, in the units of its axes; None within it."""
         place = self._shares(mark.place)[plane.ends]
-        start = None if mark.start is None else self._shares(mark.start)[plane.ends]
-        found = at_edge(place, 1 + _NEAR, start)
-        if found is None:
+        if np.abs(place).max() <= 1 + _NEAR:
             return None
-        low, high = plane.shown(self.points[:, [0, -1]].T.astype(np.float64))
-        return found._replace(place=low + (found.place + 1) / 2 * (high - low))
+        start = None if mark.start is None else self._shares(mark.start)[plane.ends]
+        found = at_edge(place, 1, start)
+        assert found is not None
+        low, high = plane.shown(self.points[:, [0, -1]].T).astype(np.float64)
+        at = low + (found.place + 1) / 2 * (high - low)
+        return found._replace(place=at.clip(low, high))
 
     def _named(self, mark: Mark) -> Mark:
         """The mark with its place in its name."""
