@@ -102,11 +102,16 @@ def action_axes(
     chosen = moving[:_MOST] if dims is None else list(dims)
     if wrong := [dim for dim in chosen if dim >= actions.width]:
         raise UserError(f"Expected dims among the actions {listed}, got {wrong[0]}")
+    if actions.width == 1:
+        raise UserError(
+            "Expected actions of two numbers or more, for a landscape lies over two actions, got "
+            f"{actions.names[0]} alone; use an environment or a checkpoint with more"
+        )
     if len(chosen) < 2:
         found = ", ".join(actions.names[dim] for dim in chosen) or "none"
         raise UserError(
-            "Expected a planner that searches two action dimensions or more, over which a "
-            f"landscape lies, got {found}; choose two of {listed} with dims=[…]"
+            "Expected two action dimensions or more, over which a landscape lies, got a planner "
+            f"that searches {found}; choose two of {listed} with dims=[…]"
         )
     for dim in chosen:
         if actions.low[dim] == actions.high[dim]:
