@@ -251,14 +251,14 @@ def _positions(cfg: LandscapeConfig, world: World) -> Figure:
         observation, _ = env.reset(seed=SEED_OFFSET + cfg.seed)
         tool, object_position = simulator.proprioception()[:2], simulator.object_position()[:2]
         tool_goal, object_goal = simulator.goal_state[:2], simulator.goal_object[:2]
-        workspace, behind = simulator.workspace, simulator.object_size
+        workspace, side = simulator.workspace, simulator.object_size
         true = {"true steps": true_steps(simulator, cfg.height, cfg.truth)} if cfg.truth else {}
     images = (views.seen(observation).numpy(), views.joined(observation["goal"], "goal").numpy())
     energies = {name: task_energy(world, replace(cfg.task, energy=name)) for name in cfg.energies}
     state = observation["state"]
     found = energy_panels(world, energies, images, state, workspace, cfg.height, cfg.points)
     titled = {f"E_goal: {name}": panel for name, panel in found.items()} | true
-    plane = Plane(cfg.height, titled, tool, tool_goal, object_position, object_goal, behind)
+    plane = Plane(cfg.height, titled, tool, tool_goal, object_position, object_goal, side)
     return draw_plane(plane, images)
 
 
