@@ -2,6 +2,7 @@
 
 Planning needs none of them. Baselines that know the simulator ask for `Resumable` and `Expert`,
 data collection for `Explorer`, evaluation on recorded goals for `Resumable` and `GoalSetter`.
+Pictures over places of the gripper ask for `Places`.
 
 >>> from worldmodel import envs
 >>> env = envs.make_from_suite("two_room")
@@ -17,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Expert", "Explorer", "GoalSetter", "Resumable", "Simulator"]
+__all__ = ["Expert", "Explorer", "GoalSetter", "Places", "Resumable", "Simulator"]
 
 
 @runtime_checkable
@@ -113,3 +114,19 @@ class Simulator(Resumable, Expert, Protocol):
         self, states: NDArray[np.float64], object_position: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """The same ``[...]`` of states ``[..., P]`` and object positions ``[..., 3]``."""
+
+
+@runtime_checkable
+class Places(Simulator, Protocol):
+    """A simulator whose gripper can be put anywhere; its states are poses."""
+
+    @property
+    def workspace(self) -> NDArray[np.float64]:
+        """Lowest and highest xyz of the gripper, ``[2, 3]`` (m)."""
+
+    @property
+    def object_size(self) -> float:
+        """Side of the object to be moved, m."""
+
+    def place_arm(self, xyz: NDArray[np.float64], closedness: float) -> None:
+        """Put the arm at rest with its gripper at ``xyz`` ``[3]`` (m), closed so far (0 to 1)."""

@@ -90,6 +90,8 @@ class TabletopEnv(gymnasium.Env[Any, NDArray[np.float32]], ABC):
     task: str  # what `worldmodel.envs.make` calls it
     turned = np.pi  # rad by which objects lie turned at most, either way
     success_distance = SUCCESS_DISTANCE
+    workspace = WORKSPACE
+    object_size = 2 * CUBE
 
     metadata: dict[str, Any] = {  # noqa: RUF012  (as gymnasium declares it)
         "render_modes": ["human", "rgb_array"],

@@ -12,12 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
+from worldmodel.agents.planner import Bounds
 from worldmodel.diagnostics.agreement_figure import _bars
+from worldmodel.diagnostics.landscape.axes import action_axes
 from worldmodel.diagnostics.landscape.figure import draw
-from worldmodel.diagnostics.landscape.grid import PLANES, Landscape, panels
+from worldmodel.diagnostics.landscape.grid import Landscape, panels, planes
 from worldmodel.diagnostics.landscape.page import page
 from worldmodel.diagnostics.landscape.positions import Panel, Plane, draw_plane
-from worldmodel.diagnostics.landscape.scene import Scene
+from worldmodel.diagnostics.landscape.scene import Scene, limited, published
 from worldmodel.diagnostics.marks import at_edge, holding, span
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
@@ -26,18 +28,22 @@ LIMIT = 0.05
 
 def landscape(true: list[float], way: list[float], drawn: float = LIMIT) -> Landscape:
     """One energy, a plan of two steps, and what is true at the places given, m per step."""
-    axis, third = torch.linspace(-drawn, drawn, 3), torch.linspace(-LIMIT, LIMIT, 3)
-    energy = torch.arange(len(PLANES) * 27).float()
+    actions = limited(published().actions, LIMIT)
+    axes = action_axes(actions, Bounds.of(actions), None)
+    over = planes(axes)
+    points = torch.linspace(-drawn, drawn, 3).expand(3, -1)
+    thirds = torch.linspace(-LIMIT, LIMIT, 3).expand(3, -1)
+    energy = torch.arange(len(over) * 27).float()
     scene = Scene(
         IMAGE,
         IMAGE,
         np.zeros(7, np.float32),
-        np.full(7, LIMIT, np.float32),
+        actions,
         np.array([[*true, 0, 0, 0, 0]], np.float32),
         way=2 * np.array([[0.3, 0.3, 0.3], way]),
     )
     plan = np.array([[0.01, 0.02, 0.0], [0.03, 0.0, 0.0]], np.float32)
-    return Landscape(scene, axis.numpy(), panels({"E": energy}, 3, third), [], plan)
+    return Landscape(scene, axes, points.numpy(), panels({"E": energy}, over, 3, thirds), [], plan)
 
 
 def pictures(figure: Figure) -> list[Axes]:
@@ -62,7 +68,7 @@ def test_what_lies_beyond_the_picture_is_at_its_edge_and_in_words(true: list[flo
     drawn = landscape(true, way=[0.0, 0.9, 0.0])
     figure = draw(drawn)
     for axes, panel in zip(pictures(figure), drawn.panels, strict=True):
-        ends = list(panel.plane[:2])
+        ends = panel.plane.ends
         for place in (true, [0.0, 0.9, 0.0]):
             far = float(np.abs(np.array(place)[ends]).max())
             expected = 100 * np.array(place)[ends] * LIMIT / max(far, LIMIT)
@@ -120,7 +126,7 @@ def test_places_beyond_the_plane_of_positions_are_drawn() -> None:
     axis = np.linspace(0, 0.2, 3, dtype=np.float32)
     unknown = np.full((3, 3), np.nan, np.float32)
     lost = [np.array([-0.1, 0.1]), np.array([0.1, 0.4]), np.array([0.5, 0.1]), np.array([0.3, 0.3])]
-    figure = draw_plane(Plane(0.03, {"E": Panel(axis, axis, unknown)}, *lost), (IMAGE, IMAGE))
+    figure = draw_plane(Plane(0.03, {"E": Panel(axis, axis, unknown)}, *lost, 0.05), (IMAGE, IMAGE))
     (axes,) = pictures(figure)
     assert len(seen(axes, "white")) == 2
     (left, right), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())

@@ -1,13 +1,13 @@
 """``worldmodel landscape``: draw what a planner minimises, over actions or places of the gripper.
 
-Over actions, E_total and its terms are drawn over Δx and Δy and over Δx and Δz, with the samples of
-a search on top: from the start of an episode, or between two image files. Over places of the
-gripper, goal energies are drawn side by side (`worldmodel.diagnostics.landscape.positions`).
+Over actions, E_total and its terms are drawn over two of their dimensions, with the samples of a
+search on top: from the start of an episode, or between two image files. Over places of the gripper,
+goal energies are drawn side by side (`worldmodel.diagnostics.landscape.positions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,20 +22,36 @@ from omegaconf import MISSING
 from pydantic import Field
 from torch import Tensor
 
+from worldmodel.agents.agent import Recipe
+from worldmodel.agents.environment import capable, contract
+from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.objective import projected, task_energy, task_objective, world_energy
-from worldmodel.agents.planner import make_planner
+from worldmodel.agents.planner import Bounds, device_of, known_bounds, make_planner
 from worldmodel.agents.task import ENERGIES
-from worldmodel.agents.world import CameraWorld, place_camera, require_widths
-from worldmodel.devices import precision, usable_device
+from worldmodel.agents.world import frame_size, load_world, require_spec
+from worldmodel.diagnostics.landscape.axes import (
+    CM,
+    ActionAxis,
+    action_axes,
+    ranges,
+    third_points,
+    told,
+)
 from worldmodel.diagnostics.landscape.figure import draw
-from worldmodel.diagnostics.landscape.grid import Landscape, Population, evaluate, held, panels
+from worldmodel.diagnostics.landscape.grid import (
+    Landscape,
+    Population,
+    evaluate,
+    held,
+    panels,
+    planes,
+)
 from worldmodel.diagnostics.landscape.positions import Plane, draw_plane, energy_panels, true_steps
-from worldmodel.diagnostics.landscape.scene import Scene, of_episode, of_files
-from worldmodel.diagnostics.marks import holding
+from worldmodel.diagnostics.landscape.scene import Pair, Scene, of_episode, of_files, published
 from worldmodel.diagnostics.recorder import RecordedEnergy
-from worldmodel.envs import ACTION_HIGH
+from worldmodel.envs import protocol
 from worldmodel.errors import UserError
-from worldmodel.evaluation.episodes import SEED_OFFSET, tabletops
+from worldmodel.evaluation.episodes import SEED_OFFSET, environments
 from worldmodel.extras import MissingExtraError, required
 from worldmodel.files.atomic import write_text
 from worldmodel.files.results import Results, write_png
@@ -48,14 +64,24 @@ from worldmodel.planners import (
     Total,
     Trajectory,
 )
+from worldmodel.planners.settings import distinct
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.settings import CHECKED, Coordinate, Places, Positive, Seed, Threads
-from worldmodel.weights.world import read_world
+from worldmodel.settings import (
+    CHECKED,
+    Coordinate,
+    Count,
+    Dimension,
+    Places,
+    Positive,
+    Seed,
+    Threads,
+)
+from worldmodel.spec import Spec
 
 __all__ = ["LandscapeConfig", "draw_landscape"]
 
-_CM = 100.0
+World = VectorWorld | TokenWorld
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
@@ -67,18 +93,26 @@ class LandscapeConfig:
             ``html`` is installed.
         task: Task and energies (group).
         planner: Search settings (group), of any planner without sub-goals.
+        env: Environment, as `worldmodel.make_env` takes it; None for that of the task. With it,
+            ``task=goal_image`` is the default.
+        repeat: Environment steps for which an action is held.
         checkpoint: Folder of a world checkpoint, or ``default``.
         seed: Of the episode, whose start is drawn, and of the search; as in ``worldmodel plan``.
         start: Image file to plan from, in place of an episode.
         goal: Image file to plan to.
-        state: Proprioception at ``start``: x, y, z (m), Euler angles (rad), gripper closedness.
+        state: Proprioception at ``start``, as wide as the world's; of poses x, y, z (m), Euler
+            angles (rad), gripper closedness.
         action: True action between the two images, to be drawn, if it is known.
-        goal_state: State at ``goal``, of which the true action follows; instead of ``action``.
+        goal_state: Pose at ``goal``, of which the true action follows; instead of ``action``.
         camera_pose: As in ``worldmodel plan``.
-        limit: Largest displacement per axis and step that is drawn and searched, m; null to search
-            the built-in arm's, or 0.075 between image files, and to draw the true action as well.
+        dims: Two or three dimensions of actions to draw over; null for the first three that the
+            planner searches.
+        limit: Of actions that are changes of a pose: largest displacement per axis and step that is
+            drawn and searched, m. Null for the bounds of the environment, or of the checkpoint's
+            spec between image files (0.075 without one), and to draw the true action as well.
         points: Actions or places along either axis of a plane.
-        third: Actions along the axis that is not drawn, over which energies are reduced.
+        third: Actions along the axis that is not drawn, if there are three, over which energies
+            are reduced.
         plane: ``actions``, or ``positions`` of the gripper.
         energies: Of the plane of positions: goal energies to draw, as ``task.energy`` names them.
         height: Of the plane of positions, m.
@@ -91,6 +125,8 @@ class LandscapeConfig:
     out: str = MISSING
     task: Any = MISSING
     planner: Any = MISSING
+    env: str | None = None
+    repeat: Count = 1
     checkpoint: str = "default"
     seed: Seed = 0
     start: str | None = None
@@ -99,6 +135,7 @@ class LandscapeConfig:
     action: tuple[Coordinate, ...] = ()
     goal_state: tuple[Coordinate, ...] = ()
     camera_pose: tuple[Coordinate, ...] = ()
+    dims: tuple[Dimension, ...] | None = None
     limit: Positive | None = None
     points: Places = 41
     third: Annotated[int, Field(ge=3, le=255)] = 5
@@ -121,6 +158,11 @@ class LandscapeConfig:
                 raise ValueError(f"Expected energies among {', '.join(ENERGIES)}, got '{name}'")
         if not self.energies:
             raise ValueError(f"Expected an energy or more of {', '.join(ENERGIES)}, got none")
+        distinct(self, "dims")
+        if self.dims is not None and len(self.dims) not in (2, 3):
+            raise ValueError(
+                f"Expected two or three dims, over which a landscape lies, got {list(self.dims)}"
+            )
         self._check_files()
 
     def _check_files(self) -> None:
@@ -131,6 +173,8 @@ class LandscapeConfig:
             raise ValueError(
                 f"Expected no {given[0]} without image files; give start=… and goal=… with it"
             )
+        if self.start is not None and (self.env is not None or self.repeat != 1):
+            raise ValueError("Expected no env or repeat between image files; leave them out")
         if self.start is not None and self.plane == "positions":
             raise ValueError("Expected plane=actions between image files, whose places are unknown")
         if self.action and self.goal_state:
@@ -154,13 +198,17 @@ def draw_landscape(cfg: LandscapeConfig) -> None:
         )
     results = Results(Path(cfg.out))
     torch.set_num_threads(cfg.threads)
-    device = usable_device(cfg.device)
-    world = read_world(cfg.checkpoint).to(device)
-    place_camera(world, cfg.camera_pose)
-    if cfg.plane == "positions":
+    positions = cfg.plane == "positions"
+    world = load_world(
+        cfg.checkpoint,
+        device=cfg.device,
+        dtype="float32" if positions else "auto",
+        camera_pose=cfg.camera_pose,
+    )
+    if positions:
         _save(results, _positions(cfg, world))
         return
-    landscape = _actions(cfg, world.imagine_in(precision("auto", world)), device)
+    landscape = _actions(cfg, world)
     _save(results, draw(landscape), _page(landscape))
 
 
@@ -186,50 +234,64 @@ def _save(results: Results, figure: Figure, html: str | None = None) -> None:
         print(f"interactive: {results.out / 'landscape.html'}")
 
 
-def _positions(cfg: LandscapeConfig, world: CameraWorld) -> Figure:
+def _positions(cfg: LandscapeConfig, world: World) -> Figure:
     """The goal energies of the gripper at every place, and the true steps if asked for."""
-    with tabletops(cfg.task.name, 1, world.image_size) as (env,):
+    name = cfg.env or cfg.task.name
+    with environments(name, 1, frame_size(world), repeat=cfg.repeat) as (env,):
+        capable(env, protocol.Simulator, "plane=positions")
+        simulator = capable(env, protocol.Places, "plane=positions")
+        spec = contract(env)
+        if spec.states.kind != "pose":
+            raise UserError(
+                "Expected states of kind pose for plane=positions, which moves their xyz, got kind "
+                f"{spec.states.kind} of {name}; draw plane=actions"
+            )
+        require_spec(world, spec)
+        views = Recipe(world, cfg.task, cfg.planner, spec).views
         observation, _ = env.reset(seed=SEED_OFFSET + cfg.seed)
-        tool, object_position = env.tool_pose()[:2], env.object_position()[:2]
-        tool_goal, object_goal = env.goal_state[:2], env.goal_object[:2]
-        true = {"true steps": true_steps(env, cfg.height, cfg.truth)} if cfg.truth else {}
-    images = (observation["image"], observation["goal"])
+        tool, object_position = simulator.proprioception()[:2], simulator.object_position()[:2]
+        tool_goal, object_goal = simulator.goal_state[:2], simulator.goal_object[:2]
+        workspace, side = simulator.workspace, simulator.object_size
+        true = {"true steps": true_steps(simulator, cfg.height, cfg.truth)} if cfg.truth else {}
+    images = (views.seen(observation).numpy(), views.joined(observation["goal"], "goal").numpy())
     energies = {name: task_energy(world, replace(cfg.task, energy=name)) for name in cfg.energies}
     state = observation["state"]
-    panels = energy_panels(world, energies, images, state, cfg.height, cfg.points)
-    titled = {f"E_goal: {name}": panel for name, panel in panels.items()} | true
-    return draw_plane(
-        Plane(cfg.height, titled, tool, tool_goal, object_position, object_goal), images
-    )
+    found = energy_panels(world, energies, images, state, workspace, cfg.height, cfg.points)
+    titled = {f"E_goal: {name}": panel for name, panel in found.items()} | true
+    plane = Plane(cfg.height, titled, tool, tool_goal, object_position, object_goal, side)
+    return draw_plane(plane, images)
 
 
-def _actions(
-    cfg: LandscapeConfig, camera: VectorWorld | TokenWorld, device: torch.device
-) -> Landscape:
+def _actions(cfg: LandscapeConfig, world: World) -> Landscape:
     """The energies of the grid of held actions, and a search."""
-    horizon = cfg.planner.horizon
-    scene = _scene(cfg, camera)
+    scene = _scene(cfg, world)
+    bounds = Bounds.of(scene.actions)
+    planner = make_planner(world, cfg.task, cfg.planner, *bounds)
+    searched = known_bounds(world, bounds).only(action_search(cfg.planner).active_dims)
+    axes = action_axes(scene.actions, searched, cfg.dims)
+    device = device_of(world)
     images = (torch.from_numpy(image)[None, None].to(device) for image in (scene.image, scene.goal))
-    seen, aim = projected(camera, *images)
+    seen, aim = projected(world, *images)
     states = torch.from_numpy(scene.state)[None, None].to(device)
-    energy, proposal = task_objective(camera, cfg.task)(aim[:, 0])
+    energy, proposal = task_objective(world, cfg.task)(aim[:, 0])
     recorded = RecordedEnergy(energy)
-    problem = Problem(camera, seen, states, recorded, proposal)
-    high = torch.from_numpy(scene.bounds).to(device)
-    planner = make_planner(camera, cfg.task, cfg.planner, -high, high)
+    problem = Problem(world, seen, states, recorded, proposal)
     generator = torch.Generator(device).manual_seed(cfg.seed)
     plan, _ = planner.plan(problem, planner.init(batch=1), generator=generator)
 
-    searched = float(scene.bounds[:3].max())
-    drawn = searched if cfg.limit is not None else holding(searched, _known(scene, plan))
-    axis = torch.linspace(-drawn, drawn, cfg.points)
-    third = torch.linspace(-searched, searched, cfg.third)
-    actions = held(axis, third, horizon, camera.action_width)
+    dims = [axis.dim for axis in axes]
+    drawn = ranges(axes, [] if cfg.limit is not None else _known(scene, plan, dims))
+    points = torch.stack(
+        [torch.linspace(float(low), float(high), cfg.points) for low, high in drawn]
+    )
+    thirds = torch.stack([third_points(axis, cfg.third) for axis in axes])
+    over = planes(axes)
+    actions = held(over, points, thirds, cfg.planner.horizon, bounds.rest)
     count = len(actions)
     if scene.true_actions is not None:
         actions = torch.cat([actions, torch.from_numpy(scene.true_actions)[None]])
     uncertainties = {
-        f"E_world: {name}": world_energy(camera, [name]) for name in cfg.task.world_energy
+        f"E_world: {name}": world_energy(world, [name]) for name in cfg.task.world_energy
     }
     terms = _Terms(
         energy,
@@ -237,60 +299,75 @@ def _actions(
         cfg.task.goal_weight,
     )
     energies = evaluate(problem, terms, actions.to(device))
-    _tell(scene, actions, next(iter(energies.values())), plan)
+    _tell(scene, axes, actions, next(iter(energies.values())), plan)
     landscape = Landscape(
         scene,
-        axis.numpy(),
-        panels({name: values[:count] for name, values in energies.items()}, cfg.points, third),
-        _populations(recorded, iterations=plan.trace.shape[1]),
-        plan.actions[0, :, :3].cpu().numpy(),
+        axes,
+        points.numpy(),
+        panels({name: v[:count] for name, v in energies.items()}, over, cfg.points, thirds),
+        _populations(recorded, dims, iterations=plan.trace.shape[1]),
+        plan.actions[0][:, dims].cpu().numpy(),
     )
-    _tell_of_range(landscape, searched)
+    _tell_of_range(landscape)
     return landscape
 
 
-def _known(scene: Scene, plan: Plan) -> list[NDArray[np.float32]]:
-    """Displacements that the picture is to hold: the plan's, and what truly leads to the goal."""
-    known = [plan.actions[0, :, :3].cpu().numpy()]
-    return known if scene.true_actions is None else [*known, scene.true_actions[:, :3].mean(0)]
+def _known(scene: Scene, plan: Plan, dims: list[int]) -> list[NDArray[np.float32]]:
+    """Actions that the picture is to hold: the plan's, and what truly leads to the goal."""
+    known = [plan.actions[0][:, dims].cpu().numpy()]
+    return known if scene.true_actions is None else [*known, scene.true_actions[:, dims].mean(0)]
 
 
-def _tell_of_range(landscape: Landscape, searched: float) -> None:
+def _tell_of_range(landscape: Landscape) -> None:
     """Whether more is drawn than is searched, and which marks lie outside of what is drawn."""
-    drawn = f"{_CM * landscape.limit:.1f} cm per step"
+    axes, low, high = landscape.axes, landscape.points[:, 0], landscape.points[:, -1]
+    if landscape.square and axes[0].unit == "cm" and low[0] == -high[0]:
+        drawn = f"{CM * float(high[0]):.1f} cm per step"
+        searched = f"the {CM * axes[0].high:.1f} cm that are searched; limit=… (m) sets both"
+    else:
+        drawn = f"{told(axes, low)}, and {told(axes, high)}"
+        searched = "what is searched"
     if landscape.beyond_search:
-        print(
-            f"drawn to {drawn}, for a mark lies beyond the {_CM * searched:.1f} cm that are "
-            "searched; limit=… (m) sets both"
-        )
+        print(f"drawn to {drawn}, for a mark lies beyond {searched}")
     for mark in landscape.marks:
-        if mark.outside(landscape.limit):
+        if landscape.outside(mark):
             print(f"{mark.name}: drawn to {drawn} (limit=…), a triangle at the edge points there")
 
 
-def _scene(cfg: LandscapeConfig, world: VectorWorld | TokenWorld) -> Scene:
-    if world.action_width != len(ACTION_HIGH):
-        raise UserError(
-            f"{cfg.checkpoint}: expected action_width of {len(ACTION_HIGH)}, the first three of "
-            f"them displacements, got {world.action_width}; train on such actions"
-        )
+def _scene(cfg: LandscapeConfig, world: World) -> Scene:
     horizon = cfg.planner.horizon
     if cfg.start is not None and cfg.goal is not None:
-        return of_files(
-            cfg.start,
-            cfg.goal,
-            world.image_size,
-            cfg.state,
-            world.predictor.config.state_width,
-            horizon,
-            action=cfg.action,
-            goal_state=cfg.goal_state,
-            limit=cfg.limit,
-        )
-    require_widths(world, cfg.checkpoint, len(ACTION_HIGH), len(ACTION_HIGH))  # a pose has as many
-    with tabletops(cfg.task.name, 1, world.image_size) as (env,):
+        pair = Pair(cfg.start, cfg.goal, cfg.state, cfg.action, cfg.goal_state)
+        return of_files(pair, world.image_size, _spec(world), horizon, limit=cfg.limit)
+    name = cfg.env or cfg.task.name
+    with environments(name, 1, frame_size(world), repeat=cfg.repeat) as (env,):
+        spec = contract(env)
+        require_spec(world, spec)
+        views = Recipe(world, cfg.task, cfg.planner, spec).views
         staged = bool(cfg.task.stage_steps)
-        return of_episode(env, cfg.seed, horizon, limit=cfg.limit, staged=staged)
+        return of_episode(env, views, spec, cfg.seed, horizon, limit=cfg.limit, staged=staged)
+
+
+def _spec(world: World) -> Spec:
+    """What a world says of actions and states; of poses under their changes what was published.
+
+    Raises:
+        UserError: It says nothing, or reads several cameras.
+    """
+    name, config = world.checkpoint, world.predictor.config
+    if config.cameras > 1:
+        raise UserError(
+            f"{name}: expected a checkpoint of one camera between image files, got one of "
+            f"{config.cameras}; leave out start and goal, and draw an episode"
+        )
+    if world.spec is not None:
+        return world.spec
+    if not config.states.composed:
+        raise UserError(
+            f"{name}: expected a checkpoint with a spec, which bounds its actions, got one "
+            "without; leave out start and goal, and draw an episode, or train it again"
+        )
+    return published()
 
 
 @dataclass(frozen=True)
@@ -310,26 +387,29 @@ class _Terms:
         return {f"E_total = E_world + {weight}E_goal": total, "E_goal": parts["goal"], **named}
 
 
-def _populations(energy: RecordedEnergy, iterations: int) -> list[Population]:
+def _populations(energy: RecordedEnergy, dims: list[int], iterations: int) -> list[Population]:
     """The samples of each iteration; what was evaluated after the last is the plan itself."""
     return [
-        Population(actions[0, :, :, :3].mean(1).cpu().numpy(), total[0].float().cpu().numpy())
+        Population(actions[0][..., dims].mean(1).cpu().numpy(), total[0].float().cpu().numpy())
         for actions, total in energy.judged[:iterations]
     ]
 
 
-def _tell(scene: Scene, actions: Tensor, total: Tensor, plan: Plan) -> None:
+def _tell(
+    scene: Scene, axes: Sequence[ActionAxis], actions: Tensor, total: Tensor, plan: Plan
+) -> None:
     """The lowest of the actions drawn, the plan and the truth, in words."""
     of_grid = total if scene.true_actions is None else total[:-1]
     if unknown := int((~of_grid.isfinite()).sum()):
         print(f"{unknown} of {len(of_grid)} held actions have no finite energy and are left blank")
     lowest = int(of_grid.where(of_grid.isfinite(), torch.inf).argmin())
-    _print("lowest held action", actions[lowest, 0], total[lowest])
-    _print("mean of the plan", plan.actions[0].mean(0), plan.energy[0])
+    _print("lowest held action", axes, actions[lowest, 0], total[lowest])
+    _print("mean of the plan", axes, plan.actions[0].mean(0), plan.energy[0])
     if scene.true_actions is not None:
-        _print(scene.true_name, actions[-1].mean(0), total[-1])
+        _print(scene.true_name, axes, actions[-1].mean(0), total[-1])
 
 
-def _print(name: str, action: Tensor, energy: Tensor) -> None:
-    x, y, z = (_CM * action[:3]).tolist()
-    print(f"{name:<28}  x {x:+.1f} y {y:+.1f} z {z:+.1f} cm per step, E_total {float(energy):.4f}")
+def _print(name: str, axes: Sequence[ActionAxis], action: Tensor, energy: Tensor) -> None:
+    place = action[[axis.dim for axis in axes]].cpu().numpy()
+    rate = " per step" if axes[0].per_step else ""
+    print(f"{name:<28}  {told(axes, place)}{rate}, E_total {float(energy):.4f}")

@@ -6,6 +6,7 @@ The page holds all that it needs, plotly included, and opens without a network.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import imageio.v3 as iio
@@ -16,13 +17,12 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from worldmodel.agents.views import Image
+from worldmodel.diagnostics.landscape.axes import ActionAxis, with_units
 from worldmodel.diagnostics.landscape.figure import columns, shades
 from worldmodel.diagnostics.landscape.grid import Landscape, Panel, Plane, Population
-from worldmodel.diagnostics.marks import at_edge
 
 __all__ = ["page"]
 
-_CM = 100.0
 _SIDE = 400  # pixels of a panel
 _SYMBOLS = {
     "plan": ("star", "deepskyblue"),
@@ -36,14 +36,20 @@ def page(landscape: Landscape) -> str:
     """The page."""
     across = columns(landscape)
     rows = -(-len(landscape.panels) // across)
+    high = 2 if rows == 1 else 1  # rows of the grid for one of panels: the images take two
     titles: list[str] = []
     for row in range(rows):
         beside = ("start", "goal image", *[""] * rows)[row]
         titles += [beside, *(p.title for p in landscape.panels[row * across : (row + 1) * across])]
+    spans: list[list[dict[str, int] | None]] = [
+        [{}, *[{"rowspan": high} if row % high == 0 else None] * across]
+        for row in range(rows * high)
+    ]
     figure = make_subplots(
-        rows,
+        rows * high,
         1 + across,
-        subplot_titles=titles,
+        specs=spans,
+        subplot_titles=titles if high == 1 else [*titles, "goal image"],
         column_widths=[0.5, *[1.0] * across],
         horizontal_spacing=0.36 / (1 + across) ** 1.4,
         vertical_spacing=0.3 / rows**1.4,
@@ -54,7 +60,7 @@ def page(landscape: Landscape) -> str:
         figure.update_yaxes(visible=False, row=row, col=1)
     owners: list[int | None] = [None, None]  # iteration that each trace belongs to, if any
     for index, panel in enumerate(landscape.panels):
-        place = (1 + index // across, 2 + index % across)
+        place = (1 + high * (index // across), 2 + index % across)
         traces: list[tuple[int | None, Any]] = [(None, _heat(figure, landscape, panel, place))]
         traces += list(enumerate(_samples(landscape, panel.plane, legend=index == 0)))
         traces += [(None, mark) for mark in _marks(landscape, panel.plane, legend=index == 0)]
@@ -87,23 +93,27 @@ def _heat(
         for other in landscape.panels
         if (other.plane, other.reduction) == (panel.plane, panel.reduction)
     ]
-    across, upright, third = panel.plane.names
-    lines = [f"{across} %{{x:.2f}} cm, {upright} %{{y:.2f}} cm"]
+    plane = panel.plane
+    x, y = plane.shown(landscape.points.T).T
+    lines = [", ".join(_told(*pair) for pair in ((plane.across, "x"), (plane.upright, "y")))]
     lines += [
         f"{other.energy}: {other.reduction} %{{customdata[{i}]:.4f}}"
+        if other.reduction
+        else f"{other.energy}: %{{customdata[{i}]:.4f}}"
         for i, other in enumerate(alike)
     ]
-    lines.append(
-        f"{panel.energy.split(' = ')[0]} lowest at {third} %{{customdata[{len(alike)}]:.2f}} cm"
-    )
+    data = [other.values for other in alike]
+    if plane.third is not None and panel.lowest_at is not None:
+        lowest = _told(plane.third, f"customdata[{len(alike)}]")
+        lines.append(f"{panel.energy.split(' = ')[0]} lowest at {lowest}")
+        data.append(plane.third.factor * panel.lowest_at)
     subplot = figure.get_subplot(*place)
     (_, right), (low, high) = subplot.xaxis.domain, subplot.yaxis.domain
-    axis = _CM * landscape.axis
     return go.Heatmap(
-        x=axis,
-        y=axis,
+        x=x,
+        y=y,
         z=panel.values,
-        customdata=np.stack([*(other.values for other in alike), _CM * panel.lowest_at], -1),
+        customdata=np.stack(data, -1),
         hovertemplate="<br>".join(lines) + "<extra></extra>",
         colorscale="Viridis",
         colorbar={
@@ -117,18 +127,23 @@ def _heat(
     )
 
 
+def _told(axis: ActionAxis, variable: str) -> str:
+    """A variable of the page, with its unit."""
+    return with_units([axis], [axis.hover(variable)], "")
+
+
 def _samples(landscape: Landscape, plane: Plane, *, legend: bool) -> list[go.Scatter]:
     """The samples of each iteration."""
-    count = len(landscape.populations)
+    count, axes = len(landscape.populations), landscape.axes
+    numbers = [axis.hover(f"customdata[{axis.place}]") for axis in axes]
+    told = f"{with_units(axes, numbers, ', ')}<br>E_total %{{customdata[{len(axes)}]:.4f}}"
     return [
         go.Scatter(
-            **_points(population.displacements, plane),
-            customdata=_sample_data(population),
+            **_points(population.actions, plane),
+            customdata=_sample_data(axes, population),
             mode="markers",
             marker={"size": 5, "color": to_hex(shade), "line": {"width": 0.5, "color": "black"}},
-            hovertemplate="Δx %{customdata[0]:.2f}, Δy %{customdata[1]:.2f}, "
-            "Δz %{customdata[2]:.2f} cm<br>E_total %{customdata[3]:.4f}"
-            f"<extra>iteration {index}</extra>",
+            hovertemplate=f"{told}<extra>iteration {index}</extra>",
             name=f"samples, iteration {index}",
             legendgroup=f"iteration {index}",
             showlegend=legend,
@@ -140,13 +155,14 @@ def _samples(landscape: Landscape, plane: Plane, *, legend: bool) -> list[go.Sca
     ]
 
 
-def _sample_data(population: Population) -> NDArray[np.float32]:
-    return np.column_stack([_CM * population.displacements, population.energy])
+def _sample_data(axes: Sequence[ActionAxis], population: Population) -> NDArray[np.float32]:
+    factors = np.array([axis.factor for axis in axes], np.float32)
+    return np.column_stack([factors * population.actions, population.energy])
 
 
-def _points(displacements: NDArray[np.float32], plane: Plane) -> dict[str, NDArray[np.float32]]:
-    moved = _CM * displacements
-    return {"x": moved[:, plane.across], "y": moved[:, plane.upright]}
+def _points(actions: NDArray[np.float32], plane: Plane) -> dict[str, NDArray[Any]]:
+    x, y = plane.shown(actions).T
+    return {"x": x, "y": y}
 
 
 def _marks(landscape: Landscape, plane: Plane, *, legend: bool) -> list[go.Scatter]:
@@ -172,10 +188,8 @@ def _marks(landscape: Landscape, plane: Plane, *, legend: bool) -> list[go.Scatt
                 **named,
             )
         )
-        ends = list(plane[:2])
-        start = None if mark.start is None else mark.start[ends]
-        if (edge := at_edge(mark.place[ends], landscape.limit, start)) is not None:
-            (x, y), angle = _CM * edge.place, edge.angle(down=plane.upright == 0)
+        if (edge := landscape.edge(plane, mark)) is not None:
+            (x, y), angle = edge.place, edge.angle(down=plane.down)
             pointing = {**marker, "size": 12, "symbol": "triangle-up", "angle": angle}
             traces.append(
                 go.Scatter(
@@ -194,15 +208,13 @@ def _marks(landscape: Landscape, plane: Plane, *, legend: bool) -> list[go.Scatt
 def _frame(figure: go.Figure, landscape: Landscape, plane: Plane, place: tuple[int, int]) -> None:
     row, column = place
     if landscape.beyond_search:
-        x, y = (float(end) for end in _CM * landscape.scene.bounds[[plane.across, plane.upright]])
+        (left, right), (low, high) = plane.searched
         dashed = {"color": "white", "dash": "dash", "width": 1}
-        figure.add_shape(x0=-x, x1=x, y0=-y, y1=y, line=dashed, row=row, col=column)
-    low, high = (_CM * float(landscape.axis[end]) for end in (0, -1))
-    upright = [high, low] if plane.upright == 0 else [low, high]  # x points towards the camera
-    figure.update_xaxes(
-        range=[low, high], title=f"{plane.names[0]}, cm per step", row=row, col=column
-    )
-    figure.update_yaxes(range=upright, title=f"{plane.names[1]}, cm per step", row=row, col=column)
+        figure.add_shape(x0=left, x1=right, y0=low, y1=high, line=dashed, row=row, col=column)
+    x, y = plane.shown(landscape.points[:, [0, -1]].T).T.tolist()
+    figure.update_xaxes(range=x, title=plane.across.label, row=row, col=column)
+    upright = y[::-1] if plane.down else y
+    figure.update_yaxes(range=upright, title=plane.upright.label, row=row, col=column)
 
 
 def _slider(owners: list[int | None], iterations: int) -> dict[str, Any]:

@@ -24,15 +24,14 @@ from worldmodel.agents.views import Image
 from worldmodel.agents.world import CameraWorld, Grounded
 from worldmodel.diagnostics.marks import span
 from worldmodel.diagnostics.trials import steps_to_go
-from worldmodel.envs import TabletopEnv
-from worldmodel.envs.tabletop.environment import CUBE, WORKSPACE
+from worldmodel.envs.protocol import Places
 from worldmodel.errors import UserError
 from worldmodel.planners import Moments
 
 __all__ = ["Panel", "Plane", "draw_plane", "energy_panels", "true_steps"]
 
 _CM = 100.0
-_BEHIND = 2.2 * CUBE  # m from the object's middle to the gripper's before a push
+_BEHIND = 1.1  # sides of the object, from its middle to the gripper's before a push
 
 
 class Panel(NamedTuple):
@@ -54,6 +53,7 @@ class Plane:
         tool_goal: Where it is in the goal image.
         object_position: Where the object starts.
         object_goal: Where it is in the goal image.
+        object_size: Its side, m.
     """
 
     height: float
@@ -62,6 +62,7 @@ class Plane:
     tool_goal: NDArray[np.float64]
     object_position: NDArray[np.float64]
     object_goal: NDArray[np.float64]
+    object_size: float
 
 
 def energy_panels(
@@ -69,6 +70,7 @@ def energy_panels(
     energies: Mapping[str, EnergyTowards],
     images: tuple[Image, Image],
     state: NDArray[np.float32],
+    workspace: NDArray[np.float64],
     height: float,
     points: int,
 ) -> dict[str, Panel]:
@@ -78,7 +80,8 @@ def energy_panels(
         world: Encodes the images, and tells the arm's part of latents by states.
         energies: From goal latents, by name.
         images: Of the start and of the goal.
-        state: Proprioception at the start, ``[P]``.
+        state: Proprioception at the start, ``[P]``, xyz (m) first.
+        workspace: Lowest and highest xyz of the gripper, ``[2, 3]`` (m).
         height: Of the plane, m.
         points: n.
 
@@ -92,7 +95,7 @@ def energy_panels(
         )
     pictures = (torch.from_numpy(image)[None, None] for image in images)
     start, goal = (latents[:, 0] for latents in projected(world, *pictures))
-    x, y = _places(points)
+    x, y = _places(workspace, points)
     states = torch.from_numpy(state).repeat(points * points, 1)
     states[:, :2] = torch.cartesian_prod(x, y)
     states[:, 2] = height
@@ -104,7 +107,7 @@ def energy_panels(
     }
 
 
-def true_steps(env: TabletopEnv, height: float, points: int, limit: int = 60) -> Panel:
+def true_steps(env: Places, height: float, points: int, limit: int = 60) -> Panel:
     """Control steps that the scripted expert needs with the gripper at every place: privileged.
 
     Where the gripper would be inside the object there is no figure (NaN).
@@ -115,20 +118,20 @@ def true_steps(env: TabletopEnv, height: float, points: int, limit: int = 60) ->
         points: n.
         limit: Steps after which the expert gives up.
     """
-    start, closedness = env.snapshot(), float(env.tool_pose()[6])
-    x, y = (axis.numpy() for axis in _places(points))
+    start, closedness = env.snapshot(), float(env.proprioception()[6])
+    x, y = (axis.numpy() for axis in _places(env.workspace, points))
     steps = np.full((points, points), np.nan, np.float32)
     for row, column in np.ndindex(points, points):
         xyz = np.array([x[row], y[column], height], np.float64)
-        if np.abs(xyz - env.object_position()).max() > 2 * CUBE:
+        if np.abs(xyz - env.object_position()).max() > env.object_size:
             env.place_arm(xyz, closedness)
             steps[row, column] = steps_to_go(env, limit)
             env.restore(start)
     return Panel(x, y, steps)
 
 
-def _places(points: int) -> tuple[Tensor, Tensor]:
-    (low_x, low_y, _), (high_x, high_y, _) = WORKSPACE.tolist()
+def _places(workspace: NDArray[np.float64], points: int) -> tuple[Tensor, Tensor]:
+    (low_x, low_y, _), (high_x, high_y, _) = workspace.tolist()
     return torch.linspace(low_x, high_x, points), torch.linspace(low_y, high_y, points)
 
 
@@ -163,7 +166,8 @@ def _draw(axes: Axes, plane: Plane, panel: Panel) -> None:
         axes.contour(y, x, energy, levels=12, colors="white", linewidths=0.4, alpha=0.6)
     axes.figure.colorbar(heat, ax=axes, shrink=0.75)
     along = plane.object_goal - plane.object_position
-    behind = plane.object_position - _BEHIND * along / max(float(np.linalg.norm(along)), 1e-6)
+    straight = along / max(float(np.linalg.norm(along)), 1e-6)
+    behind = plane.object_position - _BEHIND * plane.object_size * straight
     marks = [
         (plane.tool, "o", "white", "gripper, start"),
         (plane.tool_goal, "s", "white", "gripper, goal image"),

@@ -41,7 +41,7 @@ class Place:
 
 def test_x_varies_over_rows_y_over_columns_and_all_else_is_the_state_at_the_height():
     energies = {str(i): lambda goal, i=i: Place(i) for i in range(7)}
-    found = energy_panels(Told(), energies, IMAGES, STATE, 0.03, points=4)
+    found = energy_panels(Told(), energies, IMAGES, STATE, WORKSPACE, 0.03, points=4)
     x, y, panels = *found["0"][:2], {name: panel.energy for name, panel in found.items()}
     np.testing.assert_allclose(x[[0, -1]], WORKSPACE[:, 0], rtol=1e-6)
     np.testing.assert_allclose(y[[0, -1]], WORKSPACE[:, 1], rtol=1e-6)
@@ -55,7 +55,7 @@ def test_x_varies_over_rows_y_over_columns_and_all_else_is_the_state_at_the_heig
 def test_energies_are_towards_the_goal_image():
     seen = []
     energies = {"latent": lambda goal: seen.append(goal) or LatentDistance(goal)}
-    energy_panels(Told(), energies, IMAGES, STATE, 0.03, points=2)
+    energy_panels(Told(), energies, IMAGES, STATE, WORKSPACE, 0.03, points=2)
     assert torch.equal(seen[0], torch.ones(1, 1, 7))
 
 
@@ -64,7 +64,7 @@ def test_a_world_that_reads_the_arm_off_images_only_is_refused_with_the_reason()
         encode = Told.encode
 
     with pytest.raises(UserError, match="plane=actions"):
-        energy_panels(Pictures(), {}, IMAGES, STATE, 0.03, points=2)
+        energy_panels(Pictures(), {}, IMAGES, STATE, WORKSPACE, 0.03, points=2)
 
 
 def test_true_steps_are_fewest_behind_the_object_and_unknown_within_it():
