@@ -20,7 +20,16 @@ from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
 from worldmodel.errors import UserError
-from worldmodel.settings import CHECKED, Count, Pixels, Positive, among, described, read_settings
+from worldmodel.settings import (
+    CHECKED,
+    Coordinate,
+    Count,
+    Pixels,
+    Positive,
+    among,
+    described,
+    read_settings,
+)
 
 __all__ = [
     "ACTION_KINDS",
@@ -173,7 +182,7 @@ class SpecChanges:
     """
 
     action_kind: Annotated[str, among(*ACTION_KINDS)] | None = None
-    rest: tuple[float, ...] | None = None
+    rest: tuple[Coordinate, ...] | None = None
     state_kind: Annotated[str, among(*STATE_KINDS)] | None = None
     periodic: tuple[str, ...] | None = None
     half_turn: tuple[str, ...] | None = None

@@ -281,7 +281,7 @@ def test_bounds_that_are_reversed_or_infinite_are_refused(kind: Kind, limit: flo
 
 def test_bounds_without_rest_are_refused_where_an_action_stays_zero() -> None:
     low, high = torch.tensor([-0.1, 0.01]), torch.tensor([0.1, 0.05])
-    with pytest.raises(ValueError, match="bounds around 0 where an action stays zero"):
+    with pytest.raises(ValueError, match="bounds around rest where an action stays there"):
         make_search(CEMConfig(active_dims=(0,)), low, high)
     assert make_search(CEMConfig(active_dims=(0, 1)), low, high).init(1).actions[0, 0, 1] == 0.01
 

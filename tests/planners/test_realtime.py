@@ -341,7 +341,7 @@ def test_a_pulse_needs_a_rate() -> None:
 
 
 def test_an_arm_that_cannot_hold_still_is_refused() -> None:
-    with pytest.raises(ValueError, match="bounds around 0"):
+    with pytest.raises(ValueError, match="bounds around rest"):
         RealTimeAgent(Thinker([]), HIGH / 2, HIGH)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="finite bounds"):
         RealTimeAgent(Thinker([]), HIGH, -HIGH)  # type: ignore[arg-type]

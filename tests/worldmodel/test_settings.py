@@ -21,7 +21,7 @@ from worldmodel.predictors.vector import VectorPredictorConfig
 from worldmodel.registry import GROUPS
 from worldmodel.settings import described
 
-SIGNED = {"action", "camera_pose", "goal_state", "height", "near", "state"}
+SIGNED = {"action", "camera_pose", "goal_state", "height", "near", "rest", "state"}
 """Settings whose domain includes negative numbers: positions, angles, and levels of an energy."""
 
 
@@ -76,7 +76,7 @@ def with_value(kind: type[Any], name: str, value: float) -> None:
     usual = getattr(kind(), name)
     hint = get_type_hints(kind)[name]
     in_list = any(get_origin(part) is tuple for part in (hint, *get_args(hint)))
-    kind(**{name: (value, *usual[1:]) if in_list else value})
+    kind(**{name: (value, *(usual or ())[1:]) if in_list else value})
 
 
 def test_configurations_are_found_at_all_depths():
@@ -112,12 +112,14 @@ def test_signed_settings_take_negative_numbers():
     assert {name for _, name in signed} == SIGNED
     for kind, name in signed:
         hint = get_type_hints(kind, include_extras=True)[name]
-        TypeAdapter(hint).validate_python([-0.5] if tuple in (get_origin(hint),) else -0.5)
+        in_list = any(get_origin(part) is tuple for part in (hint, *get_args(hint)))
+        TypeAdapter(hint).validate_python([-0.5] if in_list else -0.5)
 
 
 REQUIRED = {
     "pretrain": "data=d out=o",
     "train": "data=d out=o",
+    "evaluate": "data=d out=o",
     "subgoals": "data=d out=o",
     "study": "data=d out=o",
     "import": "source=s out=o",

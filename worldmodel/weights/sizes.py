@@ -11,6 +11,7 @@ from torch import Tensor
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.errors import UserError
 from worldmodel.predictors.masked import MaskedSizes
+from worldmodel.nn.standardisation import POSE_WIDTH
 from worldmodel.predictors.tokens import TokenPredictorConfig
 from worldmodel.settings import described
 from worldmodel.weights.tensor_file import some
@@ -86,6 +87,13 @@ def ac_predictor_sizes(
     for key, matrix in (("action_encoder.weight", actions), ("state_encoder.weight", states)):
         if matrix.ndim != 2:
             raise UserError(f"{source}: expected a matrix, got {list(matrix.shape)}: {key}")
+    for key, found in (("action", actions), ("state", states)):
+        if found.shape[-1] != POSE_WIDTH:
+            raise UserError(
+                f"{source}: expected {key}s of {POSE_WIDTH} numbers, poses as V-JEPA 2-AC has them, "
+                f"got {found.shape[-1]}; nothing in it imagines other {key}s, so train a world on "
+                "them"
+            )
     width = _predictor_width(tensors, source, encoder)
     with naming(source):
         return TokenPredictorConfig(

@@ -380,7 +380,22 @@ def test_impossible_settings_are_refused(change, message):
 
 def test_active_dims_beyond_the_action_are_refused(point):
     with pytest.raises(ValueError, match=r"within 0\.\.1 for actions of width 2"):
-        CEM(SMALL, *point.bounds(2))
+        CEM(replace(SMALL, active_dims=(0, 2)), *point.bounds(2))
+
+
+def test_all_dimensions_are_searched_unless_some_are_named(point):
+    searched = CEM(SMALL, *point.bounds(2)).box
+    assert bool((searched.high > searched.low).all())
+
+
+def test_a_cold_search_begins_at_rest_and_holds_others_there(point):
+    low, high = point.bounds()
+    rest = low + 0.75 * (high - low)
+    box = CEM(replace(SMALL, active_dims=(0,)), low, high, rest).box
+    start = box.cold(1, 2).actions[0, 0]
+    assert torch.equal(start, rest)
+    assert torch.equal(box.low[1:], rest[1:])
+    assert torch.equal(box.high[1:], rest[1:])
 
 
 def test_bounds_the_wrong_way_round_are_refused(point):

@@ -185,7 +185,7 @@ def test_a_deadline_that_no_iteration_fits_is_overrun_ever_more_seldom(point, cl
 
 
 def test_rotations_rest_within_their_bounds():
-    with pytest.raises(ValueError, match="bounds around 0"):
+    with pytest.raises(ValueError, match="bounds around rest"):
         VJEPA2AC(SMALL, torch.full((7,), -0.05), torch.full((7,), -0.025))
 
 

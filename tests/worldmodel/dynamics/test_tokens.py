@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from worldmodel.dynamics import tokens
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.state_model import StateModelTraining
 from worldmodel.dynamics.tokens import (
     TokenTraining,
     open_loop_tokens,
@@ -17,12 +19,20 @@ from worldmodel.dynamics.tokens import (
     unroll,
 )
 from worldmodel.finite import NotFiniteError, not_finite
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
 
 SIZES = TokenPredictorConfig(
-    tokens=4, token_width=8, action_width=1, state_width=1, width=24, depth=1, heads=2
+    tokens=4,
+    token_width=8,
+    action_width=1,
+    state_width=1,
+    states=StateLayout(composed=False),
+    width=24,
+    depth=1,
+    heads=2,
 )
 
 
@@ -30,6 +40,9 @@ SIZES = TokenPredictorConfig(
 def normed(data: Recordings) -> Recordings:
     """The tiny world, its tokens layer-normed as an encoder's are."""
     return replace(data, latents=torch.nn.functional.layer_norm(data.latents, (8,)))
+
+
+short = partial(TokenTraining, state_model=StateModelTraining(steps=20))
 
 
 def fresh() -> TokenPredictor:
@@ -40,7 +53,7 @@ def fresh() -> TokenPredictor:
 @pytest.mark.slow
 def test_training_beats_copying_the_last_frame(normed: Recordings, tmp_path: Path) -> None:
     model = fresh()
-    config = TokenTraining(steps=400, batch=16, learning_rate=5e-3, bf16=False)
+    config = short(steps=400, batch=16, learning_rate=5e-3, bf16=False)
     train_tokens(model, normed, config, TrainingState(tmp_path, {}))
     assert not model.training
     report = open_loop_tokens(model, normed, steps=4, windows=64)
@@ -52,7 +65,7 @@ def test_training_beats_copying_the_last_frame(normed: Recordings, tmp_path: Pat
 def test_a_killed_run_goes_on_to_the_same_weights(
     normed: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TokenTraining(steps=10, batch=4, log_every=1, save_every=3)
+    config = short(steps=10, batch=4, log_every=1, save_every=3)
     whole, killed, resumed = fresh(), fresh(), fresh()
     train_tokens(whole, normed, config, TrainingState(tmp_path / "whole", {}))
     write, steps = TrainingLog.write, list[int]()
@@ -107,7 +120,7 @@ def test_the_rollout_loss_compares_every_step_with_its_own_frame(normed: Recordi
 
 def trained(normed: Recordings, folder: Path, **settings: Any) -> TokenPredictor:
     model = fresh()
-    config = TokenTraining(steps=3, batch=6, bf16=False, **settings)
+    config = short(steps=3, batch=6, bf16=False, **settings)
     train_tokens(model, normed, config, TrainingState(folder, {}))
     return model
 
@@ -213,7 +226,7 @@ def test_the_cameras_poses_reach_the_losses_of_a_predictor_that_uses_them(
     normed: Recordings, tmp_path: Path
 ) -> None:
     poses = torch.randn(len(normed.states), 6, generator=torch.Generator().manual_seed(0))
-    config = TokenTraining(steps=2, batch=4)
+    config = short(steps=2, batch=4)
     seen = [replace(normed, extrinsics=camera) for camera in (poses, 2 * poses)]
     for uses in (True, False):
         trained = []
@@ -258,7 +271,7 @@ def test_the_first_loss_that_is_not_finite_leaves_the_last_good_state(
 
     monkeypatch.setattr(tokens, "token_losses", poisoned)
     state = TrainingState(tmp_path, {})
-    config = TokenTraining(steps=8, batch=4, save_every=2, bf16=False)
+    config = short(steps=8, batch=4, save_every=2, bf16=False)
     with pytest.raises(NotFiniteError, match=f"stopped at step {bad}: .* got rollout = nan"):
         train_tokens(fresh(), normed, config, state)
     saved = state.load()
@@ -271,7 +284,7 @@ def test_a_state_whose_next_loss_is_not_finite_is_not_kept(
     normed: Recordings, tmp_path: Path
 ) -> None:
     state = TrainingState(tmp_path, {})
-    config = TokenTraining(steps=1, batch=4, learning_rate=1e30, warmup=0, bf16=False)
+    config = short(steps=1, batch=4, learning_rate=1e30, warmup=0, bf16=False)
     with pytest.raises(NotFiniteError, match=r"stopped at step 1: .* got teacher_forcing = nan"):
         train_tokens(fresh(), normed, config, state)
     assert state.load() is None

@@ -32,6 +32,7 @@ COMPACT = [
     "predictor.training.object_latent.steps=2",
     "predictor.training.proprio.steps=2",
     "predictor.training.scenes.steps=2",
+    "predictor.training.state_model.steps=2",
     "predictor.training.dynamics.steps=2",
     "predictor.training.value.steps=2",
     "predictor.training.prior.steps=2",
@@ -43,7 +44,12 @@ COMPACT = [
     "predictor.model.head_width=16",
     "predictor.model.prior_width=16",
 ]
-TOKENS = ["predictor=tokens", "predictor.training.steps=2", "predictor.training.batch=2"]
+TOKENS = [
+    "predictor=tokens",
+    "predictor.training.steps=2",
+    "predictor.training.batch=2",
+    "predictor.training.state_model.steps=2",
+]
 
 
 @dataclass(frozen=True)

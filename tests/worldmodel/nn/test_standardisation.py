@@ -6,8 +6,7 @@ import math
 
 import torch
 
-from worldmodel.nn.pose import compose
-from worldmodel.nn.standardisation import ActionScaling, StateFeatures, imagined_states
+from worldmodel.nn.standardisation import POSE_ANGLES, ActionScaling, StateFeatures
 
 
 def test_scaled_actions_come_back_and_unmoved_dimensions_stay_zero() -> None:
@@ -23,36 +22,41 @@ def test_scaled_actions_come_back_and_unmoved_dimensions_stay_zero() -> None:
 
 
 def test_features_do_not_jump_where_roll_wraps() -> None:
-    features = StateFeatures(7)
+    features = StateFeatures(7, POSE_ANGLES)
     before, after = torch.zeros(7), torch.zeros(7)
     before[3], after[3] = math.pi - 1e-4, -math.pi + 1e-4
     assert (features(before) - features(after)).abs().max() < 1e-3
 
 
-def test_imagined_poses_are_composed_and_stay_within_what_was_seen() -> None:
+def test_actions_are_scaled_around_rest_and_unmoved_dimensions_stay_there() -> None:
+    actions = torch.tensor([[250.0, 3.0], [270.0, 3.0], [210.0, 3.0]])
+    scaling = ActionScaling(2)
+    scaling.fit(actions, rest=(256.0, 3.0))
+    assert not scaling(torch.tensor([256.0, 9.0])).any()
+    assert scaling.inverse(torch.tensor([0.0, 5.0])).tolist() == [256.0, 3.0]
+    torch.testing.assert_close(scaling.inverse(scaling(actions)), actions)
+
+
+def test_small_states_count_as_much_as_large_ones_and_still_ones_not_at_all() -> None:
     generator = torch.Generator().manual_seed(0)
-    seen = StateFeatures(7)
-    states = torch.rand(50, 7, generator=generator)
-    seen.fit(states)
-    start = states[:2, None]
-    actions = 0.4 * torch.randn(2, 3, 4, 7, generator=generator)
-    path = imagined_states(start, actions, seen)
-    assert path.shape == (2, 3, 5, 7)
-    torch.testing.assert_close(path[:, :, 0], start.expand(-1, 3, -1))
-    assert imagined_states(start, actions[:, :, :0], seen).shape == (2, 3, 1, 7)
-    for step in range(4):
-        free = compose(path[:, :, step], actions[:, :, step])
-        inside = free[..., :3].clamp(seen.lowest[:3], seen.highest[:3])
-        torch.testing.assert_close(path[:, :, step + 1, :3], inside)
-        torch.testing.assert_close(path[:, :, step + 1, 3:], free[..., 3:])
-    places = path[:, :, 1:, :3]
-    assert ((places == seen.lowest[:3]) | (places == seen.highest[:3])).any()
-    assert ((path[..., 6] == 0) | (path[..., 6] == 1)).any()
+    states = torch.randn(500, 3, generator=generator) * torch.tensor([0.01, 100.0, 0.0]) + 5.0
+    features = StateFeatures(3)
+    features.fit(states)
+    seen = features(states)
+    torch.testing.assert_close(seen.std(0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-3, rtol=0)
+    assert not features(states + 7.0)[:, 2].any()
+    torch.testing.assert_close(features.inverse(seen), states, atol=1e-3, rtol=1e-5)
 
 
-def test_other_states_are_added_to_or_held() -> None:
-    seen = StateFeatures(4)
-    start, actions = torch.zeros(1, 1, 4), torch.ones(1, 2, 3, 4)
-    assert imagined_states(start, actions, seen)[0, 0, -1].tolist() == [3.0] * 4
-    held = imagined_states(start, torch.ones(1, 2, 3, 2), seen)
-    assert not held.any()
+def test_angles_come_back_in_their_places_and_half_a_turn_is_none() -> None:
+    generator = torch.Generator().manual_seed(0)
+    states = 3.0 * torch.rand(50, 4, generator=generator) - 1.5
+    features = StateFeatures(4, angles=(0, 2), half_turn=(2,))
+    features.fit(states, hidden=(3,))
+    torch.testing.assert_close(features.inverse(features(states)), states, atol=1e-4, rtol=0)
+    turned = states + torch.tensor([2 * math.pi, 0.0, math.pi, 0.0])
+    torch.testing.assert_close(features(turned), features(states), atol=1e-4, rtol=0)
+    hidden = [
+        place for place, shown in zip(features.places, features.visible, strict=True) if not shown
+    ]
+    assert hidden == [3]

@@ -30,6 +30,7 @@ from worldmodel.errors import UserError
 from worldmodel.extras import MissingExtraError
 from worldmodel.nn.blocks import normalise
 from worldmodel.weights import load_vjepa2
+from worldmodel.weights.checkpoint import FORMAT_VERSION
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.foreign import load_foreign
 from worldmodel.weights.world import encoder_of, image_size_of, read_world
@@ -178,7 +179,7 @@ def test_an_imported_encoder_comes_back_with_the_same_key_and_latents(
     assert torch.equal(latents(loaded, image), latents(original, image))
     assert not any(tensor.is_meta for tensor in (*loaded.parameters(), *loaded.buffers()))
     stored = json.loads((out / "config.json").read_text())
-    assert stored["format_version"] == 3
+    assert stored["format_version"] == FORMAT_VERSION
     assert stored["encoder"]["kind"] == "transformers"
     assert stored["record"] == {"source": source}
 

@@ -11,6 +11,7 @@ import torch
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining, train_object_latent
 from worldmodel.dynamics.vector.run import TrainingRun, planning_latents
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
@@ -59,6 +60,7 @@ def model(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> VectorP
         token_width=WIDTH,
         action_width=1,
         state_width=1,
+        states=StateLayout(composed=False),
         object_width=2,
         sight_width=64,
         width=8,

@@ -15,6 +15,7 @@ from worldmodel.dynamics.vector.reachability import (
     train_reachability,
 )
 from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
@@ -59,6 +60,7 @@ def _model() -> VectorPredictor:
         token_width=2,
         action_width=1,
         state_width=1,
+        states=StateLayout(composed=False),
         object_width=2,
         stride=STRIDE,
         width=8,

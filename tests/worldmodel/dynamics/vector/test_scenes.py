@@ -12,6 +12,7 @@ from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.vector.recognition import recognition
 from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.dynamics.vector.scenes import ScenesTraining, train_scenes
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
@@ -47,7 +48,7 @@ def run(data: Recordings, tmp_path_factory: pytest.TempPathFactory) -> TrainingR
     model = VectorPredictor(
         VectorPredictorConfig(
             tokens=1, token_width=1, action_width=1, state_width=1, object_width=1, scene_width=1,
-            head_width=64,
+            head_width=64, states=StateLayout(composed=False),
         )
     )  # fmt: skip
     model.state_features.fit(data.states)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.state_model import StateModelTraining
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.dynamics.vector.ensemble import EnsembleTraining
 from worldmodel.dynamics.vector.macros import MacrosTraining
@@ -26,6 +27,7 @@ from worldmodel.dynamics.vector.value import ValueTraining
 from worldmodel.errors import UserError
 from worldmodel.finite import NotFiniteError, not_finite
 from worldmodel.predictors.imagination import calibrated_uncertainties
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.uncertainty import TERMS
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
@@ -38,6 +40,7 @@ SIZES = VectorPredictorConfig(
     token_width=8,
     action_width=1,
     state_width=1,
+    states=StateLayout(composed=False),
     object_width=2,
     width=32,
     depth=2,
@@ -51,6 +54,7 @@ SHORT = VectorTraining(
     object_latent=ObjectLatentTraining(steps=800, batch=128),
     proprio=ProprioTraining(steps=100),
     scenes=ScenesTraining(steps=300, batch=256),
+    state_model=StateModelTraining(steps=300),
     dynamics=EnsembleTraining(steps=250, batch=64),
     value=ValueTraining(steps=900, batch=128),
     prior=PriorTraining(steps=500, batch=128),
@@ -191,6 +195,7 @@ def test_without_steps_there_are_no_macros(data: Recordings, tmp_path: Path) -> 
         object_latent=ObjectLatentTraining(steps=1),
         proprio=ProprioTraining(steps=1),
         scenes=ScenesTraining(steps=1),
+        state_model=StateModelTraining(steps=2),
         dynamics=EnsembleTraining(steps=1),
         value=ValueTraining(steps=1),
         prior=PriorTraining(steps=1),
@@ -249,6 +254,7 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         object_latent=ObjectLatentTraining(steps=3),
         proprio=ProprioTraining(steps=4),
         scenes=ScenesTraining(steps=4),
+        state_model=StateModelTraining(steps=2),
         dynamics=EnsembleTraining(steps=5),
         value=ValueTraining(steps=6),
         prior=PriorTraining(steps=10),

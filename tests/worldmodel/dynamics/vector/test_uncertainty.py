@@ -16,13 +16,21 @@ from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.dynamics.vector.uncertainty import UncertaintyTraining, train_uncertainty
 from worldmodel.predictors.imagination import calibrated_uncertainties, imagine, imagined_path
+from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.uncertainty import Path
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
 EPISODES, LENGTH, K = 60, 30, 4
 SIZES = VectorPredictorConfig(
-    tokens=1, token_width=2, action_width=2, state_width=1, object_width=2, stride=1, head_width=48
+    tokens=1,
+    token_width=2,
+    action_width=2,
+    state_width=1,
+    states=StateLayout(composed=False),
+    object_width=2,
+    stride=1,
+    head_width=48,
 )
 
 
