@@ -63,9 +63,17 @@ class LatentDistance:
         goal: Goal latents ``[B, N, D]``, or sub-goals in order ``[B, G, N, D]``, the last the goal.
         metric: One of ``l1``, ``l2``, ``cosine``.
         reduce: One of ``final``, ``sum``, ``closest``.
+        visible: Channels that a goal image shows, 0 or 1 ``[D]``; the others do not count. None for
+            all.
     """
 
-    def __init__(self, goal: Tensor, metric: str = "l1", reduce: str = "final") -> None:
+    def __init__(
+        self,
+        goal: Tensor,
+        metric: str = "l1",
+        reduce: str = "final",
+        visible: Tensor | None = None,
+    ) -> None:
         if goal.ndim not in (3, 4):
             raise ValueError(
                 f"Expected goal latents [B,N,D] or sub-goals [B,G,N,D], got {list(goal.shape)}"
@@ -74,7 +82,8 @@ class LatentDistance:
             raise ValueError(f"Expected metric l1, l2 or cosine, got {metric!r}")
         if reduce not in REDUCTIONS:
             raise ValueError(f"Expected reduce final, sum or closest, got {reduce!r}")
-        self._goals = goal[:, None] if goal.ndim == 3 else goal
+        goal = goal if visible is None else goal * visible
+        self._goals, self._visible = goal[:, None] if goal.ndim == 3 else goal, visible
         self._metric = METRICS[metric]
         self._reduce = reduce
 
@@ -87,6 +96,8 @@ class LatentDistance:
                 f"Expected goal latents [B,N,D] = {list(own)}, as imagined ones are, got "
                 f"{list(given)}; encode goals with the world that plans"
             )
+        if self._visible is not None:
+            latents = latents * self._visible
         *visits, goal = self._goals[:, None, None].unbind(3)
         visited: Tensor | None = None  # [B,S,K]: cost of having made the visits by each step
         for subgoal in visits:

@@ -103,3 +103,18 @@ def test_planners_read_the_clock_and_wait_in_one_place():
     modules = [module for path in others for module in imported(path.read_text(encoding="utf-8"))]
     assert not {"time", "threading.Condition"} & {module.removesuffix(".*") for module in modules}
     assert not [module for module in modules if module.startswith("time.")]
+
+
+# What only the built-in arm has; the rest of the package asks for `worldmodel.envs.protocol`.
+OF_THE_ARM = {"ACTION_HIGH", "CONTROL_HZ", "SUCCESS_DISTANCE", "TabletopEnv", "WORKSPACE"}
+
+
+@pytest.mark.parametrize("room", sorted(RULES.keys() - {"envs"}))
+def test_nothing_outside_envs_knows_the_built_in_arm(room):
+    for path in sources(room):
+        source = path.read_text(encoding="utf-8")
+        names = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        assert not OF_THE_ARM & names, path
+        modules = list(imported(source))
+        assert not [module for module in modules if module.startswith("worldmodel.envs.tabletop")]
+        assert not OF_THE_ARM & {module.rpartition(".")[2] for module in modules}, path

@@ -146,3 +146,11 @@ def test_goal_latents_of_another_shape_are_refused(point, shape):
     imagined = point.Imagined(latents, latents[..., 0])
     with pytest.raises(ValueError, match=r"\[B,N,D\] = \[2, 4, 6\], .* got"):
         LatentDistance(torch.zeros(shape))(imagined)
+
+
+def test_what_a_goal_image_cannot_show_does_not_count(point):
+    latents = torch.tensor([[[3.0, 9.0]]]).reshape(1, 1, 1, 1, 2)
+    target = torch.tensor([[[1.0, 0.0]]])
+    trajectory = point.Imagined(latents, latents[..., 0])
+    energy = LatentDistance(target, visible=torch.tensor([1.0, 0.0]))(trajectory)
+    assert energy.item() == (2.0 + 0.0) / 2

@@ -34,6 +34,7 @@ __all__ = [
     "HasUncertainties",
     "Hindsight",
     "Pursuit",
+    "ShowsPart",
     "latent_energy",
     "projected",
     "reachability_energy",
@@ -71,6 +72,16 @@ class HasUncertainties(Protocol):
     @property
     def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:
         """Uncertainties, with their quantiles on held-out data, by name."""
+        ...
+
+
+@runtime_checkable
+class ShowsPart(Protocol):
+    """A world model whose latents hold what a goal image cannot show."""
+
+    @property
+    def visible(self) -> Tensor:
+        """What it can show, 0 or 1 ``[D]``."""
         ...
 
 
@@ -171,8 +182,12 @@ def task_energy(world: World, task: TaskConfig) -> EnergyTowards:
 def latent_energy(world: World, task: TaskConfig) -> EnergyTowards:
     """``energy=latent``: the distance of imagined latents to the goal's."""
 
+    shown = world.visible if isinstance(world, ShowsPart) else None
+    if shown is not None and bool(shown.all()):
+        shown = None
+
     def energy(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> GoalEnergy:
-        return LatentDistance(goal_latents, task.metric, task.reduce)
+        return LatentDistance(goal_latents, task.metric, task.reduce, shown)
 
     return energy
 

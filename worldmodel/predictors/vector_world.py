@@ -66,6 +66,11 @@ class VectorWorld(nn.Module):
         return self.predictor.config.action_width
 
     @property
+    def visible(self) -> Tensor:
+        """What a picture can show of planning latents, 0 or 1 ``[Z]``."""
+        return self.predictor.visible
+
+    @property
     def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:
         """What the model says of its own reliability, term by term, and what is usual of it."""
         return calibrated_uncertainties(self.predictor)

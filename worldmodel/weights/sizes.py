@@ -10,8 +10,8 @@ from torch import Tensor
 
 from worldmodel.encoders.vision_transformer import EncoderConfig
 from worldmodel.errors import UserError
-from worldmodel.predictors.masked import MaskedSizes
 from worldmodel.nn.standardisation import POSE_WIDTH
+from worldmodel.predictors.masked import MaskedSizes
 from worldmodel.predictors.tokens import TokenPredictorConfig
 from worldmodel.settings import described
 from worldmodel.weights.tensor_file import some
@@ -90,7 +90,7 @@ def ac_predictor_sizes(
     for key, found in (("action", actions), ("state", states)):
         if found.shape[-1] != POSE_WIDTH:
             raise UserError(
-                f"{source}: expected {key}s of {POSE_WIDTH} numbers, poses as V-JEPA 2-AC has them, "
+                f"{source}: expected {key}s of {POSE_WIDTH} numbers, poses as V-JEPA 2-AC has, "
                 f"got {found.shape[-1]}; nothing in it imagines other {key}s, so train a world on "
                 "them"
             )

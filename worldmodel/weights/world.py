@@ -33,6 +33,7 @@ from worldmodel.weights.foreign import is_foreign, load_foreign
 
 __all__ = [
     "DEFAULT",
+    "SHIPPED",
     "TOKEN_WORLD",
     "checkpoint_folder",
     "encoder_of",
@@ -46,13 +47,15 @@ __all__ = [
 ]
 
 DEFAULT = "default"
+SHIPPED = (DEFAULT, "two_room")
+"""Checkpoints that come with the package: of the built-in arm, and of a foreign environment."""
 TOKEN_WORLD, _VECTOR_WORLD = "token world", "vector world"  # kinds of checkpoints
 
 
 def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder that a checkpoint's name stands for; ``"default"`` is the one that is shipped."""
-    if str(name) == DEFAULT:
-        return Path(str(files("worldmodel") / "checkpoints" / DEFAULT))
+    """The folder that a checkpoint's name stands for, of those in `SHIPPED` the package's own."""
+    if str(name) in SHIPPED:
+        return Path(str(files("worldmodel") / "checkpoints" / str(name)))
     return Path(name)
 
 

@@ -103,7 +103,7 @@ def test_a_world_of_another_arm_is_refused_by_name(
     content["predictor"][f"module.{kind}_encoder.weight"] = torch.zeros(128, 6)
     torch.save(content, ac_pt)
     assert main(["import", str(ac_pt), f"out={tmp_path / 'world'}", "image_size=64"]) == 1
-    assert f"expected {kind}s of 7 numbers, poses as V-JEPA 2-AC" in capfd.readouterr().err
+    assert f"expected {kind}s of 7 numbers, poses as V-JEPA 2-AC has" in capfd.readouterr().err
     assert not (tmp_path / "world/config.json").exists()
 
 
