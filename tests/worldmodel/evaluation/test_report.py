@@ -77,6 +77,7 @@ def report_of(episodes, **entries):
         "real_time": real_time_summary(episodes, 10.0),
         "planner": {"samples": 8},
         "checkpoint": {"name": "<default>"},
+        "spec": {"unit": "m"},
         "protocol": {"budget_steps": 40},
         **entries,
     }
