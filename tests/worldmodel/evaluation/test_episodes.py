@@ -85,7 +85,7 @@ def test_subgoals_are_shown_only_to_staged_tasks(point_env):
 
 
 def test_a_users_goal_image_is_what_the_policy_gets_and_leaves_success_unknown(point_env):
-    policy, goal = Scripted([-0.1, -0.1, 0, 0, 0]), np.full((1, 64, 64, 3), 7, np.uint8)
+    policy, goal = Scripted([-0.1, -0.1, 0, 0, 0]), torch.full((1, 64, 64, 3), 7, dtype=torch.uint8)
     (episode,) = run_episodes(policy, [point_env()], [0], TASK, goals=goal)
     assert bool((policy.goals == 7).all())
     assert np.array_equal(episode.goal, goal[0])
