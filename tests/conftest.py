@@ -1,6 +1,7 @@
 """Settings for every test, a clock that no busy machine disturbs, and a world without training.
 
-That world is a point that moves by its action, seen as one pixel.
+That world is a point that moves by its action, seen as one pixel. Tests that need an arm's bounds
+get those of the built-in one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from worldmodel import precision
+from worldmodel.agents.planner import Bounds
 from worldmodel.planners import CEM, CEMConfig, LatentDistance, Problem, TotalEnergy
+from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, CameraSpec, Spec, StateSpec
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +35,24 @@ def _one_precision() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "_product_seconds", lambda dtype: 1.0)
         yield
+
+
+_ARM_HIGH = (0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5)
+
+
+@pytest.fixture(scope="session")
+def arm_spec() -> Spec:
+    """The built-in arm's, with images of 64 pixels."""
+    low, rest = tuple(-end for end in _ARM_HIGH), (0.0,) * 7
+    actions = ActionSpec(POSE_ACTIONS, low, _ARM_HIGH, rest, "pose_delta")
+    states = StateSpec(POSE_STATES, "pose", hidden=())
+    return Spec(actions, states, (CameraSpec("front", 64, 64),), 5.0)
+
+
+@pytest.fixture(scope="session")
+def arm_bounds(arm_spec: Spec) -> Bounds:
+    """The built-in arm's."""
+    return Bounds.of(arm_spec.actions)
 
 
 class Clock:

@@ -17,6 +17,7 @@ from gymnasium import spaces
 
 import worldmodel as wm
 from worldmodel.agents.task import TaskConfig
+from worldmodel.envs import ACTION_HIGH
 from worldmodel.planners import ICEMConfig
 
 
@@ -135,27 +136,45 @@ def test_a_wrong_goal_is_told(agent: wm.PlanningAgent, observation: dict[str, An
         agent.reset(observation["goal"] / 255)
 
 
+SMALL = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+ARM = spaces.Box(-ACTION_HIGH, ACTION_HIGH)
+
+
 class Bare(gymnasium.Env):  # type: ignore[type-arg]
     """An environment that lacks something of the contract."""
 
     def __init__(self, **changes: Any) -> None:
         image = spaces.Box(0, 255, (96, 96, 3), np.uint8)
         seen = {"image": image, "goal": image, "state": spaces.Box(-1, 1, (7,))} | changes
+        self.action_space = seen.pop("action", spaces.Box(-1, 1, (7,)))
         self.observation_space = spaces.Dict({k: v for k, v in seen.items() if v is not None})
-        self.action_space = spaces.Box(-1, 1, (7,))
+
+
+class Posed(Bare):
+    """One that says that it moves as the built-in arm does."""
+
+    metadata = {"actions": {"kind": "pose_delta"}, "states": {"kind": "pose"}}  # noqa: RUF012
 
 
 @pytest.mark.parametrize(
     ("made", "told"),
     [
         (Bare(goal=None), "with goal, got"),
-        (Bare(image=spaces.Box(0, 1, (96, 96, 3), np.float32)), "square RGB images uint8"),
-        (Bare(image=spaces.Box(0, 255, (64, 64, 3), np.uint8)), "make it with image_size=96"),
-        (Bare(state=spaces.Box(-1, 1, (3,))), "state_width of 3"),
         (
-            SimpleNamespace(action_space=spaces.Discrete(3), observation_space=None),
-            "actions in a Box",
+            Bare(image=spaces.Box(0, 1, (96, 96, 3), np.float32)),
+            r"as uint8 \[h,w,3\] in 0 to 255, got float32",
         ),
+        (
+            Bare(image=SMALL, goal=SMALL),
+            "got 64 x 64 of the environment; make it with image_size=96",
+        ),
+        (Bare(state=spaces.Box(-1, 1, (3,))), "expected state_width of 7, .*, got 3 of"),
+        (Bare(image=SMALL), "a goal image of camera 'image' like its own"),
+        (Bare(), "expected actions.kind of pose_delta, .*, got generic of"),
+        (Bare(action=spaces.Discrete(3)), "actions in a Box"),
+        (Posed(), "expected actions.low of dx of -0.05, .*, got -1 of"),
+        (Bare(action=spaces.Box(-np.inf, np.inf, (7,))), "Expected bounded actions"),
+        (SimpleNamespace(action_space=ARM, observation_space=None), "with image and goal, got"),
     ],
 )
 def test_an_environment_that_does_not_fit_is_told(made: Any, told: str) -> None:
@@ -192,10 +211,11 @@ def test_signatures_tell_the_settings() -> None:
         assert all(f"{name}:" in (call.__doc__ or "") for name in parameters)
 
 
-def test_a_task_without_settings_is_pursued_by_latent_distance() -> None:
-    recipe = wm.make_agent("default", Bare()).recipe
+def test_a_task_without_settings_is_pursued_as_any_goal_image() -> None:
+    recipe = wm.make_agent("default", Posed(action=ARM)).recipe
     assert isinstance(recipe.task, TaskConfig)
-    assert (recipe.task.energy, recipe.task.active_dims) == ("latent", tuple(range(7)))
+    assert recipe.task == wm.preset("task", "goal_image", name="Posed")
+    assert recipe.task.active_dims is None
 
 
 def test_recordings_become_a_dataset_that_trains(tmp_path: Path) -> None:
@@ -235,6 +255,11 @@ def test_recordings_become_a_dataset_that_trains(tmp_path: Path) -> None:
     )
     world = wm.load_world(tmp_path / "world")
     assert world.action_width == 2
+    image = spaces.Box(0, 255, (24, 24, 3), np.uint8)
+    state, reach = spaces.Box(-1, 1, (3,)), spaces.Box(-9, 9, (2,))
+    agent = wm.make_agent(world, Bare(image=image, goal=image, state=state, action=reach))
+    assert agent.recipe.bounds.high.tolist() == [9, 9]  # and not the largest recorded
+    assert (agent.recipe.task.energy, agent.recipe.task.prior) == ("latent", False)
     with pytest.raises(wm.errors.UserError, match="to be new or empty"):
         wm.write_dataset(tmp_path / "data", recordings, fps=4)
     wrong = wm.Recording(frames=np.zeros((3, 24, 24, 3)), actions=np.zeros((3, 2)))  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from worldmodel.agents.planner import make_search
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.nn.replay import Replayed
+from worldmodel.nn.standardisation import StateFeatures
 from worldmodel.planners import LatentDistance, Plan, Problem, SearchConfig, TotalEnergy
 from worldmodel.planners.optimizers.cem import CEMConfig
 from worldmodel.planners.optimizers.cem_gradient import CEMGradientConfig
@@ -209,3 +210,15 @@ def test_what_is_replayed_is_new_and_follows_weights_that_move() -> None:
     assert replayed._captures
     assert not copied._captures
     torch.testing.assert_close(copied(x), layer(x))
+
+
+@pytest.mark.parametrize("angles", [(3, 4, 5), (4, 1), ()])
+def test_states_become_features_and_come_back_without_a_wait(angles: tuple[int, ...]) -> None:
+    seen = StateFeatures(7, angles).cuda()
+    states = 0.1 * torch.randn(4, 7, device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        back = seen.inverse(seen(states))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(back, states)

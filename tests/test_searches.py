@@ -17,9 +17,6 @@ from worldmodel.planners import Problem
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.world import load_vector_world
 
-HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
-ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
-
 SMALL = "planner.iterations=2 planner.samples=16 planner.proposals=4"
 SEARCHES = {
     "cem": f"{SMALL} planner.elites=4",
@@ -48,22 +45,26 @@ def start(world: VectorWorld) -> tuple[Tensor, Tensor, Tensor]:
     return *projected(world, frame, goal), state
 
 
+@pytest.fixture(scope="module")
 def posed(
-    world: VectorWorld, start: tuple[Tensor, Tensor, Tensor], *words: str
-) -> tuple[Problem, Any]:
-    load("plan")
-    plan = typed(composed("plan", ["task=push", "out=x", *words]))
-    here, there, state = start
-    pursued = task_objective(world, plan.task)(there[:, 0])
-    problem = Problem(world, here, state, pursued.energy, pursued.proposal, there[:, 0])
-    return problem, make_planner(world, plan.task, plan.planner, *ARM)
+    world: VectorWorld, start: tuple[Tensor, Tensor, Tensor], arm_bounds: Bounds
+) -> Callable[..., tuple[Problem, Any]]:
+    """Makes a problem of a push, and a planner for it, of words of the command."""
+
+    def pose(*words: str) -> tuple[Problem, Any]:
+        load("plan")
+        plan = typed(composed("plan", ["task=push", "out=x", *words]))
+        here, there, state = start
+        pursued = task_objective(world, plan.task)(there[:, 0])
+        problem = Problem(world, here, state, pursued.energy, pursued.proposal, there[:, 0])
+        return problem, make_planner(world, plan.task, plan.planner, *arm_bounds)
+
+    return pose
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_a_push_can_be_searched(
-    name: str, world: VectorWorld, start: tuple[Tensor, Tensor, Tensor]
-) -> None:
-    problem, planner = posed(world, start, f"planner={name}", *SEARCHES[name].split())
+def test_a_push_can_be_searched(name: str, posed: Callable[..., tuple[Problem, Any]]) -> None:
+    problem, planner = posed(f"planner={name}", *SEARCHES[name].split())
     found, _ = planner.plan(problem, planner.init(1), generator=torch.Generator().manual_seed(0))
     high = torch.from_numpy(envs.ACTION_HIGH)
     assert found.energy.isfinite().all()
@@ -80,15 +81,14 @@ def test_a_push_can_be_searched(
 def test_no_round_of_a_push_waits_for_the_device(
     name: str,
     energy: str,
-    world: VectorWorld,
-    start: tuple[Tensor, Tensor, Tensor],
+    posed: Callable[..., tuple[Problem, Any]],
     count_waits: Callable[[], Any],
 ) -> None:
     words = [f"planner={name}", f"task.world_energy=[{TERMS}]", f"task.energy={energy}"]
     words += [*SEARCHES[name].split(), *(["task.rescore=8"] if energy == "value" else [])]
     waits = []
     for rounds in (1, 3):
-        problem, planner = posed(world, start, *words, f"planner.iterations={rounds}")
+        problem, planner = posed(*words, f"planner.iterations={rounds}")
         state, generator = planner.init(1), torch.Generator().manual_seed(0)
         with count_waits() as counter:
             planner.plan(problem, state, generator=generator)

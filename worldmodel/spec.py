@@ -67,6 +67,7 @@ class ActionSpec:
         high: Upper bounds.
         rest: What does nothing.
         kind: One of `ACTION_KINDS`.
+        recorded: Whether nobody stated bounds and rest, so that they are those of a recording.
 
     Raises:
         ValueError: Lengths differ, bounds are reversed, rest is out of bounds, or a pose's change
@@ -78,6 +79,7 @@ class ActionSpec:
     high: tuple[float, ...]
     rest: tuple[float, ...]
     kind: Annotated[str, among(*ACTION_KINDS)] = "generic"
+    recorded: bool = False
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "rest"):
@@ -226,7 +228,8 @@ class Spec:
         )
         hidden = "found in training" if s.hidden is None else ", ".join(s.hidden) or "none"
         lines = [
-            f"actions  {a.kind}: {bounds}; rest {', '.join(f'{x:.3g}' for x in a.rest)}",
+            f"actions  {a.kind}: {bounds}; rest {', '.join(f'{x:.3g}' for x in a.rest)}"
+            + ("; as recorded" if a.recorded else ""),
             f"states   {s.kind}: {', '.join(s.names) or 'none'}"
             + (f"; angles {', '.join(s.names[i] for i in s.angles)}" if s.angles else "")
             + (f"; hidden {hidden}" if s.names else ""),
@@ -283,7 +286,7 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: b
         got: What it meets.
         of: Whose ``expected`` is, for the error, such as ``the checkpoint``.
         against: Whose ``got`` is.
-        bounds: Compare the bounds of actions, too; those of a recording are what was recorded.
+        bounds: Compare the bounds of actions, too, where both state them.
 
     Raises:
         UserError: They differ; it names the field.
@@ -302,7 +305,8 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: b
     for name, ours, other in pairs:
         if ours != other:
             raise UserError(_differs(name, of, ours, against, other))
-    for end in ("low", "high", "rest") if bounds else ():
+    stated = bounds and not (mine.recorded or theirs.recorded)
+    for end in ("low", "high", "rest") if stated else ():
         for place, name in enumerate(mine.names):
             ours, other = getattr(mine, end)[place], getattr(theirs, end)[place]
             reach = max(mine.high[place] - mine.low[place], abs(ours))

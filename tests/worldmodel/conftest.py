@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import h5py
 import numpy as np
 import pytest
@@ -103,14 +104,19 @@ def tiny_checkpoint(tiny_world: VectorWorld, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-class PointEnv:
+_IMAGE = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
+
+
+class PointEnv(gymnasium.Env):
     """A point on a line that actions move; it is at its goal within 4 cm of 0.
 
-    It has the interface of ``envs.TabletopEnv``, shows its position as brightness, and records the
-    actions it was given.
+    It shows its position as brightness, and records the actions it was given.
     """
 
     action_space = spaces.Box(-1.0, 1.0, (7,))
+    observation_space = spaces.Dict(
+        {"image": _IMAGE, "goal": _IMAGE, "state": spaces.Box(-np.inf, np.inf, (7,))}
+    )
 
     def __init__(self, start: float = 0.2) -> None:
         self.start = self.position = start
@@ -118,7 +124,9 @@ class PointEnv:
         self.actions: list[np.ndarray] = []
         self.seeds: list[int] = []
 
-    def reset(self, *, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         self.seeds.append(seed)
         self.position = self.start
         return self.observe(), self.info() | {"subgoals": self.image(0.1)[None]}

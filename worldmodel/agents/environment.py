@@ -33,6 +33,7 @@ Environment = gymnasium.Env[dict[str, Any], Any]
 CapabilityT = TypeVar("CapabilityT")
 
 _NO_CAMERAS = ("state", "goal")
+_USUAL_SIZE = 96  # pixels, of images where a user's function wants to be told, and nobody does
 
 
 def make_env(
@@ -104,10 +105,13 @@ def _made(
 
 
 def _users(function: Any, sized: dict[str, int]) -> Environment:
-    """What a user's function makes; it need not take an image size."""
+    """What a user's function makes; it need not take an image size, but may insist on one."""
     taken = inspect.signature(function).parameters
     any_key = any(key.kind is key.VAR_KEYWORD for key in taken.values())
-    made: Environment = function(**(sized if any_key or "image_size" in taken else {}))
+    size = taken.get("image_size")
+    if size is not None and size.default is size.empty:
+        sized = {"image_size": _USUAL_SIZE} | sized
+    made: Environment = function(**(sized if any_key or size is not None else {}))
     return made
 
 
@@ -121,7 +125,7 @@ def contract(env: Environment) -> Spec:
         raise EnvironmentContractError(
             f"Expected an environment of gymnasium, such as make_env('push') gives, got {env!r:.60}"
         )
-    told: Mapping[str, Any] = env.metadata or {}
+    told: Mapping[str, Any] = getattr(env, "metadata", None) or {}
     states: Mapping[str, Any] = told.get("states", {})
     cameras = _cameras(env.observation_space)
     width = _state_width(env.observation_space)

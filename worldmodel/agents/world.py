@@ -118,17 +118,23 @@ def require_spec(world: VectorWorld | TokenWorld, offered: Spec) -> None:
         UserError: They differ; it names the field.
     """
     name, config = world.checkpoint or "the world", world.predictor.config
+    side = world.image_size if world.spec is None else _side(world.spec)
+    sizes = {(camera.height, camera.width) for camera in offered.cameras}
+    if side is not None and len(offered.cameras) == config.cameras and sizes != {(side, side)}:
+        told = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
+        raise UserError(
+            f"{name}: expected images of {side} x {side} pixels, as it was trained on, got {told} "
+            f"of the environment; make it with image_size={side}, or train on images of its own"
+        )
     if world.spec is not None:
         require_alike(world.spec, offered, of=name, against="the environment")
         return
     poses = config.states.composed
-    side = world.image_size
     found = {
         "action_width": (config.action_width, offered.actions.width),
         "state_width": (config.state_width, offered.states.width),
         "actions": ("pose_delta" if poses else offered.actions.kind, offered.actions.kind),
         "states": ("pose" if poses else offered.states.kind, offered.states.kind),
-        "images": ((side, side), (offered.cameras[0].height, offered.cameras[0].width)),
         "cameras": (config.cameras, len(offered.cameras)),
     }
     for field, (own, other) in found.items():
@@ -137,3 +143,9 @@ def require_spec(world: VectorWorld | TokenWorld, offered: Spec) -> None:
                 f"{name}: expected {field} of {own}, as it was trained on, got {other} of the "
                 "environment; train on data of this robot and camera"
             )
+
+
+def _side(spec: Spec) -> int | None:
+    """Of the images that a world was trained on; None where they are no squares of one size."""
+    sizes = {side for camera in spec.cameras for side in (camera.height, camera.width)}
+    return sizes.pop() if len(sizes) == 1 else None

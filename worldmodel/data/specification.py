@@ -80,6 +80,7 @@ def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
             _plain(high),
             _plain(np.clip(about, low, high)),
             "pose_delta" if poses else "generic",
+            recorded=True,
         ),
         StateSpec(tuple(felt), "pose", hidden=()) if poses else StateSpec(tuple(felt)),
         _cameras(dataset),

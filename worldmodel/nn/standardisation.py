@@ -82,8 +82,13 @@ class StateFeatures(nn.Module):
         self._least = least
         self.width = width + len(angles)
         mixed = [*self._before, *self._angles, *self._after]
+        # Buffers, for a list as an index would be copied to the device at every use.
+        moved = mixed != sorted(mixed)
         order = [mixed.index(place) for place in range(width)]
-        self._order = order if order != sorted(order) else None
+        self._mixed: Tensor | None
+        self.register_buffer("_mixed", torch.tensor(mixed) if moved else None, persistent=False)
+        self._order: Tensor | None
+        self.register_buffer("_order", torch.tensor(order) if moved else None, persistent=False)
         self.turns: Tensor  # half a turn is a whole one of twice the angle
         turns = torch.tensor([2.0 if place in half_turn else 1.0 for place in angles])
         self.register_buffer("turns", turns)
@@ -131,15 +136,16 @@ class StateFeatures(nn.Module):
         )
         angles = torch.atan2(sine, cosine) / self.turns
         mixed = torch.cat([before, angles, after], -1)
-        return mixed[..., self._order] if self._order is not None else mixed
+        return mixed if self._order is None else mixed.index_select(-1, self._order)
 
     def _unwrapped(self, states: Tensor) -> Tensor:
         if not self._angles:
             return states
-        angles = states[..., self._angles] * self.turns
-        return torch.cat(
-            [states[..., self._before], angles.sin(), angles.cos(), states[..., self._after]], -1
-        )
+        mixed = states if self._mixed is None else states.index_select(-1, self._mixed)
+        sizes = [len(self._before), len(self._angles), len(self._after)]
+        before, angles, after = mixed.split(sizes, -1)
+        turned = angles * self.turns
+        return torch.cat([before, turned.sin(), turned.cos(), after], -1)
 
 
 def _moves(values: Tensor) -> Tensor:

@@ -96,6 +96,8 @@ def test_a_value_out_of_range_is_refused_before_anything_is_written(tmp_path, ch
 
 
 def test_a_size_that_the_camera_does_not_have_is_refused_before_workers_start(tmp_path):
-    with pytest.raises(ValueError, match=r"^Expected image_size in .*got 100"):
+    with pytest.raises(
+        ValueError, match=r"^environment 'push' cannot be made: Expected image_size in .*got 100"
+    ):
         run_collection(CollectConfig(TaskConfig("push"), image_size=100, out=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()

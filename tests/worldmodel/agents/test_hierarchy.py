@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from worldmodel.agents import hierarchy as levels
-from worldmodel.agents.planner import Bounds, make_planner
+from worldmodel.agents.planner import make_planner
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
@@ -17,10 +17,7 @@ from worldmodel.planners import CEMConfig, HierarchicalConfig, RetrievalConfig
 from worldmodel.predictors.vector import VectorPredictor
 from worldmodel.predictors.vector_world import VectorWorld
 
-HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
-ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
-
-FAST = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
+FAST = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2, active_dims=(0, 1, 2))
 SLOW = replace(FAST, horizon=2, receding_horizon=1, active_dims=tuple(range(6)))
 PLANNERS = [
     HierarchicalConfig(high_level=SLOW, low_level=FAST, near=-99.0),
@@ -38,8 +35,8 @@ def first_plan(agent):
 
 
 @pytest.mark.parametrize("planner", PLANNERS)
-def test_plans_are_those_of_the_fast_level_within_bounds(tiny_world, planner):
-    action, plan = first_plan(planning_agent(tiny_world, TASK, planner, ARM))
+def test_plans_are_those_of_the_fast_level_within_bounds(tiny_world, planner, arm_bounds):
+    action, plan = first_plan(planning_agent(tiny_world, TASK, planner, arm_bounds))
     high = torch.from_numpy(ACTION_HIGH)
     assert bool((action.abs() <= high).all())
     assert plan.actions.shape == (2, FAST.horizon, 7)
@@ -49,8 +46,8 @@ def test_plans_are_those_of_the_fast_level_within_bounds(tiny_world, planner):
 
 
 @pytest.mark.parametrize("planner", PLANNERS)
-def test_a_batch_decides_as_its_episodes_would_alone(tiny_world, planner):
-    agent = planning_agent(tiny_world, TASK, planner, ARM)
+def test_a_batch_decides_as_its_episodes_would_alone(tiny_world, planner, arm_bounds):
+    agent = planning_agent(tiny_world, TASK, planner, arm_bounds)
     torch.manual_seed(3)
     goal, frame = torch.randint(0, 255, (2, 2, 64, 64, 3), dtype=torch.uint8)
     together, _ = first_plan(agent)
@@ -72,11 +69,11 @@ def test_sub_goals_count_with_the_arm_and_the_goal_as_the_task_says(tiny_world, 
     assert asked == [[goal_proprio, True]]
 
 
-def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world):
+def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world, arm_bounds):
     task = replace(TASK, world_energy=(), prior=False)
     found = {}
     for towards in ("value", "latent"):
-        agent = planning_agent(tiny_world, task, replace(PLANNERS[1], towards=towards), ARM)
+        agent = planning_agent(tiny_world, task, replace(PLANNERS[1], towards=towards), arm_bounds)
         _, found[towards] = first_plan(agent)
     assert torch.equal(found["value"].subgoals.latents, found["latent"].subgoals.latents)
     imagined = found["latent"].breakdown["goal"]
@@ -84,19 +81,19 @@ def test_sub_goals_are_pursued_by_the_energy_that_the_planner_names(tiny_world):
     assert bool((imagined >= 0).all())
 
 
-def test_a_world_without_macros_or_memory_says_so(tiny_world):
+def test_a_world_without_macros_or_memory_says_so(tiny_world, arm_bounds):
     torch.manual_seed(0)
     bare = VectorWorld(tiny_world.encoder, VectorPredictor(tiny_world.predictor.config))
     for planner, lacks in zip(PLANNERS, ("macro-actions", "remembers moments"), strict=True):
         with pytest.raises(UserError, match=lacks):
-            make_planner(bare, TASK, planner, *ARM)
+            make_planner(bare, TASK, planner, *arm_bounds)
 
 
-def test_a_world_of_another_kind_is_refused(tiny_world):
+def test_a_world_of_another_kind_is_refused(tiny_world, arm_bounds):
     class Plain:
         image_size, stride = tiny_world.image_size, tiny_world.stride
         encode, rollout = tiny_world.encode, tiny_world.rollout
 
     task = TaskConfig(name="reach", world_energy=())
     with pytest.raises(UserError, match="predictor=vector"):
-        make_planner(Plain(), task, replace(PLANNERS[0], towards="latent"), *ARM)
+        make_planner(Plain(), task, replace(PLANNERS[0], towards="latent"), *arm_bounds)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from worldmodel.agents.objective import projected, world_energy
-from worldmodel.agents.planner import Bounds
 from worldmodel.agents.policies import planning_agent, prior_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
@@ -19,10 +18,9 @@ from worldmodel.evaluation.episodes import environments, run_episodes
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.uncertainty import UncertaintyHeads
 
-HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
-ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
-
-PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
+PLANNER = CEMConfig(
+    samples=8, iterations=2, horizon=4, elites=3, proposals=2, active_dims=(0, 1, 2)
+)
 TASK = TaskConfig(name="push", budget_steps=5, energy="value", prior=True)
 
 
@@ -34,14 +32,16 @@ def first_plan(agent):
     return action, agent.records[0].plan
 
 
-def test_every_term_of_the_energy_can_be_left_out(tiny_world):
-    _, plan = first_plan(planning_agent(tiny_world, TASK, PLANNER, ARM))
+def test_every_term_of_the_energy_can_be_left_out(tiny_world, arm_bounds):
+    _, plan = first_plan(planning_agent(tiny_world, TASK, PLANNER, arm_bounds))
     assert set(plan.breakdown) == {"goal", "world"}
-    _, plan = first_plan(planning_agent(tiny_world, replace(TASK, world_energy=()), PLANNER))
+    _, plan = first_plan(
+        planning_agent(tiny_world, replace(TASK, world_energy=()), PLANNER, arm_bounds)
+    )
     assert set(plan.breakdown) == {"goal"}
 
 
-def test_only_the_doubts_that_a_task_names_are_computed(tiny_world, monkeypatch):
+def test_only_the_doubts_that_a_task_names_are_computed(tiny_world, monkeypatch, arm_bounds):
     asked = []
     for name in ("density", "leap", "error"):
         uncertainty = getattr(UncertaintyHeads, name)
@@ -51,7 +51,7 @@ def test_only_the_doubts_that_a_task_names_are_computed(tiny_world, monkeypatch)
             lambda self, path, n=name, f=uncertainty: asked.append(n) or f(self, path),
         )
     terms = ("density", "disagreement")
-    first_plan(planning_agent(tiny_world, replace(TASK, world_energy=terms), PLANNER, ARM))
+    first_plan(planning_agent(tiny_world, replace(TASK, world_energy=terms), PLANNER, arm_bounds))
     assert asked == ["density"] * PLANNER.iterations
 
 
@@ -69,23 +69,23 @@ def test_an_unknown_term_is_met_with_those_that_there_are():
         TaskConfig(name="push", world_energy=("densty",))
 
 
-def test_the_goal_energy_is_the_one_of_the_task(tiny_world):
+def test_the_goal_energy_is_the_one_of_the_task(tiny_world, arm_bounds):
     goals = {}
     for energy in ("value", "latent", "reachability"):
         task = replace(TASK, energy=energy, world_energy=(), goal_weight=2.0)
-        _, plan = first_plan(planning_agent(tiny_world, task, PLANNER, ARM))
+        _, plan = first_plan(planning_agent(tiny_world, task, PLANNER, arm_bounds))
         goals[energy] = float(plan.breakdown["goal"])
         assert float(plan.energy) == pytest.approx(2 * goals[energy])
     assert len(set(goals.values())) == 3
 
 
-def test_metric_and_reduction_of_latent_distance_are_the_tasks(tiny_world):
+def test_metric_and_reduction_of_latent_distance_are_the_tasks(tiny_world, arm_bounds):
     task = replace(TASK, energy="latent", prior=False)
     found = {
         (metric, reduce): float(
             first_plan(
                 planning_agent(
-                    tiny_world, replace(task, metric=metric, reduce=reduce), PLANNER, ARM
+                    tiny_world, replace(task, metric=metric, reduce=reduce), PLANNER, arm_bounds
                 )
             )[1].breakdown["goal"]
         )
@@ -95,7 +95,7 @@ def test_metric_and_reduction_of_latent_distance_are_the_tasks(tiny_world):
     assert len(set(found.values())) == 6
 
 
-def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch):
+def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch, arm_bounds):
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
@@ -103,9 +103,9 @@ def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch)
         "prior",
         lambda self, *goals, **how: asked.append(1) or prior(self, *goals, **how),
     )
-    first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER, ARM))
+    first_plan(planning_agent(tiny_world, replace(TASK, prior=False), PLANNER, arm_bounds))
     assert not asked
-    first_plan(planning_agent(tiny_world, TASK, PLANNER, ARM))
+    first_plan(planning_agent(tiny_world, TASK, PLANNER, arm_bounds))
     assert asked
 
 
@@ -117,22 +117,22 @@ class Plain:
         self.encode, self.project, self.rollout = world.encode, world.project, world.rollout
 
 
-def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world):
+def test_a_world_without_a_value_plans_by_latent_distance_and_says_so(tiny_world, arm_bounds):
     with pytest.raises(UserError, match=r"task\.energy=latent task\.prior=false"):
-        planning_agent(Plain(tiny_world), replace(TASK, world_energy=()), PLANNER)
+        planning_agent(Plain(tiny_world), replace(TASK, world_energy=()), PLANNER, arm_bounds)
     task = replace(TASK, energy="reachability", prior=False, world_energy=())
     with pytest.raises(UserError, match="reachability"):
-        planning_agent(Plain(tiny_world), task, PLANNER, ARM)
+        planning_agent(Plain(tiny_world), task, PLANNER, arm_bounds)
     task = replace(TASK, energy="latent", prior=False)
     with pytest.raises(UserError, match=r"disagreement.*'task\.world_energy=\[\]'"):
-        planning_agent(Plain(tiny_world), task, PLANNER, ARM)
+        planning_agent(Plain(tiny_world), task, PLANNER, arm_bounds)
     task = replace(task, world_energy=())
-    _, plan = first_plan(planning_agent(Plain(tiny_world), task, PLANNER, ARM))
+    _, plan = first_plan(planning_agent(Plain(tiny_world), task, PLANNER, arm_bounds))
     assert set(plan.breakdown) == {"goal"}
 
 
-def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):
-    agent = prior_agent(tiny_world, replace(TASK, prior=False), PLANNER, ARM)
+def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world, arm_bounds):
+    agent = prior_agent(tiny_world, replace(TASK, prior=False), PLANNER, arm_bounds)
     action, plan = first_plan(agent)
     torch.manual_seed(3)
     goal, frame = torch.randint(0, 255, (2, 1, 1, 64, 64, 3), dtype=torch.uint8)
@@ -151,17 +151,18 @@ def test_the_prior_alone_acts_as_the_prior_says_within_bounds(tiny_world):
     assert bool(plan.energy.isnan().all())
 
 
-def test_random_actions_fill_the_bounds_of_the_active_dimensions(tiny_world):
-    policy = RandomPolicy(ARM.only((0, 6)), seed=0)
+def test_random_actions_fill_the_bounds_of_the_active_dimensions(tiny_world, arm_bounds):
+    policy = RandomPolicy(arm_bounds.only((0, 6)), seed=0)
     actions = policy.act(torch.zeros(500, 1, 1, 3), torch.zeros(500, 7))
     spread = actions.abs().amax(0).numpy()
     np.testing.assert_allclose(spread[[0, 6]], ACTION_HIGH[[0, 6]], rtol=0.02)
     assert not spread[1:6].any()
 
 
-def test_driving_to_the_goal_pose_solves_reaching():
+def test_driving_to_the_goal_pose_solves_reaching(arm_bounds):
     task = TaskConfig(name="reach", budget_steps=25)
     with environments("reach", 2, 64) as made:
-        episodes = list(run_episodes(ToGoalPose(made), made, [0, 1], task))
+        simulators = [env.unwrapped for env in made]
+        episodes = list(run_episodes(ToGoalPose(simulators, arm_bounds), made, [0, 1], task))
     assert all(episode.success for episode in episodes)
     assert min(episode.distance_start for episode in episodes) > 0.08

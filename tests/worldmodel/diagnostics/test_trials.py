@@ -21,8 +21,13 @@ def env():
 
 
 @pytest.fixture(scope="module")
-def trial(env):
-    return run_trial(env, 0, **SETTINGS)
+def settings(arm_bounds):
+    return SETTINGS | {"bounds": arm_bounds}
+
+
+@pytest.fixture(scope="module")
+def trial(env, settings):
+    return run_trial(env, 0, **settings)
 
 
 def test_the_path_leads_to_success_and_counts_down_to_it(env, trial):
@@ -49,10 +54,10 @@ def test_the_steps_to_go_of_a_moment_are_those_of_the_path_and_leave_the_simulat
 
 
 @pytest.mark.parametrize("task", ["grasp", "pick_and_place"])
-def test_an_expert_goes_on_with_what_it_holds(task):
+def test_an_expert_goes_on_with_what_it_holds(task, settings):
     """So that a state in which the cube is held costs less than one before the grasp."""
     env = envs.make(task, 64)
-    solved = run_trial(env, 0, **(SETTINGS | {"forks": 1, "candidates": 2}))
+    solved = run_trial(env, 0, **(settings | {"forks": 1, "candidates": 2}))
     held = [moment for moment in solved.path if moment.state[6] > 0.9]
     env.reset(seed=SEED_OFFSET)
     env.restore(held[-1].snapshot)
@@ -70,9 +75,9 @@ def test_candidates_go_from_the_experts_own_to_noise_within_bounds(trial):
         assert fork.ends[0].to_go <= min(end.to_go for end in fork.ends[3:])
 
 
-def test_the_same_seed_makes_the_same_trial_whatever_ran_before(env, trial):
-    run_trial(env, 3, **SETTINGS)
-    again = run_trial(env, 0, **SETTINGS)
+def test_the_same_seed_makes_the_same_trial_whatever_ran_before(env, trial, settings):
+    run_trial(env, 3, **settings)
+    again = run_trial(env, 0, **settings)
     for one, other in zip(trial.forks, again.forks, strict=True):
         np.testing.assert_array_equal(one.actions, other.actions)
         assert [end.to_go for end in one.ends] == [end.to_go for end in other.ends]
@@ -96,8 +101,8 @@ def _pose_at(env, moment):
     return env.tool_pose()
 
 
-def test_a_task_that_the_expert_does_not_solve_in_time_is_left_out(env):
-    assert run_trial(env, 0, **(SETTINGS | {"limit": 2})) is None
+def test_a_task_that_the_expert_does_not_solve_in_time_is_left_out(env, settings):
+    assert run_trial(env, 0, **(settings | {"limit": 2})) is None
 
 
 def test_moments_know_their_shaped_cost(env, trial):

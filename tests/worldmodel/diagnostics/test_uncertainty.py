@@ -10,7 +10,7 @@ import torch
 
 from worldmodel import envs
 from worldmodel.agents.objective import task_objective
-from worldmodel.agents.planner import Bounds, make_planner
+from worldmodel.agents.planner import make_planner
 from worldmodel.agents.policies import planning_agent, search_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.cli.main import main
@@ -19,9 +19,6 @@ from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched
 from worldmodel.diagnostics.uncertainty import Measured, judged, table
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.uncertainty import TERMS
-
-HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
-ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 PLANNER = CEMConfig(samples=6, iterations=2, horizon=4, elites=3, proposals=2)
@@ -35,12 +32,17 @@ def env():
     env.close()
 
 
-def watched(env, world, every=1, candidates=3):
-    recorder = Recorder(world)
-    agent = search_agent(
-        recorder, task_objective(world, TASK), TASK, make_planner(world, TASK, PLANNER, *ARM)
-    )
-    return Watched(agent, recorder, world, env, every, candidates)
+@pytest.fixture
+def watched(env, tiny_world, arm_bounds):
+    """Makes an agent at whose plans the candidates are carried out."""
+
+    def make(every=1):
+        recorder = Recorder(tiny_world)
+        planner = make_planner(tiny_world, TASK, PLANNER, *arm_bounds)
+        agent = search_agent(recorder, task_objective(tiny_world, TASK), TASK, planner)
+        return Watched(agent, recorder, tiny_world, env, every, 3)
+
+    return make
 
 
 def observed(env):
@@ -48,9 +50,11 @@ def observed(env):
     return [torch.from_numpy(observation[key])[None] for key in ("goal", "image", "state")]
 
 
-def test_measuring_changes_neither_what_is_decided_nor_the_simulator(env, tiny_world):
+def test_measuring_changes_neither_what_is_decided_nor_the_simulator(
+    env, tiny_world, arm_bounds, watched
+):
     goal, *seen = observed(env)
-    policy, alone = watched(env, tiny_world), planning_agent(tiny_world, TASK, PLANNER, ARM)
+    policy, alone = watched(), planning_agent(tiny_world, TASK, PLANNER, arm_bounds)
     before = env.snapshot()
     for agent in (policy, alone):
         agent.reset(goal, seed=3)
@@ -59,9 +63,9 @@ def test_measuring_changes_neither_what_is_decided_nor_the_simulator(env, tiny_w
     np.testing.assert_array_equal(env.snapshot().physics, before.physics)
 
 
-def test_errors_are_those_of_the_plan_first_and_then_of_what_was_searched(env, tiny_world):
+def test_errors_are_those_of_the_plan_first_and_then_of_what_was_searched(env, tiny_world, watched):
     goal, image, state = observed(env)
-    policy = watched(env, tiny_world)
+    policy = watched()
     policy.reset(goal)
     policy.act(image, state)
     (moment,) = policy.moments
@@ -85,9 +89,9 @@ def test_errors_are_those_of_the_plan_first_and_then_of_what_was_searched(env, t
     )
 
 
-def test_of_several_plans_the_first_is_measured_and_a_reset_forgets(env, tiny_world):
+def test_of_several_plans_the_first_is_measured_and_a_reset_forgets(env, watched):
     goal, *seen = observed(env)
-    policy = watched(env, tiny_world, every=2)
+    policy = watched(every=2)
     policy.reset(goal)
     for _ in range(3 * PLANNER.receding_horizon):
         policy.act(*seen)

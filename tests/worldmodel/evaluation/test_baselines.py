@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 
 from worldmodel.agents import agent
 from worldmodel.agents.agent import Recipe
@@ -19,20 +18,14 @@ from worldmodel.evaluation.baselines import (
     chosen,
 )
 from worldmodel.planners import CEMConfig, GradientConfig
-from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, CameraSpec, Spec, StateSpec
-
-HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
-ACTIONS = ActionSpec(POSE_ACTIONS, (-HIGH).tolist(), HIGH.tolist(), [0.0] * 7, "pose_delta")
-STATES = StateSpec(POSE_STATES, "pose", hidden=())
-SPEC = Spec(ACTIONS, STATES, (CameraSpec("front", 64, 64),), 5.0)
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 
 
 @pytest.fixture
-def setting(tiny_world):
+def setting(tiny_world, arm_spec):
     planner = CEMConfig(samples=8, elites=3, horizon=4, proposals=2)
-    return Comparison(Recipe(tiny_world, TASK, planner, SPEC), ())
+    return Comparison(Recipe(tiny_world, TASK, planner, arm_spec), ())
 
 
 @pytest.fixture

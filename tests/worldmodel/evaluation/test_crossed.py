@@ -21,12 +21,6 @@ from worldmodel.evaluation.crossed import (
 from worldmodel.evaluation.simulator import true_futures
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.imagination import Imagined
-from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, CameraSpec, Spec, StateSpec
-
-HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
-ACTIONS = ActionSpec(POSE_ACTIONS, (-HIGH).tolist(), HIGH.tolist(), [0.0] * 7, "pose_delta")
-STATES = StateSpec(POSE_STATES, "pose", hidden=())
-SPEC = Spec(ACTIONS, STATES, (CameraSpec("front", 64, 64),), 5.0)
 
 TASK = TaskConfig(name="push", energy="value", prior=True)
 PLANNER = CEMConfig(samples=6, iterations=2, horizon=4, elites=3, proposals=2)
@@ -44,8 +38,9 @@ def env():
     env.close()
 
 
-def recipe(world):
-    return Recipe(world, TASK, PLANNER, SPEC)
+@pytest.fixture
+def recipe(tiny_world, arm_spec):
+    return Recipe(tiny_world, TASK, PLANNER, arm_spec)
 
 
 def pushes(samples: int = 4) -> torch.Tensor:
@@ -141,7 +136,7 @@ def test_several_episodes_at_once_are_refused_with_the_reason(env, tiny_world):
 
 
 @pytest.mark.parametrize("name", ["true_dynamics", "true_cost"])
-def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, name):
+def test_what_is_not_replaced_stays_the_planners(env, tiny_world, recipe, monkeypatch, name):
     asked = []
     prior = type(tiny_world).prior
     monkeypatch.setattr(
@@ -150,9 +145,9 @@ def test_what_is_not_replaced_stays_the_planners(env, tiny_world, monkeypatch, n
         lambda self, *given, **how: asked.append(1) or prior(self, *given, **how),
     )
     if name == "true_dynamics":
-        policy = true_dynamics(env, recipe(tiny_world))
+        policy = true_dynamics(env, recipe)
     else:
-        policy = true_cost(env, recipe(tiny_world), lambda latents: latents[..., 0, :3])
+        policy = true_cost(env, recipe, lambda latents: latents[..., 0, :3])
     observation = env.observe()
     image, state = (torch.from_numpy(observation[key])[None] for key in ("image", "state"))
     policy.reset(torch.from_numpy(observation["goal"])[None])

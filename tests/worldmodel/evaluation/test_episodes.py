@@ -8,16 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel.agents.planner import Bounds
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.evaluation.controllers import RandomPolicy
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments, run_episodes
 from worldmodel.evaluation.intervals import mcnemar, paired_summary, success_summary, wilson
 from worldmodel.planners import CEMConfig
-
-HIGH = torch.tensor([0.05, 0.05, 0.05, 0.25, 0.25, 0.25, 0.5])
-ARM = Bounds(-HIGH, HIGH, torch.zeros(7))  # of the built-in arm
 
 PLANNER = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, proposals=2)
 TASK = TaskConfig(name="push", budget_steps=5, hold_steps=2, energy="value", prior=True)
@@ -89,7 +85,7 @@ def test_subgoals_are_shown_only_to_staged_tasks(point_env):
 
 
 def test_a_users_goal_image_is_what_the_policy_gets_and_leaves_success_unknown(point_env):
-    policy, goal = Scripted([-0.1, -0.1, 0, 0, 0]), np.full((1, 64, 64, 3), 7, np.uint8)
+    policy, goal = Scripted([-0.1, -0.1, 0, 0, 0]), torch.full((1, 64, 64, 3), 7, dtype=torch.uint8)
     (episode,) = run_episodes(policy, [point_env()], [0], TASK, goals=goal)
     assert bool((policy.goals == 7).all())
     assert np.array_equal(episode.goal, goal[0])
@@ -105,7 +101,7 @@ def test_films_are_kept_for_the_first_episodes_only(point_env):
     assert episodes[0].frames.shape == (1 + 5 + 2, 64, 64, 3)
 
 
-def test_success_never_reaches_the_planner(point_env, tiny_world):
+def test_success_never_reaches_the_planner(point_env, tiny_world, arm_bounds):
     """An agent decides the same whatever success, distance and reward say."""
     rng = np.random.default_rng(0)
 
@@ -119,27 +115,27 @@ def test_success_never_reaches_the_planner(point_env, tiny_world):
 
     honest, lying = point_env(), Lying()
     for env in (honest, lying):
-        agent = planning_agent(tiny_world, TASK, PLANNER, ARM)
+        agent = planning_agent(tiny_world, TASK, PLANNER, arm_bounds)
         list(run_episodes(agent, [env], [0, 1], TASK))
     assert len(honest.actions) == 14
     assert np.abs(honest.actions).max() > 0
     np.testing.assert_array_equal(honest.actions, lying.actions)
 
 
-def test_what_is_planned_does_not_depend_on_how_many_episodes_run_at_once(tiny_world):
+def test_what_is_planned_does_not_depend_on_how_many_episodes_run_at_once(tiny_world, arm_bounds):
     """In the real simulator, whose images the agent sees."""
     task = replace(TASK, budget_steps=3, hold_steps=0)
     energies = []
     for batch in (1, 2):
         with environments("push", batch, tiny_world.image_size) as made:
-            agent = planning_agent(tiny_world, task, PLANNER, ARM)
+            agent = planning_agent(tiny_world, task, PLANNER, arm_bounds)
             energies.append([e.energy for e in run_episodes(agent, made, [0, 1], task)])
     np.testing.assert_allclose(*energies, rtol=1e-3)  # a batch rounds otherwise
     assert energies[0][0] != energies[0][1]
 
 
-def test_the_warm_up_plan_is_neither_counted_nor_remembered(tiny_world, point_env):
-    agent = planning_agent(tiny_world, TASK, PLANNER, ARM)
+def test_the_warm_up_plan_is_neither_counted_nor_remembered(tiny_world, point_env, arm_bounds):
+    agent = planning_agent(tiny_world, TASK, PLANNER, arm_bounds)
     first, second = run_episodes(agent, [point_env()], [0, 1], TASK)
     assert first.plan_steps == (0, 2, 4)
     assert len(first.plan_ms) == 3
@@ -185,11 +181,11 @@ def test_policies_are_paired_on_the_seeds_that_both_ran(point_env):
     assert paired_summary(planner, planner) == {"planner_only": 0, "baseline_only": 0, "p": 1.0}
 
 
-def test_a_random_policy_repeats_itself_with_its_seed(point_env):
+def test_a_random_policy_repeats_itself_with_its_seed(point_env, arm_bounds):
     acted = []
     for seed in (0, 0, 1):
         env = point_env()
-        list(run_episodes(RandomPolicy(ARM.only((0, 1)), seed), [env], [0], TASK))
+        list(run_episodes(RandomPolicy(arm_bounds.only((0, 1)), seed), [env], [0], TASK))
         acted.append(np.array(env.actions))
     np.testing.assert_array_equal(acted[0], acted[1])
     assert not np.array_equal(acted[0], acted[2])

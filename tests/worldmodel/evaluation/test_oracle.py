@@ -21,6 +21,7 @@ from worldmodel.planners import (
     RandomShootingConfig,
 )
 
+REACH = ("reach", 64, "plain", "test")
 SEARCH = CEMConfig(samples=8, iterations=2, horizon=4, elites=3, receding_horizon=4, proposals=0)
 
 
@@ -40,29 +41,29 @@ def test_what_it_imagines_is_what_happens_then():
     env.close()
 
 
-def test_it_gets_nearer_to_the_goal_in_a_process_per_episode():
+def test_it_gets_nearer_to_the_goal_in_a_process_per_episode(arm_bounds):
     task = TaskConfig(name="reach", budget_steps=8, hold_steps=0)
-    policy_on = partial(OraclePolicy, planner=SEARCH)
-    episodes = list(run_apart(policy_on, range(2), task, 64, workers=2))
+    policy_on = partial(OraclePolicy, planner=SEARCH, bounds=arm_bounds)
+    episodes = list(run_apart(policy_on, range(2), task, REACH, workers=2))
     assert [episode.seed for episode in episodes] == [1_000_000, 1_000_001]
     for episode in episodes:
         assert episode.distance_final < episode.distance_start - 0.05
 
 
 @pytest.mark.parametrize("config", [CEMConfig, ICEMConfig, MPPIConfig, RandomShootingConfig])
-def test_every_planner_that_samples_can_search_in_it(config):
+def test_every_planner_that_samples_can_search_in_it(config, arm_bounds):
     task = TaskConfig(name="reach", budget_steps=8, hold_steps=0)
     settings = {"samples": 16, "iterations": 2, "horizon": 4, "receding_horizon": 4, "proposals": 0}
-    policy_on = partial(OraclePolicy, planner=config(**settings))
-    (episode,) = run_apart(policy_on, range(1), task, 64, workers=1)
+    policy_on = partial(OraclePolicy, planner=config(**settings), bounds=arm_bounds)
+    (episode,) = run_apart(policy_on, range(1), task, REACH, workers=1)
     assert episode.distance_final < episode.distance_start - 0.05
 
 
-def test_a_planner_that_follows_gradients_says_that_it_has_none():
+def test_a_planner_that_follows_gradients_says_that_it_has_none(arm_bounds):
     env = envs.make("reach", 64)
     env.reset(seed=0)
     search = GradientConfig(samples=2, iterations=2, horizon=4, proposals=0)
-    policy = OraclePolicy(env, search)
+    policy = OraclePolicy(env, search, arm_bounds)
     with pytest.raises(ValueError, match="world that gradients pass through"):
         policy.act(torch.zeros(1, 64, 64, 3), torch.zeros(1, 7))
     env.close()

@@ -77,6 +77,7 @@ def report_of(episodes, **entries):
         "real_time": real_time_summary(episodes, 10.0),
         "planner": {"samples": 8},
         "checkpoint": {"name": "<default>"},
+        "spec": {"unit": "m"},
         "protocol": {"budget_steps": 40},
         **entries,
     }
@@ -96,8 +97,14 @@ def test_the_page_links_the_videos_there_are(tmp_path):
     write_html(tmp_path / "r.html", report_of([SOLVED, FAILED]), [SOLVED, FAILED])
     page = (tmp_path / "r.html").read_text()
     assert re.findall(r'href="([^"]*)"', page) == ["videos/episode_000.mp4"]
-    assert "✓ seed 1000000 10.0 → 2.0 cm" in page
-    assert "✗ seed 1000001 10.0 → 20.0 cm" in page
+    assert "✓ seed 1000000 10.0 cm → 2.0 cm" in page
+    assert "✗ seed 1000001 10.0 cm → 20.0 cm" in page
+
+
+def test_distances_are_told_in_the_units_of_the_environment(tmp_path):
+    report = report_of([SOLVED], spec={"unit": "rad"})
+    write_html(tmp_path / "r.html", report, [SOLVED])
+    assert "seed 1000000 0.1 rad → 0.02 rad" in (tmp_path / "r.html").read_text()
 
 
 def test_rates_come_with_n_and_interval_and_skipped_baselines_with_their_reason(tmp_path):

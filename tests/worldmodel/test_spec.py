@@ -1,0 +1,57 @@
+"""Where two specs meet, what both of them state has to agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from worldmodel.errors import UserError
+from worldmodel.spec import Spec, SpecChanges, read_spec, require_alike
+
+
+def changed(spec: Spec, **actions: Any) -> Spec:
+    return replace(spec, actions=replace(spec.actions, **actions))
+
+
+def compared(trained: Spec, offered: Spec, **how: Any) -> None:
+    require_alike(trained, offered, of="w", against="the environment", **how)
+
+
+def test_bounds_that_both_state_have_to_agree(arm_spec: Spec) -> None:
+    narrow = changed(arm_spec, high=(0.04, *arm_spec.actions.high[1:]))
+    with pytest.raises(UserError, match=r"expected actions\.high of dx of 0\.05, .*, got 0\.04 of"):
+        compared(arm_spec, narrow)
+    compared(arm_spec, narrow, bounds=False)
+    compared(arm_spec, changed(arm_spec, high=tuple(x + 1e-7 for x in arm_spec.actions.high)))
+
+
+def test_bounds_that_were_only_recorded_are_not_compared(arm_spec: Spec) -> None:
+    seen = changed(arm_spec, high=(0.04, *arm_spec.actions.high[1:]), recorded=True)
+    compared(seen, arm_spec)
+    compared(arm_spec, seen)
+    assert "as recorded" in str(seen)
+    assert "as recorded" not in str(arm_spec)
+    with pytest.raises(UserError, match=r"expected repeat of 1, .*, got 2 of"):
+        compared(seen, replace(arm_spec, repeat=2))
+
+
+def test_a_rate_that_nobody_states_is_not_compared(arm_spec: Spec) -> None:
+    compared(arm_spec, replace(arm_spec, rate=None))
+    with pytest.raises(UserError, match=r"expected rate of 5\.0, .*, got 10\.0 of"):
+        compared(arm_spec, replace(arm_spec, rate=10.0))
+
+
+def test_a_spec_comes_back_as_it_was_stored(arm_spec: Spec) -> None:
+    stored = changed(arm_spec, recorded=True).stored()
+    assert read_spec(stored, "here") == changed(arm_spec, recorded=True)
+    del stored["actions"]["recorded"]  # older ones say nothing of it
+    assert read_spec(stored, "here") == arm_spec
+
+
+def test_what_a_user_states_outweighs_and_has_to_fit(arm_spec: Spec) -> None:
+    told = arm_spec.changed(SpecChanges(rate=2.0, hidden=("x",), action_kind="generic"))
+    assert (told.rate, told.states.hidden, told.actions.kind) == (2.0, ("x",), "generic")
+    with pytest.raises(UserError, match=r"Expected hidden among the states x, y, .*got 'speed'"):
+        arm_spec.changed(SpecChanges(hidden=("speed",)))
