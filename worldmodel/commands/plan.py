@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ def run(cfg: Config) -> float | None:
         agent = wm.make_agent(
             world,
             made[0],
-            task=cfg.task,
+            task=cfg.task if cfg.env is None else replace(cfg.task, name=cfg.env),
             planner=cfg.planner,
             budget_ms=time_to_plan(cfg.budget_ms, cfg.hz),
             compile=cfg.compile,

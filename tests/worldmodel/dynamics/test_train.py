@@ -156,7 +156,7 @@ def test_a_world_goes_on_only_with_actions_of_its_width(
     other = _dataset(tmp_path / "data", width=3)
     assert _train(tmp_path / "c", other, f"init={world}", *COMPACT)
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "Expected actions of size 7" in message
+    assert "expected action_width of 7" in message
     assert "got 3" in message
 
 
@@ -166,7 +166,8 @@ def test_a_token_world_goes_on_with_its_weights_and_scaling(
     assert not _train(tmp_path / "a", dataset, f"encoder_checkpoint={encoder}", *TOKENS)
     world = tmp_path / "a" / "world"
     other = _dataset(tmp_path / "data", width=7, seed=100)
-    still = [*TOKENS, "predictor.training.learning_rate=0"]
+    rates = ("learning_rate=0", "state_model.learning_rate=0")
+    still = [*TOKENS, *(f"predictor.training.{rate}" for rate in rates)]
     assert not _train(tmp_path / "b", other, f"init={world}", *still)
     before, after = read_world(world), read_world(tmp_path / "b" / "world")
     for name, value in before.state_dict().items():

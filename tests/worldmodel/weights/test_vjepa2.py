@@ -311,7 +311,7 @@ def test_sizes_beyond_all_bounds_are_refused_before_anything_is_built(
 
     assert not unsaid(
         edited(vjepa2_ac_pt, change),
-        "['predictor']: Expected action_width of at most",
+        "['predictor']: expected actions of 7 numbers",
         load=load_vjepa2_ac,
     )
 
