@@ -181,7 +181,6 @@ def task_energy(world: World, task: TaskConfig) -> EnergyTowards:
 
 def latent_energy(world: World, task: TaskConfig) -> EnergyTowards:
     """``energy=latent``: the distance of imagined latents to the goal's."""
-
     shown = world.visible if isinstance(world, ShowsPart) else None
     if shown is not None and bool(shown.all()):
         shown = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -222,7 +222,8 @@ def _listed(words: list[str], cause: BaseException | None) -> list[str]:
         wanted = get_type_hints(cause.object_type).get(key.rpartition(".")[2])
     except (NameError, TypeError):
         return words
-    if get_origin(wanted) not in (tuple, list):
+    kinds = {get_origin(part) for part in (wanted, *get_args(wanted))}  # it may be optional
+    if not kinds & {tuple, list} or f"{key}=null" in words:
         return words
     return [
         f"{start}=[{value}]" if start.lstrip("+") == key and value[:1] != "[" else word

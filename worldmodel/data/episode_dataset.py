@@ -241,7 +241,7 @@ class EpisodeDataset(ABC):
         found = {
             "actions": self.actions.shape[1],
             "states": self.states.shape[1],
-            "frames": self.image_size,
+            "frames": None if image_size is None else self.image_size,
         }
         for name, size in expected.items():
             if size is not None and found[name] != size:

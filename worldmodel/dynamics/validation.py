@@ -81,6 +81,9 @@ def calibrate(
         for buffer, quantile in ((known.q90, 0.9), (known.q99, 0.99)):
             buffer[:steps] = uncertainty.quantile(quantile, dim=0)
             buffer[steps:] = buffer[steps - 1]
+        # So few windows that both quantiles are of one: the unit is then a tenth of it.
+        least = known.q90 + (0.1 * known.q90.abs()).clamp(min=1e-6)
+        known.q99.copy_(torch.where(known.q99 > known.q90, known.q99, least))
 
 
 @torch.inference_mode()
