@@ -152,7 +152,7 @@ def test_a_dataset_keeps_what_the_environment_says_of_itself(folder: Path) -> No
 def test_a_world_predicts_what_is_no_pose_and_keeps_the_spec(folder: Path, kind: str) -> None:
     world = read_world(folder / kind)
     assert world.spec == contract(wm.make_env("drifter:make")).changed(
-        wm.spec.SpecChanges(hidden=world.spec.states.hidden)
+        wm.SpecChanges(hidden=world.spec.states.hidden)
     )
     config = json.loads((folder / kind / "config.json").read_text())
     errors = config["record"]["proprioception"]

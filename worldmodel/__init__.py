@@ -7,6 +7,7 @@
 - `collect`, `pretrain`, `train`: from exploration to a world of one's own.
 - `open_dataset`, `write_dataset`, `convert`: recordings of one's own, in any known layout.
 - `bench`: what a plan costs.
+- `Spec`, `SpecChanges`: what actions, states and cameras mean, and what you state of them.
 - `preset`: the settings behind a name, such as ``preset("planner", "icem", samples=96)``.
 - `register_planner` and its like: parts of one's own.
 - `errors`: what all of these raise.
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         register_planner,
         register_uncertainty,
     )
+    from worldmodel.spec import Spec, SpecChanges
 
     __version__: str
 
@@ -51,6 +53,8 @@ __all__ = [
     "PlanningAgent",
     "Recording",
     "Report",
+    "Spec",
+    "SpecChanges",
     "__version__",
     "bench",
     "collect",
@@ -77,6 +81,8 @@ _HOMES = {
     "PlanningAgent": "agents.agent",
     "Recording": "data.recording",
     "Report": "evaluation.report",
+    "Spec": "spec",
+    "SpecChanges": "spec",
     "bench": "latency.bench",
     "collect": "agents.collection",
     "convert": "data.conversion",

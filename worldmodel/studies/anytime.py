@@ -85,7 +85,8 @@ def _first_plans(config: AnytimeConfig, machine: Machine) -> list[dict[str, Any]
     """
     plan, size = config.plan, image_size_of(machine.checkpoint)
     seeds = range(config.seed, config.seed + config.problems)
-    with environments(plan.task, 1, size, plan.appearance, plan.split) as (env,):
+    look = (size, plan.appearance, plan.split, plan.repeat)
+    with environments(plan.environment, 1, *look) as (env,):
         seen = [env.reset(seed=SEED_OFFSET + seed)[0] for seed in seeds]
         agent = plan.agent(env, machine)
     rows: list[dict[str, Any]] = []

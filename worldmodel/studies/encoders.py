@@ -118,6 +118,10 @@ class StudyPlan(PlanSettings):
         dtype: To imagine in.
         appearance: Given by the study.
         split: Of rich appearances.
+        env: Environment; None for that of the task.
+        repeat: Environment steps for which an action is held.
+        goal_source: As in ``worldmodel plan``.
+        goal_ahead: As in ``worldmodel plan``.
         batch: Episodes planned at once.
         device: Such as ``cpu`` or ``cuda``.
         threads: CPU threads of the model.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -16,7 +16,8 @@ from worldmodel.agents.agent import PlanningAgent, make_agent
 from worldmodel.agents.task import TaskConfig, planner_for, task_for
 from worldmodel.evaluation.episodes import environments
 from worldmodel.evaluation.evaluate import evaluate
-from worldmodel.settings import CHECKED
+from worldmodel.evaluation.goals import GOAL_SOURCES
+from worldmodel.settings import CHECKED, Count, among
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, image_size_of
 
@@ -51,6 +52,10 @@ class PlanSettings:
         dtype: To imagine in; None for the study's.
         appearance: Of the built-in environments.
         split: Of rich appearances.
+        env: Environment, as `worldmodel.make_env` takes it; None for that of the task.
+        repeat: Environment steps for which an action is held.
+        goal_source: As in ``worldmodel plan``.
+        goal_ahead: As in ``worldmodel plan``.
     """
 
     task: str = "push"
@@ -60,6 +65,15 @@ class PlanSettings:
     dtype: str | None = None
     appearance: str = "plain"
     split: str = "test"
+    env: str | None = None
+    repeat: Count = 1
+    goal_source: Annotated[str, among(*GOAL_SOURCES)] = "env"
+    goal_ahead: Count = 5
+
+    @property
+    def environment(self) -> str:
+        """Name of the environment."""
+        return self.env or self.task
 
     @property
     def keys(self) -> str:
@@ -117,10 +131,18 @@ def planned(
         return stored
     torch.set_num_threads(machine.threads or 1)
     size = image_size_of(machine.checkpoint)
-    shape = (settings.task, min(batch, episodes), size, settings.appearance, settings.split)
-    with environments(*shape) as made:
+    look = (size, settings.appearance, settings.split, settings.repeat)
+    with environments(settings.environment, min(batch, episodes), *look) as made:
         agent = settings.agent(made[0], machine, budget_ms)
-        report = evaluate(agent, made, episodes=episodes, seed=seed, out=folder)
+        report = evaluate(
+            agent,
+            made,
+            episodes=episodes,
+            seed=seed,
+            goal_source=settings.goal_source,
+            goal_ahead=settings.goal_ahead,
+            out=folder,
+        )
     print(report)
     return report.content
 

@@ -102,12 +102,18 @@ def identity(name: str | os.PathLike[str] | None) -> dict[str, str | None]:
 
 
 def image_size_of(name: str | os.PathLike[str]) -> int:
-    """Side of the images that a world reads, from its config alone.
+    """Side of the images that a world was trained on, from its config alone.
+
+    Of images that are not square it is the side of what its encoder reads.
 
     Raises:
         UserError: The folder is not a checkpoint.
     """
-    return encoder_sizes(stored_config(checkpoint_folder(name)))[0].image_size
+    config = stored_config(checkpoint_folder(name))
+    spec = _spec(config)
+    if spec is not None and spec.cameras[0].height == spec.cameras[0].width:
+        return spec.cameras[0].height
+    return encoder_sizes(config)[0].image_size
 
 
 def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:
