@@ -56,6 +56,7 @@ TINY = {
     "import": "",
     "convert": "",
     "plan": f"episodes=1 videos=1 {PLAN}",
+    "evaluate": "windows=4 steps=2",
     "landscape": f"points=5 {PLANNER}",
     "subgoals": f"moments=[0,2] {LEVELS}",
     "acceptance": f"episodes=2 candidates=2 resamples=3 {PLAN}",
@@ -77,6 +78,7 @@ WRITES = {
     "train": "model.safetensors",
     "import": "model.safetensors",
     "plan": "report.json",
+    "evaluate": "offline.json",
     "landscape": "landscape.png",
     "acceptance": "acceptance.json",
     "subgoals": "subgoals.png",
@@ -118,7 +120,8 @@ def run(line: str) -> str:
     given = {word.partition("=")[0] for word in words}
     own = "plugins" in given  # a planner with settings of its own
     words += [tiny for tiny in shlex.split(TINY[command]) if not (own and "planner." in tiny)]
-    if command in PLANNING and "checkpoint" not in given and Path("runs/world").is_dir():
+    included = {"checkpoint", "+experiment"} & given
+    if command in PLANNING and not included and Path("runs/world").is_dir():
         words.append("checkpoint=runs/world")  # in place of the included one
     assert main([command, *words, "--debug"]) == 0, line
     return command
