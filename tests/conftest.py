@@ -6,6 +6,8 @@ get those of the built-in one.
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,13 @@ from worldmodel import precision
 from worldmodel.agents.planner import Bounds
 from worldmodel.planners import CEM, CEMConfig, LatentDistance, Problem, TotalEnergy
 from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, CameraSpec, Spec, StateSpec
+
+if importlib.util.find_spec("absl") is not None:
+    # dm_control brings a log handler. When logging is configured anew it closes the stream that it
+    # began with, unless that is the process' own: under capture that would be pytest's.
+    from absl import logging as absl_logging
+
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(scope="session", autouse=True)

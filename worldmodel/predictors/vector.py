@@ -139,9 +139,6 @@ class VectorPredictor(nn.Module):
         self.scale_actions = ActionScaling(config.action_width)
         self.state_features = config.states.features(config.state_width)
         features = self.state_features.width
-        self.state_model = config.states.model(
-            features, config.stride * config.action_width, config.state_model_width
-        )
         self.head = PlanningHead(
             config.tokens,
             config.token_width,
@@ -177,6 +174,9 @@ class VectorPredictor(nn.Module):
             depth=config.depth,
         )
         self.memory = Memory(config.memory, self.latent_width)
+        self.state_model = config.states.model(
+            features, config.stride * config.action_width, config.state_model_width
+        )
 
     def imagine_in(self, dtype: torch.dtype) -> None:
         """Keep what imagines, judges and proposes in another precision; images are read in theirs.

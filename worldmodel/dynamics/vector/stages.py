@@ -88,7 +88,8 @@ def _stages(
 def _train_state_model(run: TrainingRun, config: StateModelTraining) -> None:
     predict = run.model.state_model
     if predict is not None and config.steps:
-        losses = state_losses(run.model, run.data, config, run.stride, run.generator)
+        drawn = torch.Generator().manual_seed(0)  # its own, so that other stages draw as without it
+        losses = state_losses(run.model, run.data, config, run.stride, drawn)
         run.optimise("state_model", predict.parameters(), config, losses)
 
 
