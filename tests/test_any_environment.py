@@ -90,7 +90,7 @@ FEW = [
 ] + [
     "predictor.training.reachability.steps=2",
     "predictor.training.uncertainty.steps=2",
-    "predictor.training.state_model.steps=300",
+    "predictor.training.state_model.steps=600",
     "predictor.training.object_latent.way=[1,2]",
     "predictor.training.object_latent.parts=1",
     "predictor.model.macro_steps=4",
@@ -109,13 +109,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(root)
         patch.setenv("PYTHONPATH", str(root))
-        run(root, "collect env=drifter:make policy=drifter:wiggle episodes=6 length=24 out=data")
+        run(root, "collect env=drifter:make policy=drifter:wiggle episodes=14 length=24 out=data")
         run(root, "pretrain encoder=pixels encoder.image_size=48 data=data out=encoder", "steps=0")
         few = " ".join(FEW)
         common = "encoder_checkpoint=encoder data=data holdout=0.3"
         run(root, f"train predictor=vector {common} out=vector {few}")
         tiny = "predictor.training.steps=2 predictor.model.width=48 predictor.model.depth=1"
-        tiny += " predictor.model.heads=2 predictor.training.state_model.steps=300"
+        tiny += " predictor.model.heads=2 predictor.training.state_model.steps=600"
         run(root, f"train predictor=tokens {common} out=tokens {tiny}")
         yield root
 
@@ -321,7 +321,7 @@ SUITES = ["two_room", "reacher", "push_t", "fetch:reach", "ogbench:cube-single"]
 def test_every_suite_goes_from_collecting_to_a_report(suite: str, tmp_path: Path) -> None:
     run(tmp_path, f"collect env={suite} repeat=5 episodes=4 length=14 out=data")
     run(tmp_path, "pretrain encoder=pixels encoder.image_size=48 data=data out=encoder", "steps=0")
-    few = " ".join(FEW).replace("state_model.steps=300", "state_model.steps=4")
+    few = " ".join(FEW).replace("state_model.steps=600", "state_model.steps=4")
     run(
         tmp_path,
         f"train predictor=vector encoder_checkpoint=encoder data=data holdout=0.3 out=world {few} "

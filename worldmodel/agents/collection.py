@@ -117,6 +117,7 @@ collect = configured(CollectConfig)(run_collection)
 def _write(
     cfg: CollectConfig, spec: Spec, labels: Sequence[str], make: Callable[[int], Episode]
 ) -> None:
+    usual = (cfg.env, cfg.policy, cfg.repeat) == (None, "scripted", 1)  # as before these settings
     collect_episodes(
         Path(cfg.out),
         cfg.episodes,
@@ -132,10 +133,10 @@ def _write(
         settings={
             "image_size": spec.cameras[0].height,
             "appearance": cfg.appearance,
-            **({} if cfg.env is None else {"policy": cfg.policy, "repeat": cfg.repeat}),
+            **({} if usual else {"policy": cfg.policy, "repeat": cfg.repeat}),
         },
+        beside=partial(write_dataset_spec, spec=spec),
     )
-    write_dataset_spec(Path(cfg.out), spec)
 
 
 def _check_built_in(tasks: Sequence[str], appearance: str) -> None:

@@ -78,6 +78,7 @@ def collect_episodes(
     robot: str | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
     settings: Mapping[str, str | int | float] | None = None,
+    beside: Callable[[Path], None] | None = None,
 ) -> None:
     """Collects ``episodes`` episodes into ``out``, or what is missing of them.
 
@@ -98,6 +99,7 @@ def collect_episodes(
         robot: LeRobot's ``robot_type``.
         names: Names of the components of vector features, by feature key.
         settings: Everything else that the episodes depend on. A rerun with others is refused.
+        beside: Writes what belongs to the dataset, before it is finished.
 
     Raises:
         UserError: ``out`` cannot be written or was collected with other settings, or an episode
@@ -132,6 +134,8 @@ def collect_episodes(
             done = episodes - sum(s.last - s.first for s in missing)
             with tqdm(total=episodes, initial=done, desc=title, unit="episode") as bar:
                 _run(job, missing, workers, bar.update)
+            if beside is not None:
+                beside(out)
             finish_dataset(out, len(shards), fps=fps, tasks=tasks, robot=robot, names=names)
     except OSError as error:
         raise UserError(

@@ -59,9 +59,10 @@ class Recordings:
 
     @property
     def objects_spread(self) -> float:
-        """Standard deviation of the objects' places in all, m; of no use without them."""
+        """Standard deviation of the objects' places in training episodes, m."""
         assert self.objects is not None
-        return float(self.objects.var(0).sum().sqrt().clamp(min=1e-9))
+        known = self.objects[self.rows(self.train)]
+        return float(known.var(0).sum().sqrt().clamp(min=1e-9))
 
     def rows(self, episodes: NDArray[np.int64], length: int = 1) -> Tensor:
         """First rows of all windows of ``length`` frames that lie within one of the episodes.

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from synthetic_episodes import (
     broken_at,
@@ -127,9 +128,18 @@ def test_a_dying_worker_is_an_error_that_names_its_episode(collect_synthetic, tm
         collect_synthetic(tmp_path, make_episode=partial(dying_at, bad=11), workers=1)
 
 
-def test_an_episode_of_another_length_is_refused(collect_synthetic, tmp_path):
-    with pytest.raises(UserError, match=r"seed 10: .*Expected 7 frames, got 6"):
-        collect_synthetic(tmp_path, length=7, workers=1)
+def test_an_episode_longer_than_was_asked_for_is_refused(collect_synthetic, tmp_path):
+    with pytest.raises(UserError, match=r"seed 10: .*Expected up to 5 frames, got 6"):
+        collect_synthetic(tmp_path, length=5, workers=1)
+
+
+def test_episodes_that_ended_early_count_on(collect_synthetic, tmp_path):
+    collect_synthetic(tmp_path, length=9, episodes=5, workers=1)
+    found = Dataset.open(tmp_path)
+    assert found.lengths.tolist() == [6] * 5
+    tables = [pq.read_table(path) for path in found.metadata.data_files]
+    index = np.concatenate([table["index"].to_numpy() for table in tables])
+    assert index.tolist() == list(range(30))
 
 
 def test_workers_run_one_thread_each(collect_synthetic, tmp_path, monkeypatch):
@@ -160,7 +170,7 @@ def test_a_rerun_with_other_settings_is_refused(collected, collect_synthetic, ch
 
 def test_settings_may_change_while_there_is_no_episode(collect_synthetic, tmp_path):
     with pytest.raises(UserError, match="seed 10"):
-        collect_synthetic(tmp_path, length=7, workers=1)
+        collect_synthetic(tmp_path, length=5, workers=1)
     collect_synthetic(tmp_path, episodes=1, workers=1)
     assert Dataset.open(tmp_path).num_frames == 6
 
