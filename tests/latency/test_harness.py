@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import itertools
 from dataclasses import replace
 
@@ -121,17 +122,23 @@ def test_plans_are_warm_started_as_an_agent_would(workload, point):
 
 
 def test_peak_memory_is_that_of_the_plans_measured(workload, point):
-    lean = timed(workload, CEM(CONFIG, *point.bounds())).peak_mb
+    def peak():
+        gc.collect()  # what other tests left behind comes and goes by tens of MiB
+        return timed(workload, CEM(CONFIG, *point.bounds())).peak_mb
+
     encode = workload.world.encode
 
     def hungry(frames):
-        torch.ones(100, 2**18)  # 100 MiB
+        torch.ones(400, 2**18)  # 400 MiB
         return encode(frames)
 
+    peak()  # what is allocated once
+    lean = peak()
     workload.world.encode = hungry
-    assert timed(workload, CEM(CONFIG, *point.bounds())).peak_mb > lean + 80
+    fat = peak()
+    assert fat > lean + 250
     workload.world.encode = encode
-    assert timed(workload, CEM(CONFIG, *point.bounds())).peak_mb < lean + 20
+    assert peak() < fat - 250
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
