@@ -198,6 +198,9 @@ def test_real_time_takes_such_actions_as_they_are(folder: Path) -> None:
         "plan env=drifter:make checkpoint=vector out=fast episodes=1 planner=cem videos=0 hz=20 "
         "planner.samples=30 task.horizon=4 task.budget_steps=3",
     )
+    slots = json.loads((folder / "fast/report.json").read_text())["real_time"]
+    assert slots["hz"] == 20
+    assert slots["slots"] == 3
 
 
 @pytest.mark.parametrize("kind", ["vector", "tokens"])

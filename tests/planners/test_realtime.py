@@ -139,6 +139,23 @@ def test_a_late_plan_is_taken_up_where_it_wants_to_be_by_now(clock, started) -> 
     assert agent.slots.missed == 1
 
 
+def test_actions_that_do_not_add_up_are_those_of_their_slot_and_then_the_robot_rests(
+    clock, started
+) -> None:
+    rest = torch.tensor([0.02, 0.02])
+    agent, thinker = started([0.01] * 8, [0.0, 0.03, 0.04, 0.05], rest=rest, adding=False, every=3)
+    for _ in range(3):
+        act(agent)
+    thinker.hold()
+    assert act(agent) == 0.01
+    clock.settle()
+    assert [act(agent) for _ in range(2)] == [0.01, 0.01]
+    thinker.go_on()
+    clock.settle()
+    thinker.hold()
+    assert [act(agent) for _ in range(3)] == [0.05, 0.02, 0.02]
+
+
 def test_the_newest_look_is_planned_from(clock, started) -> None:
     agent, thinker = started([0.01] * 9, [0.02] * 9)
     act(agent, at=0.0)

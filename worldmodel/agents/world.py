@@ -14,8 +14,9 @@ from worldmodel.devices import known_precision, precision, require_compiler, usa
 from worldmodel.errors import SettingsError, UserError
 from worldmodel.planners import World
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.trained_on import require_trained_on
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.spec import Spec, require_alike
+from worldmodel.spec import Spec
 from worldmodel.weights.world import DEFAULT, read_world
 
 __all__ = ["CameraWorld", "Grounded", "frame_size", "load_world", "place_camera", "require_spec"]
@@ -126,23 +127,7 @@ def require_spec(world: VectorWorld | TokenWorld, offered: Spec) -> None:
             f"{name}: expected images of {side} x {side} pixels, as it was trained on, got {told} "
             f"of the environment; make it with image_size={side}, or train on images of its own"
         )
-    if world.spec is not None:
-        require_alike(world.spec, offered, of=name, against="the environment")
-        return
-    poses = config.states.composed
-    found = {
-        "action_width": (config.action_width, offered.actions.width),
-        "state_width": (config.state_width, offered.states.width),
-        "actions": ("pose_delta" if poses else offered.actions.kind, offered.actions.kind),
-        "states": ("pose" if poses else offered.states.kind, offered.states.kind),
-        "cameras": (config.cameras, len(offered.cameras)),
-    }
-    for field, (own, other) in found.items():
-        if own != other:
-            raise UserError(
-                f"{name}: expected {field} of {own}, as it was trained on, got {other} of the "
-                "environment; train on data of this robot and camera"
-            )
+    require_trained_on(world, offered, against="the environment")
 
 
 def _side(spec: Spec) -> int | None:

@@ -43,6 +43,7 @@ from worldmodel.data.sampling import pose_actions
 from worldmodel.errors import UserError, nearest
 from worldmodel.files.json_file import read_json
 from worldmodel.files.paths import inside
+from worldmodel.spec import POSE_ACTIONS, POSE_STATES
 
 __all__ = ["DroidDataset", "holds_droid"]
 
@@ -138,6 +139,8 @@ class DroidDataset(EpisodeDataset):
             states=states,
             objects=None,
             extrinsics=np.concatenate([episode.extrinsics for episode in episodes]),
+            action_names=POSE_ACTIONS,
+            state_names=POSE_STATES,
             remarks=missing_last_frames(unseen, len(episodes)),
             episodes=episodes,
         )

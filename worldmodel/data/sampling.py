@@ -19,9 +19,11 @@ import torch
 
 from worldmodel.data.episode import Floats, Frames, Indices
 from worldmodel.data.episode_dataset import EpisodeDataset
+from worldmodel.data.specification import data_spec
 from worldmodel.errors import UserError, nearest
 from worldmodel.nn.pose import difference
 from worldmodel.nn.standardisation import POSE_WIDTH
+from worldmodel.spec import POSE_ACTIONS, POSE_STATES
 
 __all__ = ["ACTIONS", "SampledDataset", "nearest_frames", "pose_actions", "sampled"]
 
@@ -32,7 +34,9 @@ _SAME_TIME = 1e-4
 """s by which times that were written as equal may differ, as in LeRobot."""
 
 
-def sampled(dataset: EpisodeDataset, fps: float | None, actions: str) -> EpisodeDataset:
+def sampled(
+    dataset: EpisodeDataset, fps: float | None, actions: str, state_kind: str | None = None
+) -> EpisodeDataset:
     """The dataset at ``fps`` frames a second, with the actions that are asked for.
 
     Args:
@@ -40,6 +44,7 @@ def sampled(dataset: EpisodeDataset, fps: float | None, actions: str) -> Episode
         fps: Frames a second; None for all that were recorded.
         actions: One of `ACTIONS`. A recorded action is that of one recorded step, so between frames
             that are further apart only ``poses`` tell what was done.
+        state_kind: What the user states of states; ``pose`` where the dataset does not say so.
 
     Raises:
         UserError: Another name of actions, recorded ones between sampled frames, a rate that is not
@@ -60,6 +65,12 @@ def sampled(dataset: EpisodeDataset, fps: float | None, actions: str) -> Episode
         raise UserError(
             f"Expected states of width {POSE_WIDTH} (xyz, Euler angles, closedness) for "
             f"actions=poses, got {width} in {dataset.root}. Use actions=recorded without fps=…"
+        )
+    if state_kind != "pose" and data_spec(dataset).states.kind != "pose":
+        named = ", ".join(dataset.state_names or ()) or "numbers without names"
+        raise UserError(
+            f"Expected poses for actions=poses, got {named} in {dataset.root}. If they are xyz "
+            "(m), Euler angles (rad) and closedness, say so with spec.state_kind=pose"
         )
     return SampledDataset.of(dataset, fps)
 
@@ -111,7 +122,8 @@ class SampledDataset(EpisodeDataset):
             states=states,
             objects=None if source.objects is None else source.objects[rows],
             extrinsics=None if source.extrinsics is None else source.extrinsics[rows],
-            state_names=source.state_names,
+            action_names=POSE_ACTIONS,
+            state_names=POSE_STATES,
             remarks=source.remarks,
             source=source,
             rate=fps,

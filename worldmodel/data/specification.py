@@ -59,7 +59,11 @@ def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Sp
         UserError: That does not fit the dataset.
     """
     stated = read_dataset_spec(dataset.root) if dataset.root.is_dir() else None
-    if stated is not None:  # it may be looked at through fewer cameras, and more slowly
+    told = (dataset.action_names, dataset.state_names)
+    if stated is not None and told in (
+        (None, None),
+        (stated.actions.names, stated.states.names),
+    ):  # it may be looked at through fewer cameras, and more slowly
         spec = replace(stated, cameras=_cameras(dataset), rate=dataset.fps)
     else:
         spec = _from_numbers(dataset, changes or SpecChanges())

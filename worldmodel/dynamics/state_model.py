@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from pydantic.dataclasses import dataclass as checked
@@ -16,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.recordings import Recordings
-from worldmodel.nn.standardisation import ActionScaling, StateFeatures
-from worldmodel.predictors.proprioception import StateModel, imagined_states
+from worldmodel.predictors.proprioception import ProprioPredictor, imagined_states
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
 
 __all__ = ["StateErrors", "StateModelTraining", "state_errors", "state_losses"]
@@ -42,17 +40,8 @@ class StateModelTraining:
     learning_rate: LearningRate = 1e-3
 
 
-class _Predictor(Protocol):
-    @property
-    def scale_actions(self) -> ActionScaling: ...
-    @property
-    def state_features(self) -> StateFeatures: ...
-    @property
-    def state_model(self) -> StateModel | None: ...
-
-
 def state_losses(
-    model: _Predictor,
+    model: ProprioPredictor,
     data: Recordings,
     config: StateModelTraining,
     stride: int,
@@ -100,7 +89,7 @@ class StateErrors:
 
 @torch.inference_mode()
 def state_errors(
-    model: _Predictor, data: Recordings, stride: int, steps: int = 10, windows: int = 4000
+    model: ProprioPredictor, data: Recordings, stride: int, steps: int = 10, windows: int = 4000
 ) -> StateErrors | None:
     """Imagine along recorded actions of held-out episodes; None without proprioception."""
     if not model.state_features.width:

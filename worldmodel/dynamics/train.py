@@ -42,11 +42,12 @@ from worldmodel.model_memory import require_memory
 from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
+from worldmodel.predictors.trained_on import require_trained_on
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.presets import PredictorOption, preset
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare, configured
-from worldmodel.spec import Spec, SpecChanges, require_alike
+from worldmodel.spec import Spec, SpecChanges
 from worldmodel.training_state import TrainingState, sole_run
 from worldmodel.weights.checkpoint import checkpoint_sha256, remove_checkpoint
 from worldmodel.weights.world import (
@@ -157,7 +158,7 @@ def _run(config: TrainConfig) -> float:
         wanted_cameras(config.camera, config.cameras),
         allow_links_outside=config.allow_links_outside,
     )
-    dataset = sampled(dataset, config.fps, config.actions)
+    dataset = sampled(dataset, config.fps, config.actions, config.spec.state_kind)
     spec = replace(data_spec(dataset, config.spec), fit=config.fit)
     print(spec)
     recipe, device = config.predictor, usable_device(config.device)
@@ -168,12 +169,8 @@ def _run(config: TrainConfig) -> float:
         if not isinstance(world, wanted):
             other = "vector" if wanted is TokenWorld else "tokens"
             raise UserError(f"{config.init} holds a world of predictor={other}, train it as one")
-        if world.spec is not None:
-            require_alike(world.spec, spec, of=config.init, against=str(dataset.root))
-        dataset.require(
-            action_width=world.predictor.config.action_width,
-            state_width=world.predictor.config.state_width,
-        )
+        world.checkpoint = config.init
+        require_trained_on(world, spec, against=str(dataset.root))
         encoder, model = world.encoder, world.predictor.requires_grad_(True)
         _refuse_other_sizes(config.init, recipe, model)
     else:

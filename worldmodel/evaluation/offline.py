@@ -36,12 +36,12 @@ from worldmodel.dynamics.tokens import open_loop_tokens
 from worldmodel.dynamics.train import load_recordings
 from worldmodel.dynamics.validation import open_loop
 from worldmodel.dynamics.vector.run import planning_latents
-from worldmodel.errors import UserError
 from worldmodel.evaluation.offline_page import page, table
 from worldmodel.files.atomic import write_json, write_text
 from worldmodel.files.results import Results
 from worldmodel.planners import Trajectory
 from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.trained_on import require_trained_on
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import (
     CHECKED,
@@ -55,7 +55,7 @@ from worldmodel.settings import (
     among,
     configured,
 )
-from worldmodel.spec import Spec, SpecChanges, require_alike
+from worldmodel.spec import SpecChanges
 from worldmodel.weights.world import identity
 
 __all__ = ["OfflineConfig", "run_validation", "validate"]
@@ -152,9 +152,9 @@ def _recordings(cfg: OfflineConfig, world: VectorWorld | TokenWorld) -> Recordin
         wanted_cameras(cfg.camera, cfg.cameras),
         allow_links_outside=cfg.allow_links_outside,
     )
-    dataset = sampled(dataset, cfg.fps, cfg.actions)
+    dataset = sampled(dataset, cfg.fps, cfg.actions, cfg.spec.state_kind)
     spec = data_spec(dataset, cfg.spec)
-    _require_fit(world, spec, str(dataset.root))
+    require_trained_on(world, spec, against=str(dataset.root), bounds=False)
     fit = "crop" if world.spec is None else world.spec.fit
     dataset = fitted_dataset(dataset, world.image_size, fit)
     data = load_recordings(dataset, world.encoder, Path(cfg.cache), cfg.holdout, spec=spec)
@@ -173,24 +173,6 @@ def _recordings(cfg: OfflineConfig, world: VectorWorld | TokenWorld) -> Recordin
         data.extrinsics,
         data.spec,
     )
-
-
-def _require_fit(world: VectorWorld | TokenWorld, spec: Spec, source: str) -> None:
-    name, sizes = world.checkpoint or "the world", world.predictor.config
-    if world.spec is not None:
-        require_alike(world.spec, spec, of=name, against=source, bounds=False)
-        return
-    found = {
-        "action_width": (sizes.action_width, spec.actions.width),
-        "state_width": (sizes.state_width, spec.states.width),
-        "poses composed": (sizes.states.composed, spec.composed),
-    }
-    for field_, (own, other) in found.items():
-        if own != other:
-            raise UserError(
-                f"{name}: expected {field_} of {own}, as it was trained on, got {other} of "
-                f"{source}; state what its numbers are with spec.action_kind and spec.state_kind"
-            )
 
 
 def _vectors(world: VectorWorld, data: Recordings) -> Tensor:

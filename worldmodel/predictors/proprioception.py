@@ -20,7 +20,7 @@ from worldmodel.nn.pose import travelled
 from worldmodel.nn.standardisation import POSE_ANGLES, POSE_WIDTH, ActionScaling, StateFeatures
 from worldmodel.settings import CHECKED, Dimension
 
-__all__ = ["ImaginedStates", "StateLayout", "StateModel", "imagined_states"]
+__all__ = ["ImaginedStates", "ProprioPredictor", "StateLayout", "StateModel", "imagined_states"]
 
 _LEAST = 5e-2  # m or rad of a pose; less is held still
 
@@ -75,15 +75,23 @@ class StateLayout:
             )
 
 
-class _Predictor(Protocol):
-    """What is read of a predictor, of vectors or of tokens."""
+class ProprioPredictor(Protocol):
+    """What imagining proprioception reads of a predictor, of vectors or of tokens."""
 
     @property
-    def scale_actions(self) -> ActionScaling: ...
+    def scale_actions(self) -> ActionScaling:
+        """Physical actions to unit scale."""
+        ...
+
     @property
-    def state_features(self) -> StateFeatures: ...
+    def state_features(self) -> StateFeatures:
+        """States to features of unit scale."""
+        ...
+
     @property
-    def state_model(self) -> StateModel | None: ...
+    def state_model(self) -> StateModel | None:
+        """What predicts the features; None where poses are composed, or nothing is felt."""
+        ...
 
 
 class ImaginedStates(NamedTuple):
@@ -99,7 +107,7 @@ class ImaginedStates(NamedTuple):
 
 
 def imagined_states(
-    model: _Predictor, states: Tensor, actions: Tensor, stride: int = 1
+    model: ProprioPredictor, states: Tensor, actions: Tensor, stride: int = 1
 ) -> ImaginedStates:
     """The states that actions lead to.
 

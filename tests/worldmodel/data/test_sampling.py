@@ -38,7 +38,7 @@ def test_a_camera_that_paused_gives_other_frames_than_counting_would(copied):
     even = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     root = retimed(copied, [0.0, 0.1, 0.2, 0.3, 0.8, 1.3, *even])
     source = Dataset.open(root)
-    view = sampled(source, 2, "poses")
+    view = sampled(source, 2, "poses", "pose")
     assert view.steps[2].tolist() == [0, 3, 4]
     assert view.steps[3].tolist() == [0, 2, 5]
     assert view.lengths.tolist() == [len(steps) for steps in view.steps]
@@ -49,7 +49,7 @@ def test_a_camera_that_paused_gives_other_frames_than_counting_would(copied):
         for name in ("states", "timestamps", "objects"):
             assert np.array_equal(getattr(view, name)[rows], getattr(source, name)[recorded])
     assert view.fingerprint() != source.fingerprint()
-    assert view.fingerprint() != sampled(source, 1, "poses").fingerprint()
+    assert view.fingerprint() != sampled(source, 1, "poses", "pose").fingerprint()
 
 
 def test_actions_compose_to_the_next_pose_across_the_jump_of_an_angle():
@@ -72,7 +72,7 @@ def test_actions_compose_to_the_next_pose_across_the_jump_of_an_angle():
 def test_recorded_actions_are_kept_where_every_frame_is(collected):
     source = Dataset.open(collected)
     assert sampled(source, None, "recorded") is source
-    every = sampled(source, None, "poses")
+    every = sampled(source, None, "poses", "pose")
     assert every.num_frames == source.num_frames
     assert every.fingerprint() == source.fingerprint()
     assert not np.allclose(every.actions, source.actions)
@@ -90,21 +90,21 @@ def test_recorded_actions_are_kept_where_every_frame_is(collected):
 )
 def test_what_cannot_be_is_one_clear_line(collected, fps, actions, message):
     with pytest.raises(UserError, match=message) as raised:
-        sampled(Dataset.open(collected), fps, actions)
+        sampled(Dataset.open(collected), fps, actions, "pose")
     assert "\n" not in str(raised.value)
 
 
 def test_a_clock_that_jumps_by_years_is_refused_before_its_seconds_are_counted(copied):
     retimed(copied, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 0.0, *(1e5 + 0.2 * np.arange(5))])
     with pytest.raises(UserError, match=r"episode 3, got .* none for 100000.00 s: too slow"):
-        sampled(Dataset.open(copied), 4, "poses")
+        sampled(Dataset.open(copied), 4, "poses", "pose")
 
 
 def test_states_that_are_no_poses_give_no_actions(collected):
     source = Dataset.open(collected)
     object.__setattr__(source, "states", source.states[:, :4])
     with pytest.raises(UserError, match=r"states of width 7 .*got 4"):
-        sampled(source, 2, "poses")
+        sampled(source, 2, "poses", "pose")
 
 
 def test_the_column_is_the_truth_and_the_frame_number_stands_in_where_it_is_missing(copied):
@@ -124,3 +124,8 @@ def test_timestamps_that_repeat_or_run_backwards_are_one_clear_line(copied, wron
     ) as raised:
         Dataset.open(copied)
     assert "\n" not in str(raised.value)
+
+
+def test_seven_numbers_are_poses_only_where_somebody_says_so(collected):
+    with pytest.raises(UserError, match=r"numbers without names.*spec\.state_kind=pose"):
+        sampled(Dataset.open(collected), None, "poses")

@@ -241,6 +241,9 @@ def test_raw_episodes_of_droid_train_a_token_world_that_knows_the_camera(
     assert isinstance(world, TokenWorld)
     assert (world.action_width, world.predictor.config.state_width) == (7, 7)
     assert world.predictor.config.extrinsics
+    assert world.predictor.config.states.composed
+    assert world.spec is not None
+    assert (world.spec.actions.kind, world.spec.states.kind) == ("pose_delta", "pose")
     (cached,) = (tmp_path / "cache").glob("latents-*.npy")
     assert np.load(cached, mmap_mode="r").shape == (3 * 13, 4, 16)
 
@@ -251,7 +254,11 @@ def test_a_lerobot_dataset_is_sampled_and_cropped_the_same_way(
     sizes = EncoderConfig(image_size=12, patch_size=6, width=16, depth=1, heads=2)
     save_encoder(tmp_path / "encoder", VideoTransformer(sizes))
     options = [f"encoder_checkpoint={tmp_path / 'encoder'}", *TOKENS]
-    assert not _train(tmp_path, dataset, *options, "fps=4", "actions=poses")
+    sampled = (*options, "fps=4", "actions=poses")
+    assert _train(tmp_path, dataset, *sampled)
+    assert "say so with spec.state_kind=pose" in capsys.readouterr().err
+    assert not _train(tmp_path, dataset, *sampled, "spec.state_kind=pose")
+    assert read_world(tmp_path / "world").predictor.config.states.composed
     assert "24 x 24: central square, resized to 12 x 12" in capsys.readouterr().out
 
 
