@@ -33,7 +33,7 @@ class ActionRepeat(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.f
         told = dict(env.metadata)
         if "render_fps" in told:
             told["render_fps"] = told["render_fps"] / repeat
-        self.metadata = {**told, "repeat": repeat}
+        self.metadata = {**told, "repeat": repeat * told.get("repeat", 1)}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Hold an action; as `gymnasium.Env.step`."""

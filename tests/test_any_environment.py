@@ -333,7 +333,7 @@ def test_every_suite_goes_from_collecting_to_a_report(suite: str, tmp_path: Path
     run(tmp_path, "evaluate data=data checkpoint=world out=offline holdout=0.3 windows=4 steps=2")
     run(
         tmp_path,
-        f"plan env={suite} repeat=5 goal_source=ahead goal_ahead=2 checkpoint=world out=plan "
+        f"plan env={suite} goal_source=ahead goal_ahead=2 checkpoint=world out=plan "
         "episodes=2 planner=cem planner.samples=30 task.horizon=2 task.budget_steps=2 videos=1 "
         "baselines=[random,prior]",
     )

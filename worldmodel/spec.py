@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
@@ -39,6 +39,7 @@ __all__ = [
     "STATE_KINDS",
     "ActionSpec",
     "CameraSpec",
+    "Look",
     "Spec",
     "SpecChanges",
     "StateSpec",
@@ -267,6 +268,31 @@ class Spec:
             return replace(self, actions=actions, states=states, **given)
         except ValidationError as error:
             raise UserError(described(error)) from error
+
+
+class Look(NamedTuple):
+    """How an environment is made for a world: as its training data were.
+
+    Attributes:
+        image_size: Side of square images, pixels; None for the environment's own.
+        repeat: Environment steps for which an action is held; None for the environment's own.
+    """
+
+    image_size: int | None = None
+    repeat: int | None = None
+
+    @classmethod
+    def of(cls, spec: Spec | None, image_size: int) -> Look:
+        """That of a spec; images that are not square are the environment's own.
+
+        Args:
+            spec: What a world was trained on, where that is known.
+            image_size: What its encoder reads, for where it is not.
+        """
+        if spec is None:
+            return cls(image_size)
+        camera = spec.cameras[0]
+        return cls(camera.height if camera.height == camera.width else None, spec.repeat)
 
 
 def read_spec(stored: Mapping[str, Any], source: str | Path) -> Spec:

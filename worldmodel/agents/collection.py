@@ -34,7 +34,7 @@ class CollectConfig:
         env: Environment, as `worldmodel.make_env` takes it; None for the built-in arm's ``task``.
         policy: What acts: ``scripted`` for what the environment does to explore, ``random``,
             ``smooth``, or ``module:function`` (`worldmodel.agents.behaviour`).
-        repeat: Environment steps for which an action is held.
+        repeat: Environment steps for which an action is held; None for the environment's own.
         spec: What actions and states mean, where the environment does not say so.
         task: Whose scene and exploration behaviour (group), of the built-in arm.
         episodes: How many episodes; more than are there extends the dataset.
@@ -59,7 +59,7 @@ class CollectConfig:
     workers: Threads | None = None
     env: str | None = None
     policy: str = "scripted"
-    repeat: Count = 1
+    repeat: Count | None = None
     spec: SpecChanges = field(default_factory=SpecChanges)
 
 
@@ -76,7 +76,7 @@ def run_collection(cfg: CollectConfig) -> None:
     from worldmodel.agents.environment import contract, make_env
 
     # The built-in arm's own recorder starts anywhere, and knows where the objects are.
-    built_in = (cfg.env is None or cfg.env in envs.TASKS) and cfg.repeat == 1
+    built_in = (cfg.env is None or cfg.env in envs.TASKS) and cfg.repeat in (None, 1)
     names = tuple(dict.fromkeys((cfg.env or cfg.task.name, *cfg.also)))
     if built_in and cfg.policy == "scripted":
         _check_built_in(names, cfg.appearance)
@@ -117,7 +117,8 @@ collect = configured(CollectConfig)(run_collection)
 def _write(
     cfg: CollectConfig, spec: Spec, labels: Sequence[str], make: Callable[[int], Episode]
 ) -> None:
-    usual = (cfg.env, cfg.policy, cfg.repeat) == (None, "scripted", 1)  # as before these settings
+    # As before these settings.
+    usual = (cfg.env, cfg.policy, cfg.repeat) == (None, "scripted", None)
     collect_episodes(
         Path(cfg.out),
         cfg.episodes,
@@ -133,7 +134,7 @@ def _write(
         settings={
             "image_size": spec.cameras[0].height,
             "appearance": cfg.appearance,
-            **({} if usual else {"policy": cfg.policy, "repeat": cfg.repeat}),
+            **({} if usual else {"policy": cfg.policy, "repeat": spec.repeat}),
         },
         beside=partial(write_dataset_spec, spec=spec),
     )
@@ -153,7 +154,7 @@ def _check_built_in(tasks: Sequence[str], appearance: str) -> None:
 
 
 def _record(
-    shape: tuple[str, int | None, int], policy: str, length: int, seed: int
+    shape: tuple[str, int | None, int | None], policy: str, length: int, seed: int
 ) -> CheckedRecording:
     """One episode of a behaviour, in a process of its own."""
     from worldmodel.agents.behaviour import behaviour
@@ -177,7 +178,7 @@ def _record(
 
 
 @lru_cache(maxsize=1)  # of this process
-def _environment(name: str, image_size: int | None, repeat: int) -> Any:
+def _environment(name: str, image_size: int | None, repeat: int | None) -> Any:
     from worldmodel.agents.environment import make_env
 
     return make_env(name, image_size=image_size, repeat=repeat)

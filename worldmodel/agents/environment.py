@@ -40,7 +40,7 @@ def make_env(
     name: str,
     *,
     image_size: int | None = None,
-    repeat: int = 1,
+    repeat: int | None = None,
     appearance: str = "plain",
     split: str = "test",
     render_mode: str | None = None,
@@ -53,7 +53,8 @@ def make_env(
             environment, ``module:function``, or an id of gymnasium such as ``tabletop/Push-v0``.
         image_size: Side of the square camera images, pixels, where the environment takes one; None
             for its own.
-        repeat: Environment steps for which an action is held.
+        repeat: Steps of the simulation for which an action is held, a multiple of what
+            ``metadata["repeat"]`` says; None for that.
         appearance: Of the built-in arm: ``plain``, or ``rich`` for another one in every episode.
         split: Of rich appearances: ``test``, or those that data for ``train`` are made of.
         render_mode: As in gymnasium.
@@ -63,7 +64,7 @@ def make_env(
     """
     if not isinstance(name, str):
         raise UserError(f"Expected an environment's name, got {name!r:.60}")
-    if repeat < 1:
+    if repeat is not None and repeat < 1:
         raise SettingsError(f"Expected repeat of at least 1, got {repeat}")
     sized = {} if image_size is None else {"image_size": image_size}
     try:
@@ -73,10 +74,15 @@ def make_env(
     except Exception as error:  # a user's function raises what it likes
         told = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"environment '{name}' cannot be made: {told}") from error
-    if repeat > 1:
-        made = ActionRepeat(made, repeat)
-    contract(made)
-    return made
+    own = contract(made).repeat
+    if repeat is None or repeat == own:
+        return made
+    if repeat % own:
+        raise SettingsError(
+            f"Expected repeat of a multiple of {own}, for which {name} holds an action itself, got "
+            f"{repeat}"
+        )
+    return ActionRepeat(made, repeat // own)
 
 
 def _made(

@@ -16,10 +16,10 @@ from worldmodel.planners import World
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.trained_on import require_trained_on
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.spec import Spec
+from worldmodel.spec import Look, Spec
 from worldmodel.weights.world import DEFAULT, read_world
 
-__all__ = ["CameraWorld", "Grounded", "frame_size", "load_world", "place_camera", "require_spec"]
+__all__ = ["CameraWorld", "Grounded", "load_world", "look_at", "place_camera", "require_spec"]
 
 
 class CameraWorld(World, Protocol):
@@ -79,15 +79,9 @@ def load_world(
     return world.fuse() if compile and isinstance(world, TokenWorld) else world
 
 
-def frame_size(world: VectorWorld | TokenWorld) -> int | None:
-    """Side of the square frames that an environment is to be made with, pixels.
-
-    None where the world was trained on frames that are not square, which fit as they are.
-    """
-    if world.spec is None:
-        return world.image_size
-    camera = world.spec.cameras[0]
-    return camera.height if camera.height == camera.width else None
+def look_at(world: VectorWorld | TokenWorld) -> Look:
+    """How an environment is to be made for a world."""
+    return Look.of(world.spec, world.image_size)
 
 
 def place_camera(world: VectorWorld | TokenWorld, pose: Sequence[float]) -> None:

@@ -9,7 +9,7 @@ import torch
 
 import worldmodel as wm
 from worldmodel.agents.agent import time_to_plan
-from worldmodel.agents.world import frame_size
+from worldmodel.agents.world import look_at
 from worldmodel.evaluation.episodes import environments
 from worldmodel.evaluation.image_files import as_paths, read_goals
 from worldmodel.evaluation.plan_config import PlanConfig as Config
@@ -34,9 +34,8 @@ def run(cfg: Config) -> float | None:
         camera_pose=cfg.camera_pose,
     )
     name = cfg.env or cfg.task.name
-    size = frame_size(world)
     count = min(cfg.batch, cfg.episodes)
-    with environments(name, count, size, cfg.appearance, cfg.split, cfg.repeat) as made:
+    with environments(name, count, look_at(world), cfg.appearance, cfg.split) as made:
         agent = wm.make_agent(
             world,
             made[0],

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from worldmodel.agents.agent import make_agent
 from worldmodel.agents.views import Image
-from worldmodel.agents.world import frame_size
+from worldmodel.agents.world import look_at
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.envs import check_appearance
 from worldmodel.errors import UserError
@@ -27,7 +27,7 @@ from worldmodel.evaluation.episodes import SEED_OFFSET, environments
 from worldmodel.files.results import Results, write_png
 from worldmodel.planners import HierarchicalConfig, PlanRecord, RetrievalConfig
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.settings import CHECKED, AnyCount, Count, NonEmpty, Seed
+from worldmodel.settings import CHECKED, AnyCount, NonEmpty, Seed
 from worldmodel.weights.world import load_vector_world
 
 __all__ = ["SubgoalsConfig", "draw_subgoals", "nearest_moments"]
@@ -45,7 +45,6 @@ class SubgoalsConfig:
         task: Task and energies (group).
         planner: Planner on two time scales (group).
         env: Environment, as in ``worldmodel plan``.
-        repeat: Environment steps for which an action is held.
         appearance: ``plain``, or ``rich`` for another look.
         split: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
@@ -59,7 +58,6 @@ class SubgoalsConfig:
     task: Any = MISSING
     planner: Any = MISSING
     env: str | None = None
-    repeat: Count = 1
     appearance: str = "plain"
     split: str = "test"
     checkpoint: str = "default"
@@ -98,8 +96,8 @@ def _episode(
     cfg: SubgoalsConfig, world: VectorWorld
 ) -> tuple[list[Image], Image, list[PlanRecord]]:
     """Camera images up to the last moment, the goal image, and the plans made."""
-    look = (frame_size(world), cfg.appearance, cfg.split)
-    with environments(cfg.env or cfg.task.name, 1, *look, cfg.repeat) as (env,):
+    name, look = cfg.env or cfg.task.name, look_at(world)
+    with environments(name, 1, look, cfg.appearance, cfg.split) as (env,):
         agent = make_agent(world, env, task=cfg.task, planner=cfg.planner)
         observation, info = env.reset(seed=SEED_OFFSET + cfg.seed)
         goals = info["subgoals"] if cfg.task.stage_steps else observation["goal"]

@@ -25,7 +25,7 @@ from worldmodel.agents.environment import capable, contract
 from worldmodel.agents.objective import task_objective
 from worldmodel.agents.planner import Bounds, make_planner
 from worldmodel.agents.policies import search_agent
-from worldmodel.agents.world import require_spec
+from worldmodel.agents.world import look_at, require_spec
 from worldmodel.diagnostics.rankings import Agreement, agreement, bootstrap
 from worldmodel.diagnostics.recorder import Recorder
 from worldmodel.diagnostics.true_errors import TRIVIAL, Moment, Watched
@@ -167,8 +167,8 @@ def measure(cfg: AcceptanceConfig) -> tuple[Measured, list[Episode]]:
     recorder, objective = Recorder(world), task_objective(world, cfg.task)
     moments: list[list[Moment]] = []
     episodes: list[Episode] = []
-    scene = (cfg.task.name, 1, world.image_size, cfg.appearance, cfg.split)
-    with environments(*scene) as made:
+    name, look = cfg.task.name, look_at(world)
+    with environments(name, 1, look, cfg.appearance, cfg.split) as made:
         simulator = capable(made[0], Simulator, "acceptance")
         spec = contract(made[0])
         require_spec(world, spec)

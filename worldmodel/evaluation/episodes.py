@@ -22,6 +22,7 @@ from worldmodel.agents.task import TaskConfig
 from worldmodel.agents.views import Image, Views
 from worldmodel.evaluation.goals import Begin, Judge, own_goal
 from worldmodel.planners import DeadlineStatistics, RateTimer, RealTimeAgent
+from worldmodel.spec import Look
 
 __all__ = [
     "SEED_OFFSET",
@@ -81,18 +82,15 @@ class Episode:
 def environments(
     name: str,
     count: int,
-    image_size: int | None = None,
+    look: Look,
     appearance: str = "plain",
     split: str = "test",
-    repeat: int = 1,
 ) -> Iterator[list[Environment]]:
     """Independent environments of one name (`make_env`), closed at the end."""
     with ExitStack() as stack:
         made: list[Environment] = []
         for _ in range(count):
-            env = make_env(
-                name, image_size=image_size, repeat=repeat, appearance=appearance, split=split
-            )
+            env = make_env(name, **look._asdict(), appearance=appearance, split=split)
             stack.callback(env.close)
             made.append(env)
         yield made

@@ -53,6 +53,7 @@ from worldmodel.planners import RateTimer, RealTimeAgent
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.registry import user_function
+from worldmodel.spec import Look
 from worldmodel.weights.world import identity
 
 __all__ = ["NO_BASELINES", "evaluate"]
@@ -237,8 +238,8 @@ def _copies(environments: Sequence[Environment], count: int) -> Iterator[Sequenc
     if getattr(first, "task", None) not in TASKS or environments[0] != first:
         yield environments
         return
-    look = (first.image_size, first.appearance, first.split)
-    with named_environments(first.task, count, *look) as made:
+    look = Look(first.image_size)
+    with named_environments(first.task, count, look, first.appearance, first.split) as made:
         yield made
 
 

@@ -21,6 +21,7 @@ from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs.protocol import Simulator
 from worldmodel.evaluation.episodes import Episode, environments, run_episodes
+from worldmodel.spec import Look
 
 __all__ = ["PolicyOn", "Scene", "run_apart", "simulator"]
 
@@ -43,7 +44,7 @@ def simulator(scene: Scene, wanted_for: str) -> Iterator[Simulator]:
         EnvironmentContractError: Its truth cannot be read.
     """
     name, image_size, appearance, split = scene
-    with environments(name, 1, image_size, appearance, split) as (env,):
+    with environments(name, 1, Look(image_size), appearance, split) as (env,):
         yield capable(env, Simulator, wanted_for)
 
 
@@ -93,7 +94,7 @@ def _episode(
 ) -> Episode:
     policy_on: PolicyOn = pickle.loads(packed)
     name, image_size, appearance, split = scene
-    with environments(name, 1, image_size, appearance, split) as made:
+    with environments(name, 1, Look(image_size), appearance, split) as made:
         policy = policy_on(capable(made[0], Simulator, "a policy of the simulator"))
         (episode,) = run_episodes(policy, made, [seed], task, search_seed=search_seed)
     return episode

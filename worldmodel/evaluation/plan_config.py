@@ -40,7 +40,6 @@ class PlanConfig:
         planner: Search settings (group).
         env: Environment, as `worldmodel.make_env` takes it; None for that of the task. With it,
             ``task=goal_image`` is the default.
-        repeat: Environment steps for which an action is held.
         goal_source: ``env`` for the environment's own start and goal, ``ahead`` for a later scene
             of the collecting policy, ``expert`` for where a scripted solution ends.
         goal_ahead: Control steps from start to goal, of the last two.
@@ -75,7 +74,6 @@ class PlanConfig:
     task: Any = MISSING
     planner: Any = MISSING
     env: str | None = None
-    repeat: Count = 1
     goal_source: Annotated[str, among(*GOAL_SOURCES)] = "env"
     goal_ahead: Count = 5
     policy: str = "scripted"

@@ -24,7 +24,7 @@ from worldmodel.files.results import write_png
 from worldmodel.planners import PlanRecord
 from worldmodel.settings import CHECKED, AnyCount, Count, NonEmpty, Positive, Seed
 from worldmodel.studies.plans import Machine, PlanSettings, planned
-from worldmodel.weights.world import image_size_of
+from worldmodel.weights.world import look_of
 
 __all__ = ["AnytimeConfig", "measure", "table", "write"]
 
@@ -83,9 +83,9 @@ def _first_plans(config: AnytimeConfig, machine: Machine) -> list[dict[str, Any]
 
     The energy is None if one of them had no time to search.
     """
-    plan, size = config.plan, image_size_of(machine.checkpoint)
+    plan = config.plan
     seeds = range(config.seed, config.seed + config.problems)
-    look = (size, plan.appearance, plan.split, plan.repeat)
+    look = (look_of(machine.checkpoint), plan.appearance, plan.split)
     with environments(plan.environment, 1, *look) as (env,):
         seen = [env.reset(seed=SEED_OFFSET + seed)[0] for seed in seeds]
         agent = plan.agent(env, machine)

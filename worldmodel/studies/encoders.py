@@ -119,7 +119,6 @@ class StudyPlan(PlanSettings):
         appearance: Given by the study.
         split: Of rich appearances.
         env: Environment; None for that of the task.
-        repeat: Environment steps for which an action is held.
         goal_source: As in ``worldmodel plan``.
         goal_ahead: As in ``worldmodel plan``.
         batch: Episodes planned at once.

@@ -19,7 +19,7 @@ from worldmodel.evaluation.evaluate import evaluate
 from worldmodel.evaluation.goals import GOAL_SOURCES
 from worldmodel.settings import CHECKED, Count, among
 from worldmodel.weights.checkpoint import checkpoint_sha256
-from worldmodel.weights.world import checkpoint_folder, image_size_of
+from worldmodel.weights.world import checkpoint_folder, look_of
 
 __all__ = ["Machine", "PlanSettings", "planned"]
 
@@ -53,7 +53,6 @@ class PlanSettings:
         appearance: Of the built-in environments.
         split: Of rich appearances.
         env: Environment, as `worldmodel.make_env` takes it; None for that of the task.
-        repeat: Environment steps for which an action is held.
         goal_source: As in ``worldmodel plan``.
         goal_ahead: As in ``worldmodel plan``.
     """
@@ -66,7 +65,6 @@ class PlanSettings:
     appearance: str = "plain"
     split: str = "test"
     env: str | None = None
-    repeat: Count = 1
     goal_source: Annotated[str, among(*GOAL_SOURCES)] = "env"
     goal_ahead: Count = 5
 
@@ -130,8 +128,7 @@ def planned(
         stored: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         return stored
     torch.set_num_threads(machine.threads or 1)
-    size = image_size_of(machine.checkpoint)
-    look = (size, settings.appearance, settings.split, settings.repeat)
+    look = (look_of(machine.checkpoint), settings.appearance, settings.split)
     with environments(settings.environment, min(batch, episodes), *look) as made:
         agent = settings.agent(made[0], machine, budget_ms)
         report = evaluate(

@@ -14,7 +14,7 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
-from worldmodel.spec import Spec, read_spec
+from worldmodel.spec import Look, Spec, read_spec
 from worldmodel.weights.checkpoint import (
     checkpoint_kind,
     checkpoint_sha256,
@@ -38,10 +38,10 @@ __all__ = [
     "checkpoint_folder",
     "encoder_of",
     "identity",
-    "image_size_of",
     "is_world",
     "load_token_world",
     "load_vector_world",
+    "look_of",
     "read_world",
     "save_world",
 ]
@@ -101,19 +101,14 @@ def identity(name: str | os.PathLike[str] | None) -> dict[str, str | None]:
     return {"name": str(name), "sha256": checkpoint_sha256(checkpoint_folder(name))}
 
 
-def image_size_of(name: str | os.PathLike[str]) -> int:
-    """Side of the images that a world was trained on, from its config alone.
-
-    Of images that are not square it is the side of what its encoder reads.
+def look_of(name: str | os.PathLike[str]) -> Look:
+    """How an environment is to be made for a world, from its config alone.
 
     Raises:
         UserError: The folder is not a checkpoint.
     """
     config = stored_config(checkpoint_folder(name))
-    spec = _spec(config)
-    if spec is not None and spec.cameras[0].height == spec.cameras[0].width:
-        return spec.cameras[0].height
-    return encoder_sizes(config)[0].image_size
+    return Look.of(_spec(config), encoder_sizes(config)[0].image_size)
 
 
 def encoder_of(name: str | os.PathLike[str]) -> FrozenEncoder:

@@ -17,6 +17,7 @@ from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose
 from worldmodel.evaluation.episodes import environments, run_episodes
 from worldmodel.planners import CEMConfig
 from worldmodel.predictors.uncertainty import UncertaintyHeads
+from worldmodel.spec import Look
 
 PLANNER = CEMConfig(
     samples=8, iterations=2, horizon=4, elites=3, proposals=2, active_dims=(0, 1, 2)
@@ -161,7 +162,7 @@ def test_random_actions_fill_the_bounds_of_the_active_dimensions(tiny_world, arm
 
 def test_driving_to_the_goal_pose_solves_reaching(arm_bounds):
     task = TaskConfig(name="reach", budget_steps=25)
-    with environments("reach", 2, 64) as made:
+    with environments("reach", 2, Look(64)) as made:
         simulators = [env.unwrapped for env in made]
         episodes = list(run_episodes(ToGoalPose(simulators, arm_bounds), made, [0, 1], task))
     assert all(episode.success for episode in episodes)

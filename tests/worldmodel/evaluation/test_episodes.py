@@ -10,6 +10,7 @@ import torch
 
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig
+from worldmodel.agents.world import look_at
 from worldmodel.evaluation.controllers import RandomPolicy
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments, run_episodes
 from worldmodel.evaluation.intervals import mcnemar, paired_summary, success_summary, wilson
@@ -127,7 +128,7 @@ def test_what_is_planned_does_not_depend_on_how_many_episodes_run_at_once(tiny_w
     task = replace(TASK, budget_steps=3, hold_steps=0)
     energies = []
     for batch in (1, 2):
-        with environments("push", batch, tiny_world.image_size) as made:
+        with environments("push", batch, look_at(tiny_world)) as made:
             agent = planning_agent(tiny_world, task, PLANNER, arm_bounds)
             energies.append([e.energy for e in run_episodes(agent, made, [0, 1], task)])
     np.testing.assert_allclose(*energies, rtol=1e-3)  # a batch rounds otherwise

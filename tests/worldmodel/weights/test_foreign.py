@@ -33,7 +33,7 @@ from worldmodel.weights import load_vjepa2
 from worldmodel.weights.checkpoint import FORMAT_VERSION
 from worldmodel.weights.encoder import load_encoder
 from worldmodel.weights.foreign import load_foreign
-from worldmodel.weights.world import encoder_of, image_size_of, read_world
+from worldmodel.weights.world import encoder_of, look_of, read_world
 
 SIZE = 32
 """Side of the frames of all of them, pixels; patches are of 8."""
@@ -237,7 +237,7 @@ def test_a_world_is_trained_on_it_and_comes_back_without_its_source(
     world = read_world(tmp_path / "world")
     assert torch.equal(latents(world.encoder, image), expected)
     assert torch.equal(latents(encoder_of(tmp_path / "world"), image), expected)
-    assert image_size_of(tmp_path / "world") == SIZE
+    assert look_of(tmp_path / "world").image_size == SIZE
     frames = torch.from_numpy(image)[None, None].expand(1, 2, -1, -1, -1)
     imagined = world.rollout(world.encode(frames), torch.zeros(1, 2, 3), torch.zeros(1, 4, 3, 2))
     assert imagined.latents.shape == (1, 4, 3, 16, 24)

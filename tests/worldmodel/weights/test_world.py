@@ -22,8 +22,8 @@ from worldmodel.weights.checkpoint import save_checkpoint
 from worldmodel.weights.encoder import save_encoder
 from worldmodel.weights.world import (
     encoder_of,
-    image_size_of,
     load_token_world,
+    look_of,
     read_world,
     save_world,
 )
@@ -109,7 +109,7 @@ def test_a_world_of_several_cameras_comes_back_with_them(tmp_path: Path) -> None
     again = read_world(tmp_path)
     assert (again.encoder.cameras, again.encoder.tokens, again.image_size) == (4, 16, 24)
     assert again.encoder.fingerprint() == encoder.fingerprint()
-    assert image_size_of(tmp_path) == 24
+    assert look_of(tmp_path) == (24, None)
     frames = torch.zeros(1, 1, 24, 96, 3, dtype=torch.uint8)
     assert torch.equal(again.encode(frames), encoder.encode(frames))
 

@@ -28,7 +28,7 @@ from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.objective import projected, task_energy, task_objective, world_energy
 from worldmodel.agents.planner import Bounds, device_of, known_bounds, make_planner
 from worldmodel.agents.task import ENERGIES
-from worldmodel.agents.world import frame_size, load_world, require_spec
+from worldmodel.agents.world import load_world, look_at, require_spec
 from worldmodel.diagnostics.landscape.axes import (
     CM,
     ActionAxis,
@@ -70,7 +70,6 @@ from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.settings import (
     CHECKED,
     Coordinate,
-    Count,
     Dimension,
     Places,
     Positive,
@@ -95,7 +94,6 @@ class LandscapeConfig:
         planner: Search settings (group), of any planner without sub-goals.
         env: Environment, as `worldmodel.make_env` takes it; None for that of the task. With it,
             ``task=goal_image`` is the default.
-        repeat: Environment steps for which an action is held.
         checkpoint: Folder of a world checkpoint, or ``default``.
         seed: Of the episode, whose start is drawn, and of the search; as in ``worldmodel plan``.
         start: Image file to plan from, in place of an episode.
@@ -126,7 +124,6 @@ class LandscapeConfig:
     task: Any = MISSING
     planner: Any = MISSING
     env: str | None = None
-    repeat: Count = 1
     checkpoint: str = "default"
     seed: Seed = 0
     start: str | None = None
@@ -173,8 +170,8 @@ class LandscapeConfig:
             raise ValueError(
                 f"Expected no {given[0]} without image files; give start=… and goal=… with it"
             )
-        if self.start is not None and (self.env is not None or self.repeat != 1):
-            raise ValueError("Expected no env or repeat between image files; leave them out")
+        if self.start is not None and self.env is not None:
+            raise ValueError("Expected no env between image files; leave it out")
         if self.start is not None and self.plane == "positions":
             raise ValueError("Expected plane=actions between image files, whose places are unknown")
         if self.action and self.goal_state:
@@ -237,7 +234,7 @@ def _save(results: Results, figure: Figure, html: str | None = None) -> None:
 def _positions(cfg: LandscapeConfig, world: World) -> Figure:
     """The goal energies of the gripper at every place, and the true steps if asked for."""
     name = cfg.env or cfg.task.name
-    with environments(name, 1, frame_size(world), repeat=cfg.repeat) as (env,):
+    with environments(name, 1, look_at(world)) as (env,):
         capable(env, protocol.Simulator, "plane=positions")
         simulator = capable(env, protocol.Places, "plane=positions")
         spec = contract(env)
@@ -340,7 +337,7 @@ def _scene(cfg: LandscapeConfig, world: World) -> Scene:
         pair = Pair(cfg.start, cfg.goal, cfg.state, cfg.action, cfg.goal_state)
         return of_files(pair, world.image_size, _spec(world), horizon, limit=cfg.limit)
     name = cfg.env or cfg.task.name
-    with environments(name, 1, frame_size(world), repeat=cfg.repeat) as (env,):
+    with environments(name, 1, look_at(world)) as (env,):
         spec = contract(env)
         require_spec(world, spec)
         views = Recipe(world, cfg.task, cfg.planner, spec).views

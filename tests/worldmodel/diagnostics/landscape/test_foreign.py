@@ -247,8 +247,7 @@ def test_between_image_files_names_and_bounds_are_of_the_checkpoint(folders, tmp
         (["state=[0,0]"], "state=[…] of 3 numbers: px, py, heading, got 2"),
         (["state=[0,0,0]", "action=[1]"], "action=[…] of 2 numbers: throttle, steer, got 1"),
         (["state=[0,0,0]", "goal_state=[0,0,0]"], "action=[…] in place of goal_state"),
-        (["state=[0,0,0]", "env=foreign/Cart-v0"], "no env or repeat between image files"),
-        (["state=[0,0,0]", "repeat=2"], "no env or repeat between image files"),
+        (["state=[0,0,0]", "env=foreign/Cart-v0"], "no env between image files"),
     ],
 )
 def test_image_files_that_do_not_fit_the_checkpoint_are_refused(
@@ -276,7 +275,6 @@ def test_a_world_that_says_nothing_of_its_actions_needs_an_environment(folders, 
     [
         (Cart, "plane=positions", "plane=positions needs an environment with"),
         (Cart, "limit=0.1", "no limit=… with actions other than pose_delta"),
-        (Cart, "repeat=5", "expected repeat of 1, as it was trained on, got 5"),
         (Cart, "task.stage_steps=[3]", "info['subgoals']"),
         (Cart, "dims=[0,2]", "dims among the actions 0 throttle, 1 steer, got 2"),
         (Arm, "dims=[0,2]", "got 2 j3, whose bounds are both 0"),
