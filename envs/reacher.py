@@ -7,6 +7,7 @@ out: the goal image says what to do.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import mujoco
@@ -20,7 +21,8 @@ from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suit
 __all__ = ["ReacherEnv", "make"]
 
 _WRIST = 2.79  # rad, the joint's limit
-_STIFFNESS, _DAMPING = 4.0, 0.15  # of the controller, in torque per rad and per rad/s
+_STIFFNESS, _DAMPING = 2.0, 0.1  # of the controller, in torque per rad and per rad/s
+_HELD = 5  # steps of a script's torque, so that it is exact where actions are held as long
 
 
 class ReacherEnv(MujocoSuiteEnv):
@@ -94,15 +96,16 @@ class ReacherEnv(MujocoSuiteEnv):
         while True:
             posture, strength = _posture(rng), rng.uniform(0.2, 1.0)
             steered, torque = rng.random() < 0.5, np.zeros(2)
-            for _ in range(int(rng.integers(10, 60))):
-                torque = 0.9 * torque + 0.4 * strength * rng.standard_normal(2)
+            for _ in range(int(rng.integers(3, 13))):
+                torque = 0.6 * torque + 0.8 * strength * rng.standard_normal(2)
                 aim = self._control(posture) if steered else np.zeros(2)
-                yield np.clip(strength * aim + (0.3 if steered else 1.0) * torque, -1.0, 1.0)
+                noisy = strength * aim + (0.3 if steered else 1.0) * torque
+                yield from repeat(np.clip(noisy, -1.0, 1.0), _HELD)
 
     def expert(self) -> Iterator[Array]:
         """A proportional-derivative controller; at the goal, it holds still."""
         while True:
-            yield self._control(self.goal[:2])
+            yield from repeat(self._control(self.goal[:2]), _HELD)
 
     def _control(self, posture: Array) -> Array:
         data = self.physics.data

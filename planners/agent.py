@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldmodel.planners import clock
 from worldmodel.planners.problem import Objective, Plan, Planner, Problem
-from worldmodel.planners.protocols import World
+from worldmodel.planners.protocols import Watchful, World
 from worldmodel.planners.timing import synchronize
 
 __all__ = ["Agent", "PlanRecord"]
@@ -31,6 +31,8 @@ class PlanRecord:
         total_ms: Wall time from frames in to actions out.
         encode_ms: Of that, encoding frames.
         plan_ms: Of that, searching.
+        strangeness: Of each episode: how unlike training frames the goal or what was seen is, at
+            most; more than 1 is not to be relied on. 0 where the world does not say.
         plan: The plan; its ``timings`` split the search further if the agent profiles.
     """
 
@@ -39,6 +41,7 @@ class PlanRecord:
     encode_ms: float
     plan_ms: float
     plan: Plan
+    strangeness: tuple[float, ...] = ()
 
 
 @dataclass
@@ -48,6 +51,7 @@ class _Episode(Generic[StateT]):
     images: Tensor
     generator: torch.Generator
     planner_state: StateT
+    strangeness: Tensor
     goals: Tensor | None = None
     objective: Objective | None = None
     stage: int = -1
@@ -131,8 +135,10 @@ class Agent(Generic[StateT]):
         last, alike = self._episode, None
         if last is not None and len(last.images) == len(frames):
             alike = last.planner_state
+        images = self._world.encode(frames.to(self._device))
         self._episode = _Episode(
-            images=self._world.encode(frames.to(self._device)),
+            images=images,
+            strangeness=self._strangeness(images),
             generator=torch.Generator(self._device).manual_seed(seed),
             planner_state=self._planner.init(len(frames), alike),
         )
@@ -180,6 +186,7 @@ class Agent(Generic[StateT]):
         seen = self._world.encode(frames[:, None].to(self._device))
         if episode.goals is None:
             episode.goals = self._world.project(episode.images, seen[:, 0])
+        episode.strangeness = torch.maximum(episode.strangeness, self._strangeness(seen))
         latents = self._world.project(seen, episode.images[:, -1])
         new = self._context if not episode.latents else 1
         episode.latents += [latents] * new
@@ -239,9 +246,16 @@ class Agent(Generic[StateT]):
                 encode_ms=1e3 * (encoded - episode.looked),
                 plan_ms=1e3 * (done - encoded),
                 plan=plan,
+                strangeness=tuple(episode.strangeness.tolist()),
             )
         )
         return plan
+
+    def _strangeness(self, latents: Tensor) -> Tensor:
+        """Of the strangest of each episode's encoded frames ``[B, T, N, D]``, ``[B]``."""
+        if not isinstance(self._world, Watchful):
+            return torch.zeros(len(latents))
+        return self._world.strangeness(latents).amax(1)
 
     def _running(self) -> _Episode[StateT]:
         if self._episode is None:

@@ -7,7 +7,7 @@ P proprioceptive width, M ensemble members.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ __all__ = [
     "Total",
     "Trajectory",
     "Uncertainty",
+    "Watchful",
     "World",
 ]
 
@@ -99,6 +100,15 @@ class World(Protocol):
             actions: Candidates, ``[B, S, H, A]``, physical units; the first one is applied at the
                 last context frame.
         """
+        ...
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """A world that notices frames unlike those it was trained on."""
+
+    def strangeness(self, latents: Tensor) -> Tensor:
+        """Of encoded frames ``[B, T, N, D]``, ``[B, T]``; more than 1 is not to be relied on."""
         ...
 
 

@@ -238,6 +238,10 @@ def test_an_agent_of_python_pursues_its_goal(folder: Path) -> None:
     agent.reset(observation["goal"])
     action = agent.act(observation)
     assert env.action_space.contains(action)
+    noise = np.random.default_rng(0).integers(0, 256, observation["image"].shape, np.uint8)
+    agent.reset(observation["goal"])
+    with pytest.warns(UserWarning, match="as unlike the world's training frames"):
+        agent.act(dict(observation) | {"image": noise})
 
 
 def test_what_needs_the_truth_of_a_simulator_refuses_others(

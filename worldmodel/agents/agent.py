@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,7 +94,7 @@ class PlanningAgent:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self._batched, self._has_goal = recipe.batched(), False
+        self._batched, self._has_goal, self._usual = recipe.batched(), False, True
 
     @property
     def records(self) -> Sequence[PlanRecord]:
@@ -150,7 +151,16 @@ class PlanningAgent:
             raise InputError(f"Expected a state [{width}], got {list(state.shape)}")
         if not state.isfinite().all():
             raise InputError("Expected a finite state, got NaN or infinity")
-        return self._batched.act(image[None], state[None])[0].numpy()
+        action = self._batched.act(image[None], state[None])[0].numpy()
+        if self._usual and self.records[-1].strangeness[0] > 1:
+            self._usual = False  # told once
+            warnings.warn(
+                f"an image or the goal is {self.records[-1].strangeness[0]:.1f} times as unlike "
+                "the world's training frames as any of them is; check camera, colours and light",
+                UserWarning,
+                stacklevel=2,
+            )
+        return action
 
 
 def make_agent(

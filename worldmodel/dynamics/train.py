@@ -342,7 +342,9 @@ def train_vector_world(
     record["recognition"] = {
         name: asdict(found) for name, found in recognition(model, data, latents).items()
     }
-    save_world(state.folder, VectorWorld(encoder, model, data.spec), record)
+    world = VectorWorld(encoder, model, data.spec)
+    world.familiarity.fit(data.latents)
+    save_world(state.folder, world, record)
     return record
 
 
@@ -357,6 +359,7 @@ def train_token_world(
     train_tokens(model, data, training, state)
     record: dict[str, Any] = {"training": asdict(training), "settings": dict(state.settings)}
     world = TokenWorld(encoder, model, data.spec)
+    world.familiarity.fit(data.latents)
     save_world(state.folder, world, record)  # whatever becomes of the validation
     _tell_of_validation()
     try:

@@ -58,6 +58,8 @@ class Episode:
         late: Control steps that began late, for what the simulator took.
         nonfinite: Candidates and proposals that were not finite in all plans of the episodes that
             ran beside each other; told with the first of them.
+        strangeness: Of its strangest image, the goal included; more than 1 is unlike all that the
+            world was trained on.
     """
 
     seed: int
@@ -76,6 +78,7 @@ class Episode:
     slots: DeadlineStatistics | None = None
     late: int = 0
     nonfinite: int = 0
+    strangeness: float = 0.0
 
 
 @contextmanager
@@ -241,6 +244,7 @@ class _Run:
             frames=torch.stack(self.frames).numpy() if frames else None,
             slots=policy.slots if isinstance(policy, RealTimeAgent) else None,
             late=late,
+            strangeness=max((r.strangeness[index] for r in records if r.strangeness), default=0.0),
             nonfinite=sum(r.plan.nonfinite for r in records) if index == 0 else 0,
         )
 

@@ -46,6 +46,7 @@ from worldmodel.evaluation.report import (
     plan_times,
     real_time_summary,
     report_bytes,
+    strange,
     unsearched,
 )
 from worldmodel.files.results import Results
@@ -306,6 +307,7 @@ def _content(
         "over_budget": over_budget(ran, recipe.budget_ms),
         "unsearched": unsearched(ran),
         "nonfinite": nonfinite(ran),
+        "strange": strange(ran),
         "real_time": real_time_summary(ran, hz),
         "planner": {"name": search_name(recipe.planner), **asdict(cast(Any, recipe.planner))},
         "checkpoint": identity(recipe.world.checkpoint),

@@ -34,6 +34,7 @@ __all__ = [
     "plan_times",
     "real_time_summary",
     "report_bytes",
+    "strange",
     "unsearched",
 ]
 
@@ -115,6 +116,11 @@ def nonfinite(episodes: Sequence[Episode]) -> int:
     return sum(episode.nonfinite for episode in episodes)
 
 
+def strange(episodes: Sequence[Episode]) -> float:
+    """Share of episodes with an image unlike all that the world was trained on."""
+    return sum(episode.strangeness > 1 for episode in episodes) / max(1, len(episodes))
+
+
 def over_budget(episodes: Sequence[Episode], budget_ms: float | None) -> float | None:
     """Share of plans that took longer than they were to; None where there was no limit."""
     if budget_ms is None:
@@ -193,6 +199,9 @@ def headline(report: Mapping[str, Any]) -> str:
         parts.append(f"no time to search in {report['unsearched']:.0%} of plans")
     if report["nonfinite"]:
         parts.append(f"{report['nonfinite']} candidates or proposals not finite")
+    if report["strange"]:
+        share = f"{report['strange']:.0%}"
+        parts.append(f"images unlike the training data in {share} of episodes; check the camera")
     if report["real_time"] is not None:
         told = "{hz:g} Hz: plan late in {missed:.2%} of slots, arm held in {held:.2%}"
         parts.append(told.format(**report["real_time"]))

@@ -15,6 +15,7 @@ from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import fuse
 from worldmodel.nn.pose import difference
 from worldmodel.nn.replay import Replayed
+from worldmodel.predictors.familiarity import Familiarity
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.tokens import Caches, TokenPredictor
@@ -59,6 +60,7 @@ class TokenWorld(nn.Module):
         super().__init__()
         self.encoder, self.spec = encoder, spec
         self.predictor = predictor.eval().requires_grad_(False)
+        self.familiarity = Familiarity(encoder.width)
         self.memory, self.cache = memory, cache
         self.camera: Tensor | None = None
         self.fused = False
@@ -98,6 +100,10 @@ class TokenWorld(nn.Module):
     def encode(self, frames: Tensor) -> Tensor:
         """Latents ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.encoder.encode(frames)
+
+    def strangeness(self, latents: Tensor) -> Tensor:
+        """How unlike training frames encoded frames ``[..., N, D]`` are, ``[...]``; 1 is much."""
+        return self.familiarity(latents)
 
     def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """The latents as they are: a predictor of all tokens needs no reference."""

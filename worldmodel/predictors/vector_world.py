@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.predictors.familiarity import Familiarity
 from worldmodel.predictors.imagination import (
     CalibratedUncertainty,
     Imagined,
@@ -49,6 +50,7 @@ class VectorWorld(nn.Module):
         super().__init__()
         self.encoder, self.spec = encoder, spec
         self.predictor = predictor.eval().requires_grad_(False)
+        self.familiarity = Familiarity(encoder.width)
 
     @property
     def stride(self) -> int:
@@ -83,6 +85,10 @@ class VectorWorld(nn.Module):
     def encode(self, frames: Tensor) -> Tensor:
         """Frozen tokens ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
         return self.encoder.encode(frames)
+
+    def strangeness(self, latents: Tensor) -> Tensor:
+        """How unlike training frames encoded frames ``[..., N, D]`` are, ``[...]``; 1 is much."""
+        return self.familiarity(latents)
 
     def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """Planning latents ``[B, T, 1, Z]`` of frozen tokens, with a reference ``[B, N, D]``."""

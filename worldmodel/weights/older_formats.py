@@ -3,6 +3,7 @@
 - Format 1 has no digests, and encoders without ``vjepa_2_1`` and ``fixed_grid``.
 - Formats 1 and 2 call kinds, keys and tensors otherwise.
 - Formats 1 to 3 have no spec, and know poses only: other proprioception was held still.
+- Formats 1 to 4 do not know which frames are strange.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from worldmodel.errors import UserError
 from worldmodel.nn.standardisation import POSE_ANGLES, POSE_WIDTH
+from worldmodel.predictors.familiarity import Familiarity
 
 __all__ = ["todays_settings", "todays_tensors"]
 
@@ -73,6 +75,9 @@ def todays_tensors(
         kept["predictor.scale_actions.rest"] = torch.zeros(POSE_WIDTH)
         kept["predictor.state_features.turns"] = torch.ones(len(POSE_ANGLES))
         kept["predictor.state_features.visible"] = torch.ones(POSE_WIDTH + len(POSE_ANGLES))
+    if version < 5 and kind.endswith("world") and "predictor" in settings:
+        unfitted = Familiarity(settings["predictor"]["token_width"]).state_dict()
+        kept |= {f"familiarity.{name}": tensor for name, tensor in unfitted.items()}
     return kept
 
 
