@@ -2,7 +2,7 @@
 # make test   set up, then lint, types and tests but for the slow ones
 # make test-all  the same with the slow ones
 # make docs   set up, then build the site in site/; a dead link is an error
-# make metaworld  install Meta-World beside the rest, and test its environment
+# make metaworld  install Meta-World in an environment of its own on top of .venv, and test it there
 # make fuzz   damage COUNT=… files of every kind that is read, 10000 by default
 # make test-lowest   the tests of what other packages do, with the lowest versions allowed
 # PYTHON=…    choose the interpreter that makes .venv (3.11 or newer)
@@ -44,10 +44,8 @@ lint: .venv/.stamp
 docs: .venv/.docs-stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# It pins MuJoCo 3.3 and runs with the one that is here, so its dependencies are left as they are.
-metaworld: .venv/.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps metaworld==3.1.1
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/envs/test_metaworld.py tests/envs/test_suites.py -k metaworld
+metaworld: .venv-metaworld/.stamp
+	OMP_NUM_THREADS=1 .venv-metaworld/bin/python -m pytest tests/envs/test_metaworld.py tests/envs/test_suites.py tests/test_any_environment.py -k metaworld
 
 fuzz: .venv/.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz --count $(COUNT)
@@ -56,6 +54,14 @@ fuzz: .venv/.stamp
 test-lowest: .venv-lowest/.stamp
 	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -n auto --dist loadfile $(LOWEST_TESTS) \
 	  --ignore tests/worldmodel/weights/test_huggingface.py --ignore tests/worldmodel/weights/test_foreign.py
+
+# It pins MuJoCo 3.3 and runs with the one of .venv, so its dependencies are left as they are.
+.venv-metaworld/.stamp: .venv/.stamp
+	$(BIN)/python -m venv --without-pip .venv-metaworld
+	$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" > \
+	  $$(.venv-metaworld/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/below.pth
+	$(BIN)/python -m pip --python .venv-metaworld/bin/python install --quiet --disable-pip-version-check --no-deps metaworld==3.1.1
+	@touch $@
 
 .venv-lowest/.stamp: pyproject.toml constraints-lowest.txt
 	@test -n "$(LOWEST_PYTHON)" || { echo "error: found no Python 3.11 or 3.12, which the lowest versions need; pass LOWEST_PYTHON=/path/to/one" >&2; exit 1; }
@@ -79,4 +85,4 @@ test-lowest: .venv-lowest/.stamp
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-lowest build dist site *.egg-info
+	rm -rf .venv .venv-metaworld .venv-lowest build dist site *.egg-info

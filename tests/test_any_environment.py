@@ -7,6 +7,7 @@ x 48 pixels, and nobody who says whether the goal is reached.
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +321,11 @@ def _floats() -> Any:
     return spaces.Box(0.0, 1.0, (64, 48, 3))
 
 
-SUITES = ["two_room", "reacher", "push_t", "fetch:reach", "ogbench:cube-single"]
+METAWORLD = pytest.mark.skipif(not find_spec("metaworld"), reason="run by `make metaworld`")
+SUITES = [
+    *("two_room", "reacher", "push_t", "fetch:reach", "ogbench:cube-single"),
+    pytest.param("metaworld:reach-v3", marks=METAWORLD),
+]
 
 
 @pytest.mark.slow

@@ -135,6 +135,17 @@ def test_the_published_search_plans_in_an_imported_world(tmp_path: Path, ac_pt: 
     assert not protocol["world_energy"]
 
 
+def test_recordings_judge_an_imported_world(tmp_path: Path, ac_pt: Path) -> None:
+    world, data, out = tmp_path / "world", tmp_path / "data", tmp_path / "offline"
+    assert main(["import", str(ac_pt), f"out={world}", "image_size=64"]) == 0
+    assert main(f"collect task=reach episodes=3 length=8 image_size=64 out={data}".split()) == 0
+    words = f"evaluate data={data} checkpoint={world} out={out} episodes=all steps=2 windows=4"
+    assert main([*words.split(), "candidates=4", f"cache={tmp_path / 'cache'}"]) == 0
+    report = json.loads((out / "offline.json").read_text())
+    assert report["open_loop"]["control_steps"] == [1, 2]
+    assert 0 <= report["action_rank"]["better_share"] <= 1
+
+
 def test_a_masked_predictor_comes_back(tmp_path: Path) -> None:
     out = tmp_path / "predictor"
     words = ["import", str(TINY), f"out={out}", "model=masked_predictor", "image_size=64"]
