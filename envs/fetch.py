@@ -16,12 +16,12 @@ from typing_extensions import override
 
 from worldmodel.envs import fetch_scripts
 from worldmodel.envs.fetch_scripts import CLOSE, OPEN, SAFE, STRIDE, TABLE, go
-from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics, look_at
-from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
+from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, look_at
+from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
-__all__ = ["TASKS", "FetchEnv", "make"]
+__all__ = ["FetchEnv"]
 
-TASKS = {"reach": "Reach", "push": "Push", "pick_and_place": "PickAndPlace"}
+_TASKS = {"reach": "Reach", "push": "Push", "pick_and_place": "PickAndPlace"}
 
 
 class FetchEnv(MujocoSuiteEnv):
@@ -34,19 +34,16 @@ class FetchEnv(MujocoSuiteEnv):
         task: ``reach``, ``push`` or ``pick_and_place``; see `SuiteEnv` for the others.
     """
 
+    tasks = _TASKS
+
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
         self.metadata = _described("opening") if task == "pick_and_place" else _described()
         super().__init__(image_size, render_mode)
         module = f"gymnasium_robotics.envs.fetch.{task}"
         suite = suite_module(module, "pip install 'worldmodel[fetch]'")
-        self._env: Any = getattr(suite, f"MujocoFetch{TASKS[task]}Env")()
+        self._env = getattr(suite, f"MujocoFetch{_TASKS[task]}Env")()
         self.has_block, self.fingers_move = self._env.has_object, not self._env.block_gripper
         self.camera = look_at((1.33, 0.72, 0.50), distance=1.1, azimuth=160.0, elevation=-38.0)
-
-    @property
-    @override
-    def physics(self) -> Physics:
-        return Physics(self._env.model, self._env.data)
 
     @override
     def dress(self, model: mujoco.MjModel) -> None:
@@ -119,9 +116,3 @@ def _described(*fingers: str) -> dict[str, Any]:
     moves = {"dx": STRIDE, "dy": STRIDE, "dz": STRIDE, "fingers": 1.0}
     states = ["x", "y", "z", *fingers]
     return describe(hz=25, kind="delta", actions=moves, states=states, distance_unit="m")
-
-
-def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> FetchEnv:
-    """The environment of a task among `TASKS`."""
-    check_task(task, "fetch", TASKS)
-    return FetchEnv(task, image_size, render_mode)

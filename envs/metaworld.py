@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics, look_at
-from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
+from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, look_at
+from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
-__all__ = ["MetaWorldEnv", "make"]
+__all__ = ["MetaWorldEnv"]
 
 _INSTALL = "pip install --no-deps metaworld==3.1.1"
 _NEAR, _LIMIT = 0.05, 300  # m of success; steps that a script may take
@@ -42,23 +42,20 @@ class MetaWorldEnv(MujocoSuiteEnv):
         states=["x", "y", "z", "opening"],
         distance_unit="m",
     )
+    tasks = None
 
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
         kinds = suite_module("metaworld.env_dict", _INSTALL).ALL_V3_ENVIRONMENTS
-        check_task(task, "metaworld", kinds)
+        if task not in kinds:
+            raise ValueError(f"Expected a task among {', '.join(kinds)}, got metaworld:{task}")
         self._policy = suite_module("metaworld.policies", _INSTALL).ENV_POLICY_MAP[task]()
-        self._env: Any = kinds[task]()
+        self._env = kinds[task]()
         self._env.seeded_rand_vec, self._env._freeze_rand_vec = True, False
         self._env._set_task_called, self._env._partially_observable = True, False
         self._env.__dict__.pop("sawyer_observation_space", None)  # what scripts see has a goal now
         self.camera = look_at((0.0, 0.69, 0.15), distance=1.1, azimuth=165.0, elevation=-38.0)
         self._reaching, self._near = task.startswith("reach"), _NEAR
-
-    @property
-    @override
-    def physics(self) -> Physics:
-        return Physics(self._env.model, self._env.data)
 
     @override
     def dress(self, model: mujoco.MjModel) -> None:
@@ -72,15 +69,11 @@ class MetaWorldEnv(MujocoSuiteEnv):
             self._env.reset()
             start, place = self.snapshot(), self.scene()
             for _ in range(_LIMIT):
-                if succeeded := self._scripted_step():
+                if succeeded := bool(self._step(self._scripted())["success"]):
                     break
         self.set_goal()
         self._near = min(_NEAR, 0.5 * float(np.linalg.norm(self.goal - place)))
         self.restore(start)
-
-    def _scripted_step(self) -> bool:
-        action = np.clip(self._policy.get_action(self._env._get_obs()), -1.0, 1.0)
-        return bool(self._step(action)["success"])
 
     def _step(self, action: NDArray[np.floating[Any]]) -> dict[str, Any]:
         self._env.curr_path_length = 0  # it refuses more than 500 steps
@@ -113,18 +106,15 @@ class MetaWorldEnv(MujocoSuiteEnv):
             scripted, fingers = rng.random() < 0.5, rng.choice([-1.0, 1.0])
             for _ in range(int(rng.integers(20, 80))):
                 drift = 0.8 * drift + noise * rng.standard_normal(4)
-                walk = [*(10.0 * (place - self._env.get_endeff_pos())), fingers]
-                seen = self._env._get_obs()
-                aim = self._policy.get_action(seen) if scripted else np.array(walk)
-                yield np.clip(np.clip(aim, -1.0, 1.0) + drift, -1.0, 1.0)
+                walk = np.array([*(10.0 * (place - self._env.get_endeff_pos())), fingers])
+                aim = self._scripted() if scripted else np.clip(walk, -1.0, 1.0)
+                yield np.clip(aim + drift, -1.0, 1.0)
 
     def expert(self) -> Iterator[Array]:
         """The suite's scripted policy for the goal that `reset` drew; then it holds still."""
         while True:
-            action = np.clip(self._policy.get_action(self._env._get_obs()), -1.0, 1.0)
-            yield action * [0, 0, 0, 1] if self.verdict().strict else action
+            yield self._scripted() * ([0, 0, 0, 1] if self.verdict().strict else [1, 1, 1, 1])
 
-
-def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> MetaWorldEnv:
-    """The environment of one of the suite's tasks."""
-    return MetaWorldEnv(task, image_size, render_mode)
+    def _scripted(self) -> Array:
+        action = self._policy.get_action(self._env._get_obs())
+        return np.clip(np.asarray(action, np.float64), -1.0, 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import mujoco
@@ -41,12 +40,13 @@ class MujocoSuiteEnv(SuiteEnv):
     """
 
     camera: str | mujoco.MjvCamera  # that observations are taken with
+    _env: Any  # of the package, with its `model` and `data`
     _renderer: OffscreenRenderer | None = None
 
     @property
-    @abstractmethod
     def physics(self) -> Physics:
         """The simulation that the package runs."""
+        return Physics(self._env.model, self._env.data)
 
     def dress(self, model: mujoco.MjModel) -> None:
         """Change how the scene looks, once, before the first picture."""

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from worldmodel.envs import ogbench_scripts
-from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
-from worldmodel.envs.ogbench_objects import Objects, compare
-from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
+from worldmodel.envs.mujoco_suite import MujocoSuiteEnv
+from worldmodel.envs.ogbench_objects import Objects, compare, locks_of, objects_of
+from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
-__all__ = ["TASKS", "CubeEnv", "OGBenchEnv", "SceneEnv", "make"]
+__all__ = ["OGBenchEnv"]
 
-TASKS = {
+_TASKS = {
     "cube-single": ("cube", "single"),
     "cube-double": ("cube", "double"),
     "scene": ("scene",) * 2,
@@ -50,19 +50,14 @@ class OGBenchEnv(MujocoSuiteEnv):
         periodic=["yaw"],
         half_turn=["yaw"],
     )
-    camera = "front_pixels"
+    tasks, camera = _TASKS, "front_pixels"
 
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
-        family, kind = TASKS[task]
+        family, kind = _TASKS[task]
         suite = suite_module(f"ogbench.manipspace.envs.{family}_env", ogbench_scripts.INSTALL)
         options = {"visualize_info": False, "terminate_at_goal": False}
-        self._env: Any = getattr(suite, f"{family.title()}Env")(kind, **options)
-
-    @property
-    @override
-    def physics(self) -> Physics:
-        return Physics(self._env.model, self._env.data)
+        self._env = getattr(suite, f"{family.title()}Env")(kind, **options)
 
     @override
     def arrange(self) -> None:
@@ -83,6 +78,8 @@ class OGBenchEnv(MujocoSuiteEnv):
     def dress(self, model: mujoco.MjModel) -> None:
         for part in ("black", "pad_gray"):
             model.mat(f"ur5e/robotiq/{part}").rgba = _PURPLE
+        if not locks_of(self._env).size:
+            model.cam(self.camera).fovy = 50.0  # 45 cuts off the gripper at every fifth start
 
     @override
     def advance(self, action: NDArray[np.floating[Any]]) -> None:
@@ -96,9 +93,7 @@ class OGBenchEnv(MujocoSuiteEnv):
 
     @override
     def scene(self) -> Objects:
-        cubes = [self.physics.data.body(f"object_{i}") for i in range(self._env._num_cubes)]
-        turns = [cube.xmat.reshape(3, 3) for cube in cubes]
-        return Objects(np.array([cube.xpos for cube in cubes]), np.array(turns))
+        return objects_of(self._env)
 
     @override
     def judge(self, scene: Objects, goal: Objects) -> Verdict:
@@ -108,54 +103,18 @@ class OGBenchEnv(MujocoSuiteEnv):
         """The suite's scripts with noise, to random targets."""
         return ogbench_scripts.explore(self._env, rng)
 
-
-class CubeEnv(OGBenchEnv):
-    """Cubes on a table."""
-
-    @override
-    def dress(self, model: mujoco.MjModel) -> None:
-        super().dress(model)
-        model.cam(self.camera).fovy = 50.0  # 45 cuts off the gripper at every fifth start
-
     def expert(self) -> Iterator[Array]:
-        """The suite's script for one cube after the other, the lowest goal first; then rest.
-
-        It moves no cube out of the way of another, so it cannot swap two.
-        """
-        yield from ogbench_scripts.place_cubes(self._env, self.goal)
-        while True:
-            yield np.zeros(5)
-
-
-class SceneEnv(OGBenchEnv):
-    """A cube, a drawer and a window, and a button that locks each of the two."""
-
-    def expert(self) -> Iterator[Array]:
-        """The suite's scripts for what has to move: unlock, move, lock; then rest."""
-        yield from ogbench_scripts.arrange_scene(self._env, self.goal)
-        while True:
-            yield np.zeros(5)
+        """The suite's scripts for what has to move, without swapping two cubes; then rest."""
+        return ogbench_scripts.expert(self._env, self.goal)
 
     @override
     def snapshot(self) -> Any:
-        return super().snapshot(), self._env._cur_button_states.copy()
+        return super().snapshot(), locks_of(self._env).copy()
 
     @override
     def restore(self, snapshot: Any) -> None:
         physics, locks = snapshot
-        self._env._cur_button_states = locks.copy()
-        self._env._apply_button_states()
+        if locks.size:
+            self._env._cur_button_states = locks.copy()
+            self._env._apply_button_states()
         super().restore(physics)
-
-    @override
-    def scene(self) -> Objects:
-        slides = [self.physics.data.joint(f"{name}_slide").qpos[0] for name in ("drawer", "window")]
-        locks = self._env._cur_button_states.copy()
-        return super().scene()._replace(slides=np.array(slides), locks=locks)
-
-
-def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> OGBenchEnv:
-    """The environment of a task among `TASKS`."""
-    check_task(task, "ogbench", TASKS)
-    kind = SceneEnv if task == "scene" else CubeEnv
-    return kind(task, image_size, render_mode)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import permutations, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldmodel.envs.suite_env import Array, Verdict
 
-__all__ = ["Objects", "compare", "turn_between"]
+__all__ = ["Objects", "compare", "locks_of", "objects_of", "turn_between"]
 
 _AXES, _SIGNS = permutations(np.eye(3)), product([-1, 1], repeat=3)
 _SIGNED = [np.array(axes) * signs for axes, signs in product(_AXES, _SIGNS)]
@@ -30,6 +31,23 @@ class Objects(NamedTuple):
     turns: Array
     slides: Array = np.zeros(0)
     locks: Array = np.zeros(0)
+
+
+def objects_of(suite: Any) -> Objects:
+    """How things are in the suite's environment now."""
+    cubes = [suite.data.body(f"object_{number}") for number in range(suite._num_cubes)]
+    places, turns = (np.array([getattr(c, name) for c in cubes]) for name in ("xpos", "xmat"))
+    found = Objects(places, turns.reshape(-1, 3, 3))
+    if not (locks := locks_of(suite)).size:
+        return found
+    slides = [suite.data.joint(f"{name}_slide").qpos[0] for name in ("drawer", "window")]
+    return found._replace(slides=np.array(slides), locks=locks.copy())
+
+
+def locks_of(suite: Any) -> NDArray[Any]:
+    """The states of a scene's buttons; of cubes alone, none."""
+    states: NDArray[Any] = getattr(suite, "_cur_button_states", np.zeros(0, int))
+    return states
 
 
 def compare(here: Objects, goal: Objects) -> Verdict:

@@ -11,7 +11,7 @@ import numpy as np
 from worldmodel.envs.ogbench_objects import Objects
 from worldmodel.envs.suite_env import Array, suite_module
 
-__all__ = ["INSTALL", "arrange_scene", "explore", "place_cubes"]
+__all__ = ["INSTALL", "expert", "explore"]
 
 INSTALL = "pip install 'worldmodel[ogbench]'"
 _SLIDES = ("drawer", "window")
@@ -29,13 +29,20 @@ def explore(suite: Any, rng: np.random.Generator) -> Iterator[Array]:
             yield np.clip(action + noise * rng.standard_normal(5), -1.0, 1.0)
 
 
-def place_cubes(suite: Any, goal: Objects) -> Iterator[Array]:
+def expert(suite: Any, goal: Objects) -> Iterator[Array]:
+    """Actions ``[5]`` that bring everything to its goal, then rest."""
+    yield from _arrange_scene(suite, goal) if goal.locks.size else _place_cubes(suite, goal)
+    while True:
+        yield np.zeros(5)
+
+
+def _place_cubes(suite: Any, goal: Objects) -> Iterator[Array]:
     """Actions ``[5]`` that bring one cube after the other to its goal, the lowest first."""
     for cube in np.argsort(goal.cubes[:, 2]):
         yield from _place(suite, int(cube), goal.cubes[cube], goal.turns[cube])
 
 
-def arrange_scene(suite: Any, goal: Objects) -> Iterator[Array]:
+def _arrange_scene(suite: Any, goal: Objects) -> Iterator[Array]:
     """Actions ``[5]`` that unlock what has to move, move it, and lock what is to be locked."""
     places = [suite.data.joint(f"{name}_slide").qpos[0] for name in _SLIDES]
     moves = [abs(place - wanted) > 0.02 for place, wanted in zip(places, goal.slides, strict=True)]

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from worldmodel.envs import push_t_scripts
-from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, check_task, describe, suite_module
+from worldmodel.envs.push_t_picture import picture
+from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, describe, suite_module
 
-__all__ = ["PushTEnv", "make"]
+__all__ = ["PushTEnv"]
 
 REACH, _SIDE, _RADIUS = 100.0, 512.0, 15.0  # px: of an action of 1, of the board, of the agent
 
@@ -42,8 +43,8 @@ class PushTEnv(SuiteEnv):
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on standard output
-        self._suite = suite_module("gym_pusht.envs.pusht", "pip install 'worldmodel[pusht]'")
-        self._env: Any = self._suite.PushTEnv("state")
+        suite = suite_module("gym_pusht.envs.pusht", "pip install 'worldmodel[pusht]'")
+        self._env: Any = suite.PushTEnv("state")
 
     @override
     def arrange(self) -> None:
@@ -64,23 +65,7 @@ class PushTEnv(SuiteEnv):
 
     @override
     def camera_image(self) -> NDArray[np.uint8]:
-        board = self._suite.pygame.Surface((int(_SIDE), int(_SIDE)))
-        board.fill((255, 255, 255))
-        draw, agent, block = self._suite.DrawOptions(board), self._env.agent, self._env.block
-
-        def colour(shape: Any) -> Any:
-            return self._suite.pymunk.space_debug_draw_options.SpaceDebugColor(*shape.color)
-
-        for wall in self._env.space.static_body.shapes:
-            draw.draw_fat_segment(wall.a, wall.b, wall.radius, *2 * [colour(wall)])
-        for part in self._env._block_shapes:
-            corners = [block.local_to_world(corner) for corner in part.get_vertices()]
-            draw.draw_polygon(corners, 0.0, *2 * [colour(part)])
-        (disk,) = agent.shapes
-        draw.draw_circle(agent.position, 0.0, disk.radius, *2 * [colour(disk)])
-        image = self._suite.pygame.surfarray.pixels3d(board).transpose(1, 0, 2)
-        resize, area = self._suite.cv2.resize, self._suite.cv2.INTER_AREA
-        return np.asarray(resize(image, 2 * (self.image_size,), interpolation=area))
+        return picture(self._env, self.image_size)
 
     @override
     def proprioception(self) -> Array:
@@ -126,9 +111,3 @@ class PushTEnv(SuiteEnv):
         block = self._env.block
         middle = block.local_to_world(block.center_of_gravity)
         return np.array(self._env.agent.position), np.array(middle)
-
-
-def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> PushTEnv:
-    """The environment; it has one task."""
-    check_task(task, "push_t")
-    return PushTEnv(image_size, render_mode)

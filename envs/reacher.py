@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from worldmodel.envs.mujoco_suite import MujocoSuiteEnv, Physics
-from worldmodel.envs.suite_env import Array, Verdict, check_task, describe, suite_module
+from worldmodel.envs.suite_env import Array, Verdict, describe, suite_module
 
-__all__ = ["ReacherEnv", "make"]
+__all__ = ["ReacherEnv"]
 
 _WRIST = 2.79  # rad, the joint's limit
 _STIFFNESS, _DAMPING = 2.0, 0.1  # of the controller, in torque per rad and per rad/s
@@ -86,10 +86,9 @@ class ReacherEnv(MujocoSuiteEnv):
 
     @override
     def judge(self, scene: Array, goal: Array) -> Verdict:
-        distance = float(np.abs(_wrapped(goal[:2] - scene[:2])).max())
-        return Verdict(
-            distance, distance < 0.05, bool(np.linalg.norm(goal[2:] - scene[2:]) <= 0.01)
-        )
+        turn = np.abs(_wrapped(goal[:2] - scene[:2])).max()
+        missed = float(np.linalg.norm(goal[2:] - scene[2:]))
+        return Verdict(float(turn), bool(turn < 0.05), missed <= 0.01)
 
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
         """Smooth random torques, and now and then a controller on its way to a random posture."""
@@ -98,9 +97,8 @@ class ReacherEnv(MujocoSuiteEnv):
             steered, torque = rng.random() < 0.5, np.zeros(2)
             for _ in range(int(rng.integers(3, 13))):
                 torque = 0.6 * torque + 0.8 * strength * rng.standard_normal(2)
-                aim = self._control(posture) if steered else np.zeros(2)
-                noisy = strength * aim + (0.3 if steered else 1.0) * torque
-                yield from repeat(np.clip(noisy, -1.0, 1.0), _HELD)
+                aim = strength * self._control(posture) + 0.3 * torque if steered else torque
+                yield from repeat(np.clip(aim, -1.0, 1.0), _HELD)
 
     def expert(self) -> Iterator[Array]:
         """A proportional-derivative controller; at the goal, it holds still."""
@@ -120,9 +118,3 @@ def _wrapped(joints: Array) -> Array:
 
 def _posture(rng: np.random.Generator) -> Array:
     return np.array([rng.uniform(-np.pi, np.pi), rng.uniform(-_WRIST, _WRIST)])
-
-
-def make(task: str = "", *, image_size: int = 64, render_mode: str | None = None) -> ReacherEnv:
-    """The environment; it has one task."""
-    check_task(task, "reacher")
-    return ReacherEnv(image_size, render_mode)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -21,7 +21,6 @@ __all__ = [
     "MissingSuiteError",
     "SuiteEnv",
     "Verdict",
-    "check_task",
     "describe",
     "suite_module",
 ]
@@ -53,19 +52,6 @@ def suite_module(name: str, install: str) -> Any:
             raise
         raise MissingSuiteError(f"{package} is not installed: {install}") from None
     return import_module(name)
-
-
-def check_task(task: str, suite: str, tasks: Collection[str] = ()) -> None:
-    """Refuse a task that a suite does not have.
-
-    Raises:
-        ValueError: ``task`` is not among ``tasks``, or is given to a suite without any.
-    """
-    if tasks and task not in tasks:
-        known = ", ".join(f"{suite}:{name}" for name in tasks)
-        raise ValueError(f"Expected a task among {known}, got {suite}:{task}")
-    if task and not tasks:
-        raise ValueError(f"Expected {suite}, which has one task, got {suite}:{task}")
 
 
 def describe(
@@ -134,6 +120,10 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
     Raises:
         ValueError: An argument is not one of the supported values.
     """
+
+    tasks: ClassVar[Collection[str] | None] = ()
+    """Of the suite, each a first argument of the class; none of a suite with one task only, and
+    None where the class itself refuses what it does not know."""
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         if not 16 <= image_size <= 1024:

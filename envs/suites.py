@@ -11,11 +11,15 @@ __all__ = ["SUITES", "make_from_suite"]
 
 SUITES = MappingProxyType(
     {
-        name: f"worldmodel.envs.{name}:make"
-        for name in ("two_room", "reacher", "push_t", "fetch", "ogbench", "metaworld")
+        "two_room": "TwoRoomEnv",
+        "reacher": "ReacherEnv",
+        "push_t": "PushTEnv",
+        "fetch": "FetchEnv",
+        "ogbench": "OGBenchEnv",
+        "metaworld": "MetaWorldEnv",
     }
 )
-"""Where the maker of each suite is: ``make(task, *, image_size, render_mode) -> SuiteEnv``."""
+"""The class of each suite, in the module of its name."""
 
 
 def make_from_suite(
@@ -41,7 +45,11 @@ def make_from_suite(
     suite, _, task = name.partition(":")
     if suite not in SUITES:
         raise ValueError(f"Expected a suite among {', '.join(SUITES)}, got {name!r}")
-    module, _, function = SUITES[suite].partition(":")
-    make = getattr(import_module(module), function)
-    made: SuiteEnv = make(task, image_size=image_size or 64, render_mode=render_mode)
-    return made
+    kind: type[SuiteEnv] = getattr(import_module(f"worldmodel.envs.{suite}"), SUITES[suite])
+    if kind.tasks and task not in kind.tasks:
+        known = ", ".join(f"{suite}:{name}" for name in kind.tasks)
+        raise ValueError(f"Expected a task among {known}, got {suite}:{task}")
+    if kind.tasks == () and task:
+        raise ValueError(f"Expected {suite}, which has one task, got {name}")
+    told = (task,) if task else ()
+    return kind(*told, image_size=image_size or 64, render_mode=render_mode)  # type: ignore[misc]

@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("gymnasium_robotics")
 
-from worldmodel.envs.fetch import TASKS, FetchEnv
+from worldmodel.envs.fetch import FetchEnv
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", FetchEnv.tasks)
 def test_the_goal_is_where_the_suite_wants_it(task: str) -> None:
     env = FetchEnv(task)
     for seed in range(8):
@@ -21,7 +21,7 @@ def test_the_goal_is_where_the_suite_wants_it(task: str) -> None:
     env.close()
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", FetchEnv.tasks)
 def test_the_expert_brings_the_block_or_the_gripper_there(task: str) -> None:
     env = FetchEnv(task)
     solved = 0
@@ -58,6 +58,6 @@ def test_success_is_within_5_centimetres(apart: float, success: bool, strict: bo
 
 
 def test_fingers_are_told_only_where_they_move() -> None:
-    names = {task: FetchEnv(task).metadata["states"]["names"] for task in TASKS}
+    names = {task: FetchEnv(task).metadata["states"]["names"] for task in FetchEnv.tasks}
     assert names["reach"] == names["push"] == ["x", "y", "z"]
     assert names["pick_and_place"] == ["x", "y", "z", "opening"]

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from worldmodel.envs.two_room import DOOR, MIDDLE, RADIUS, SPEED, TwoRoomEnv
+from worldmodel.envs.two_room import RADIUS, TwoRoomEnv
+from worldmodel.envs.two_room_scripts import DOOR, MIDDLE, SPEED
 
 
 @pytest.fixture
