@@ -394,3 +394,9 @@ def test_fourteen_joints_and_two_cameras_train_and_are_judged(tmp_path: Path) ->
             "windows=4 steps=2 spec.action_kind=delta",
         )
         assert (tmp_path / f"offline-{kind}/offline.html").exists()
+    pictures = {name: frames[4] for name, frames in recording().frames.items()}
+    agent = wm.make_agent(tmp_path / "vector", planner="cem", settings={"samples": 24})
+    agent.reset(pictures)
+    action = agent.act({**pictures, "state": np.zeros(14, np.float32)})
+    assert action.shape == (14,)
+    assert agent.recipe.spec.rate == 50

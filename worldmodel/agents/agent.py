@@ -165,7 +165,7 @@ class PlanningAgent:
 
 def make_agent(
     checkpoint: str | os.PathLike[str] | VectorWorld | TokenWorld,
-    env: Environment,
+    env: Environment | None = None,
     *,
     task: str | TaskConfig | None = None,
     planner: str | PlannerConfig = "icem",
@@ -176,11 +176,12 @@ def make_agent(
     compile: bool = False,
     camera_pose: Sequence[float] = (),
 ) -> PlanningAgent:
-    """An agent for an environment: its world, and what the task decides of the rest.
+    """An agent for an environment or a robot: its world, and what the task decides of the rest.
 
     Args:
         checkpoint: Folder of a world checkpoint, ``"default"``, or a world from `load_world`.
-        env: Its actions, images and states are what the world was trained on.
+        env: Its actions, images and states are what the world was trained on. None for a robot of
+            one's own: what the world was trained on says what it sees, feels and does.
         task: Energy, prior, horizon and budget: a task by name, or its settings. None for the
             environment's own; an environment without one is pursued as ``task=goal_image``.
         planner: By name, with what the task decides of it, or its settings as they are.
@@ -195,13 +196,13 @@ def make_agent(
         UserError: The world cannot be read, does not fit the environment, or lacks what the task
             or the planner needs.
     """
-    offered = contract(env)
     if budget_ms is not None and not 0 < budget_ms < 1e9:
         raise SettingsError(f"Expected budget_ms above 0, got {budget_ms}")
     world = checkpoint
     if not isinstance(world, VectorWorld | TokenWorld):
         where = {"device": device, "dtype": dtype}
         world = load_world(world, compile=compile, camera_pose=camera_pose, **where)
+    offered = _offered(env, world)
     require_spec(world, offered)
     if not isinstance(task, TaskConfig):
         task = _task(task, env, planner if isinstance(planner, str) else "", world)
@@ -212,13 +213,25 @@ def make_agent(
     return PlanningAgent(recipe)
 
 
+def _offered(env: Environment | None, world: VectorWorld | TokenWorld) -> Spec:
+    if env is not None:
+        return contract(env)
+    if world.spec is None:
+        raise UserError(
+            f"Expected an environment with {world.checkpoint or 'a world'}, whose checkpoint does "
+            "not say what its numbers mean; give one, or train the world again"
+        )
+    return world.spec
+
+
 def _task(
-    name: str | None, env: Environment, planner: str, world: VectorWorld | TokenWorld
+    name: str | None, env: Environment | None, planner: str, world: VectorWorld | TokenWorld
 ) -> TaskConfig:
-    own = name or getattr(env.unwrapped, "task", None)
+    inner = None if env is None else env.unwrapped
+    own = name or getattr(inner, "task", None)
     if own in TASKS.names():
         return task_for(str(own), planner)
-    label = str(own or type(env.unwrapped).__name__)
+    label = str(own or ("robot" if inner is None else type(inner).__name__))
     learned = isinstance(world, VectorWorld)
     bare = {} if learned else {"energy": "latent", "prior": False, "world_energy": ()}
     return task_for("goal_image", planner, {"name": label, **bare})
