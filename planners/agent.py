@@ -220,6 +220,7 @@ class Agent(Generic[StateT]):
             episode.goals[:, stage],
             None if committed is None else committed.to(self._device),
             self._compiled,
+            episode.objective.referee,
         )
         if self._budget_s is None or self._compiling:
             deadline = None

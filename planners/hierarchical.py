@@ -200,7 +200,7 @@ class Hierarchical(Generic[GuideT, FastT]):
             state, nonfinite = self._look_ahead(problem, state, generator, deadline)
         watch.lap("high_level")
         assert state.objective is not None
-        pursued = replace(problem, energy=state.objective.energy, proposal=state.objective.proposal)
+        pursued = replace(problem, **state.objective._asdict())
         plan, low_level = self._low_level.plan(
             pursued, state.low_level, generator=generator, deadline=deadline, profile=profile
         )

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from worldmodel.planners.compiled import compiled_judge, compiled_rollout
-from worldmodel.planners.protocols import Proposal, Total, Trajectory, World
+from worldmodel.planners.protocols import Proposal, Referee, Total, Trajectory, World
 
 __all__ = ["Objective", "Plan", "Planner", "Problem", "SubgoalPlan", "count_nonfinite"]
 
 
 class Objective(NamedTuple):
-    """What to minimise for a goal, and the policy prior for it if there is one."""
+    """What to minimise for a goal, the policy prior for it, and who may leave it, if any."""
 
     energy: Total
     proposal: Proposal | None = None
+    referee: Referee | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Problem:
         committed: What is done while the plan is made, ``[B, d, A]``: every candidate begins with
             it, as it is. None where the world waits.
         compiled: Imagine and judge with what ``torch.compile`` made of world and energy.
+        referee: Has the plan be the prior's own choice unless another is sure to gain; None to take
+            what is of lowest energy.
     """
 
     world: World
@@ -50,6 +53,7 @@ class Problem:
     goals: Tensor | None = None
     committed: Tensor | None = None
     compiled: bool = False
+    referee: Referee | None = None
 
     def __post_init__(self) -> None:
         if self.latents.ndim != 4 or self.states.ndim != 3:

@@ -17,6 +17,7 @@ __all__ = [
     "Futures",
     "GoalEnergy",
     "Proposal",
+    "Referee",
     "Total",
     "Trajectory",
     "Uncertainty",
@@ -141,6 +142,14 @@ class Total(Protocol):
 
     def goal_alone(self) -> Total:
         """That term alone, for another world, which the others do not judge."""
+        ...
+
+
+class Referee(Protocol):
+    """Says whether a search may leave what the policy prior would do."""
+
+    def __call__(self, trajectory: Futures) -> Tensor:
+        """What each candidate is sure to gain over the first, ``[B, S]``; leave for more than 0."""
         ...
 
 

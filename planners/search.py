@@ -217,17 +217,35 @@ class Search:
             unknown = rest.new_full((len(rest),), torch.inf)
             lost = 0 if self._lost is None else int(self._lost.sum())
             return Plan(rest, unknown, {}, unknown[:, None][:, :0], lost)
+        best = self._best if self.problem.referee is None else self._settled(self._best)
         finite = torch.stack(self._finite, 1)
         nonfinite = count_nonfinite(finite, self._evaluated, self._required, self._lost)
-        terms = {name: term[:, 0] for name, term in self._best.terms.items()}
+        terms = {name: term[:, 0] for name, term in best.terms.items()}
         self.watch.lap("update")
         return Plan(
-            self._best.actions[:, 0],
-            self._trace[-1],
+            best.actions[:, 0],
+            best.energy[:, 0],
             terms,
             torch.stack(self._trace, 1),
             nonfinite,
             self.watch.seconds,
+        )
+
+    def _settled(self, best: Population) -> Population:
+        """The best, if it is sure to gain over the policy prior's own choice; else that choice."""
+        referee = self.problem.referee
+        if self.proposals is None or referee is None:
+            return best
+        own = self.problem.begin(self.proposals[:, :1])
+        both = torch.cat([own, best.actions], 1)
+        trajectory = self.problem.imagine(both)
+        energy, terms = self.problem.judge(trajectory)
+        leave = (referee(trajectory)[:, 1:] > 0).long()
+        kept = Population(both, energy, terms)
+        return Population(
+            kept.actions.take_along_dim(leave[:, :, None, None], 1),
+            kept.energy.take_along_dim(leave, 1),
+            {name: term.take_along_dim(leave, 1) for name, term in terms.items()},
         )
 
     def _propose(self, samples: int, horizon: int) -> Tensor | None:

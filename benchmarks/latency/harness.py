@@ -121,9 +121,11 @@ def measure(
             world,
             latents,
             workload.states,
-            *workload.objective,
+            workload.objective.energy,
+            workload.objective.proposal,
             workload.goals,
             compiled=compiled,
+            referee=workload.objective.referee,
         )
         plan, state = planner.plan(problem, state, generator=generator, profile=profile)
         plan.actions.cpu()

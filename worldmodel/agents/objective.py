@@ -21,6 +21,7 @@ from worldmodel.planners import (
     MeanEnergy,
     Objective,
     Proposal,
+    Referee,
     Total,
     TotalEnergy,
     UncertaintyPenalty,
@@ -112,6 +113,12 @@ class Hindsight(Protocol):
         """The policy prior towards the same, perturbed by noise."""
         ...
 
+    def referee(
+        self, goal_latents: Tensor, with_proprio: Tensor | bool = False, margin: float = ...
+    ) -> Referee:
+        """Who may leave the prior's own choice, for a margin in imagined steps."""
+        ...
+
 
 def projected(world: World, start: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
     """What to plan with, ``[B, 1, N, D]`` each, of images ``[B, 1, h, w, 3]`` of start and goal."""
@@ -164,7 +171,10 @@ def task_objective(
             energy = CoarseToFine(energy, rough, task.rescore)
         if hindsight is None:
             return Objective(energy)
-        return Objective(energy, hindsight.prior(goal_latents, counts, noise=task.prior_noise))
+        prior = hindsight.prior(goal_latents, counts, noise=task.prior_noise)
+        if task.margin is None:
+            return Objective(energy, prior)
+        return Objective(energy, prior, hindsight.referee(goal_latents, counts, task.margin))
 
     return objective
 

@@ -60,6 +60,8 @@ class TaskConfig:
         world_energy: Uncertainty terms whose mean is E_world; () for none.
         prior: Whether the policy prior proposes candidates.
         prior_noise: Spread of its candidates, in scaled actions.
+        margin: Imagined steps that another plan has to save, as critics agree, for the prior's own
+            choice to be left; None to do what is of lowest energy.
         horizon: Control steps that planners look ahead.
         receding_horizon: Control steps of a plan that are carried out before planning again.
         search_std: Spread of the planner's first candidates, as a share of half the action range.
@@ -84,6 +86,7 @@ class TaskConfig:
     )
     prior: bool = False
     prior_noise: Weight = 0.4
+    margin: Weight | None = None
     horizon: Frames = 8
     receding_horizon: Frames = 2
     search_std: Weight = 0.35

@@ -143,6 +143,12 @@ class VectorWorld(nn.Module):
         """The policy prior towards the same goals, perturbed by ``noise`` in scaled actions."""
         return VectorPrior(self.predictor, self._goals(goal_latents, with_proprio), noise)
 
+    def referee(
+        self, goal_latents: Tensor, with_proprio: Tensor | bool = False, margin: float = 0.2
+    ) -> ValueReferee:
+        """Leaves the prior's own choice for a gain of ``margin`` imagined steps or more."""
+        return ValueReferee(self.predictor, self._goals(goal_latents, with_proprio), margin)
+
     def _goals(self, goal_latents: Tensor, with_proprio: Tensor | bool) -> Tensor:
         """Goal rows ``[B, G]``; a ValueError where these are no planning latents."""
         width = self.predictor.latent_width
@@ -171,17 +177,27 @@ class ValueEnergy:
 
     def __call__(self, trajectory: _Futures) -> Tensor:
         """Energies ``[B, S]``, in imagined steps to the goal."""
-        model = self._model
-        latents = trajectory.latents[..., 0, :]
-        goals = _of_episodes(self._goals, len(latents))[:, None, None]
-        goals = goals.expand(*latents.shape[:-1], -1)
-        values = model.values(
-            model.object_latents(latents), model.proprio(latents), goals, self._critics
-        )
-        costs = _later_more(-values)
+        costs = _costs(self._model, trajectory, self._goals, self._critics)
         usual = costs.where(costs.isfinite(), torch.nan).nanmean(-1, keepdim=True)
         apart = (costs - usual.detach()).std(0, correction=0)
         return costs.mean(0) + self._pessimism * apart
+
+
+class ValueReferee:
+    """What critics agree that a candidate gains over the first, beyond a margin.
+
+    Each critic compares the two itself, so what it is wrong about in both alike does not count. The
+    gain is the critics' mean, less their standard deviation.
+    """
+
+    def __init__(self, model: VectorPredictor, goals: Tensor, margin: float) -> None:
+        self._model, self._goals, self._margin = model, goals, margin
+
+    def __call__(self, trajectory: _Futures) -> Tensor:
+        """Imagined steps gained, less the margin, ``[B, S]``."""
+        costs = _costs(self._model, trajectory, self._goals)
+        gains = costs[..., :1] - costs
+        return gains.mean(0) - gains.std(0, correction=0) - self._margin
 
 
 class ReachabilityEnergy:
@@ -195,6 +211,16 @@ class ReachabilityEnergy:
         latents = trajectory.latents[..., 0, :]
         goals = _of_episodes(self._goals, len(latents))[:, None, None]
         return _later_more(self._model.steps(latents, goals))
+
+
+def _costs(
+    model: VectorPredictor, trajectory: _Futures, goals: Tensor, critics: int | None = None
+) -> Tensor:
+    """Steps to go as each of V critics has it, later ones weighing more, ``[V, B, S]``."""
+    latents = trajectory.latents[..., 0, :]
+    goals = _of_episodes(goals, len(latents))[:, None, None].expand(*latents.shape[:-1], -1)
+    values = model.values(model.object_latents(latents), model.proprio(latents), goals, critics)
+    return _later_more(-values)
 
 
 def _of_episodes(goals: Tensor, batch: int) -> Tensor:

@@ -270,9 +270,9 @@ def _actions(cfg: LandscapeConfig, world: World) -> Landscape:
     images = (torch.from_numpy(image)[None, None].to(device) for image in (scene.image, scene.goal))
     seen, aim = projected(world, *images)
     states = torch.from_numpy(scene.state)[None, None].to(device)
-    energy, proposal = task_objective(world, cfg.task)(aim[:, 0])
-    recorded = RecordedEnergy(energy)
-    problem = Problem(world, seen, states, recorded, proposal)
+    objective = task_objective(world, cfg.task)(aim[:, 0])
+    recorded = RecordedEnergy(objective.energy)
+    problem = Problem(world, seen, states, recorded, objective.proposal, referee=objective.referee)
     generator = torch.Generator(device).manual_seed(cfg.seed)
     plan, _ = planner.plan(problem, planner.init(batch=1), generator=generator)
 
@@ -291,7 +291,7 @@ def _actions(cfg: LandscapeConfig, world: World) -> Landscape:
         f"E_world: {name}": world_energy(world, [name]) for name in cfg.task.world_energy
     }
     terms = _Terms(
-        energy,
+        objective.energy,
         {k: uncertainty for k, uncertainty in uncertainties.items() if uncertainty},
         cfg.task.goal_weight,
     )
