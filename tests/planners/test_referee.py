@@ -66,4 +66,5 @@ def test_critics_have_to_agree_on_a_gain_beyond_the_margin() -> None:
             SimpleNamespace(latents=latents[:, :1].repeat(1, 2, 1, 1, 1))
         )
     assert torch.allclose(gains - later, torch.full_like(gains, 0.5))
-    assert gains[0, 0] == 0 and torch.allclose(alike, torch.zeros(1, 2), atol=1e-6)
+    assert gains[0, 0] == 0
+    assert torch.allclose(alike, torch.zeros(1, 2), atol=1e-6)
