@@ -25,6 +25,7 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.spec import CameraSpec
 from worldmodel.training_state import TrainingState
 from worldmodel.weights.encoder import (
     load_encoder,
@@ -262,7 +263,7 @@ def image_format(name: str, mode: str) -> Format:
         Image.fromarray(pixels).convert(mode).save(folder / name)
 
     def read(folder: Path) -> str:
-        return digest(read_image("goal", folder / name, 24))
+        return digest(read_image("goal", folder / name, CameraSpec("front", 24, 24)))
 
     return Format(make, read)
 

@@ -50,7 +50,7 @@ def run(cfg: Config) -> float | None:
             episodes=cfg.episodes,
             seed=cfg.seed,
             baselines=cfg.baselines,
-            goals=read_goals(as_paths(cfg.goal), cfg.task.stage_steps, world.image_size),
+            goals=read_goals(as_paths(cfg.goal), cfg.task.stage_steps, agent.recipe.spec.cameras),
             goal_source=cfg.goal_source,
             goal_ahead=cfg.goal_ahead,
             policy=cfg.policy,

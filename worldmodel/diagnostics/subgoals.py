@@ -105,7 +105,12 @@ def _episode(
         frames: list[Image] = []
         for _ in range(max(cfg.moments) + 1):
             frames.append(agent.recipe.views.seen(observation).numpy())
-            observation, *_ = env.step(agent.act(observation))
+            observation, _, terminated, truncated, _ = env.step(agent.act(observation))
+            if (terminated or truncated) and len(frames) <= max(cfg.moments):
+                raise UserError(
+                    f"Expected an episode of more than {max(cfg.moments)} control steps for "
+                    f"moments={list(cfg.moments)}, got one of {len(frames)}; ask for earlier ones"
+                )
     goal = agent.recipe.views.joined(observation["goal"], "goal").numpy()
     return frames, goal, list(agent.records)
 

@@ -183,10 +183,11 @@ def _run(config: TrainConfig) -> float:
         sizes = model.config if isinstance(model, TokenPredictor) else recipe.model
         dataset.require(extrinsics=sizes.extrinsics)
         window = recipe.training.window(sizes.context_frames)
-        train, _ = episode_split(dataset.num_episodes, config.holdout)
-        window_starts(dataset, train, window)  # or it raises
     else:
-        window = 2
+        own = model.config if isinstance(model, VectorPredictor) else recipe.model
+        window = recipe.training.window(own)
+    train, _ = episode_split(dataset.num_episodes, config.holdout)
+    window_starts(dataset, train, window)  # or it raises
     if told := oddities(dataset, window):
         print(told)
     dataset = _of_size(dataset, encoder.image_size, config.fit)
@@ -342,10 +343,23 @@ def train_vector_world(
     record["recognition"] = {
         name: asdict(found) for name, found in recognition(model, data, latents).items()
     }
-    world = VectorWorld(encoder, model, data.spec)
+    world = VectorWorld(encoder, model, _with_hidden(data.spec, model))
     world.familiarity.fit(data.latents)
     save_world(state.folder, world, record)
     return record
+
+
+def _with_hidden(spec: Spec | None, model: VectorPredictor) -> Spec | None:
+    """The spec with the hidden states that training found, where nobody named them."""
+    if spec is None or spec.states.hidden is not None:
+        return spec
+    seen = model.state_features
+    visible = zip(seen.places, seen.visible.tolist(), strict=True)
+    shown = {place for place, shows in visible if shows}
+    hidden = tuple(name for k, name in enumerate(spec.states.names) if k not in shown)
+    if spec.states.names and len(hidden) == len(spec.states.names):
+        print("no state shows in held-out frames, so goals count none; check camera and states")
+    return replace(spec, states=replace(spec.states, hidden=hidden))
 
 
 def train_token_world(

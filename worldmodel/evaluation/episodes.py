@@ -7,10 +7,10 @@ proprioception and goal images.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from worldmodel.agents.environment import Environment, contract, make_env
 from worldmodel.agents.policies import Policy
 from worldmodel.agents.task import TaskConfig
 from worldmodel.agents.views import Image, Views
+from worldmodel.errors import UserError
 from worldmodel.evaluation.goals import Begin, Judge, own_goal
 from worldmodel.planners import DeadlineStatistics, RateTimer, RealTimeAgent
 from worldmodel.spec import Look
@@ -31,6 +32,8 @@ __all__ = [
     "environments",
     "run_episodes",
 ]
+
+AnyT = TypeVar("AnyT")
 
 SEED_OFFSET = 1_000_000
 """Added to evaluation seeds, so that no task was seen in data collected with seeds from 0 on."""
@@ -211,11 +214,12 @@ class _Run:
 
     def step(self, action: NDArray[np.float32]) -> None:
         if not self._over:  # an environment that has ended stays as it is
-            self.observation, _, terminated, truncated, info = self._env.step(action)
+            stepped = _asked("the environment's step", self._env.step, action)
+            self.observation, _, terminated, truncated, info = stepped
             self._over = terminated or truncated
             self._distances.append(_known(info, "distance"))
             if self._judge is not None:
-                self._solved.append(bool(self._judge(self._env, info)))
+                self._solved.append(bool(_asked("success=…", self._judge, self._env, info)))
             elif "success" in info:
                 self._solved.append(bool(info["success"]))
         self.frames.append(self._views.seen(self.observation))
@@ -253,7 +257,26 @@ def _observed(runs: Sequence[_Run]) -> tuple[torch.Tensor, torch.Tensor]:
     """Images ``[B, h, w, 3]`` and states ``[B, P]``: all that a policy gets to see."""
     nothing = np.zeros(0, np.float32)
     states = np.stack([run.observation.get("state", nothing) for run in runs])
+    if not np.isfinite(states).all():
+        places = sorted({int(place) for place in np.argwhere(~np.isfinite(states))[:, 1]})
+        raise UserError(
+            f"Expected finite states of the environment, got NaN or infinity in numbers {places}"
+        )
     return torch.stack([run.frames[-1] for run in runs]), torch.from_numpy(states).float()
+
+
+def _asked(what: str, function: Callable[..., AnyT], *arguments: Any) -> AnyT:
+    """What a user's code answers.
+
+    Raises:
+        UserError: It raised; the error names it.
+    """
+    try:
+        return function(*arguments)
+    except UserError:
+        raise
+    except Exception as error:  # a user's function raises what it likes
+        raise UserError(f"{what} failed: {type(error).__name__}: {error}") from error
 
 
 def _last(solved: Sequence[bool]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.agents.behaviour import Behaviour, follow
+from worldmodel.agents.behaviour import Acted, Behaviour, follow
 from worldmodel.agents.environment import Environment, capable
 from worldmodel.envs.protocol import Expert, GoalSetter, Resumable
 from worldmodel.errors import UserError
@@ -60,9 +60,8 @@ def _ahead(
     for attempt in range(_TRIES):
         env.reset(seed=seed if attempt == 0 else None)
         acting = behaviour(env, rng)
-        for _ in range(int(rng.integers(_LATEST + 1))):
-            next(acting)
-        found = _after(env, ahead, partial(next, acting))
+        ended = any(next(acting)[2] for _ in range(int(rng.integers(_LATEST + 1))))
+        found = None if ended else _after(env, ahead, partial(next, acting))
         if found is not None:
             return found
     raise _reached(f"{ahead} steps ahead")
@@ -83,14 +82,17 @@ def _expert(
 
 
 def _after(
-    env: Environment, ahead: int, act: Callable[[], object]
+    env: Environment, ahead: int, act: Callable[[], Acted]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-    """The present scene with the one after some actions as its goal; None if it is reached here."""
+    """The present scene with the one after some actions as its goal.
+
+    None if it is reached here, or the episode ends before.
+    """
     simulator = capable(env, Resumable, "goal_source=ahead or expert")
     setter = capable(env, GoalSetter, "goal_source=ahead or expert")
     start = simulator.snapshot()
-    for _ in range(ahead):
-        act()
+    if any(act()[2] for _ in range(ahead)):
+        return None
     setter.set_goal()
     simulator.restore(start)
     info = setter.info()
@@ -100,5 +102,5 @@ def _after(
 def _reached(which: str) -> UserError:
     return UserError(
         f"Expected a goal {which} that is not reached at its start, got none in {_TRIES} episodes; "
-        "look further ahead with goal_ahead=…"
+        "look further ahead with goal_ahead=…, or less far where episodes end before"
     )

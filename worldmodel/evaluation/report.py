@@ -40,6 +40,7 @@ __all__ = [
 
 SHOWN = 100  # episodes in the gallery
 _PAGE_BYTES, _SHOWN_BYTES = 200_000, 60_000  # of report.html: charts, and pictures of an episode
+_UNJUDGED = "success unknown: the goal is the user's image, or info has none; see success=…"
 _EPISODE_BYTES, _STEP_BYTES = 1_000, 40  # of report.json
 
 
@@ -191,6 +192,8 @@ def headline(report: Mapping[str, Any]) -> str:
     parts = [f"{report['task']}: n = {report['n']}"]
     if report["success"] is not None:
         parts.append(f"success {_rate(report['success']['final'])}")
+    else:
+        parts.append("success unknown, for nobody judges")
     if report["plan_ms"] is not None:
         parts.append("plan p50 {p50:.0f} ms, p99 {p99:.0f} ms".format(**report["plan_ms"]))
     if report["over_budget"]:
@@ -244,7 +247,7 @@ def _policies(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _row(name: str, entry: Mapping[str, Any]) -> str:
     if entry.get("success") is None:
-        cells = [*[""] * 4, entry.get("note", "the user's goal image has no simulator goal")]
+        cells = [*[""] * 4, entry.get("note", _UNJUDGED)]
     else:
         times = entry["plan_ms"]
         cells = [

@@ -17,6 +17,7 @@ from worldmodel.data.fitting import Fit, fitted_dataset, frames_told
 from worldmodel.data.frames import decoded_frames
 from worldmodel.data.oddities import oddities
 from worldmodel.data.reader import DataSource, open_source
+from worldmodel.data.specification import data_spec
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.devices import usable_device
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
@@ -132,12 +133,12 @@ def _run(config: PretrainConfig) -> float | None:
 
 
 def probed_positions(dataset: EpisodeDataset) -> dict[str, NDArray[np.float32]]:
-    """What a probe reads from frames, m: objects on the table, and the gripper."""
+    """What a probe reads from frames, m: objects on the table, and the gripper of poses."""
     positions: dict[str, NDArray[np.float32]] = {}
     if dataset.objects is not None:
         for index in range(dataset.objects.shape[1] // 3):
             name = f"object{index or ''}"
             positions[name] = dataset.objects[:, 3 * index : 3 * index + 2]
-    if dataset.states.shape[1] >= 3:
+    if data_spec(dataset).states.kind == "pose":
         positions["gripper"] = dataset.states[:, :3]
     return positions

@@ -13,19 +13,21 @@ import pytest
 
 from worldmodel.errors import UserError
 from worldmodel.evaluation.image_files import read_image
+from worldmodel.spec import CameraSpec
 
+CAMERA = CameraSpec("front", 24, 24)
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
 
 
 def test_images_without_loss_are_read_as_they_are(tmp_path: Path) -> None:
     for name in ("a.png", "a.bmp", "a.ppm"):
         iio.imwrite(tmp_path / name, PIXELS)
-        assert np.array_equal(read_image("goal", tmp_path / name, 24), PIXELS), name
+        assert np.array_equal(read_image("goal", tmp_path / name, CAMERA), PIXELS), name
 
 
 def refusal(file: Path) -> str:
     with pytest.raises(UserError) as caught:
-        read_image("goal", file, 24)
+        read_image("goal", file, CAMERA)
     return str(caught.value)
 
 

@@ -17,6 +17,7 @@ from worldmodel.evaluation.report import (
     nonfinite,
     plan_times,
     real_time_summary,
+    strange,
     unsearched,
     write_html,
 )
@@ -73,6 +74,7 @@ def report_of(episodes, **entries):
         "plan_ms": plan_times(episodes),
         "unsearched": unsearched(episodes),
         "nonfinite": nonfinite(episodes),
+        "strange": strange(episodes),
         "over_budget": None,
         "real_time": real_time_summary(episodes, 10.0),
         "planner": {"samples": 8},
@@ -138,8 +140,11 @@ def test_a_users_goal_is_reported_without_success(tmp_path):
     )
     report = report_of([unknown])
     write_html(tmp_path / "r.html", report, [unknown])
-    assert "no simulator goal" in (tmp_path / "r.html").read_text()
-    assert headline(report) == "push: n = 1 · plan p50 15 ms, p99 20 ms"
+    assert "success unknown: the goal is" in (tmp_path / "r.html").read_text()
+    assert (
+        headline(report)
+        == "push: n = 1 · success unknown, for nobody judges · plan p50 15 ms, p99 20 ms"
+    )
     assert episode_record(unknown)["success"] is None
 
 
@@ -178,3 +183,9 @@ def test_candidates_and_proposals_that_are_not_finite_are_told_of_planner_and_ba
 
 def test_energies_of_plans_that_were_not_searched_for_are_left_out() -> None:
     assert episode_record(replace(SOLVED, energy=(1.0, float("inf"))))["energy"] == [1.0, None]
+
+
+def test_images_unlike_the_training_data_are_told_of() -> None:
+    told = "images unlike the training data in 50% of episodes"
+    assert told in headline(report_of([replace(SOLVED, strangeness=1.5), FAILED]))
+    assert told not in headline(report_of([replace(SOLVED, strangeness=0.9), FAILED]))

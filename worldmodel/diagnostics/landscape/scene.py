@@ -22,7 +22,7 @@ from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import SEED_OFFSET
 from worldmodel.evaluation.image_files import read_image
 from worldmodel.nn.pose import difference
-from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, Spec, StateSpec
+from worldmodel.spec import POSE_ACTIONS, POSE_STATES, ActionSpec, CameraSpec, Spec, StateSpec
 
 __all__ = ["PUBLISHED_LIMIT", "Pair", "Scene", "limited", "of_episode", "of_files", "published"]
 
@@ -179,9 +179,10 @@ def of_files(
         _check_width("goal_state", pair.goal_state, spec.states.width, _NAMED)
         both = torch.tensor([pair.state, pair.goal_state], dtype=torch.float64)
         action = difference(*both).tolist()
+    camera = CameraSpec("front", size, size)
     return Scene(
-        read_image("start", Path(pair.start), size),
-        read_image("goal", Path(pair.goal), size),
+        read_image("start", Path(pair.start), camera),
+        read_image("goal", Path(pair.goal), camera),
         np.array(pair.state, np.float32),
         actions,
         _shares(actions, action, horizon) if action else None,

@@ -26,7 +26,7 @@ from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.dynamics.vector.scenes import ScenesTraining, train_scenes
 from worldmodel.dynamics.vector.uncertainty import UncertaintyTraining, train_uncertainty
 from worldmodel.dynamics.vector.value import ValueTraining, train_value
-from worldmodel.predictors.vector import VectorPredictor
+from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.settings import CHECKED, Seed
 from worldmodel.training_log import TrainingLog
 from worldmodel.training_state import TrainingState
@@ -63,6 +63,18 @@ class VectorTraining:
     uncertainty: UncertaintyTraining = field(default_factory=UncertaintyTraining)
     macros: MacrosTraining = field(default_factory=MacrosTraining)
     seed: Seed = 0
+
+    def window(self, sizes: VectorPredictorConfig) -> int:
+        """Frames that an episode needs for the stages that are to be trained."""
+        stride = sizes.stride
+        frames = {
+            max(self.object_latent.way) + 1: self.object_latent.steps,
+            self.dynamics.rollout * stride + 1: self.dynamics.steps,
+            stride + 1: self.value.steps + self.prior.steps,
+            self.uncertainty.rollout * stride + 1: self.uncertainty.steps,
+            self.macros.rollout * sizes.macro_steps + 1: self.macros.steps,
+        }
+        return max((count for count, steps in frames.items() if steps), default=1)
 
 
 def _stages(
