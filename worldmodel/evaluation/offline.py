@@ -119,6 +119,8 @@ def run_validation(cfg: OfflineConfig) -> dict[str, Any]:
     torch.set_num_threads(cfg.threads)
     world = load_world(cfg.checkpoint, device=cfg.device)
     data = _recordings(cfg, world)
+    if isinstance(world, VectorWorld):
+        world = world.cpu()  # once frames are embedded, networks are small and data in memory
     report: dict[str, Any] = {
         "checkpoint": identity(cfg.checkpoint),
         "n": {"episodes": len(data.held_out), "frames": int(data.lengths[data.held_out].sum())},
