@@ -193,6 +193,50 @@ def test_a_users_function_judges_beside_random_and_prior(folder: Path) -> None:
     assert report["baselines"]["oracle"]["n"] == 0
 
 
+def test_studies_go_on_where_nobody_judges(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "planner: cem, pursuit: {horizon: 4, budget_steps: 2}, settings: {samples: 30}"
+    plan = "plan.env=drifter:make plan.planner=cem plan.pursuit={horizon:4,budget_steps:2}"
+    few = " ".join(f"train.{word}" for word in FEW)
+    run(
+        folder,
+        f"study data=data out=study arms=[pixels] seeds=[0] trials=1 {plan} "
+        f"plan.settings={{samples:30}} train.holdout=0.3 pretrain.encoder.image_size=48 {few}",
+    )
+    (record,) = json.loads((folder / "study/study.json").read_text())["records"]
+    assert record["success"] == {"plain": {"rate": None, "ci95": None, "outcomes": [None]}}
+    bench = ["bench", f"checkpoint={folder / 'vector'}"]
+    points = f"frontier.points=[{{name: a, {small}}}]"
+    sizes = ["frontier.episodes=1", "frontier.timed=1", "frontier.env=drifter:make", points]
+    assert main([*bench, "study=frontier", f"out={folder / 'frontier'}", *sizes]) == 0
+    sizes = ["anytime.episodes=1", "anytime.problems=1", "anytime.budgets_ms=[10000]"]
+    sizes += [f"anytime.plan={{env: drifter:make, {small}}}"]
+    assert main([*bench, "study=anytime", f"out={folder / 'anytime'}", *sizes]) == 0
+    assert capsys.readouterr().out.count("–  n = 1") == 2
+    for study, key in (("frontier", "points"), ("anytime", "rows")):
+        (found,) = json.loads((folder / f"{study}/{study}.json").read_text())[key]
+        assert found["rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("plan.env=drifter:make appearances=[plain,rich]", "no appearance or split"),
+        ("plan.env=drifter:make plan.goal_source=ahead", "goal_source=ahead needs"),
+        ("plan.env=drifter:make plan.success=drifter:judge", "no function 'judge'"),
+        ("plan.env=drifter:nothing", "nothing"),
+    ],
+)
+def test_a_study_that_could_not_plan_is_refused_before_it_trains(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: str, expected: str
+) -> None:
+    out = folder / "untrained"
+    given = [f"data={folder / 'data'}", f"out={out}", f"cache={folder / 'cache'}"]
+    assert expected in told(capsys, "study", *given, *words.split())
+    assert not out.exists()
+
+
 def test_real_time_takes_such_actions_as_they_are(folder: Path) -> None:
     run(
         folder,
