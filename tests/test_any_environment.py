@@ -184,13 +184,14 @@ def test_a_users_function_judges_beside_random_and_prior(folder: Path) -> None:
         "plan env=drifter:make checkpoint=vector out=judged episodes=2 planner=cem videos=0 "
         "planner.samples=12 planner.proposals=4 task.horizon=4 task.budget_steps=3 "
         "success=drifter:near "
-        "baselines=[random,prior,oracle]",
+        "baselines=[all]",
     )
     report = json.loads((folder / "judged/report.json").read_text())
     assert report["n"] == 2
     assert 0 <= report["success"]["final"]["rate"] <= 1
     assert report["baselines"]["random"]["n"] == report["baselines"]["prior"]["n"] == 2
-    assert report["baselines"]["oracle"]["n"] == 0
+    for name in ("oracle", "true_dynamics", "true_cost", "ignore_object"):
+        assert report["baselines"][name]["n"] == 0
 
 
 def test_studies_go_on_where_nobody_judges(
@@ -302,6 +303,12 @@ def test_what_needs_the_truth_of_a_simulator_refuses_others(
         capsys, "collect", "env=drifter:make", "policy=scripted", f"out={folder / 'no'}", "length=4"
     )
     assert "explore()" in line
+    for name in ("oracle", "true_dynamics", "true_cost", "ignore_object"):
+        line = told(
+            capsys, "plan", "env=drifter:make", f"checkpoint={folder / 'vector'}",
+            f"baselines=[{name}]", f"out={folder / 'no'}", "task.horizon=4",
+        )  # fmt: skip
+        assert f"baseline {name} does not apply" in line
     assert not (folder / "no/meta").exists()
 
 
