@@ -94,12 +94,7 @@ class HierarchicalConfig:
 
     high_level: CEMConfig = field(
         default_factory=lambda: CEMConfig(
-            horizon=4,
-            std=0.5,
-            correlation=0.0,
-            proposals=24,
-            receding_horizon=1,
-            active_dims=tuple(range(6)),
+            horizon=4, std=0.5, correlation=0.0, proposals=24, receding_horizon=1
         )
     )
     low_level: CEMConfig = field(default_factory=CEMConfig)

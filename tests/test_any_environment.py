@@ -184,13 +184,58 @@ def test_a_users_function_judges_beside_random_and_prior(folder: Path) -> None:
         "plan env=drifter:make checkpoint=vector out=judged episodes=2 planner=cem videos=0 "
         "planner.samples=12 planner.proposals=4 task.horizon=4 task.budget_steps=3 "
         "success=drifter:near "
-        "baselines=[random,prior,oracle]",
+        "baselines=[all]",
     )
     report = json.loads((folder / "judged/report.json").read_text())
     assert report["n"] == 2
     assert 0 <= report["success"]["final"]["rate"] <= 1
     assert report["baselines"]["random"]["n"] == report["baselines"]["prior"]["n"] == 2
-    assert report["baselines"]["oracle"]["n"] == 0
+    for name in ("oracle", "true_dynamics", "true_cost", "ignore_object"):
+        assert report["baselines"][name]["n"] == 0
+
+
+def test_studies_go_on_where_nobody_judges(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "planner: cem, pursuit: {horizon: 4, budget_steps: 2}, settings: {samples: 30}"
+    plan = "plan.env=drifter:make plan.planner=cem plan.pursuit={horizon:4,budget_steps:2}"
+    few = " ".join(f"train.{word}" for word in FEW)
+    run(
+        folder,
+        f"study data=data out=study arms=[pixels] seeds=[0] trials=1 {plan} "
+        f"plan.settings={{samples:30}} train.holdout=0.3 pretrain.encoder.image_size=48 {few}",
+    )
+    (record,) = json.loads((folder / "study/study.json").read_text())["records"]
+    assert record["success"] == {"plain": {"rate": None, "ci95": None, "outcomes": [None]}}
+    bench = ["bench", f"checkpoint={folder / 'vector'}"]
+    points = f"frontier.points=[{{name: a, {small}}}]"
+    sizes = ["frontier.episodes=1", "frontier.timed=1", "frontier.env=drifter:make", points]
+    assert main([*bench, "study=frontier", f"out={folder / 'frontier'}", *sizes]) == 0
+    sizes = ["anytime.episodes=1", "anytime.problems=1", "anytime.budgets_ms=[10000]"]
+    sizes += [f"anytime.plan={{env: drifter:make, {small}}}"]
+    assert main([*bench, "study=anytime", f"out={folder / 'anytime'}", *sizes]) == 0
+    assert capsys.readouterr().out.count("–  n = 1") == 2
+    for study, key in (("frontier", "points"), ("anytime", "rows")):
+        (found,) = json.loads((folder / f"{study}/{study}.json").read_text())[key]
+        assert found["rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("plan.env=drifter:make appearances=[plain,rich]", "no appearance or split"),
+        ("plan.env=drifter:make plan.goal_source=ahead", "goal_source=ahead needs"),
+        ("plan.env=drifter:make plan.success=drifter:judge", "no function 'judge'"),
+        ("plan.env=drifter:nothing", "nothing"),
+    ],
+)
+def test_a_study_that_could_not_plan_is_refused_before_it_trains(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: str, expected: str
+) -> None:
+    out = folder / "untrained"
+    given = [f"data={folder / 'data'}", f"out={out}", f"cache={folder / 'cache'}"]
+    assert expected in told(capsys, "study", *given, *words.split())
+    assert not out.exists()
 
 
 def test_real_time_takes_such_actions_as_they_are(folder: Path) -> None:
@@ -258,6 +303,18 @@ def test_what_needs_the_truth_of_a_simulator_refuses_others(
         capsys, "collect", "env=drifter:make", "policy=scripted", f"out={folder / 'no'}", "length=4"
     )
     assert "explore()" in line
+    for command in ("diagnose", "acceptance"):
+        line = told(
+            capsys, command, "env=drifter:make", f"checkpoint={folder / 'vector'}",
+            f"out={folder / 'no'}", "horizon=4" if command == "diagnose" else "task.horizon=4",
+        )  # fmt: skip
+        assert f"{command} needs an environment with advance()" in line
+    for name in ("oracle", "true_dynamics", "true_cost", "ignore_object"):
+        line = told(
+            capsys, "plan", "env=drifter:make", f"checkpoint={folder / 'vector'}",
+            f"baselines=[{name}]", f"out={folder / 'no'}", "task.horizon=4",
+        )  # fmt: skip
+        assert f"baseline {name} does not apply" in line
     assert not (folder / "no/meta").exists()
 
 

@@ -36,7 +36,6 @@ from worldmodel.files.results import Results
 from worldmodel.latency.harness import Latency, Workload, matmul_ceiling, measure
 from worldmodel.latency.plain import PlainCEM
 from worldmodel.latency.subjects import (
-    ACTION_LIMIT,
     RANDOM,
     Subject,
     sized,
@@ -252,16 +251,16 @@ class _Bench:
     def rows(self) -> Iterator[Row]:
         """Measure them one after the other, each baseline beside what it is compared with."""
         subject, device = self.subject, self.device
-        high = torch.full((subject.action_width,), ACTION_LIMIT, device=device)
         for episodes in self.grid.episodes:
             workload = subject.workload(episodes, device, self.cfg.seed)
             workload = replace(workload, compiled=self.cfg.compile)
             for search in self.grid.searches(self.cfg.planner):
-                name, planner = subject.planner(self.cfg.planner, search, high)
+                name, planner = subject.planner(self.cfg.planner, search, device)
                 yield self._row(name, search, workload, planner)
                 if self.cfg.plain:
                     plain = replace(workload, world=subject.plain_world)
-                    yield self._row("plain", search, plain, PlainCEM(_plain(search), -high, high))
+                    textbook = PlainCEM(_plain(search), *subject.bounds.to(device))
+                    yield self._row("plain", search, plain, textbook)
 
     def _row(
         self, name: str, search: SearchConfig, workload: Workload, planner: Planner[Any]

@@ -40,10 +40,13 @@ class PlainCEM:
             count.
         low: Lower action bounds ``[A]``, physical units.
         high: Upper action bounds ``[A]``.
+        rest: What an action is where it is not searched, ``[A]``; None for zero.
     """
 
-    def __init__(self, config: CEMConfig, low: Tensor, high: Tensor) -> None:
-        box = ActionBox(low, high, config.active_dims)
+    def __init__(
+        self, config: CEMConfig, low: Tensor, high: Tensor, rest: Tensor | None = None
+    ) -> None:
+        box = ActionBox(low, high, config.active_dims, rest)
         self.config = config
         self._low, self._high = box.low, box.high
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worldmodel.agents.hierarchy import PlannerConfig, two_levels
 from worldmodel.agents.objective import Pursuit
-from worldmodel.agents.planner import make_search, search_name
+from worldmodel.agents.planner import Bounds, make_search, search_name
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.latency.harness import Workload
@@ -37,7 +37,6 @@ from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.weights.world import load_token_world
 
 __all__ = [
-    "ACTION_LIMIT",
     "RANDOM",
     "Subject",
     "sized",
@@ -48,7 +47,7 @@ __all__ = [
 ]
 
 RANDOM = "random"
-ACTION_LIMIT = 0.05  # m; latency does not depend on it
+_LIMIT = 0.05  # of an action nobody describes; latency does not depend on it
 SearchT = TypeVar("SearchT", bound=SearchConfig)
 
 
@@ -63,6 +62,7 @@ class Subject:
         image_size: Side of the frames it takes.
         context: T, frames it is shown.
         action_width: A.
+        bounds: Of actions.
         state_width: P.
         pursuit: The same for sub-goals, if the world can have any.
         cameras: K, whose frames stand side by side.
@@ -74,6 +74,7 @@ class Subject:
     image_size: int
     context: int
     action_width: int
+    bounds: Bounds
     state_width: int
     pursuit: Pursuit | None = None
     cameras: int = 1
@@ -95,16 +96,16 @@ class Subject:
         return Workload(self.world, self.objective(latents), frames, states, goal[:, 0], latents)
 
     def planner(
-        self, config: PlannerConfig, search: SearchConfig, high: Tensor
+        self, config: PlannerConfig, search: SearchConfig, device: torch.device
     ) -> tuple[str, Planner[Any]]:
         """What is measured, and its name: a search, with sub-goals above it where there are any.
 
         Args:
             config: Settings of the planner.
             search: Of its search over actions, at the size to be measured.
-            high: Action bounds ``[A]``, both ways.
+            device: To plan on.
         """
-        fast = make_search(search, -high, high)
+        fast = make_search(search, *self.bounds.to(device))
         if self.pursuit is None or not isinstance(config, HierarchicalConfig | RetrievalConfig):
             return search_name(search), fast
         name = "hierarchical" if isinstance(config, HierarchicalConfig) else "retrieval"
@@ -156,6 +157,7 @@ def vector_subject(world: VectorWorld, *, learned: bool = True) -> Subject:
         image_size=world.image_size,
         context=1,
         action_width=world.action_width,
+        bounds=_bounds(world),
         state_width=world.predictor.config.state_width,
         pursuit=objective,
         cameras=world.encoder.cameras,
@@ -196,6 +198,14 @@ def untrained_tokens(count: int, *, width: int = 256, depth: int = 6) -> TokenWo
     return TokenWorld(FrozenEncoder(VideoTransformer(encoder)), TokenPredictor(sizes))
 
 
+def _bounds(world: VectorWorld | TokenWorld) -> Bounds:
+    """Action bounds of a world's spec; of one without, some of the width that it takes."""
+    if world.spec is not None:
+        return Bounds.of(world.spec.actions)
+    high = torch.full((world.predictor.config.action_width,), _LIMIT)
+    return Bounds(-high, high, torch.zeros_like(high))
+
+
 def token_subject(world: TokenWorld) -> Subject:
     """A token world, on the device to be measured, with latent distance, as V-JEPA 2-AC plans."""
     sizes = world.predictor.config
@@ -206,6 +216,7 @@ def token_subject(world: TokenWorld) -> Subject:
         image_size=world.image_size,
         context=sizes.context_frames,
         action_width=sizes.action_width,
+        bounds=_bounds(world),
         state_width=sizes.state_width,
         cameras=world.encoder.cameras,
     )

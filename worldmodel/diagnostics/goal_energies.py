@@ -33,7 +33,7 @@ from worldmodel.diagnostics.agreement_figure import drawn
 from worldmodel.diagnostics.readings import Reading, goal_energies, read
 from worldmodel.diagnostics.trials import Trial, run_trial
 from worldmodel.dynamics.vector.value import ValueTraining
-from worldmodel.envs import check_appearance
+from worldmodel.envs import TASKS, check_appearance
 from worldmodel.errors import UserError
 from worldmodel.evaluation.episodes import SEED_OFFSET
 from worldmodel.evaluation.parallel import simulator
@@ -54,8 +54,12 @@ class DiagnoseConfig:
     Attributes:
         out: Folder of diagnosis.json and diagnosis.png.
         task: Task, and whether the arm counts for its goals (group).
+        env: Environment, as `worldmodel.make_env` takes it, that is a
+            `worldmodel.envs.protocol.Simulator`; None for that of the task. With it,
+            ``task=goal_image`` is the default.
         checkpoint: Folder of a world checkpoint, or ``default``.
-        scenes: Appearances to look in: ``plain``, ``rich/train`` or ``rich/test``.
+        scenes: Appearances to look in: ``plain``, ``rich/train`` or ``rich/test``; None for all
+            that the environment has.
         episodes: Tasks.
         seed: Of the first, as in ``worldmodel plan``.
         forks: States of a task from which candidates are tried.
@@ -68,8 +72,9 @@ class DiagnoseConfig:
 
     out: str = MISSING
     task: Any = MISSING
+    env: str | None = None
     checkpoint: str = "default"
-    scenes: tuple[str, ...] = ("plain", "rich/train", "rich/test")
+    scenes: tuple[str, ...] | None = None
     episodes: Count = 20
     seed: Seed = 0
     forks: Count = 3
@@ -80,10 +85,26 @@ class DiagnoseConfig:
     discount: ProperShare = ValueTraining.discount
 
     def __post_init__(self) -> None:
-        if not self.scenes:
+        if self.scenes == ():
             raise ValueError("Expected a scene or more, such as scenes=[plain,rich/test], got none")
-        for scene in self.scenes:
+        for scene in self.worn:
             check_appearance(*_appearance(scene))
+            if scene != "plain" and self.env not in (None, *TASKS):
+                raise ValueError(
+                    f"Expected scenes=[plain] with env={self.env}, as only the built-in arm has "
+                    f"others; got {scene}"
+                )
+
+    @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return self.env or str(self.task.name)
+
+    @property
+    def worn(self) -> tuple[str, ...]:
+        """Scenes to look in."""
+        known = ("plain", "rich/train", "rich/test")
+        return self.scenes or (known if self.env in (None, *TASKS) else known[:1])
 
 
 def _appearance(scene: str) -> tuple[str, str]:
@@ -109,12 +130,12 @@ def diagnose(cfg: DiagnoseConfig) -> None:
             f"control steps, got {cfg.horizon}"
         )
     trials = _trials(cfg, world.image_size)
-    readings = {scene: _readings(cfg, world, scene, trials) for scene in cfg.scenes}
+    readings = {scene: _readings(cfg, world, scene, trials) for scene in cfg.worn}
     ruler = Ruler(cfg.window, world.stride, cfg.discount, cfg.limit / world.stride)
     scenes = {scene: summary(seen, ruler) for scene, seen in readings.items()}
     report = {
         "privileged": _PRIVILEGED,
-        "task": asdict(cfg.task),
+        "task": asdict(cfg.task) | {"name": cfg.name},
         "n": len(trials),
         "left_out": cfg.episodes - len(trials),
         "seeds": [trial.seed for trial in trials],
@@ -133,7 +154,7 @@ def diagnose(cfg: DiagnoseConfig) -> None:
     }
     results.write("diagnosis.json", partial(write_json, content=report))
     results.write("diagnosis.png", partial(write_png, figure=drawn(scenes, readings, ruler)))
-    print(f"{cfg.task.name}: n = {len(trials)} · {_PRIVILEGED}")
+    print(f"{cfg.name}: n = {len(trials)} · {_PRIVILEGED}")
     print(table(scenes))
     results.finish()
     out = results.out
@@ -143,7 +164,7 @@ def diagnose(cfg: DiagnoseConfig) -> None:
 def _trials(cfg: DiagnoseConfig, image_size: int) -> list[Trial]:
     """The tasks that the expert solves; how they look, which comes later, does not change them."""
     solved: list[Trial] = []
-    with simulator((cfg.task.name, image_size, "plain", "test"), "diagnose") as env:
+    with simulator((cfg.name, image_size, "plain", "test"), "diagnose") as env:
         bounds = Bounds.of(contract(cast(Environment, env)).actions)
         for seed in tqdm(range(cfg.seed, cfg.seed + cfg.episodes), desc="solve", unit="episode"):
             trial = run_trial(
@@ -167,7 +188,7 @@ def _readings(
     cfg: DiagnoseConfig, world: CameraWorld, scene: str, trials: list[Trial]
 ) -> list[Reading]:
     energies = goal_energies(world, cfg.task)
-    with simulator((cfg.task.name, world.image_size, *_appearance(scene)), "diagnose") as env:
+    with simulator((cfg.name, world.image_size, *_appearance(scene)), "diagnose") as env:
         return [
             read(env, world, energies, trial) for trial in tqdm(trials, desc=scene, unit="episode")
         ]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodel.agents.environment import Environment, contract
 from worldmodel.agents.planner import Bounds
 from worldmodel.agents.views import Image
 from worldmodel.envs.protocol import Simulator
@@ -135,7 +136,7 @@ def steps_to_go(env: Simulator, limit: int) -> int:
 
 def _tireless(env: Simulator) -> Iterator[NDArray[np.float64]]:
     """The expert's actions, who starts all over where a solution has failed."""
-    rest = np.zeros_like(env.goal_state)
+    rest = np.array(contract(cast(Environment, env)).actions.rest)
     while True:
         acted = False
         for action in env.script():
@@ -172,7 +173,7 @@ def _stroll(env: Simulator, rng: np.random.Generator, steps: int) -> None:
     for _ in range(steps):
         action = next(actions).copy()
         drift = _PERSISTENCE * drift + _NOISE * rng.standard_normal(3)
-        action[:3] += drift
+        action[:3] += drift[: len(action)]
         env.advance(action)
 
 

@@ -52,6 +52,9 @@ class AcceptanceConfig:
         out: Folder of acceptance.json and acceptance.png.
         task: Task, budget and energies (group).
         planner: Search settings (group).
+        env: Environment, as `worldmodel.make_env` takes it, that is a
+            `worldmodel.envs.protocol.Simulator`; None for that of the task. With it,
+            ``task=goal_image`` is the default.
         appearance: ``plain``, or ``rich`` for another look in every episode.
         split: Which rich looks: those for ``test``, or those that data for ``train`` are made of.
         checkpoint: Folder of a world checkpoint, or ``default``.
@@ -66,6 +69,7 @@ class AcceptanceConfig:
     out: str = MISSING
     task: Any = MISSING
     planner: Any = MISSING
+    env: str | None = None
     appearance: str = "plain"
     split: str = "test"
     checkpoint: str = "default"
@@ -78,6 +82,11 @@ class AcceptanceConfig:
 
     def __post_init__(self) -> None:
         check_appearance(self.appearance, self.split)
+
+    @property
+    def name(self) -> str:
+        """Name of the environment."""
+        return self.env or str(self.task.name)
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def judge_uncertainty(cfg: AcceptanceConfig) -> None:
     torch.set_num_threads(cfg.threads)
     measured, episodes = measure(cfg)
     report: dict[str, Any] = {
-        "task": cfg.task.name,
+        "task": cfg.name,
         "n": {
             "episodes": len(episodes),
             "plans": int(measured.best.sum()),
@@ -143,6 +152,7 @@ def judge_uncertainty(cfg: AcceptanceConfig) -> None:
         "checkpoint": identity(cfg.checkpoint),
         "protocol": {
             **asdict(cfg.task),
+            "name": cfg.name,
             "seed": cfg.seed,
             "seed_offset": SEED_OFFSET,
             "appearance": cfg.appearance,
@@ -167,8 +177,7 @@ def measure(cfg: AcceptanceConfig) -> tuple[Measured, list[Episode]]:
     recorder, objective = Recorder(world), task_objective(world, cfg.task)
     moments: list[list[Moment]] = []
     episodes: list[Episode] = []
-    name, look = cfg.task.name, look_at(world)
-    with environments(name, 1, look, cfg.appearance, cfg.split) as made:
+    with environments(cfg.name, 1, look_at(world), cfg.appearance, cfg.split) as made:
         simulator = capable(made[0], Simulator, "acceptance")
         spec = contract(made[0])
         require_spec(world, spec)

@@ -31,6 +31,7 @@ from worldmodel.agents.hierarchy import action_search
 from worldmodel.agents.objective import Hindsight
 from worldmodel.agents.planner import follows_gradients
 from worldmodel.agents.policies import Policy, prior_agent
+from worldmodel.envs import TASKS
 from worldmodel.envs.protocol import Simulator
 from worldmodel.errors import EnvironmentContractError, UserError, nearest
 from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose
@@ -40,7 +41,15 @@ from worldmodel.evaluation.parallel import PolicyOn, Scene
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
 
-__all__ = ["BASELINES", "SIMULATED", "Comparison", "NotApplicableError", "OnSimulator", "chosen"]
+__all__ = [
+    "BASELINES",
+    "SIMULATED",
+    "Comparison",
+    "NotApplicableError",
+    "OnSimulator",
+    "chosen",
+    "require",
+]
 
 
 class NotApplicableError(Exception):
@@ -57,6 +66,7 @@ class Comparison:
         random_world: World model on an untrained encoder, if there is one.
         oracle: Of the baselines that are given the simulator.
         seed: Of everything random in a policy.
+        own_goals: Whether the episodes pursue the environment's own goals.
     """
 
     agent: Recipe
@@ -64,6 +74,7 @@ class Comparison:
     random_world: VectorWorld | TokenWorld | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
     seed: int = 0
+    own_goals: bool = True
 
     @property
     def simulators(self) -> list[Simulator]:
@@ -84,15 +95,28 @@ class Comparison:
         """What the episodes' environments are made of.
 
         Raises:
-            NotApplicableError: Nobody knows: they were not made by name.
+            NotApplicableError: Nobody knows: they were not made by name. Or goals are others'.
         """
         _ = self.simulators
+        if not self.own_goals:
+            raise NotApplicableError("it needs the environment's own goals")
         first = self.environments[0].unwrapped
         name, size = getattr(first, "task", None), getattr(first, "image_size", None)
         if name is None or size is None:
             raise NotApplicableError("its episodes need an environment that can be made by name")
         look = getattr(first, "appearance", "plain"), getattr(first, "split", "test")
         return str(name), int(size), *look
+
+    @property
+    def recordable(self) -> Scene:
+        """The scene, where its exploration can be recorded.
+
+        Raises:
+            NotApplicableError: It is not the built-in arm's.
+        """
+        if self.scene[0] not in TASKS:
+            raise NotApplicableError("its probe is fitted to recordings of the built-in arm")
+        return self.scene
 
     def pursuing(self, **changes: Any) -> Policy:
         """The agent with the task pursued in another way."""
@@ -178,9 +202,9 @@ def _true_dynamics(setting: Comparison) -> OnSimulator:
 
 def _true_cost(setting: Comparison) -> OnSimulator:
     agent = setting.agent
-    appearance = setting.scene[2]
+    task, _, appearance, _ = setting.recordable
     episodes = setting.oracle.probe_episodes
-    probe, error = object_probe(agent.world, agent.task.name, episodes, appearance)
+    probe, error = object_probe(agent.world, task, episodes, appearance)
     made = partial(true_cost, agent=agent, probe=probe)
     return OnSimulator(made, {"probe_cm": error})
 
@@ -209,6 +233,13 @@ SIMULATED: dict[str, Callable[[Comparison], OnSimulator]] = {
     "true_cost": _true_cost,
     "oracle": _oracle,
 }
+_PRIVILEGED = {
+    "ignore_object": "simulators",
+    "true_dynamics": "scene",
+    "true_cost": "recordable",
+    "oracle": "scene",
+}
+"""What of a `Comparison` each privileged baseline needs."""
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -222,3 +253,22 @@ def chosen(names: Sequence[str]) -> list[str]:
         if name not in (*known, "all"):
             raise UserError(f"unknown baseline '{name}'; {nearest(name, known)}")
     return known if "all" in names else list(dict.fromkeys(names))
+
+
+def require(names: Sequence[str], setting: Comparison) -> None:
+    """Refuse a named baseline that asks for more of the simulator than there is.
+
+    Raises:
+        UserError: It does; ``all`` leaves it out instead, with a note.
+    """
+    if "all" in names:
+        return
+    for name in names:
+        try:
+            if name in _PRIVILEGED:
+                getattr(setting, _PRIVILEGED[name])
+        except NotApplicableError as reason:
+            raise UserError(
+                f"baseline {name} does not apply: {reason}; leave it out, or give baselines=[all], "
+                "which leaves out what does not apply"
+            ) from reason

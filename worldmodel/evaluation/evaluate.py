@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from worldmodel.evaluation.baselines import (
     Comparison,
     NotApplicableError,
     chosen,
+    require,
 )
 from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, Rules, run_episodes
 from worldmodel.evaluation.episodes import environments as named_environments
@@ -118,7 +119,7 @@ def evaluate(
         The report; ``print`` shows its table, `Report.success` is the rate with its interval.
 
     Raises:
-        UserError: A baseline is unknown, or ``out`` cannot be written.
+        UserError: A baseline is unknown or, named, does not apply, or ``out`` cannot be written.
     """
     environments = [env] if not isinstance(env, Sequence) else list(env)
     _check(agent, environments, episodes, seed, hz, videos)
@@ -134,6 +135,14 @@ def evaluate(
     if goals is not None:
         goals = _several(recipe.views.joined(goals, "goals"))
     rules = _rules(recipe, goal_source, goal_ahead, policy, success)
+    comparison = Comparison(
+        recipe,
+        environments,
+        oracle=oracle or OracleConfig(),
+        seed=seed,
+        own_goals=rules.begin is own_goal,
+    )
+    require(baselines, comparison)
     steps = recipe.task.budget_steps
     results = None if out is None else Results(Path(out), report_bytes(episodes, steps))
     shown = episodes if videos is None else videos
@@ -158,7 +167,7 @@ def evaluate(
     if names:
         with _copies(environments, min(baseline_batch, episodes)) as copies:
             random = _random_world(recipe, random_world) if "random_encoder" in names else None
-            comparison = Comparison(recipe, copies, random, oracle or OracleConfig(), seed)
+            comparison = replace(comparison, environments=copies, random_world=random)
             others = {name: _baseline(name, comparison, rules, seeds, ran) for name in names}
     told = "the user's images" if goals is not None else goal_source
     if goals is None and goal_source != "env":
@@ -257,8 +266,6 @@ def _baseline(
     try:
         if name in SIMULATED:
             count, scene = min(oracle.episodes, len(seeds)), comparison.scene
-            if rules.begin is not own_goal:
-                raise NotApplicableError("it needs the environment's own goals")
             policy_on, facts = SIMULATED[name](comparison)
             ran = run_apart(
                 policy_on, seeds[:count], task, scene, workers=oracle.workers, search_seed=seed

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from worldmodel.evaluation.episodes import Episode
 
-__all__ = ["Rate", "mcnemar", "paired_summary", "success_summary", "wilson"]
+__all__ = ["Rate", "mcnemar", "paired_summary", "percent", "success_summary", "wilson"]
 
 
 class Rate(NamedTuple):
@@ -29,6 +29,18 @@ class Rate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.rate:.0%} [{self.low:.0%}, {self.high:.0%}], n = {self.n}"
+
+
+def percent(entry: Mapping[str, Any] | None) -> str:
+    """A stored ``rate`` with its ``ci95`` for tables; a dash where nobody judged.
+
+    >>> percent({"rate": 0.73, "ci95": [0.62, 0.83]}), percent(None)
+    ('73% [62%, 83%]', '–')
+    """
+    if entry is None or entry["rate"] is None:
+        return "–"
+    low, high = entry["ci95"]
+    return f"{entry['rate']:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:

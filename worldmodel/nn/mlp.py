@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MLP", "StackedMLP", "mlp"]
+__all__ = ["MLP", "StackedMLP", "linear", "mlp"]
 
 _ROWS = 256
 """Rows at once on a CPU: of more, batched products in float32 take up to twice as long per row."""
@@ -24,13 +25,23 @@ class MLP(nn.Sequential):
         return outputs.to(rows.dtype)
 
 
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer, of whose inputs or outputs there may be none, as of a robot without states.
+
+    It draws what ``nn.Linear`` draws.
+    """
+    with warnings.catch_warnings():  # torch warns of weights that there are none of
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return nn.Linear(inputs, outputs)
+
+
 def mlp(inputs: int, width: int, depth: int, outputs: int) -> MLP:
     """``depth`` hidden layers of layer norm and GELU, and a linear output."""
     layers: list[nn.Module] = []
     for _ in range(depth):
-        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU()]
+        layers += [linear(inputs, width), nn.LayerNorm(width), nn.GELU()]
         inputs = width
-    return MLP(*layers, nn.Linear(inputs, outputs))
+    return MLP(*layers, linear(inputs, outputs))
 
 
 class StackedMLP(nn.Module):

@@ -108,6 +108,8 @@ class StateFeatures(nn.Module):
 
         A number that never moves becomes zero.
         """
+        if not self.width:
+            return  # torch warns of the spread of nothing
         self.lowest.copy_(states.amin(0))
         self.highest.copy_(states.amax(0))
         raw = self._unwrapped(states)

@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import NORM_EPS, Block, initialise, normalise
+from worldmodel.nn.mlp import linear
 from worldmodel.nn.rope import Rotation, rotation_table, token_positions
 from worldmodel.nn.standardisation import ActionScaling
 from worldmodel.precision import keep_weights_in
@@ -123,7 +124,7 @@ class TokenPredictor(nn.Module):
         state_inputs = config.state_width if config.raw_inputs else self.state_features.width
         self.predictor_embed = nn.Linear(config.token_width, width)
         self.action_encoder = nn.Linear(config.action_width, width)
-        self.state_encoder = nn.Linear(state_inputs, width)
+        self.state_encoder = linear(state_inputs, width)
         if config.extrinsics:
             self.extrinsics_encoder = nn.Linear(EXTRINSICS_WIDTH, width)
         if config.cameras > 1:  # patches of one place in two pictures differ by this alone

@@ -19,11 +19,12 @@ from pydantic.dataclasses import dataclass
 from worldmodel.agents.agent import PlanningAgent
 from worldmodel.devices import device_name, usable_device
 from worldmodel.evaluation.episodes import SEED_OFFSET, environments
+from worldmodel.evaluation.intervals import percent
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import write_png
 from worldmodel.planners import PlanRecord
 from worldmodel.settings import CHECKED, AnyCount, Count, NonEmpty, Positive, Seed
-from worldmodel.studies.plans import Machine, PlanSettings, planned
+from worldmodel.studies.plans import Machine, PlanSettings, final_success, planned
 from worldmodel.weights.world import look_of
 
 __all__ = ["AnytimeConfig", "measure", "table", "write"]
@@ -61,6 +62,7 @@ def measure(config: AnytimeConfig, out: Path, machine: Machine) -> dict[str, Any
     Raises:
         UserError: A setting is unknown, or out of its bounds.
     """
+    config.plan.check()
     torch.set_num_threads(machine.threads or 1)
     rows = _first_plans(config, machine)
     for row in rows:
@@ -73,9 +75,9 @@ def measure(config: AnytimeConfig, out: Path, machine: Machine) -> dict[str, Any
                 seed=config.seed,
                 budget_ms=row["budget_ms"],
             )
-            row |= {"n": report["n"], **report["success"]["final"], "plan_ms": report["plan_ms"]}
+            row |= {"n": report["n"], **final_success(report), "plan_ms": report["plan_ms"]}
     device = device_name(usable_device(machine.device))
-    return {"device": device, "plan": f"{config.plan.task} {config.plan.keys}", "rows": rows}
+    return {"device": device, "plan": f"{config.plan.environment} {config.plan.keys}", "rows": rows}
 
 
 def _first_plans(config: AnytimeConfig, machine: Machine) -> list[dict[str, Any]]:
@@ -118,8 +120,7 @@ def table(report: Mapping[str, Any]) -> str:
         line = f"{row['budget_ms']:6.0f} ms  {row['iterations']:4.1f} iterations  {energy}"
         line += f"  {row['late']:.0%} of first plans late"
         if "rate" in row:
-            low, high = row["ci95"]
-            line += f"  success {row['rate']:.0%} [{low:.0%}, {high:.0%}]  n = {row['n']}"
+            line += f"  success {percent(row)}  n = {row['n']}"
             line += f"  p99 {row['plan_ms']['p99']:.0f} ms"
         lines.append(line)
     return "\n".join(lines)
@@ -129,7 +130,7 @@ def write(report: Mapping[str, Any], out: Path) -> None:
     """``anytime.json`` and ``anytime.png``."""
     write_json(out / "anytime.json", dict(report))
     rows: Sequence[Mapping[str, Any]] = report["rows"]
-    judged = [row for row in rows if "rate" in row]
+    judged = [row for row in rows if row.get("rate") is not None]
     figure = Figure((9 if judged else 5, 3.6), layout="constrained")
     panels = figure.subplots(1, 2 if judged else 1, squeeze=False)[0]
     known = [row for row in rows if row["energy"] is not None]

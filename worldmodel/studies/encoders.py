@@ -20,7 +20,7 @@ from omegaconf import MISSING
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.devices import known_precision
 from worldmodel.dynamics.train import TrainConfig, run_training
-from worldmodel.envs import APPEARANCES
+from worldmodel.envs import APPEARANCES, TASKS
 from worldmodel.errors import UserError
 from worldmodel.files.atomic import write_json
 from worldmodel.files.locks import locked
@@ -29,7 +29,7 @@ from worldmodel.pretraining.objective import PretrainingConfig
 from worldmodel.pretraining.pretrain import PretrainConfig, run_pretraining
 from worldmodel.settings import CHECKED, Batch, Count, NonEmpty, Seed, Threads
 from worldmodel.studies.encoders_table import summary, table
-from worldmodel.studies.plans import Machine, PlanSettings, planned
+from worldmodel.studies.plans import Machine, PlanSettings, final_success, planned
 from worldmodel.studies.resumable import stage
 
 __all__ = ["ARMS", "Arm", "StudyConfig", "compare_encoders"]
@@ -111,7 +111,7 @@ class StudyPlan(PlanSettings):
     """How every world plans.
 
     Attributes:
-        task: By name.
+        task: By name; None for ``push``, or ``goal_image`` with ``env``.
         planner: By name.
         pursuit: Other settings of the task, by name.
         settings: Other settings of the planner, by name.
@@ -121,6 +121,7 @@ class StudyPlan(PlanSettings):
         env: Environment; None for that of the task.
         goal_source: As in ``worldmodel plan``.
         goal_ahead: As in ``worldmodel plan``.
+        success: As in ``worldmodel plan``.
         batch: Episodes planned at once.
         device: Such as ``cpu`` or ``cuda``.
         threads: CPU threads of the model.
@@ -164,7 +165,7 @@ class StudyConfig:
         arms: Which encoders.
         seeds: Of initialisation and training; each plans other tasks, the same for all arms.
         episodes: Train worlds also on this many episodes each, beside one on all. Encoders see all.
-        appearances: Where to plan.
+        appearances: Where to plan; () for all that the environment has.
         trials: Episodes planned per appearance and seed.
         pretrain: Settings of ``worldmodel pretrain`` for every arm; those of the arm outweigh them.
         train: Settings of ``worldmodel train``.
@@ -179,7 +180,7 @@ class StudyConfig:
     arms: NonEmpty[str] = tuple(ARMS)
     seeds: NonEmpty[Seed] = (0, 1, 2)
     episodes: tuple[Count, ...] = ()
-    appearances: NonEmpty[str] = ("plain", "rich")
+    appearances: tuple[str, ...] = ()
     trials: Count = 100
     pretrain: PretrainConfig = field(default_factory=_usual_pretraining)
     train: TrainConfig = field(default_factory=_usual_training)
@@ -204,6 +205,12 @@ class StudyConfig:
             ARMS[arm].applied(self.pretrain)  # or it raises
         self.plan.resolved()
 
+    @property
+    def worn(self) -> tuple[str, ...]:
+        """Appearances to plan in; environments other than the built-in arm have one."""
+        known = APPEARANCES if self.plan.environment in TASKS else ("plain",)
+        return self.appearances or known
+
 
 def _refuse_own(stage_name: str, given: object, usual: Sequence[object]) -> None:
     """Raise a ValueError where a setting is given that the study gives."""
@@ -225,8 +232,11 @@ def compare_encoders(config: StudyConfig) -> None:
     An arm that fails does not stop the others.
 
     Raises:
-        UserError: The folder holds a study with other settings, or an arm failed.
+        UserError: Nobody could plan as is asked, the folder holds a study with other settings, or
+            an arm failed.
     """
+    for appearance in config.worn:
+        replace(config.plan, appearance=appearance).check()
     study = _Study(config)
     failed: list[str] = []
     for seed in config.seeds:  # the arms in turn, so that half a study compares them all
@@ -291,7 +301,7 @@ class _Study:
             )
             minutes = spent | {"train": stage(world, partial(run_training, training)).minutes}
             success: dict[str, Any] = {}
-            for appearance in config.appearances:
+            for appearance in config.worn:
                 plan = folder / f"plan-{name}-{appearance}"
                 minutes[appearance], success[appearance] = stage(
                     plan, partial(self._success, plan, world, appearance, seed)
@@ -343,13 +353,13 @@ class _Study:
             batch=plan.batch,
         )
         outcomes = [episode["success"] for episode in report["episodes"]]
-        return {**report["success"]["final"], "outcomes": outcomes}
+        return {**final_success(report), "outcomes": outcomes}
 
     def _recorded(self, arm: str, seed: int, episodes: int | None) -> bool:
         wanted = (arm, seed, episodes)
         return any(
             (r["arm"], r["seed"], r["episodes"]) == wanted
-            and set(self._config.appearances) <= set(r["success"])
+            and set(self._config.worn) <= set(r["success"])
             for r in self.records
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from worldmodel.evaluation.intervals import mcnemar, wilson
+from worldmodel.evaluation.intervals import mcnemar, percent, wilson
 
 __all__ = ["summary", "table"]
 
@@ -55,7 +55,10 @@ def _last_step(validation: Mapping[str, Sequence[float]]) -> dict[str, float | N
 
 
 def _success(records: Sequence[_Record], baseline: Sequence[_Record]) -> dict[str, Any]:
-    """By appearance, the pooled rate, and how the same tasks and seeds went for the baseline."""
+    """By appearance, the pooled rate, and how the same tasks and seeds went for the baseline.
+
+    None of an appearance where nobody judged.
+    """
     appearances = dict.fromkeys(name for record in records for name in record["success"])
     return {
         name: _pooled(_outcomes(records, name), _outcomes(baseline, name)) for name in appearances
@@ -69,12 +72,15 @@ def _outcomes(records: Sequence[_Record], appearance: str) -> dict[tuple[int, in
         for record in records
         if appearance in record["success"]
         for number, solved in enumerate(record["success"][appearance]["outcomes"])
+        if solved is not None
     }
 
 
 def _pooled(
     outcomes: Mapping[tuple[int, int], bool], baseline: Mapping[tuple[int, int], bool]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    if not outcomes:
+        return None
     solved, n = sum(outcomes.values()), len(outcomes)
     pairs = [(outcomes[key], baseline[key]) for key in outcomes if key in baseline]
     better, worse = pairs.count((True, False)), pairs.count((False, True))
@@ -119,7 +125,7 @@ def _cells(row: Mapping[str, Any], appearances: Sequence[str]) -> list[str]:
         _figure(probe.get("probe_gripper_cm"), 1),
         _figure(open_loop["of_copying"], 2),
         _figure(open_loop["object_cm"], 1),
-        *(_rate(success[name]) if name in success else "–" for name in appearances),
+        *(percent(success.get(name)) for name in appearances),
         _figure(sum(spent), 0),
     ]
 
@@ -133,14 +139,9 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in rows
         if row["arm"] != BASELINE
         for appearance, entry in row["success"].items()
-        if (paired := entry["over_random"])["n"]
+        if entry and (paired := entry["over_random"])["n"]
     ]
     return [f"against {BASELINE}, on the same tasks and seeds", *lines] if lines else []
-
-
-def _rate(entry: Mapping[str, Any]) -> str:
-    low, high = entry["ci95"]
-    return f"{entry['rate']:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -18,10 +18,11 @@ from pydantic.dataclasses import dataclass
 
 from worldmodel.devices import device_name, usable_device
 from worldmodel.errors import UserError
+from worldmodel.evaluation.intervals import percent
 from worldmodel.files.atomic import write_json
 from worldmodel.files.results import write_png
 from worldmodel.settings import CHECKED, Batch, Count, Seed
-from worldmodel.studies.plans import Machine, PlanSettings, planned
+from worldmodel.studies.plans import Machine, PlanSettings, final_success, planned
 
 __all__ = ["POINTS", "FrontierConfig", "Point", "equals", "measure", "table", "write"]
 
@@ -93,7 +94,9 @@ class FrontierConfig:
         timed: The first of them, planned again one at a time, when all is planned, for the times
             of plans. Leave the machine alone meanwhile.
         seed: Of the first.
-        task: That all points plan.
+        task: That all points plan; None for ``push``, or ``goal_image`` with ``env``.
+        env: Environment, as `worldmodel.make_env` takes it; None for that of the task.
+        success: As in ``worldmodel plan``.
         appearance: Of the environments.
         split: Of rich appearances.
         points: ``{name: …, planner: …, settings: {samples: …}}`` each; () for those of `POINTS`,
@@ -104,7 +107,9 @@ class FrontierConfig:
     batch: Batch = 20
     timed: Count = 10
     seed: Seed = 0
-    task: str = "push"
+    task: str | None = None
+    env: str | None = None
+    success: str | None = None
     appearance: str = "plain"
     split: str = "test"
     points: tuple[Point, ...] = ()
@@ -119,6 +124,8 @@ class FrontierConfig:
             point.dtype,
             self.appearance,
             self.split,
+            self.env,
+            success=self.success,
         )
 
 
@@ -140,6 +147,7 @@ def measure(config: FrontierConfig, out: Path, machine: Machine) -> dict[str, An
             plan.resolved()
         except UserError as error:
             raise UserError(f"frontier.points[{number}]: {error}") from error
+    plans[0].check()
     reports = [
         [planned(out, plan, machine, seed=config.seed, **sizes) for plan in plans]
         for sizes in (
@@ -147,11 +155,10 @@ def measure(config: FrontierConfig, out: Path, machine: Machine) -> dict[str, An
             {"episodes": config.timed},
         )
     ]
+    split = [] if config.split == "test" else [config.split]
     return {
         "device": device_name(usable_device(machine.device)),
-        "plan": " ".join(
-            [config.task, config.appearance, *([config.split] if config.split != "test" else [])]
-        ),
+        "plan": " ".join([plans[0].environment, config.appearance, *split]),
         "seed": config.seed,
         "points": [
             {"name": point.name, "keys": plan.keys, **_figures(whole, timed)}
@@ -161,7 +168,7 @@ def measure(config: FrontierConfig, out: Path, machine: Machine) -> dict[str, An
 
 
 def _figures(planned: Mapping[str, Any], timed: Mapping[str, Any]) -> dict[str, Any]:
-    final, times = planned["success"]["final"], timed["plan_ms"]
+    final, times = final_success(planned), timed["plan_ms"]
     return {
         "n": planned["n"],
         "rate": final["rate"],
@@ -176,8 +183,9 @@ def _figures(planned: Mapping[str, Any], timed: Mapping[str, Any]) -> dict[str, 
 def equals(points: Sequence[Mapping[str, Any]], name: str = "plain") -> Mapping[str, Any] | None:
     """The fastest other point that by its interval may do as well as the best of a name, or better.
 
-    None where there is no such point, or none of that name.
+    None where there is no such point, or none of that name, or where nobody judged.
     """
+    points = [point for point in points if point["rate"] is not None]
     own = [point for point in points if point["name"] == name]
     if not own:
         return None
@@ -191,10 +199,9 @@ def table(report: Mapping[str, Any]) -> str:
     """The points, fastest first."""
     lines = [f"{report['device']}; {report['plan']}"]
     for point in sorted(report["points"], key=lambda point: float(point["p50_ms"])):
-        low, high = point["ci95"]
         lines.append(
             f"{point['name']:<16}{point['p50_ms']:8.1f} ms  p99{point['p99_ms']:8.1f} ms   "
-            f"{point['rate']:4.0%} [{low:.0%}, {high:.0%}]  n = {point['n']}   {point['keys']}"
+            f"{percent(point):>16}  n = {point['n']}   {point['keys']}"
         )
     if equal := equals(report["points"]):
         lines.append(
@@ -242,6 +249,7 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
 
 
 def write(report: Mapping[str, Any], out: Path) -> None:
-    """``frontier.json`` and ``frontier.png``."""
+    """``frontier.json`` and, where success was judged, ``frontier.png``."""
     write_json(out / "frontier.json", dict(report))
-    _draw(report, out / "frontier.png")
+    if report["points"][0]["rate"] is not None:  # one environment, so one judge of all
+        _draw(report, out / "frontier.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -13,15 +13,26 @@ import torch
 from pydantic.dataclasses import dataclass
 
 from worldmodel.agents.agent import PlanningAgent, make_agent
+from worldmodel.agents.environment import capable
 from worldmodel.agents.task import TaskConfig, planner_for, task_for
+from worldmodel.envs.protocol import Expert, Explorer, GoalSetter, Resumable
 from worldmodel.evaluation.episodes import environments
 from worldmodel.evaluation.evaluate import evaluate
 from worldmodel.evaluation.goals import GOAL_SOURCES
+from worldmodel.registry import user_function
 from worldmodel.settings import CHECKED, Count, among
+from worldmodel.spec import Look
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, look_of
 
-__all__ = ["Machine", "PlanSettings", "planned"]
+__all__ = ["Machine", "PlanSettings", "final_success", "planned"]
+
+_ASKED: dict[str, tuple[type[Any], ...]] = {
+    "env": (),
+    "ahead": (Resumable, GoalSetter, Explorer),
+    "expert": (Resumable, GoalSetter, Expert),
+}
+"""What sources of goals ask of an environment."""
 
 
 class Machine(NamedTuple):
@@ -45,7 +56,7 @@ class PlanSettings:
     """A planner at work on a task, as far as it is not the task's own choice.
 
     Attributes:
-        task: By name.
+        task: By name; None for ``push``, or ``goal_image`` with ``env``.
         planner: By name.
         pursuit: Other settings of the task, by name.
         settings: Other settings of the planner, by name.
@@ -55,9 +66,10 @@ class PlanSettings:
         env: Environment, as `worldmodel.make_env` takes it; None for that of the task.
         goal_source: As in ``worldmodel plan``.
         goal_ahead: As in ``worldmodel plan``.
+        success: As in ``worldmodel plan``.
     """
 
-    task: str = "push"
+    task: str | None = None
     planner: str = "icem"
     pursuit: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -67,11 +79,12 @@ class PlanSettings:
     env: str | None = None
     goal_source: Annotated[str, among(*GOAL_SOURCES)] = "env"
     goal_ahead: Count = 5
+    success: str | None = None
 
     @property
     def environment(self) -> str:
         """Name of the environment."""
-        return self.env or self.task
+        return self.env or self.task or "push"
 
     @property
     def keys(self) -> str:
@@ -85,8 +98,23 @@ class PlanSettings:
         Raises:
             UserError: A name or a setting is unknown, or a value out of its bounds.
         """
-        task = task_for(self.task, self.planner, self.pursuit)
-        return task, planner_for(self.planner, task, self.settings)
+        name = self.task or ("goal_image" if self.env else "push")
+        task = task_for(name, self.planner, self.pursuit)
+        planner = planner_for(self.planner, task, self.settings)
+        return replace(task, name=self.env or task.name), planner
+
+    def check(self) -> None:
+        """Make the environment once and find the judge, before hours of training depend on them.
+
+        Raises:
+            UserError: There is no such environment or judge, or the environment lacks an appearance
+                or what planning or the source of goals needs.
+        """
+        if self.success is not None:
+            user_function(self.success, f"success={self.success}")
+        with environments(self.environment, 1, Look(), self.appearance, self.split) as (env,):
+            for kind in _ASKED[self.goal_source]:
+                capable(env, kind, f"goal_source={self.goal_source}")
 
     def agent(self, env: Any, machine: Machine, budget_ms: float | None = None) -> PlanningAgent:
         """The agent on a machine."""
@@ -138,10 +166,17 @@ def planned(
             seed=seed,
             goal_source=settings.goal_source,
             goal_ahead=settings.goal_ahead,
+            success=settings.success,
             out=folder,
         )
     print(report)
     return report.content
+
+
+def final_success(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Rate of success in the end and its interval, both None where nobody judged."""
+    found: Mapping[str, Any] | None = report["success"]
+    return {"rate": None, "ci95": None} if found is None else found["final"]
 
 
 def _digest(settings: PlanSettings, machine: Machine, *sizes: float | None) -> str:

@@ -28,7 +28,6 @@ from worldmodel.files.results import write_png
 from worldmodel.latency.harness import Ceiling, Latency, matmul_ceiling
 from worldmodel.latency.harness import measure as measure_latency
 from worldmodel.latency.subjects import (
-    ACTION_LIMIT,
     Subject,
     sized,
     token_subject,
@@ -146,10 +145,13 @@ class _Size:
     episodes: int = 1
 
     def measured(self, plans: int, device: torch.device) -> Latency:
-        high = torch.full((self.subject.action_width,), ACTION_LIMIT, device=device)
         workload = self.subject.workload(self.episodes, device, seed=0)
         return measure_latency(
-            workload, CEM(self.search, -high, high), plans=plans, warmup=1, profiled=0
+            workload,
+            CEM(self.search, *self.subject.bounds.to(device)),
+            plans=plans,
+            warmup=1,
+            profiled=0,
         )
 
 

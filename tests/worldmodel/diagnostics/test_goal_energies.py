@@ -56,6 +56,7 @@ def test_it_says_what_it_read_and_of_which_tasks(report):
         ("candidates=1", "candidates of at least 2"),
         ("scenes=[rich/tset]", "split"),
         ("scenes=[]", "scenes="),
+        ("env=two_room scenes=[rich/test]", "Expected scenes=[plain] with env=two_room"),
         ("horizon=5", "multiple of the world's stride"),
     ],
 )

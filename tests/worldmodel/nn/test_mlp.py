@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from worldmodel.nn.mlp import StackedMLP, mlp
+from worldmodel.nn.mlp import StackedMLP, linear, mlp
 
 
 def test_each_member_computes_what_it_would_alone() -> None:
@@ -41,3 +42,17 @@ def test_weights_say_in_which_precision_to_compute_and_rows_in_which_to_answer()
         rounded = network.to(torch.bfloat16)(rows)
         assert rounded.dtype == torch.float32
         assert 0 < (rounded - exact).abs().max() < 0.05
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("inputs", "outputs"), [(0, 3), (3, 0)])
+def test_nothing_comes_in_or_out_without_a_warning(inputs: int, outputs: int) -> None:
+    assert mlp(inputs, 8, 1, outputs)(torch.zeros(2, inputs)).shape == (2, outputs)
+
+
+def test_a_layer_draws_what_torch_draws() -> None:
+    drawn = []
+    for make in (linear, nn.Linear):
+        torch.manual_seed(0)
+        drawn.append(make(3, 2).weight)
+    assert torch.equal(*drawn)

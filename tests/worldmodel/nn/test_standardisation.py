@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from worldmodel.nn.standardisation import POSE_ANGLES, ActionScaling, StateFeatures
@@ -60,3 +61,10 @@ def test_angles_come_back_in_their_places_and_half_a_turn_is_none() -> None:
         place for place, shown in zip(features.places, features.visible, strict=True) if not shown
     ]
     assert hidden == [3]
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_states_have_no_features() -> None:
+    features = StateFeatures(0)
+    features.fit(torch.zeros(5, 0))
+    assert features(torch.zeros(2, 0)).shape == (2, 0)
