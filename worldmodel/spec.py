@@ -16,6 +16,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -45,6 +47,7 @@ __all__ = [
     "StateSpec",
     "read_spec",
     "require_alike",
+    "usual_rest",
 ]
 
 ACTION_KINDS = ("pose_delta", "delta", "absolute", "velocity", "torque", "generic")
@@ -293,6 +296,23 @@ class Look(NamedTuple):
             return cls(image_size)
         camera = spec.cameras[0]
         return cls(camera.height if camera.height == camera.width else None, spec.repeat)
+
+
+def usual_rest(
+    low: NDArray[Any], high: NDArray[Any], centre: NDArray[Any], kind: str
+) -> tuple[float, ...]:
+    """What does nothing, where nobody states it: zero, or the centre where zero is no such thing.
+
+    That is where zero is out of bounds, or where actions are ``absolute``.
+
+    Args:
+        low: Lower bounds ``[A]``, physical units.
+        high: Upper bounds ``[A]``.
+        centre: Of the actions, ``[A]``.
+        kind: One of `ACTION_KINDS`.
+    """
+    nowhere = (kind == "absolute") | (low > 0) | (high < 0)
+    return tuple(np.where(nowhere, centre, 0.0).clip(low, high).tolist())
 
 
 def read_spec(stored: Mapping[str, Any], source: str | Path) -> Spec:

@@ -88,7 +88,7 @@ def run_collection(cfg: CollectConfig) -> None:
     acting = behaviour(cfg.policy)
     env = make_env(names[0], image_size=cfg.image_size, repeat=cfg.repeat)
     try:
-        spec = contract(env).changed(cfg.spec)
+        spec = contract(env, cfg.spec)
         env.reset(seed=cfg.seed)
         next(acting(env, np.random.default_rng(cfg.seed)))
     finally:

@@ -21,6 +21,7 @@ from worldmodel.spec import (
     SpecChanges,
     StateSpec,
     read_spec,
+    usual_rest,
 )
 
 __all__ = ["SPEC_PATH", "data_spec", "read_dataset_spec", "write_dataset_spec"]
@@ -49,7 +50,8 @@ def read_dataset_spec(root: Path) -> Spec | None:
 def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Spec:
     """The spec of a dataset: what it says, what the user states, and the rest from its numbers.
 
-    Bounds are those of the recorded actions. A dimension that never moves rests where it is.
+    Bounds are those of the recorded actions. Where nobody states a rest, it is zero, or the mean of
+    the recorded actions where they are ``absolute`` or zero is out of bounds.
 
     Args:
         dataset: Whose.
@@ -71,25 +73,32 @@ def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Sp
 
 
 def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
-    actions, states = dataset.actions, dataset.states
+    actions, states = _used(dataset), dataset.states
     names = dataset.action_names or _numbered("action", actions)
     low, high = actions.min(0), actions.max(0)
-    about = actions.mean(0) if changes.action_kind == "absolute" else np.zeros_like(low)
     felt = dataset.state_names or _numbered("state", states)
     poses = (tuple(names), tuple(felt)) == (POSE_ACTIONS, POSE_STATES)
+    kind = "pose_delta" if poses else "generic"
     return Spec(
         ActionSpec(
             tuple(names),
             _plain(low),
             _plain(high),
-            _plain(np.clip(about, low, high)),
-            "pose_delta" if poses else "generic",
+            usual_rest(low, high, actions.mean(0, np.float64), changes.action_kind or kind),
+            kind,
             recorded=True,
         ),
         StateSpec(tuple(felt), "pose", hidden=()) if poses else StateSpec(tuple(felt)),
         _cameras(dataset),
         dataset.fps,
     )
+
+
+def _used(dataset: EpisodeDataset) -> Floats:
+    """Actions without those that nothing follows, which are zero where they were not recorded."""
+    followed = np.ones(dataset.num_frames, bool)
+    followed[np.cumsum(dataset.lengths) - 1] = False
+    return dataset.actions[followed] if followed.any() else dataset.actions
 
 
 def _cameras(dataset: EpisodeDataset) -> tuple[CameraSpec, ...]:
