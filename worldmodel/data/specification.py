@@ -60,16 +60,24 @@ def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Sp
     Raises:
         UserError: That does not fit the dataset.
     """
+    changes = changes or SpecChanges()
+    spec = _from_numbers(dataset, changes)
     stated = read_dataset_spec(dataset.root) if dataset.root.is_dir() else None
-    told = (dataset.action_names, dataset.state_names)
-    if stated is not None and told in (
-        (None, None),
-        (stated.actions.names, stated.states.names),
-    ):  # it may be looked at through fewer cameras, and more slowly
-        spec = replace(stated, cameras=_cameras(dataset), rate=dataset.fps)
-    else:
-        spec = _from_numbers(dataset, changes or SpecChanges())
-    return spec if changes is None else spec.changed(changes)
+    if stated is not None and _of_one_robot(stated, dataset):
+        actions, seen = stated.actions, spec.actions
+        if actions.recorded and changes.action_kind == "absolute" != actions.kind:
+            actions = replace(actions, low=seen.low, high=seen.high, rest=seen.rest)
+        # It may be looked at through fewer cameras, and more slowly.
+        spec = replace(stated, actions=actions, cameras=spec.cameras, rate=spec.rate)
+    return spec.changed(changes)
+
+
+def _of_one_robot(stated: Spec, dataset: EpisodeDataset) -> bool:
+    """Whether a dataset has the actions and states that are stated, as far as it names them."""
+    return dataset.action_names in (None, stated.actions.names) and dataset.state_names in (
+        None,
+        stated.states.names,
+    )
 
 
 def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
@@ -90,7 +98,7 @@ def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
         ),
         StateSpec(tuple(felt), "pose", hidden=()) if poses else StateSpec(tuple(felt)),
         _cameras(dataset),
-        dataset.fps,
+        dataset.fps if dataset.timed else None,
     )
 
 

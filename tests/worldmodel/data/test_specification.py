@@ -35,3 +35,9 @@ def test_a_rest_that_is_stated_is_kept():
 def test_a_dimension_that_never_moves_rests_where_it_is():
     still = data_spec(dataset(np.full((3, 1), 0.1))).actions
     assert still.low == still.rest == still.high
+
+
+def test_a_rate_that_nobody_states_is_none():
+    assert data_spec(dataset()).rate is None
+    assert data_spec(dataset(), SpecChanges(rate=7)).rate == 7
+    assert data_spec(dataset(fps=5)).rate == pytest.approx(5)
