@@ -68,8 +68,17 @@ def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Sp
         if actions.recorded and changes.action_kind == "absolute" != actions.kind:
             actions = replace(actions, low=seen.low, high=seen.high, rest=seen.rest)
         # It may be looked at through fewer cameras, and more slowly.
+        slower = spec.rate is not None and round(spec.rate, 2) < round(stated.rate or np.inf, 2)
+        if slower and (changes.action_kind or actions.kind) in ("delta", "pose_delta"):
+            actions = _as_far(actions, seen)
         spec = replace(stated, actions=actions, cameras=spec.cameras, rate=spec.rate)
     return spec.changed(changes)
+
+
+def _as_far(actions: ActionSpec, seen: ActionSpec) -> ActionSpec:
+    """With bounds that also hold what was recorded, several steps added up."""
+    low, high = map(min, actions.low, seen.low), map(max, actions.high, seen.high)
+    return replace(actions, low=tuple(low), high=tuple(high), recorded=True)
 
 
 def _of_one_robot(stated: Spec, dataset: EpisodeDataset) -> bool:
