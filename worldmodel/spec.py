@@ -220,7 +220,7 @@ class Spec:
         cameras: In the order in which a model reads them.
         rate: Control steps a second; None where nobody says.
         repeat: Environment steps for which an action is held.
-        unit: Of the judge's distance, for reports.
+        unit: Of the judge's distance, for reports; empty where nobody says.
         fit: How frames become square for the encoder: ``crop``, ``pad`` or ``squeeze``.
     """
 
@@ -229,7 +229,7 @@ class Spec:
     cameras: tuple[CameraSpec, ...]
     rate: Positive | None = None
     repeat: Count = 1
-    unit: str = "m"
+    unit: str = ""
     fit: Annotated[str, among(*FITS)] = "crop"
 
     @property
@@ -290,6 +290,18 @@ class Spec:
             return replace(self, actions=actions, states=states, **given)
         except ValidationError as error:
             raise UserError(described(error)) from error
+
+    def completed(self, trained: Spec) -> Spec:
+        """With the kind and the rest of actions of a world's spec, where this one states no kind.
+
+        Args:
+            trained: What the world was trained on; as `require_alike` wants it.
+        """
+        own, theirs = self.actions, trained.actions
+        if own.kind != "generic" or theirs.kind == "generic":
+            return self
+        rest = tuple(np.clip(theirs.rest, own.low, own.high).tolist())
+        return replace(self, actions=replace(own, kind=theirs.kind, rest=rest))
 
 
 class Look(NamedTuple):

@@ -60,6 +60,14 @@ def test_a_kind_that_nobody_states_is_not_compared_but_by_a_world_of_poses(arm_s
     compared(unknown, arm_spec)
 
 
+def test_a_world_says_what_its_environment_does_not(arm_spec: Spec) -> None:
+    trained = changed(arm_spec, kind="absolute", rest=arm_spec.actions.high)
+    silent = changed(arm_spec, kind="generic")
+    assert silent.completed(trained) == trained
+    assert trained.completed(silent) == trained
+    assert arm_spec.completed(trained) == arm_spec
+
+
 def test_a_spec_comes_back_as_it_was_stored(arm_spec: Spec) -> None:
     stored = changed(arm_spec, recorded=True).stored()
     assert read_spec(stored, "here") == changed(arm_spec, recorded=True)

@@ -154,7 +154,7 @@ def contract(env: Environment, changes: SpecChanges | None = None) -> Spec:
             cameras,
             told.get("render_fps"),
             told.get("repeat", 1),
-            told.get("distance_unit", "m"),
+            told.get("distance_unit", ""),
         )
     except ValidationError as error:
         raise EnvironmentContractError(

@@ -149,3 +149,4 @@ def test_what_neither_environment_nor_user_states_stays_unknown(tmp_path, monkey
     spec = data_spec(dataset)
     assert (spec.rate, spec.actions.kind, spec.actions.rest) == (None, "absolute", (1, 1))
     assert dataset.action_names == spec.actions.names == ("left", "right")
+    assert spec.unit == ""
