@@ -73,10 +73,15 @@ def sampled(
         if fps is None:
             return dataset
         kind = data_spec(dataset, changes).actions.kind
+        if kind == "pose_delta":
+            raise UserError(
+                f"Expected actions=poses with fps={fps:g}, got actions=recorded, which are changes "
+                "of the pose in single steps. Leave out fps=… to keep them."
+            )
         if kind not in _JOINED:
             raise UserError(
                 f"Expected actions of kind {', '.join(_JOINED)} with fps={fps:g}, got {kind} in "
-                f"{dataset.root}. State spec.action_kind=…, take actions=poses, or leave out fps=…"
+                f"{dataset.root}. State spec.action_kind=…, or leave out fps=…"
             )
         return SampledDataset.of(dataset, fps, kind)
     if (width := dataset.states.shape[1]) != POSE_WIDTH:
