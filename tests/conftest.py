@@ -55,7 +55,7 @@ def arm_spec() -> Spec:
     low, rest = tuple(-end for end in _ARM_HIGH), (0.0,) * 7
     actions = ActionSpec(POSE_ACTIONS, low, _ARM_HIGH, rest, "pose_delta")
     states = StateSpec(POSE_STATES, "pose", hidden=())
-    return Spec(actions, states, (CameraSpec("front", 64, 64),), 5.0)
+    return Spec(actions, states, (CameraSpec("front", 64, 64),), 5.0, unit="m")
 
 
 @pytest.fixture(scope="session")

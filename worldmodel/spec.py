@@ -16,6 +16,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -45,6 +47,7 @@ __all__ = [
     "StateSpec",
     "read_spec",
     "require_alike",
+    "usual_rest",
 ]
 
 ACTION_KINDS = ("pose_delta", "delta", "absolute", "velocity", "torque", "generic")
@@ -148,6 +151,15 @@ class StateSpec:
         """P."""
         return len(self.names)
 
+    def renamed(self, names: Sequence[str]) -> StateSpec:
+        """With other names ``[P]``."""
+        new = dict(zip(self.names, names, strict=True))
+        periodic, half_turn, hidden = (
+            old and tuple(new[name] for name in old)
+            for old in (self.periodic, self.half_turn, self.hidden)
+        )
+        return StateSpec(tuple(names), self.kind, periodic or (), half_turn or (), hidden)
+
     def places(self, names: Sequence[str]) -> tuple[int, ...]:
         """Where states of these names stand."""
         return tuple(place for place, name in enumerate(self.names) if name in names)
@@ -174,8 +186,10 @@ class SpecChanges:
     """What a user states of data or an environment that does not say it; None changes nothing.
 
     Attributes:
+        action_names: Of each number of an action.
         action_kind: One of `ACTION_KINDS`.
         rest: The action that does nothing.
+        state_names: Of each number of a state.
         state_kind: One of `STATE_KINDS`.
         periodic: As in `StateSpec`.
         half_turn: As in `StateSpec`.
@@ -184,8 +198,10 @@ class SpecChanges:
         unit: As in `Spec`.
     """
 
+    action_names: tuple[str, ...] | None = None
     action_kind: Annotated[str, among(*ACTION_KINDS)] | None = None
     rest: tuple[Coordinate, ...] | None = None
+    state_names: tuple[str, ...] | None = None
     state_kind: Annotated[str, among(*STATE_KINDS)] | None = None
     periodic: tuple[str, ...] | None = None
     half_turn: tuple[str, ...] | None = None
@@ -204,7 +220,7 @@ class Spec:
         cameras: In the order in which a model reads them.
         rate: Control steps a second; None where nobody says.
         repeat: Environment steps for which an action is held.
-        unit: Of the judge's distance, for reports.
+        unit: Of the judge's distance, for reports; empty where nobody says.
         fit: How frames become square for the encoder: ``crop``, ``pad`` or ``squeeze``.
     """
 
@@ -213,7 +229,7 @@ class Spec:
     cameras: tuple[CameraSpec, ...]
     rate: Positive | None = None
     repeat: Count = 1
-    unit: str = "m"
+    unit: str = ""
     fit: Annotated[str, among(*FITS)] = "crop"
 
     @property
@@ -252,10 +268,16 @@ class Spec:
         """With what a user states otherwise.
 
         Raises:
-            UserError: There are no such actions or states.
+            UserError: There are no such actions or states, or not as many as are named.
         """
+        actions, states = self.actions, self.states
         given = {name: value for name, value in vars(changes).items() if value is not None}
-        of_actions = {"action_kind": "kind", "rest": "rest"}
+        for key, part in (("action_names", actions), ("state_names", states)):
+            if key in given:
+                _check_names(key, part.names, given[key])
+        if "state_names" in given:
+            states = states.renamed(given.pop("state_names"))
+        of_actions = {"action_names": "names", "action_kind": "kind", "rest": "rest"}
         of_states = {"state_kind": "kind"} | {
             name: name for name in ("periodic", "half_turn", "hidden")
         }
@@ -264,10 +286,22 @@ class Spec:
             for names in (of_actions, of_states)
         ]
         try:
-            actions, states = replace(self.actions, **parts[0]), replace(self.states, **parts[1])
+            actions, states = replace(actions, **parts[0]), replace(states, **parts[1])
             return replace(self, actions=actions, states=states, **given)
         except ValidationError as error:
             raise UserError(described(error)) from error
+
+    def completed(self, trained: Spec) -> Spec:
+        """With the kind and the rest of actions of a world's spec, where this one states no kind.
+
+        Args:
+            trained: What the world was trained on; as `require_alike` wants it.
+        """
+        own, theirs = self.actions, trained.actions
+        if own.kind != "generic" or theirs.kind == "generic":
+            return self
+        rest = tuple(np.clip(theirs.rest, own.low, own.high).tolist())
+        return replace(self, actions=replace(own, kind=theirs.kind, rest=rest))
 
 
 class Look(NamedTuple):
@@ -295,6 +329,23 @@ class Look(NamedTuple):
         return cls(camera.height if camera.height == camera.width else None, spec.repeat)
 
 
+def usual_rest(
+    low: NDArray[Any], high: NDArray[Any], centre: NDArray[Any], kind: str
+) -> tuple[float, ...]:
+    """What does nothing, where nobody states it: zero, or the centre where zero is no such thing.
+
+    That is where zero is out of bounds, or where actions are ``absolute``.
+
+    Args:
+        low: Lower bounds ``[A]``, physical units.
+        high: Upper bounds ``[A]``.
+        centre: Of the actions, ``[A]``.
+        kind: One of `ACTION_KINDS`.
+    """
+    nowhere = (kind == "absolute") | (low > 0) | (high < 0)
+    return tuple(np.where(nowhere, centre, 0.0).clip(low, high).tolist())
+
+
 def read_spec(stored: Mapping[str, Any], source: str | Path) -> Spec:
     """A spec from JSON.
 
@@ -306,6 +357,9 @@ def read_spec(stored: Mapping[str, Any], source: str | Path) -> Spec:
 
 def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: bool = True) -> None:
     """Compare two specs where both say something.
+
+    A rate of None says nothing, and a kind of ``generic`` neither, but to a world that composes
+    poses: it has to know that it meets them.
 
     Args:
         expected: What a model was trained for.
@@ -321,18 +375,22 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: b
     pairs: list[tuple[str, object, object]] = [
         ("action_width", mine.width, theirs.width),
         ("state_width", expected.states.width, got.states.width),
-        ("actions.kind", mine.kind, theirs.kind),
-        ("states.kind", expected.states.kind, got.states.kind),
         ("cameras", _told(expected.cameras), _told(got.cameras)),
         ("repeat", expected.repeat, got.repeat),
     ]
+    kinds = [
+        ("actions.kind", mine.kind, theirs.kind),
+        ("states.kind", expected.states.kind, got.states.kind),
+    ]
+    pairs += [found for found in kinds if expected.composed or "generic" not in found]
     if expected.rate is not None and got.rate is not None:
         pairs.append(("rate", round(expected.rate, 2), round(got.rate, 2)))
     for name, ours, other in pairs:
         if ours != other:
             raise UserError(_differs(name, of, ours, against, other))
     stated = bounds and not (mine.recorded or theirs.recorded)
-    for end in ("low", "high", "rest") if stated else ():
+    ends = ("low", "high", "rest") if mine.kind == theirs.kind else ("low", "high")
+    for end in ends if stated else ():  # a rest that nobody states depends on the kind
         for place, name in enumerate(mine.names):
             ours, other = getattr(mine, end)[place], getattr(theirs, end)[place]
             reach = max(mine.high[place] - mine.low[place], abs(ours))
@@ -343,6 +401,14 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: b
 
 def _told(cameras: Sequence[CameraSpec]) -> str:
     return ", ".join(f"{c.name} {c.height} x {c.width}" for c in cameras)
+
+
+def _check_names(key: str, old: Sequence[str], new: Sequence[str]) -> None:
+    if not len(old) == len(new) == len({*new}):
+        raise UserError(
+            f"Expected {len(old)} different {key}, in place of {', '.join(old) or '(none)'}, got "
+            f"{len(new)}: {', '.join(new)}; name each number once"
+        )
 
 
 def _differs(name: str, of: str, ours: object, against: str, other: object) -> str:

@@ -43,6 +43,31 @@ def test_a_rate_that_nobody_states_is_not_compared(arm_spec: Spec) -> None:
         compared(arm_spec, replace(arm_spec, rate=10.0))
 
 
+def test_a_kind_that_nobody_states_is_not_compared_but_by_a_world_of_poses(arm_spec: Spec) -> None:
+    nothing = changed(arm_spec, kind="generic")
+    moved = changed(arm_spec, kind="velocity")
+    compared(nothing, replace(moved, actions=replace(moved.actions, rest=arm_spec.actions.high)))
+    compared(moved, nothing)
+    with pytest.raises(UserError, match=r"expected actions\.kind of velocity, .*, got torque of"):
+        compared(moved, changed(arm_spec, kind="torque"))
+    with pytest.raises(
+        UserError, match=r"expected actions\.kind of pose_delta, .*, got generic of"
+    ):
+        compared(arm_spec, nothing)
+    unknown = replace(arm_spec, states=replace(arm_spec.states, kind="generic"))
+    with pytest.raises(UserError, match=r"expected states\.kind of pose, .*, got generic of"):
+        compared(arm_spec, unknown)
+    compared(unknown, arm_spec)
+
+
+def test_a_world_says_what_its_environment_does_not(arm_spec: Spec) -> None:
+    trained = changed(arm_spec, kind="absolute", rest=arm_spec.actions.high)
+    silent = changed(arm_spec, kind="generic")
+    assert silent.completed(trained) == trained
+    assert trained.completed(silent) == trained
+    assert arm_spec.completed(trained) == arm_spec
+
+
 def test_a_spec_comes_back_as_it_was_stored(arm_spec: Spec) -> None:
     stored = changed(arm_spec, recorded=True).stored()
     assert read_spec(stored, "here") == changed(arm_spec, recorded=True)
@@ -55,3 +80,17 @@ def test_what_a_user_states_outweighs_and_has_to_fit(arm_spec: Spec) -> None:
     assert (told.rate, told.states.hidden, told.actions.kind) == (2.0, ("x",), "generic")
     with pytest.raises(UserError, match=r"Expected hidden among the states x, y, .*got 'speed'"):
         arm_spec.changed(SpecChanges(hidden=("speed",)))
+
+
+def test_a_user_names_each_number_once_and_what_is_said_of_it_stays(arm_spec: Spec) -> None:
+    joints = tuple(f"joint_{number}" for number in range(7))
+    told = arm_spec.changed(SpecChanges(action_names=joints, state_names=joints))
+    assert told.actions.names == told.states.names == joints
+    turning = replace(arm_spec, states=replace(arm_spec.states, kind="generic", periodic=("yaw",)))
+    assert turning.changed(SpecChanges(state_names=joints)).states.periodic == ("joint_5",)
+    hidden = SpecChanges(state_names=joints, hidden=("joint_6",))
+    assert arm_spec.changed(hidden).states.hidden == ("joint_6",)
+    with pytest.raises(UserError, match=r"Expected 7 different action_names, .*got 2: a, b; name"):
+        arm_spec.changed(SpecChanges(action_names=("a", "b")))
+    with pytest.raises(UserError, match=r"Expected 7 different state_names, .*got 7: a, a"):
+        arm_spec.changed(SpecChanges(state_names=("a",) * 7))

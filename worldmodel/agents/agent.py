@@ -204,6 +204,8 @@ def make_agent(
         world = load_world(world, compile=compile, camera_pose=camera_pose, **where)
     offered = _offered(env, world)
     require_spec(world, offered)
+    if world.spec is not None:
+        offered = offered.completed(world.spec)
     if not isinstance(task, TaskConfig):
         task = _task(task, env, planner if isinstance(planner, str) else "", world)
     if not isinstance(planner, str) and settings:

@@ -88,7 +88,7 @@ def run_collection(cfg: CollectConfig) -> None:
     acting = behaviour(cfg.policy)
     env = make_env(names[0], image_size=cfg.image_size, repeat=cfg.repeat)
     try:
-        spec = contract(env).changed(cfg.spec)
+        spec = contract(env, cfg.spec)
         env.reset(seed=cfg.seed)
         next(acting(env, np.random.default_rng(cfg.seed)))
     finally:
@@ -125,7 +125,7 @@ def _write(
         make,
         tasks=labels,
         length=cfg.length,
-        fps=spec.rate or 1.0,
+        fps=spec.rate or 1.0,  # the files need a rate; the spec beside says that it is unknown
         workers=len(os.sched_getaffinity(0)) if cfg.workers is None else cfg.workers,
         seed=cfg.seed,
         camera=spec.cameras[0].name,

@@ -24,7 +24,7 @@ from worldmodel.envs.action_repeat import ActionRepeat
 from worldmodel.errors import EnvironmentContractError, SettingsError, UserError, nearest
 from worldmodel.registry import ENVIRONMENTS
 from worldmodel.settings import described
-from worldmodel.spec import ActionSpec, CameraSpec, Spec, StateSpec
+from worldmodel.spec import ActionSpec, CameraSpec, Spec, SpecChanges, StateSpec, usual_rest
 
 __all__ = ["Environment", "capable", "contract", "make_env"]
 
@@ -121,12 +121,18 @@ def _users(function: Any, sized: dict[str, int]) -> Environment:
     return made
 
 
-def contract(env: Environment) -> Spec:
+def contract(env: Environment, changes: SpecChanges | None = None) -> Spec:
     """What an environment offers.
+
+    Args:
+        env: The environment.
+        changes: What the user states.
 
     Raises:
         EnvironmentContractError: Something is missing that planning needs.
+        UserError: What the user states does not fit the environment.
     """
+    changes = changes or SpecChanges()
     if not hasattr(env, "action_space") or not hasattr(env, "observation_space"):
         raise EnvironmentContractError(
             f"Expected an environment of gymnasium, such as make_env('push') gives, got {env!r:.60}"
@@ -136,8 +142,8 @@ def contract(env: Environment) -> Spec:
     cameras = _cameras(env.observation_space)
     width = _state_width(env.observation_space)
     try:
-        return Spec(
-            _actions(env.action_space, told.get("actions", {})),
+        spec = Spec(
+            _actions(env.action_space, told.get("actions", {}), changes.action_kind),
             StateSpec(
                 tuple(states.get("names", [f"state_{place}" for place in range(width)])),
                 states.get("kind", "generic"),
@@ -148,15 +154,18 @@ def contract(env: Environment) -> Spec:
             cameras,
             told.get("render_fps"),
             told.get("repeat", 1),
-            told.get("distance_unit", "m"),
+            told.get("distance_unit", ""),
         )
     except ValidationError as error:
         raise EnvironmentContractError(
             f"metadata of {type(env.unwrapped).__name__}: {described(error)}"
         ) from error
+    return spec.changed(changes)
 
 
-def _actions(space: spaces.Space[Any], told: Mapping[str, Any]) -> ActionSpec:
+def _actions(
+    space: spaces.Space[Any], told: Mapping[str, Any], stated_kind: str | None
+) -> ActionSpec:
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:
         raise EnvironmentContractError(
             f"Expected actions in a Box of one axis, got {space}; wrap the environment"
@@ -168,7 +177,7 @@ def _actions(space: spaces.Space[Any], told: Mapping[str, Any]) -> ActionSpec:
             "gymnasium.wrappers.RescaleAction or ClipAction"
         )
     kind = told.get("kind", "generic")
-    usual = (low + high) / 2 if kind == "absolute" else np.zeros_like(low).clip(low, high)
+    usual = usual_rest(low, high, (low + high) / 2, stated_kind or kind)
     return ActionSpec(
         tuple(told.get("names", [f"action_{place}" for place in range(len(low))])),
         tuple(low.tolist()),

@@ -47,7 +47,7 @@ class ArrayDataset(EpisodeDataset):
         cls,
         recordings: Sequence[Recording],
         *,
-        fps: float = 1,
+        fps: float | None = None,
         cameras: Sequence[str] = (),
         names: Mapping[str, Sequence[str]] | None = None,
     ) -> ArrayDataset:
@@ -55,7 +55,7 @@ class ArrayDataset(EpisodeDataset):
 
         Args:
             recordings: One or more, alike in cameras, frame sizes and widths.
-            fps: Control steps a second, where it matters.
+            fps: Control steps a second; None where nobody knows.
             cameras: Those to be used, in this order; () for all.
             names: Of the components of ``action`` and ``observation.state``.
 
@@ -64,7 +64,7 @@ class ArrayDataset(EpisodeDataset):
             SettingsError: ``fps`` is not above 0.
             UserError: There is no such camera.
         """
-        if not 0 < fps < 1e6:
+        if fps is not None and not 0 < fps < 1e6:
             raise SettingsError(f"Expected fps above 0, got {fps}")
         if not recordings:
             raise InputError("Expected one recording or more, got none")
@@ -84,14 +84,14 @@ class ArrayDataset(EpisodeDataset):
             ),
             lengths=lengths,
             tasks=[(episode.task,) for episode in episodes],
-            timestamps=np.concatenate([np.arange(length) / fps for length in lengths]),
+            timestamps=np.concatenate([np.arange(length) / (fps or 1.0) for length in lengths]),
             actions=np.concatenate([episode.actions for episode in episodes]),
             states=np.concatenate([episode.states for episode in episodes]),
             objects=objects,
             extrinsics=None,
             action_names=widths.get("action"),
             state_names=widths.get("observation.state"),
-            remarks=(),
+            timed=fps is not None,
             episodes=episodes,
         )
 

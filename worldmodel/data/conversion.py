@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass as plain
+from dataclasses import field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,11 @@ from worldmodel.data.lerobot import layout
 from worldmodel.data.oddities import oddities
 from worldmodel.data.reader import DataSource, open_source
 from worldmodel.data.recording import write_episodes
+from worldmodel.data.specification import data_spec, write_dataset_spec
+from worldmodel.errors import UserError
 from worldmodel.files.new_folder import require_unused
 from worldmodel.settings import CHECKED, Positive, configured
+from worldmodel.spec import SpecChanges
 
 __all__ = ["ConvertConfig", "convert", "run_conversion"]
 
@@ -32,8 +37,10 @@ class ConvertConfig:
             also an `EpisodeDataset`, or a list of `Recording`.
         out: Folder of the LeRobotDataset v3.0, new or empty. It appears when all is written.
         cameras: Cameras to be kept, in this order; () for all.
-        fps: Frames a second of the result; null for what the source says, or 10 where it says
-            nothing. No frame is left out or added.
+        fps: Frames a second of the result; null for what the source says. Where it says nothing,
+            frames are written as at a usual rate, and the spec keeps that nobody knows it. No frame
+            is left out or added.
+        spec: What actions and states mean, where the source does not say so.
         robot: LeRobot's ``robot_type``.
         allow_links_outside: Whether the source's files may be symbolic links that lead out of its
             folder.
@@ -43,31 +50,45 @@ class ConvertConfig:
     out: str = MISSING
     cameras: tuple[str, ...] = ()
     fps: Positive | None = None
+    spec: SpecChanges = field(default_factory=SpecChanges)
     robot: str | None = None
     allow_links_outside: bool = False
 
 
 def run_conversion(config: ConvertConfig) -> None:
-    """Writes all episodes, one frame in memory at a time.
+    """Writes all episodes, one frame in memory at a time, and what they mean.
 
     Raises:
-        UserError: ``out`` is in use, or as `open_dataset`; nothing is left of ``out`` then.
+        UserError: ``out`` is in use, two rates are given, or as `open_dataset` and `data_spec`;
+            nothing is left of ``out`` then.
     """
     out = Path(config.out)
     require_unused(out)
+    if None not in (config.fps, config.spec.rate) and config.fps != config.spec.rate:
+        raise UserError(
+            f"Expected one rate, got fps={config.fps:g} and spec.rate={config.spec.rate:g}; leave "
+            "one of them out"
+        )
     source = open_source(
         config.source, config.cameras, allow_links_outside=config.allow_links_outside
     )
+    spec = data_spec(source, config.spec)
+    if config.fps is not None:
+        spec = replace(spec, rate=config.fps)
     if told := oddities(source):
         print(told)
-    names = {layout.ACTION: source.action_names, layout.STATE: source.state_names}
-    fps = round(source.fps, 3) if config.fps is None else config.fps
+    names = {
+        layout.ACTION: config.spec.action_names or source.action_names,
+        layout.STATE: config.spec.state_names or source.state_names,
+    }
+    fps = config.fps or round(spec.rate or source.fps, 3)
     write_episodes(
         out,
         (_Converted(source, number) for number in tqdm(range(source.num_episodes), "convert")),
         fps=fps,
         robot=config.robot,
         names={key: given for key, given in names.items() if given},
+        beside=partial(write_dataset_spec, spec=spec),
     )
     print(
         f"{out}: {source.num_episodes} episodes, {source.num_frames} frames at {fps:g} a second of "

@@ -50,6 +50,8 @@ class EpisodeDataset(ABC):
         action_names: Names of an action's components, ``[A]``, where they are known.
         state_names: Names of a state's components, ``[P]``, where they are known.
         remarks: What the reader found odd and settled by rule, a clause each.
+        timed: Whether somebody states how many frames there are a second; else timestamps are
+            counted at a usual rate.
 
     Raises:
         UserError: Timestamps run backwards, repeat or are not finite.
@@ -68,6 +70,7 @@ class EpisodeDataset(ABC):
     action_names: tuple[str, ...] | None = field(default=None, kw_only=True)
     state_names: tuple[str, ...] | None = field(default=None, kw_only=True)
     remarks: tuple[str, ...] = field(default=(), kw_only=True)
+    timed: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         times, of = self.timestamps, np.repeat(np.arange(self.num_episodes), self.lengths)

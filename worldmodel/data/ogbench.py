@@ -86,6 +86,7 @@ class OgbenchDataset(EpisodeDataset):
             states=np.zeros((frames, 0), np.float32),
             objects=None,
             extrinsics=None,
+            timed=False,
             stored=stored,
         )
 

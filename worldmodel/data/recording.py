@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -105,10 +105,12 @@ def write_episodes(
     fps: float,
     robot: str | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
+    beside: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write episodes, taken one by one, to a new folder; arguments and errors as `write_dataset`.
 
-    No more than one frame of an episode is in memory, if its frames are decoded one by one.
+    No more than one frame of an episode is in memory, if its frames are decoded one by one. As in
+    `collect_episodes`, ``beside`` writes what belongs to the dataset.
     """
     tasks: list[str] = []
 
@@ -129,6 +131,8 @@ def write_episodes(
             shards += 1
         if not shards:
             raise UserError(f"Expected one recording or more for {out}, got none")
+        if beside is not None:
+            beside(root)
         finish_dataset(root, shards, fps=fps, tasks=tasks, robot=robot, names=names or {})
     return out
 

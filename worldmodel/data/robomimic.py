@@ -103,7 +103,8 @@ class RobomimicDataset(EpisodeDataset):
             keys = {name: known[name] for name in chosen}
             parts = _state_keys(obs)
             demos = [_read_demo(file[f"data/{name}"], name, keys, parts) for name in names]
-            fps, task = _described(file["data"])
+            rate, task = _described(file["data"])
+        fps = rate or _USUAL_FPS
         for demo in demos:
             if demo.sizes != demos[0].sizes or demo.actions.shape[1] != demos[0].actions.shape[1]:
                 raise UserError(
@@ -125,6 +126,7 @@ class RobomimicDataset(EpisodeDataset):
             extrinsics=None,
             state_names=tuple(name for key, width in parts.items() for name in _names(key, width)),
             remarks=missing_last_frames(unseen, len(demos)),
+            timed=rate is not None,
             keys=keys,
             demos=names,
         )
@@ -221,12 +223,12 @@ def _names(key: str, width: int) -> list[str]:
     return [key] if width == 1 else [f"{key}.{number}" for number in range(width)]
 
 
-def _described(data: Node) -> tuple[float, tuple[str, ...]]:
-    """Frames a second, and the task, as the attributes say."""
+def _described(data: Node) -> tuple[float | None, tuple[str, ...]]:
+    """Frames a second, and the task, as the attributes say; None where they do not."""
     described = {name: _json(data.attrs.get(name)) for name in ("env_args", "problem_info")}
     kwargs = described["env_args"].get("env_kwargs")
     rate = kwargs.get("control_freq") if isinstance(kwargs, dict) else None
-    fps = float(rate) if isinstance(rate, int | float) and 0 < rate < 1e6 else _USUAL_FPS
+    fps = float(rate) if isinstance(rate, int | float) and 0 < rate < 1e6 else None
     told = (
         described["problem_info"].get("language_instruction"),
         described["env_args"].get("env_name"),

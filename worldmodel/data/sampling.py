@@ -1,10 +1,14 @@
-"""Episodes at another frame rate, by timestamps, and actions read off the poses between frames.
+"""Episodes at another frame rate, by timestamps, with what was done between their frames.
 
 Clips of V-JEPA 2-AC show four frames a second (arXiv:2506.09985, §3.1). Cameras do not keep to
 their nominal rate, so frames are chosen by when they were taken and never by counting: per episode,
 those nearest to 0, 1/fps, 2/fps … seconds after its first frame, up to its last. Nothing is
 interpolated. A frame never stands for two of these points; a recording too slow for that is an
 error.
+
+What was done between two frames is the change of the pose, or follows from the recorded actions by
+their kind: ``delta`` adds up, of ``absolute`` the last target counts, ``velocity`` and ``torque``
+are averaged.
 """
 
 from __future__ import annotations
@@ -23,9 +27,16 @@ from worldmodel.data.specification import data_spec
 from worldmodel.errors import UserError, nearest
 from worldmodel.nn.pose import difference
 from worldmodel.nn.standardisation import POSE_WIDTH
-from worldmodel.spec import POSE_ACTIONS, POSE_STATES
+from worldmodel.spec import POSE_ACTIONS, POSE_STATES, SpecChanges
 
-__all__ = ["ACTIONS", "SampledDataset", "nearest_frames", "pose_actions", "sampled"]
+__all__ = [
+    "ACTIONS",
+    "SampledDataset",
+    "joined_actions",
+    "nearest_frames",
+    "pose_actions",
+    "sampled",
+]
 
 ACTIONS = ("recorded", "poses")
 """Where actions come from: the dataset's own, or the change of the pose from frame to frame."""
@@ -34,39 +45,51 @@ _SAME_TIME = 1e-4
 """s by which times that were written as equal may differ, as in LeRobot."""
 
 
+_JOINED = ("delta", "absolute", "velocity", "torque")
+"""Kinds of which several actions, one after another, are one."""
+
+
 def sampled(
-    dataset: EpisodeDataset, fps: float | None, actions: str, state_kind: str | None = None
+    dataset: EpisodeDataset, fps: float | None, actions: str, changes: SpecChanges | None = None
 ) -> EpisodeDataset:
     """The dataset at ``fps`` frames a second, with the actions that are asked for.
 
     Args:
         dataset: As it was recorded.
         fps: Frames a second; None for all that were recorded.
-        actions: One of `ACTIONS`. A recorded action is that of one recorded step, so between frames
-            that are further apart only ``poses`` tell what was done.
-        state_kind: What the user states of states; ``pose`` where the dataset does not say so.
+        actions: One of `ACTIONS`.
+        changes: What the user states, such as kinds that the dataset does not say.
 
     Raises:
-        UserError: Another name of actions, recorded ones between sampled frames, a rate that is not
-            positive or higher than the recording's, or states that are no poses.
+        UserError: Another name of actions, recorded ones of a kind that does not tell what several
+            of them do, a rate that is not positive or higher than the recording's, or states that
+            are no poses.
     """
     if actions not in ACTIONS:
         raise UserError(f"unknown actions '{actions}'; {nearest(actions, ACTIONS)}")
     if fps is not None and not 0 < fps < float("inf"):
         raise UserError(f"Expected fps above 0, got {fps:g}.")
     if actions == "recorded":
-        if fps is not None:
+        if fps is None:
+            return dataset
+        kind = data_spec(dataset, changes).actions.kind
+        if kind == "pose_delta":
             raise UserError(
-                f"Expected actions=poses with fps={fps:g}, got actions=recorded, which are those "
-                "of single recorded steps. Leave out fps=… to keep them."
+                f"Expected actions=poses with fps={fps:g}, got actions=recorded, which are changes "
+                "of the pose in single steps. Leave out fps=… to keep them."
             )
-        return dataset
+        if kind not in _JOINED:
+            raise UserError(
+                f"Expected actions of kind {', '.join(_JOINED)} with fps={fps:g}, got {kind} in "
+                f"{dataset.root}. State spec.action_kind=…, or leave out fps=…"
+            )
+        return SampledDataset.of(dataset, fps, kind)
     if (width := dataset.states.shape[1]) != POSE_WIDTH:
         raise UserError(
             f"Expected states of width {POSE_WIDTH} (xyz, Euler angles, closedness) for "
             f"actions=poses, got {width} in {dataset.root}. Use actions=recorded without fps=…"
         )
-    if state_kind != "pose" and data_spec(dataset).states.kind != "pose":
+    if data_spec(dataset, changes).states.kind != "pose":
         named = ", ".join(dataset.state_names or ()) or "numbers without names"
         raise UserError(
             f"Expected poses for actions=poses, got {named} in {dataset.root}. If they are xyz "
@@ -77,7 +100,7 @@ def sampled(
 
 @dataclass(frozen=True, eq=False)
 class SampledDataset(EpisodeDataset):
-    """Some frames of another dataset, and the change of the pose from each to the next as actions.
+    """Some frames of another dataset, and what was done from each to the next as actions.
 
     Attributes:
         source: The dataset.
@@ -90,8 +113,16 @@ class SampledDataset(EpisodeDataset):
     steps: Sequence[Indices]
 
     @classmethod
-    def of(cls, source: EpisodeDataset, fps: float | None) -> SampledDataset:
-        """Chooses frames of a dataset whose states are poses.
+    def of(
+        cls, source: EpisodeDataset, fps: float | None, kind: str = "pose_delta"
+    ) -> SampledDataset:
+        """Chooses frames of a dataset.
+
+        Args:
+            source: The dataset.
+            fps: Frames a second; None for all.
+            kind: Of its recorded actions; ``pose_delta`` to read them off its states instead, which
+                are poses.
 
         Raises:
             UserError: An episode was recorded at less than ``fps``.
@@ -110,7 +141,7 @@ class SampledDataset(EpisodeDataset):
                 raise _too_slow(source, fps, slow)
         lengths = np.array([len(chosen) for chosen in steps], dtype=np.int64)
         rows = np.concatenate([s + chosen for s, chosen in zip(source.starts, steps, strict=True)])
-        states = source.states[rows]
+        states, poses = source.states[rows], kind == "pose_delta"
         return cls(
             root=source.root,
             cameras=source.cameras,
@@ -118,13 +149,16 @@ class SampledDataset(EpisodeDataset):
             lengths=lengths,
             tasks=source.tasks,
             timestamps=source.timestamps[rows],
-            actions=pose_actions(states, lengths),
+            actions=pose_actions(states, lengths)
+            if poses
+            else joined_actions(source.actions, rows, kind),
             states=states,
             objects=None if source.objects is None else source.objects[rows],
             extrinsics=None if source.extrinsics is None else source.extrinsics[rows],
-            action_names=POSE_ACTIONS,
-            state_names=POSE_STATES,
+            action_names=POSE_ACTIONS if poses else source.action_names,
+            state_names=POSE_STATES if poses else source.state_names,
             remarks=source.remarks,
+            timed=source.timed or fps is not None,
             source=source,
             rate=fps,
             steps=steps,
@@ -177,6 +211,26 @@ def pose_actions(states: Floats, lengths: Indices) -> Floats:
     actions[:-1] = difference(poses[:-1], poses[1:]).numpy()
     actions[np.cumsum(lengths) - 1] = 0
     return actions
+
+
+def joined_actions(actions: Floats, rows: Indices, kind: str) -> Floats:
+    """What actions ``[F,A]`` do together from each chosen row to the next, ``[len(rows),A]``.
+
+    >>> moves = np.float32([[1], [2], [3], [4]])
+    >>> joined_actions(moves, np.array([0, 2]), "delta").tolist()
+    [[3.0], [7.0]]
+
+    Args:
+        actions: Recorded ones, of a step each.
+        rows: Ascending, the first row of every episode among them.
+        kind: ``delta``, ``absolute``, ``velocity`` or ``torque``.
+    """
+    ends = np.append(rows[1:], len(actions))
+    if kind == "absolute":
+        return actions[ends - 1]
+    total = np.add.reduceat(actions, rows, axis=0, dtype=np.float64)
+    steps = 1 if kind == "delta" else (ends - rows)[:, None]
+    return (total / steps).astype(np.float32)
 
 
 def _times(source: EpisodeDataset, episode: int) -> npt.NDArray[np.float64]:

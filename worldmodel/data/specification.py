@@ -21,6 +21,7 @@ from worldmodel.spec import (
     SpecChanges,
     StateSpec,
     read_spec,
+    usual_rest,
 )
 
 __all__ = ["SPEC_PATH", "data_spec", "read_dataset_spec", "write_dataset_spec"]
@@ -49,7 +50,8 @@ def read_dataset_spec(root: Path) -> Spec | None:
 def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Spec:
     """The spec of a dataset: what it says, what the user states, and the rest from its numbers.
 
-    Bounds are those of the recorded actions. A dimension that never moves rests where it is.
+    Bounds are those of the recorded actions. Where nobody states a rest, it is zero, or the mean of
+    the recorded actions where they are ``absolute`` or zero is out of bounds.
 
     Args:
         dataset: Whose.
@@ -58,38 +60,62 @@ def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Sp
     Raises:
         UserError: That does not fit the dataset.
     """
+    changes = changes or SpecChanges()
+    spec = _from_numbers(dataset, changes)
     stated = read_dataset_spec(dataset.root) if dataset.root.is_dir() else None
-    told = (dataset.action_names, dataset.state_names)
-    if stated is not None and told in (
-        (None, None),
-        (stated.actions.names, stated.states.names),
-    ):  # it may be looked at through fewer cameras, and more slowly
-        spec = replace(stated, cameras=_cameras(dataset), rate=dataset.fps)
-    else:
-        spec = _from_numbers(dataset, changes or SpecChanges())
-    return spec if changes is None else spec.changed(changes)
+    if stated is not None and _of_one_robot(stated, dataset):
+        actions, seen = stated.actions, spec.actions
+        if actions.recorded and changes.action_kind == "absolute" != actions.kind:
+            actions = replace(actions, low=seen.low, high=seen.high, rest=seen.rest)
+        # It may be looked at through fewer cameras, and more slowly.
+        slower = spec.rate is not None and round(spec.rate, 2) < round(stated.rate or np.inf, 2)
+        if slower and (changes.action_kind or actions.kind) in ("delta", "pose_delta"):
+            actions = _as_far(actions, seen)
+        spec = replace(stated, actions=actions, cameras=spec.cameras, rate=spec.rate)
+    return spec.changed(changes)
+
+
+def _as_far(actions: ActionSpec, seen: ActionSpec) -> ActionSpec:
+    """With bounds that also hold what was recorded, several steps added up."""
+    low, high = map(min, actions.low, seen.low), map(max, actions.high, seen.high)
+    return replace(actions, low=tuple(low), high=tuple(high), recorded=True)
+
+
+def _of_one_robot(stated: Spec, dataset: EpisodeDataset) -> bool:
+    """Whether a dataset has the actions and states that are stated, as far as it names them."""
+    return dataset.action_names in (None, stated.actions.names) and dataset.state_names in (
+        None,
+        stated.states.names,
+    )
 
 
 def _from_numbers(dataset: EpisodeDataset, changes: SpecChanges) -> Spec:
-    actions, states = dataset.actions, dataset.states
+    actions, states = _used(dataset), dataset.states
     names = dataset.action_names or _numbered("action", actions)
     low, high = actions.min(0), actions.max(0)
-    about = actions.mean(0) if changes.action_kind == "absolute" else np.zeros_like(low)
     felt = dataset.state_names or _numbered("state", states)
     poses = (tuple(names), tuple(felt)) == (POSE_ACTIONS, POSE_STATES)
+    kind = "pose_delta" if poses else "generic"
     return Spec(
         ActionSpec(
             tuple(names),
             _plain(low),
             _plain(high),
-            _plain(np.clip(about, low, high)),
-            "pose_delta" if poses else "generic",
+            usual_rest(low, high, actions.mean(0, np.float64), changes.action_kind or kind),
+            kind,
             recorded=True,
         ),
         StateSpec(tuple(felt), "pose", hidden=()) if poses else StateSpec(tuple(felt)),
         _cameras(dataset),
-        dataset.fps,
+        dataset.fps if dataset.timed else None,
     )
+
+
+def _used(dataset: EpisodeDataset) -> Floats:
+    """Actions without those that nothing follows, which are zero where they were not recorded."""
+    followed = np.ones(dataset.num_frames, bool)
+    followed[np.cumsum(dataset.lengths) - 1] = False
+    return dataset.actions[followed] if followed.any() else dataset.actions
 
 
 def _cameras(dataset: EpisodeDataset) -> tuple[CameraSpec, ...]:

@@ -97,6 +97,7 @@ class StableWorldmodelDataset(EpisodeDataset):
             states=states[rows],
             objects=None,
             extrinsics=None,
+            timed=False,
             state_names=tuple(f"{state}.{n}" for n in range(states.shape[1])),
             remarks=(),
             firsts=firsts,

@@ -10,7 +10,7 @@ from worldmodel.errors import UserError
 __all__ = ["USUAL_FPS", "without_unused"]
 
 USUAL_FPS = 10.0
-"""Frames a second that are taken; training does not use it unless ``fps`` is asked for."""
+"""Frames a second that timestamps are counted at, where a dataset is not ``timed``."""
 
 
 def without_unused(actions: Floats, lengths: Indices, source: str) -> Floats:

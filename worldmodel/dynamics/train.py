@@ -105,7 +105,8 @@ class TrainConfig:
             folder, as in the cache of Hugging Face.
         fps: Frames a second, chosen by their timestamps; null for all that were recorded.
         actions: ``recorded``, or ``poses`` for the change of the pose from frame to frame, as in
-            V-JEPA 2-AC; with ``fps`` only the latter. DROID has no others.
+            V-JEPA 2-AC. With ``fps``, recorded ones are joined by their kind, such as ``delta``;
+            a ``generic`` one cannot be. DROID has poses only.
         encoder_checkpoint: Folder of a pretrained encoder, or of a world whose encoder is taken;
             hf:NAME, hf:/folder or timm:NAME for one of another library; or a registered name.
         init: World checkpoint to go on from, on this dataset; its encoder replaces the above.
@@ -158,7 +159,7 @@ def _run(config: TrainConfig) -> float:
         wanted_cameras(config.camera, config.cameras),
         allow_links_outside=config.allow_links_outside,
     )
-    dataset = sampled(dataset, config.fps, config.actions, config.spec.state_kind)
+    dataset = sampled(dataset, config.fps, config.actions, config.spec)
     spec = replace(data_spec(dataset, config.spec), fit=config.fit)
     print(spec)
     recipe, device = config.predictor, usable_device(config.device)

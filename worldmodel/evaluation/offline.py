@@ -154,7 +154,7 @@ def _recordings(cfg: OfflineConfig, world: VectorWorld | TokenWorld) -> Recordin
         wanted_cameras(cfg.camera, cfg.cameras),
         allow_links_outside=cfg.allow_links_outside,
     )
-    dataset = sampled(dataset, cfg.fps, cfg.actions, cfg.spec.state_kind)
+    dataset = sampled(dataset, cfg.fps, cfg.actions, cfg.spec)
     spec = data_spec(dataset, cfg.spec)
     require_trained_on(world, spec, against=str(dataset.root), bounds=False)
     fit = "crop" if world.spec is None else world.spec.fit

@@ -330,7 +330,7 @@ def _figure(index: int, episode: Episode, unit: str) -> str:
 
 def _length(distance: float, unit: str) -> str:
     """A distance for the eye; metres are told in cm."""
-    return f"{100 * distance:.1f} cm" if unit == "m" else f"{distance:.3g} {unit}"
+    return f"{100 * distance:.1f} cm" if unit == "m" else f"{distance:.3g} {unit}".rstrip()
 
 
 def picture(figure: Figure) -> str:

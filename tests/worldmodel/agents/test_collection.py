@@ -11,7 +11,9 @@ from worldmodel.agents.collection import CollectConfig, run_collection
 from worldmodel.agents.task import TaskConfig
 from worldmodel.data.collection import SETTINGS_PATH
 from worldmodel.data.lerobot.dataset import Dataset
+from worldmodel.data.specification import data_spec
 from worldmodel.errors import UserError
+from worldmodel.spec import SpecChanges
 
 
 def test_the_dataset_holds_the_exploration_of_each_seed(tmp_path):
@@ -101,3 +103,50 @@ def test_a_size_that_the_camera_does_not_have_is_refused_before_workers_start(tm
     ):
         run_collection(CollectConfig(TaskConfig("push"), image_size=100, out=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
+
+
+STILL = '''
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Still(gymnasium.Env):
+    """It says nothing of itself, and nothing moves."""
+
+    def __init__(self):
+        picture = spaces.Box(0, 255, (16, 16, 3), np.uint8)
+        self.observation_space = spaces.Dict(image=picture, goal=picture)
+        self.action_space = spaces.Box(-1.0, 3.0, (2,))
+
+    def reset(self, *, seed=None, options=None):
+        return {name: np.zeros((16, 16, 3), np.uint8) for name in ("image", "goal")}, {}
+
+    def step(self, action):
+        return self.reset()[0], 0.0, False, False, {}
+
+
+def make():
+    env = Still()
+    env.metadata = {}
+    return env
+'''
+
+
+def test_what_neither_environment_nor_user_states_stays_unknown(tmp_path, monkeypatch):
+    (tmp_path / "still.py").write_text(STILL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told = SpecChanges(action_kind="absolute", action_names=("left", "right"))
+    out = tmp_path / "data"
+    run_collection(
+        CollectConfig(
+            env="still:make", policy="random", episodes=1, length=3, out=str(out), spec=told,
+            workers=1,
+        )
+    )  # fmt: skip
+    dataset = Dataset.open(out)
+    spec = data_spec(dataset)
+    assert (spec.rate, spec.actions.kind, spec.actions.rest) == (None, "absolute", (1, 1))
+    assert dataset.action_names == spec.actions.names == ("left", "right")
+    assert spec.unit == ""

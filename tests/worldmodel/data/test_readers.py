@@ -63,7 +63,16 @@ def test_the_same_frames_actions_and_states_come_back(layout, tmp_path):
     sizes = [layouts.SIZES["front"], layouts.SIZES["wrist"]][: len(dataset.cameras)]
     assert list(dataset.frame_sizes) == sizes
     compare(dataset, layout, 2 if layout in VIDEO else 0)
-    assert dataset.fps == pytest.approx(10 if layout[:3] in ("sta", "ogb") else layouts.FPS)
+    assert dataset.timed == (layout[:3] not in ("sta", "ogb"))
+    assert dataset.fps == pytest.approx(layouts.FPS if dataset.timed else 10)
+
+
+def test_a_robomimic_file_without_a_control_rate_states_none(tmp_path):
+    path = layouts.robomimic(tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["data"].attrs["env_args"]
+    dataset = open_dataset(path, ())
+    assert (dataset.timed, dataset.fps) == (False, pytest.approx(20))
 
 
 def test_they_come_back_from_what_convert_makes_of_it(layout, tmp_path):

@@ -103,10 +103,11 @@ def test_the_page_links_the_videos_there_are(tmp_path):
     assert "✗ seed 1000001 10.0 cm → 20.0 cm" in page
 
 
-def test_distances_are_told_in_the_units_of_the_environment(tmp_path):
-    report = report_of([SOLVED], spec={"unit": "rad"})
+@pytest.mark.parametrize(("unit", "told"), [("rad", "0.1 rad → 0.02 rad<"), ("", "0.1 → 0.02<")])
+def test_distances_are_told_in_the_units_of_the_environment(tmp_path, unit, told):
+    report = report_of([SOLVED], spec={"unit": unit})
     write_html(tmp_path / "r.html", report, [SOLVED])
-    assert "seed 1000000 0.1 rad → 0.02 rad" in (tmp_path / "r.html").read_text()
+    assert f"seed 1000000 {told}" in (tmp_path / "r.html").read_text()
 
 
 def test_rates_come_with_n_and_interval_and_skipped_baselines_with_their_reason(tmp_path):

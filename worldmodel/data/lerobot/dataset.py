@@ -31,6 +31,7 @@ from worldmodel.data.lerobot.metadata import Metadata, check_width, read_metadat
 from worldmodel.data.lerobot.version_2 import read_metadata_v2
 from worldmodel.data.lerobot.video import each_frame
 from worldmodel.data.oddities import missing_last_frames
+from worldmodel.data.specification import read_dataset_spec
 from worldmodel.errors import UserError
 from worldmodel.files.checksums import checked_digest, read_checksums
 
@@ -81,6 +82,7 @@ class Dataset(EpisodeDataset):
         """
         root = Path(root)
         info = read_info(root, allow_links_outside)
+        spec = read_dataset_spec(root)
         if layout.ACTION not in info.features:
             raise UserError(
                 f"Expected a feature '{layout.ACTION}' in {root / layout.INFO_PATH}, got "
@@ -117,6 +119,7 @@ class Dataset(EpisodeDataset):
             action_names=metadata.names(layout.ACTION),
             state_names=metadata.names(layout.STATE),
             remarks=missing_last_frames(int(metadata.unseen.sum()), len(lengths)),
+            timed=spec is None or spec.rate is not None,
             metadata=metadata,
             rows=rows[seen],
             allow_links_outside=allow_links_outside,
