@@ -308,7 +308,7 @@ def test_what_needs_the_truth_of_a_simulator_refuses_others(
             capsys, command, "env=drifter:make", f"checkpoint={folder / 'vector'}",
             f"out={folder / 'no'}", "horizon=4" if command == "diagnose" else "task.horizon=4",
         )  # fmt: skip
-        assert f"{command} needs an environment with advance()" in line
+        assert f"{command} needs an environment with" in line
     for name in ("oracle", "true_dynamics", "true_cost", "ignore_object"):
         line = told(
             capsys, "plan", "env=drifter:make", f"checkpoint={folder / 'vector'}",
