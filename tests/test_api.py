@@ -307,7 +307,7 @@ def test_a_wrong_evaluation_is_told(
         ({"dtype": "float3"}, "Expected dtype to be one of auto"),
         ({"budget_ms": -1}, "Expected budget_ms above 0"),
         ({"checkpoint": None}, "Expected the folder of a checkpoint"),
-        ({"env": None}, "Expected an environment of gymnasium"),
+        ({"env": "push"}, "Expected an environment of gymnasium"),
     ],
 )
 def test_a_wrong_agent_is_told(env: Any, given: dict[str, Any], told: str) -> None:
