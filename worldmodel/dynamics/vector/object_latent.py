@@ -5,17 +5,13 @@ the arm goes between them, and every bit of them costs. The arm moves around obj
 with objects. So an object latent comes to hold their places, however few tokens they fill, and
 drops appearance and the arm. It is encoded with a reference frame of the same scene, as a plan
 encodes its start with its goal and its goal with its start.
-
-Where the robot is a point that its own state tells, its way says little of objects. There,
-``picture_weight`` asks more: with the robot's state and the reference, an object latent must tell
-what changed in the picture.
 """
 
 from __future__ import annotations
 
 import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.vector.run import TrainingRun
@@ -47,8 +43,6 @@ class ObjectLatentTraining:
         batch: Pairs of frames per step.
         way: Control steps ahead for which the arm's displacement is predicted.
         way_weight: Of that prediction's error, against the bits (nats) of an object latent.
-        picture_weight: Of the error of telling what changed in the picture, likewise; 0 does not
-            ask.
         goal_rate: Of the geometric distribution of frames from the first of a pair to the second.
         each_other: Share of frames whose reference is the other one of their pair; that of the
             rest is any frame of the episode.
@@ -64,7 +58,6 @@ class ObjectLatentTraining:
     batch: Batch = 256
     way: NonEmpty[Frames] = (1, 2, 4, 7, 10)
     way_weight: Weight = 400.0
-    picture_weight: Weight = 0.0
     goal_rate: Rate = 0.07
     each_other: Share = 0.5
     learning_rate: LearningRate = 1e-3
@@ -90,7 +83,6 @@ def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
     told = path.shape[-1]
     decoder = mlp(2 * (width + state), 256, 2, len(config.way) * told)  # of use here only
     moving = (path[rows].std(0) > 0.5).float()  # the rest is the noise of what is held still
-    picture = _Picture(run) if config.picture_weight else None
     bf16 = has_bfloat16(data.latents.device) if config.bf16 is None else config.bf16
 
     def references(frames: Tensor, partners: Tensor) -> Tensor:
@@ -112,50 +104,13 @@ def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
         pred = decoder(known).unflatten(-1, (-1, told))
         target = path[start[:, None] + torch.tensor(config.way)] - path[start, None]
         error = F.smooth_l1_loss(pred, target, reduction="none", beta=0.1) * moving
-        told_of = {
+        return {
             "divergence": divergence(mean, log_variance).mean(),
             "way": config.way_weight * error.sum((-2, -1)).mean(),
         }
-        if picture is not None:
-            both = torch.cat([torch.cat([begin, end]), features[frames]], -1)
-            told_of["picture"] = config.picture_weight * picture(both, tokens, reference).mean()
-        return told_of
 
     parameters = [*head.code.parameters(), *decoder.parameters()]
-    parameters += [] if picture is None else [*picture.parameters()]
     run.optimise("object_latent", parameters, config, losses, config.parts)
-
-
-class _Picture(nn.Module):
-    """Tells tokens from the reference's, where the two differ most; of use in this stage only."""
-
-    def __init__(self, run: TrainingRun, width: int = 128, at_once: int = 12) -> None:
-        super().__init__()
-        sizes = run.model.config
-        self._run, self._at_once = run, at_once
-        self._place = nn.Parameter(torch.zeros(sizes.tokens, 32))
-        known = sizes.object_width + run.features.shape[-1] + sizes.token_width + 32
-        self._tell = mlp(known, width, 2, sizes.token_width)
-
-    def forward(self, known: Tensor, tokens: Tensor, reference: Tensor) -> Tensor:
-        """Squared errors, as shares of what changed, ``[R]``.
-
-        Args:
-            known: Object latents and state features of frames, ``[R, C + F]``.
-            tokens: Of the frames, ``[R, N, D]``.
-            reference: Of their references, alike.
-        """
-        change = tokens - reference
-        much = change.square().mean(-1)
-        usual = much.mean().clamp(min=1e-6)
-        # Gumbel's trick: tokens without replacement, those that changed more often.
-        keys = (much + 0.05 * usual).log() - (-self._run.uniform(*much.shape).log()).log()
-        index = keys.topk(self._at_once).indices
-        rows = index[..., None]
-        there, wanted = reference.take_along_dim(rows, 1), change.take_along_dim(rows, 1)
-        shared = known[:, None].expand(-1, self._at_once, -1)
-        pred = self._tell(torch.cat([shared, there, self._place[index]], -1))
-        return (pred - wanted).square().mean((-2, -1)) / usual
 
 
 def _deeds(run: TrainingRun) -> Tensor:
