@@ -31,9 +31,9 @@ class PlanRecord:
         total_ms: Wall time from frames in to actions out.
         encode_ms: Of that, encoding frames.
         plan_ms: Of that, searching.
+        plan: The plan; its ``timings`` split the search further if the agent profiles.
         strangeness: Of each episode: how unlike training frames the goal or what was seen is, at
             most; more than 1 is not to be relied on. 0 where the world does not say.
-        plan: The plan; its ``timings`` split the search further if the agent profiles.
     """
 
     step: int

@@ -99,7 +99,8 @@ class Search:
             )
         device = problem.latents.device
         self.problem, self._box, self._generator = problem, box, generator
-        self._countdown = Countdown(device, deadline, start.pace)
+        closing = int(problem.referee is not None)  # what is found is weighed once more
+        self._countdown = Countdown(device, deadline, start.pace, closing)
         self._worthwhile = self._countdown.allows_search()
         self.watch = Stopwatch(device, profile)
         self._best: Population | None = None

@@ -93,13 +93,16 @@ class Countdown:
         device: That computes.
         deadline: A ``time.perf_counter()`` reading, or None to read no clock.
         pace: What the plans before have learned.
+        closing: What follows the last iteration, counted in iterations.
 
     Attributes:
         pace: What this one adds.
     """
 
-    def __init__(self, device: torch.device, deadline: float | None, pace: Pace) -> None:
-        self._device, self._before = device, pace
+    def __init__(
+        self, device: torch.device, deadline: float | None, pace: Pace, closing: int = 0
+    ) -> None:
+        self._device, self._before, self._closing = device, pace, closing
         self._started = 0.0 if deadline is None else clock.now()
         self._limit = None if deadline is None else deadline - self._started
         self._last: float | None = None
@@ -131,12 +134,13 @@ class Countdown:
         elapsed = self._elapsed()
         if self._slowest == 0 and (elapsed > self._limit or self._last is not None):
             # The first one has ended, or comes too late by what had to be done before it.
-            searching = self._before.searching.done(elapsed, self._limit)
+            took = 0.0 if self._last is None else elapsed - self._last
+            searching = self._before.searching.done(elapsed + self._closing * took, self._limit)
             self.pace = self.pace._replace(searching=searching)
         if self._last is not None:
             self._slowest = max(self._slowest, elapsed - self._last)
         self._last = elapsed
-        return elapsed + self._slowest <= self._limit
+        return elapsed + (1 + self._closing) * self._slowest <= self._limit
 
     def _elapsed(self) -> float:
         synchronize(self._device)

@@ -286,7 +286,7 @@ def test_an_agent_of_python_pursues_its_goal(folder: Path) -> None:
     assert env.action_space.contains(action)
     noise = np.random.default_rng(0).integers(0, 256, observation["image"].shape, np.uint8)
     agent.reset(observation["goal"])
-    with pytest.warns(UserWarning, match="as unlike the world's training frames"):
+    with pytest.warns(UserWarning, match="unlike the frames that the world was trained on"):
         agent.act(dict(observation) | {"image": noise})
 
 

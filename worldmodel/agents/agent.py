@@ -155,8 +155,9 @@ class PlanningAgent:
         if self._usual and self.records[-1].strangeness[0] > 1:
             self._usual = False  # told once
             warnings.warn(
-                f"an image or the goal is {self.records[-1].strangeness[0]:.1f} times as unlike "
-                "the world's training frames as any of them is; check camera, colours and light",
+                "an image or the goal is unlike the frames that the world was trained on, by "
+                f"{self.records[-1].strangeness[0]:.1f} times what is usual at most; check camera, "
+                "colours and light",
                 UserWarning,
                 stacklevel=2,
             )
