@@ -244,3 +244,13 @@ def test_of_the_episode_before_only_the_pace_is_known(slow, point):
     assert (state.actions == 0).all()
     plan, _ = cem.plan(problem, state, generator=generator(), deadline=clock.time + 0.5)
     assert plan.trace.shape == (1, 0)
+
+
+def test_what_is_found_is_weighed_against_the_prior_in_time(advised, slow, point) -> None:
+    clock, _ = slow
+    problem, _ = advised
+    weighed = replace(problem, referee=lambda futures: torch.ones(futures.latents.shape[:2]))
+    deadline = clock.now() + 4.0
+    plan = point.solve(weighed, SMALL, deadline=deadline)
+    assert plan.trace.shape[1] == 2  # a third round would fit, but not what follows it
+    assert clock.now() <= deadline
