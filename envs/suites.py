@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import MappingProxyType
+from typing import Any
 
 from worldmodel.envs.suite_env import SuiteEnv
 
@@ -45,11 +46,12 @@ def make_from_suite(
     suite, _, task = name.partition(":")
     if suite not in SUITES:
         raise ValueError(f"Expected a suite among {', '.join(SUITES)}, got {name!r}")
-    kind: type[SuiteEnv] = getattr(import_module(f"worldmodel.envs.{suite}"), SUITES[suite])
+    kind: Any = getattr(import_module(f"worldmodel.envs.{suite}"), SUITES[suite])
     if kind.tasks and task not in kind.tasks:
         known = ", ".join(f"{suite}:{name}" for name in kind.tasks)
         raise ValueError(f"Expected a task among {known}, got {suite}:{task}")
     if kind.tasks == () and task:
         raise ValueError(f"Expected {suite}, which has one task, got {name}")
     told = (task,) if task else ()
-    return kind(*told, image_size=image_size or 64, render_mode=render_mode)  # type: ignore[misc]
+    made: SuiteEnv = kind(*told, image_size=image_size or 64, render_mode=render_mode)
+    return made

@@ -65,7 +65,8 @@ def data_spec(dataset: EpisodeDataset, changes: SpecChanges | None = None) -> Sp
     stated = read_dataset_spec(dataset.root) if dataset.root.is_dir() else None
     if stated is not None and _of_one_robot(stated, dataset):
         actions, seen = stated.actions, spec.actions
-        if actions.recorded and changes.action_kind == "absolute" != actions.kind:
+        becomes_absolute = changes.action_kind == "absolute" and actions.kind != "absolute"
+        if actions.recorded and becomes_absolute:
             actions = replace(actions, low=seen.low, high=seen.high, rest=seen.rest)
         # It may be looked at through fewer cameras, and more slowly.
         slower = spec.rate is not None and round(spec.rate, 2) < round(stated.rate or np.inf, 2)

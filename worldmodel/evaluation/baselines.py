@@ -48,7 +48,7 @@ __all__ = [
     "NotApplicableError",
     "OnSimulator",
     "chosen",
-    "require",
+    "require_applicable",
 ]
 
 
@@ -255,7 +255,7 @@ def chosen(names: Sequence[str]) -> list[str]:
     return known if "all" in names else list(dict.fromkeys(names))
 
 
-def require(names: Sequence[str], setting: Comparison) -> None:
+def require_applicable(names: Sequence[str], setting: Comparison) -> None:
     """Refuse a named baseline that asks for more of the simulator than there is.
 
     Raises:

@@ -30,7 +30,7 @@ from worldmodel.evaluation.baselines import (
     Comparison,
     NotApplicableError,
     chosen,
-    require,
+    require_applicable,
 )
 from worldmodel.evaluation.episodes import SEED_OFFSET, Episode, Rules, run_episodes
 from worldmodel.evaluation.episodes import environments as named_environments
@@ -142,7 +142,7 @@ def evaluate(
         seed=seed,
         own_goals=rules.begin is own_goal,
     )
-    require(baselines, comparison)
+    require_applicable(baselines, comparison)
     steps = recipe.task.budget_steps
     results = None if out is None else Results(Path(out), report_bytes(episodes, steps))
     shown = episodes if videos is None else videos

@@ -18,12 +18,18 @@ import numpy as np
 
 from worldmodel.agents.behaviour import Acted, Behaviour, follow
 from worldmodel.agents.environment import Environment, capable
-from worldmodel.envs.protocol import Expert, GoalSetter, Resumable
+from worldmodel.envs.protocol import Expert, Explorer, GoalSetter, Resumable
 from worldmodel.errors import UserError
 
-__all__ = ["GOAL_SOURCES", "Begin", "Judge", "goal_source", "own_goal"]
+__all__ = ["GOAL_SOURCES", "Begin", "Judge", "goal_source", "own_goal", "require_source"]
 
-GOAL_SOURCES = ("env", "ahead", "expert")
+_ASKED: dict[str, tuple[type[Any], ...]] = {
+    "env": (),
+    "ahead": (Resumable, GoalSetter, Explorer),
+    "expert": (Resumable, GoalSetter, Expert),
+}
+"""What sources ask of an environment, where its own script explores."""
+GOAL_SOURCES = (*_ASKED,)
 
 Begin = Callable[[Environment, int], tuple[Mapping[str, Any], Mapping[str, Any]]]
 """Resets an environment with a seed to a start and a goal; observation and ``info`` there."""
@@ -37,6 +43,16 @@ _LATEST = 50  # control steps of the collecting policy before an episode's start
 def own_goal(env: Environment, seed: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The environment's own start and goal."""
     return env.reset(seed=seed)
+
+
+def require_source(env: Environment, name: str) -> None:
+    """Ask an environment for what a source needs of it.
+
+    Raises:
+        EnvironmentContractError: It lacks that.
+    """
+    for kind in _ASKED[name]:
+        capable(env, kind, f"goal_source={name}")
 
 
 def goal_source(name: str, ahead: int, behaviour: Behaviour) -> Begin:

@@ -26,10 +26,9 @@ class MLP(nn.Sequential):
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer, of whose inputs or outputs there may be none, as of a robot without states.
-
-    It draws what ``nn.Linear`` draws.
-    """
+    """A linear layer, of whose inputs or outputs there may be none, as of a robot without states."""
+    if inputs and outputs:
+        return nn.Linear(inputs, outputs)
     with warnings.catch_warnings():  # torch warns of weights that there are none of
         warnings.filterwarnings("ignore", "Initializing zero-element tensors")
         return nn.Linear(inputs, outputs)

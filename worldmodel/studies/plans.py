@@ -13,12 +13,10 @@ import torch
 from pydantic.dataclasses import dataclass
 
 from worldmodel.agents.agent import PlanningAgent, make_agent
-from worldmodel.agents.environment import capable
 from worldmodel.agents.task import TaskConfig, planner_for, task_for
-from worldmodel.envs.protocol import Expert, Explorer, GoalSetter, Resumable
 from worldmodel.evaluation.episodes import environments
 from worldmodel.evaluation.evaluate import evaluate
-from worldmodel.evaluation.goals import GOAL_SOURCES
+from worldmodel.evaluation.goals import GOAL_SOURCES, require_source
 from worldmodel.registry import user_function
 from worldmodel.settings import CHECKED, Count, among
 from worldmodel.spec import Look
@@ -26,13 +24,6 @@ from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, look_of
 
 __all__ = ["Machine", "PlanSettings", "final_success", "planned"]
-
-_ASKED: dict[str, tuple[type[Any], ...]] = {
-    "env": (),
-    "ahead": (Resumable, GoalSetter, Explorer),
-    "expert": (Resumable, GoalSetter, Expert),
-}
-"""What sources of goals ask of an environment."""
 
 
 class Machine(NamedTuple):
@@ -113,8 +104,7 @@ class PlanSettings:
         if self.success is not None:
             user_function(self.success, f"success={self.success}")
         with environments(self.environment, 1, Look(), self.appearance, self.split) as (env,):
-            for kind in _ASKED[self.goal_source]:
-                capable(env, kind, f"goal_source={self.goal_source}")
+            require_source(env, self.goal_source)
 
     def agent(self, env: Any, machine: Machine, budget_ms: float | None = None) -> PlanningAgent:
         """The agent on a machine."""
