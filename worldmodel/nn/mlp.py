@@ -26,7 +26,7 @@ class MLP(nn.Sequential):
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer, of whose inputs or outputs there may be none, as of a robot without states."""
+    """A linear layer. There may be none of its inputs or outputs, as of a robot without states."""
     if inputs and outputs:
         return nn.Linear(inputs, outputs)
     with warnings.catch_warnings():  # torch warns of weights that there are none of
