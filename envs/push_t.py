@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from worldmodel.envs.suite_env import Array, SuiteEnv, Verdict, describe, suite_
 __all__ = ["PushTEnv"]
 
 REACH, _SIDE, _RADIUS = 100.0, 512.0, 15.0  # px: of an action of 1, of the board, of the agent
+_PACE = 0.408  # px that the agent comes in a step, of each px that its target is ahead
 
 
 class PushTEnv(SuiteEnv):
@@ -60,8 +62,16 @@ class PushTEnv(SuiteEnv):
     @override
     def advance(self, action: NDArray[np.floating[Any]]) -> None:
         self.restore(self.snapshot())  # forgets contacts, so that a snapshot is all there is
-        target = np.asarray(self._env.agent.position) + REACH * action
-        self._env.step(np.clip(target, _RADIUS, _SIDE - _RADIUS))
+        suite, agent = self._env, self._env.agent
+        target = np.asarray(agent.position) + REACH * action
+        x, y = np.clip(target, _RADIUS, _SIDE - _RADIUS).tolist()
+        # As the suite's own step, without its reward, which takes most of the time.
+        for _ in range(round(1 / (suite.dt * suite.control_hz))):
+            (u, v), (at_x, at_y) = agent.velocity, agent.position
+            push_x = suite.k_p * (x - at_x) - suite.k_v * u
+            push_y = suite.k_p * (y - at_y) - suite.k_v * v
+            agent.velocity = u + push_x * suite.dt, v + push_y * suite.dt
+            suite.space.step(suite.dt)
 
     @override
     def camera_image(self) -> NDArray[np.uint8]:
@@ -104,7 +114,8 @@ class PushTEnv(SuiteEnv):
     def explore(self, rng: np.random.Generator) -> Iterator[Array]:
         """Scripted pushes of the block to random places at random speeds, with noise."""
         for move in push_t_scripts.explore(self._places, rng):
-            yield np.clip(move / REACH, -1.0, 1.0)
+            ahead = move / (_PACE * push_t_scripts.HELD)
+            yield from repeat(np.clip(ahead / REACH, -1.0, 1.0), push_t_scripts.HELD)
 
     def _places(self) -> tuple[Array, Array]:
         """The agent's, and that of the block's middle, ``[2]`` px each."""

@@ -70,6 +70,35 @@ def test_exploring_moves_the_block_and_keeps_it_on_the_board(env: PushTEnv) -> N
     assert 0.2 < (np.abs(np.diff(block, axis=0)).max(1) > 0.1).mean() < 0.9
 
 
+def test_what_is_recorded_of_the_script_is_what_the_agent_did() -> None:
+    from worldmodel.agents.behaviour import behaviour
+    from worldmodel.agents.environment import make_env
+
+    env = make_env("push_t", repeat=5)
+    env.reset(seed=2)
+    inner = env.unwrapped
+    assert isinstance(inner, PushTEnv)
+    start, acting = inner.snapshot(), behaviour("scripted")(env, np.random.default_rng(0))
+    actions = [next(acting)[0] for _ in range(8)]
+    end = inner.scene()
+    inner.restore(start)
+    for action in actions:
+        env.step(action)
+    np.testing.assert_allclose(inner.scene(), end, atol=0.1)
+
+
+def test_a_step_is_the_suites_own(env: PushTEnv) -> None:
+    env.reset(seed=3)
+    for action in itertools.islice(env.explore(np.random.default_rng(1)), 50):
+        start = env.snapshot()
+        env.advance(action)
+        end = env.snapshot()
+        env.restore(start)
+        target = np.clip(start[:2] + 100 * action, 15, 512 - 15)
+        env._env.step(target)
+        np.testing.assert_array_equal(env.snapshot(), end)
+
+
 def test_goals_are_reached_by_pushing(env: PushTEnv) -> None:
     moved = []
     for seed in range(20):
