@@ -125,9 +125,14 @@ class Dynamics(nn.Module):
         Returns:
             Next codes ``[M, R, C]``.
         """
+        return codes + self.change(codes, features, actions)
+
+    def change(self, codes: Tensor, features: Tensor, actions: Tensor) -> Tensor:
+        """What one imagined step adds to the codes, ``[M, R, C]``; arguments as of `forward`."""
         shared = torch.cat([features, actions], -1)
         hidden = torch.cat([codes, shared.expand(len(codes), -1, -1)], -1)
-        return codes + self.members(hidden)
+        members: Tensor = self.members(hidden)
+        return members
 
 
 class VectorPredictor(nn.Module):

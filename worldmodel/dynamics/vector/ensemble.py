@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.vector.run import TrainingRun
-from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Steps, Weight
+from worldmodel.precision import has_bfloat16
+from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Positive, Steps, Weight
 
 __all__ = ["EnsembleTraining", "train_ensemble"]
 
@@ -22,20 +23,25 @@ class EnsembleTraining:
         batch: Windows per step and member.
         rollout: Imagined steps of a window.
         noise: Standard deviation of what is added to the first object latent of a window.
+        beta: Error from which on the loss grows linearly: below it, it hardly counts.
         learning_rate: Its peak.
+        bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
     steps: Steps = 4000
     batch: Batch = 192
     rollout: Frames = 4
     noise: Weight = 0.03
+    beta: Positive = 1.0
     learning_rate: LearningRate = 7e-4
+    bf16: bool | None = None
 
 
 def train_ensemble(run: TrainingRun, config: EnsembleTraining) -> None:
     """Train the members of the dynamics, each on windows of its own."""
     dynamics, codes = run.model.dynamics, run.object_latents
     rows = run.data.rows(run.data.train, config.rollout * run.stride + 1)
+    bf16 = has_bfloat16(codes.device) if config.bf16 is None else config.bf16
 
     def losses() -> dict[str, Tensor]:
         frames = torch.stack(
@@ -49,8 +55,11 @@ def train_ensemble(run: TrainingRun, config: EnsembleTraining) -> None:
         features, actions = run.features[frames[..., :-1]], run.actions(frames[..., :-1])
         imagined: list[Tensor] = []
         for k in range(config.rollout):
-            now = dynamics(now, features[:, :, k], actions[:, :, k])
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                change = dynamics.change(now, features[:, :, k], actions[:, :, k])
+            now = now + change.float()  # in full precision, or small changes would be lost
             imagined.append(now)
-        return {"prediction": F.smooth_l1_loss(torch.stack(imagined, -2), truth[:, :, 1:])}
+        future = torch.stack(imagined, -2)
+        return {"prediction": F.smooth_l1_loss(future, truth[:, :, 1:], beta=config.beta)}
 
     run.optimise("dynamics", dynamics.parameters(), config, losses)
