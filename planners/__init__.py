@@ -19,6 +19,7 @@ from worldmodel.planners.coarse_to_fine import CoarseToFine
 from worldmodel.planners.energies import (
     METRICS,
     REDUCTIONS,
+    Approach,
     LatentDistance,
     MeanEnergy,
     TotalEnergy,
@@ -66,6 +67,7 @@ __all__ = [
     "VJEPA2AC",
     "ActionBox",
     "Agent",
+    "Approach",
     "CEMConfig",
     "CEMGradient",
     "CEMGradientConfig",

@@ -2,6 +2,7 @@
 
 - ``LatentDistance``: goal energy, distance to goal latents, or along a sequence of sub-goals.
 - ``UncertaintyPenalty``: world energy, a model's uncertainty beyond what held-out data showed.
+- ``Approach``: a learned cost-to-go, and how near to the goal a path comes.
 - ``MeanEnergy``: several energies of one unit, as one.
 - ``TotalEnergy``: their sum, and what each contributed.
 
@@ -22,6 +23,7 @@ from worldmodel.planners.protocols import Energy, Futures, GoalEnergy, Trajector
 __all__ = [
     "METRICS",
     "REDUCTIONS",
+    "Approach",
     "LatentDistance",
     "MeanEnergy",
     "TotalEnergy",
@@ -47,6 +49,7 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cosine": _cosine,
 }
 REDUCTIONS = ("final", "sum", "closest")
+_LEAST = 1e-8  # squared distance, below which its root would have too steep a gradient
 
 
 class LatentDistance:
@@ -111,6 +114,27 @@ class LatentDistance:
             total = distance.sum(-1)
             return total if visited is None else total + visited[..., -1]
         return (distance if visited is None else distance + visited).amin(-1)
+
+
+class Approach:
+    """A learned cost-to-go, plus ``closeness`` times how near to the goal a path comes.
+
+    A value knows the way to far goals, and hardly tells the last step from the one before. A
+    distance does the reverse: it is the root mean square difference of the closest latents.
+
+    Args:
+        cost: Imagined steps to the goal.
+        distance: `LatentDistance` of metric ``l2``.
+        closeness: Imagined steps that a distance of 1 counts as.
+    """
+
+    def __init__(self, cost: GoalEnergy, distance: GoalEnergy, closeness: float) -> None:
+        self._cost, self._distance, self._closeness = cost, distance, closeness
+
+    def __call__(self, trajectory: Futures) -> Tensor:
+        """Energies ``[B, S]``, in imagined steps."""
+        squared = self._distance(trajectory).clamp(min=_LEAST)
+        return self._cost(trajectory) + self._closeness * squared.sqrt()
 
 
 class UncertaintyPenalty:

@@ -5,7 +5,13 @@ import itertools
 import pytest
 import torch
 
-from worldmodel.planners import LatentDistance, MeanEnergy, TotalEnergy, UncertaintyPenalty
+from worldmodel.planners import (
+    Approach,
+    LatentDistance,
+    MeanEnergy,
+    TotalEnergy,
+    UncertaintyPenalty,
+)
 
 
 @pytest.fixture
@@ -38,6 +44,22 @@ def test_reductions_over_imagined_steps(along):
     for reduce, expected in (("final", 3.0), ("sum", 4.0 + 0.0 + 3.0), ("closest", 0.0)):
         energy = LatentDistance(goal(5)[:, 0], reduce=reduce)(trajectory)
         assert energy.item() == expected
+
+
+def test_an_approach_is_the_cost_to_go_and_how_near_a_path_comes(along):
+    near = LatentDistance(goal(5)[:, 0], "l2", "closest")
+    cost = lambda trajectory: trajectory.latents[:, :, -1, 0, 0]  # noqa: E731
+    energy = Approach(cost, near, closeness=10.0)
+    assert energy(along(1, 4, 2)).item() == pytest.approx(2.0 + 10.0)
+    assert energy(along(1, 5, 2)).item() == pytest.approx(2.0, abs=0.01)
+
+
+def test_an_approach_has_a_gradient_at_the_goal(point):
+    latents = torch.full((1, 1, 1, 1, 1), 5.0, requires_grad=True)
+    near = LatentDistance(goal(5)[:, 0], "l2", "closest")
+    energy = Approach(lambda trajectory: 0 * trajectory.latents.sum((2, 3, 4)), near, 10.0)
+    energy(point.Imagined(latents, latents[..., 0])).sum().backward()
+    assert latents.grad.isfinite().all()
 
 
 def test_each_episode_has_its_own_goal(point):

@@ -14,6 +14,7 @@ from torch import Tensor
 from worldmodel.agents.task import TaskConfig
 from worldmodel.errors import UserError
 from worldmodel.planners import (
+    Approach,
     CoarseToFine,
     Energy,
     GoalEnergy,
@@ -191,9 +192,7 @@ def task_energy(world: World, task: TaskConfig) -> EnergyTowards:
 
 def latent_energy(world: World, task: TaskConfig) -> EnergyTowards:
     """``energy=latent``: the distance of imagined latents to the goal's."""
-    shown = world.visible if isinstance(world, ShowsPart) else None
-    if shown is not None and bool(shown.all()):
-        shown = None
+    shown = _shown(world)
 
     def energy(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> GoalEnergy:
         return LatentDistance(goal_latents, task.metric, task.reduce, shown)
@@ -201,12 +200,22 @@ def latent_energy(world: World, task: TaskConfig) -> EnergyTowards:
     return energy
 
 
+def _shown(world: World) -> Tensor | None:
+    """What of latents a goal image shows, 0 or 1 ``[D]``; None for all."""
+    shown = world.visible if isinstance(world, ShowsPart) else None
+    return None if shown is None or bool(shown.all()) else shown
+
+
 def value_energy(world: World, task: TaskConfig) -> EnergyTowards:
-    """``energy=value``: the cost-to-go that was learned in hindsight."""
+    """``energy=value``: the cost-to-go that was learned in hindsight; and ``closeness``, if any."""
     learned = partial(_hindsight(world).goal_energy, pessimism=task.pessimism)
+    shown = _shown(world)
 
     def energy(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> GoalEnergy:
-        return learned(goal_latents, task.goal_proprio if with_proprio is None else with_proprio)
+        cost = learned(goal_latents, task.goal_proprio if with_proprio is None else with_proprio)
+        if not task.closeness:
+            return cost
+        return Approach(cost, LatentDistance(goal_latents, "l2", "closest", shown), task.closeness)
 
     return energy
 

@@ -54,6 +54,8 @@ class TaskConfig:
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
         goal_proprio: Whether the robot's place in the goal image counts for all that is learned.
         pessimism: Of the value, about what its critics do not agree on.
+        closeness: Of the value: imagined steps that a latent distance of 1 counts as, where a path
+            comes closest to the goal; 0 for the value alone. It counts the robot's place, too.
         goal_weight: λ of E_world + λ·E_goal.
         rescore: Best candidates of a round that all critics and terms judge, after one critic alone
             has put them first; 0 for all candidates. Of ``value`` only.
@@ -79,6 +81,7 @@ class TaskConfig:
     reduce: Annotated[str, among(*REDUCTIONS)] = "final"
     goal_proprio: bool = False
     pessimism: Weight = 3.0
+    closeness: Weight = 0.0
     goal_weight: Weight = 1.0
     rescore: AnyCount = 0
     world_energy: tuple[Annotated[str, AfterValidator(UNCERTAINTIES.check)], ...] = (
@@ -96,6 +99,11 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
+        if self.closeness and not (self.goal_proprio and self.energy == "value"):
+            raise UserError(
+                "Expected closeness of 0 unless energy=value and goal_proprio=true, as a distance "
+                f"counts the robot's place; got {self.closeness}"
+            )
         if self.rescore and self.energy != "value":
             raise UserError(
                 "Expected rescore of 0 unless energy=value, whose critics can be asked singly; got "

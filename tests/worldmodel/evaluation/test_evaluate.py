@@ -185,6 +185,7 @@ def test_a_time_limit_too_short_to_search_is_told(planned, tmp_path, clock):
         ("task=push hz=inf", "a finite hz, got inf"),
         ("task=push budget_ms=nan", "a finite budget_ms, got nan"),
         ("task=push task.rescore=4 planner.samples=16 planner.elites=6", "planner's 6 elites"),
+        ("task=push task.closeness=10", "closeness of 0 unless"),
         ("task=push planner.active_dims=[] task.active_dims=[]", "one or more active_dims"),
     ],
 )
