@@ -18,12 +18,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldmodel.planners.protocols import Energy, Futures, GoalEnergy, Trajectory, Uncertainty
+from worldmodel.planners.protocols import (
+    Energy,
+    Futures,
+    GoalEnergy,
+    Referee,
+    Trajectory,
+    Uncertainty,
+)
 
 __all__ = [
     "METRICS",
     "REDUCTIONS",
     "Approach",
+    "ApproachReferee",
     "LatentDistance",
     "MeanEnergy",
     "TotalEnergy",
@@ -133,8 +141,30 @@ class Approach:
 
     def __call__(self, trajectory: Futures) -> Tensor:
         """Energies ``[B, S]``, in imagined steps."""
-        squared = self._distance(trajectory).clamp(min=_LEAST)
-        return self._cost(trajectory) + self._closeness * squared.sqrt()
+        return self._cost(trajectory) + _remaining(self._distance, self._closeness, trajectory)
+
+
+class ApproachReferee:
+    """A referee of a cost-to-go, that of an `Approach`: it counts, too, how much nearer paths come.
+
+    Args:
+        referee: Of the cost-to-go.
+        distance: As of `Approach`.
+        closeness: Likewise.
+    """
+
+    def __init__(self, referee: Referee, distance: GoalEnergy, closeness: float) -> None:
+        self._referee, self._distance, self._closeness = referee, distance, closeness
+
+    def __call__(self, trajectory: Futures) -> Tensor:
+        """Imagined steps gained over the first candidate, less the margin, ``[B, S]``."""
+        left = _remaining(self._distance, self._closeness, trajectory)
+        return self._referee(trajectory) + left[:, :1] - left
+
+
+def _remaining(distance: GoalEnergy, closeness: float, trajectory: Futures) -> Tensor:
+    """What squared distances count as, in imagined steps."""
+    return closeness * distance(trajectory).clamp(min=_LEAST).sqrt()
 
 
 class UncertaintyPenalty:

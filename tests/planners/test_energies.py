@@ -7,6 +7,7 @@ import torch
 
 from worldmodel.planners import (
     Approach,
+    ApproachReferee,
     LatentDistance,
     MeanEnergy,
     TotalEnergy,
@@ -52,6 +53,14 @@ def test_an_approach_is_the_cost_to_go_and_how_near_a_path_comes(along):
     energy = Approach(cost, near, closeness=10.0)
     assert energy(along(1, 4, 2)).item() == pytest.approx(2.0 + 10.0)
     assert energy(along(1, 5, 2)).item() == pytest.approx(2.0, abs=0.01)
+
+
+def test_its_referee_counts_how_much_nearer_a_path_comes(point):
+    latents = torch.tensor([[1.0, 2.0], [1.0, 4.0]]).reshape(1, 2, 2, 1, 1)
+    paths = point.Imagined(latents, latents[..., 0])
+    near = LatentDistance(goal(5)[:, 0], "l2", "closest")
+    referee = ApproachReferee(lambda _: torch.tensor([[-0.5, -1.5]]), near, closeness=10.0)
+    torch.testing.assert_close(referee(paths), torch.tensor([[-0.5, -1.5 + 20.0]]))
 
 
 def test_an_approach_has_a_gradient_at_the_goal(point):

@@ -15,6 +15,7 @@ from worldmodel.agents.task import TaskConfig
 from worldmodel.errors import UserError
 from worldmodel.planners import (
     Approach,
+    ApproachReferee,
     CoarseToFine,
     Energy,
     GoalEnergy,
@@ -175,7 +176,11 @@ def task_objective(
         prior = hindsight.prior(goal_latents, counts, noise=task.prior_noise)
         if task.margin is None:
             return Objective(energy, prior)
-        return Objective(energy, prior, hindsight.referee(goal_latents, counts, task.margin))
+        referee: Referee = hindsight.referee(goal_latents, counts, task.margin)
+        if task.closeness:
+            nearest = _nearest(world, goal_latents)
+            referee = ApproachReferee(referee, nearest, task.closeness)
+        return Objective(energy, prior, referee)
 
     return objective
 
@@ -206,16 +211,20 @@ def _shown(world: World) -> Tensor | None:
     return None if shown is None or bool(shown.all()) else shown
 
 
+def _nearest(world: World, goal_latents: Tensor) -> LatentDistance:
+    """How near, squared, paths come to goals."""
+    return LatentDistance(goal_latents, "l2", "closest", _shown(world))
+
+
 def value_energy(world: World, task: TaskConfig) -> EnergyTowards:
     """``energy=value``: the cost-to-go that was learned in hindsight; and ``closeness``, if any."""
     learned = partial(_hindsight(world).goal_energy, pessimism=task.pessimism)
-    shown = _shown(world)
 
     def energy(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> GoalEnergy:
         cost = learned(goal_latents, task.goal_proprio if with_proprio is None else with_proprio)
         if not task.closeness:
             return cost
-        return Approach(cost, LatentDistance(goal_latents, "l2", "closest", shown), task.closeness)
+        return Approach(cost, _nearest(world, goal_latents), task.closeness)
 
     return energy
 

@@ -6,6 +6,8 @@ that the value was learned from, once the value stands.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -26,7 +28,9 @@ class PriorTraining:
     Attributes:
         steps: Optimiser steps; 0 leaves it as it is.
         batch: Transitions per step.
-        temperature: Of the advantage weights, per imagined step.
+        temperature: Of the advantage weights, per imagined step; 0 imitates all alike.
+        ahead: Take all goals from what lies ahead, none from the past or from elsewhere: what was
+            done says little of the way to those.
         learning_rate: Its peak.
         bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
@@ -34,6 +38,7 @@ class PriorTraining:
     steps: Steps = 18000
     batch: Batch = 512
     temperature: Weight = 3.0
+    ahead: bool = False
     learning_rate: LearningRate = 5e-4
     bf16: bool | None = None
 
@@ -43,6 +48,8 @@ def train_prior(run: TrainingRun, config: PriorTraining, value: ValueTraining) -
     model = run.model
     rows, last = run.data.rows(run.data.train, run.stride + 1), run.data.last_rows()
     everywhere = run.data.rows(run.data.train)
+    if config.ahead:
+        value = replace(value, episode_goals=0.0, random_goals=0.0)
     bf16 = has_bfloat16(run.latents.device) if config.bf16 is None else config.bf16
     known = (model.scale_actions.scale > 1e-6).float().repeat(run.stride)
 
