@@ -132,6 +132,28 @@ def test_reachability_is_smaller_where_the_goal_is_nearer(
 
 
 def test_the_prior_moves_towards_the_goal(model: VectorPredictor, data: Recordings) -> None:
+    _moves_towards_goals(model, data)
+
+
+def test_without_a_value_the_prior_learns_from_goals_ahead(
+    data: Recordings, tmp_path: Path
+) -> None:
+    without = replace(
+        SHORT,
+        dynamics=replace(SHORT.dynamics, beta=0.1, bf16=True),
+        value=ValueTraining(steps=0),
+        prior=replace(SHORT.prior, temperature=0.0, ahead=True),
+        uncertainty=UncertaintyTraining(steps=0),
+        macros=MacrosTraining(steps=0),
+        reachability=ReachabilityTraining(steps=0),
+    )
+    model = _trained(data, tmp_path, without)
+    _moves_towards_goals(model, data)
+    error = open_loop(model, data, _latents(model, data), steps=5)
+    assert error.latent_error[-1] < 0.6 * error.copy_error[-1]
+
+
+def _moves_towards_goals(model: VectorPredictor, data: Recordings) -> None:
     codes, goals = _codes(model, data), _goals(model, data)
     features = model.state_features(data.states)
     assert data.objects is not None
