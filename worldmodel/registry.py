@@ -311,10 +311,16 @@ PREDICTORS = Registry(
 )
 TASKS = Registry(
     "task",
-    dict.fromkeys(
-        ("reach", "push", "grasp", "reach_with_object", "pick_and_place", "goal_image"),
-        ("worldmodel.envs:make", "worldmodel.agents.task:TaskConfig"),
-    ),
+    {
+        **dict.fromkeys(
+            ("reach", "push", "grasp", "reach_with_object", "pick_and_place"),
+            ("worldmodel.envs:make", "worldmodel.agents.task:TaskConfig"),
+        ),
+        **dict.fromkeys(
+            ("goal_image", "pusht", "cube", "reacher", "two_room"),
+            ("worldmodel.agents.environment:make_env", "worldmodel.agents.task:GoalImageConfig"),
+        ),
+    },
 )
 GOAL_ENERGIES = Registry(
     "goal energy",
