@@ -35,7 +35,7 @@ from worldmodel.files.results import Results
 from worldmodel.presets import TaskOption
 from worldmodel.settings import CHECKED, Batch, Count, NonEmpty, Seed, Threads, among, configured
 from worldmodel.studies.benchmark.rows import PEERS, PLANNER, known_row
-from worldmodel.studies.benchmark.tasks import SUITES, BenchmarkTask, environments, task_name
+from worldmodel.studies.benchmark.tasks import BenchmarkTask, environments, find_task
 from worldmodel.studies.resumable import stage
 from worldmodel.weights.checkpoint import checkpoint_sha256
 from worldmodel.weights.world import checkpoint_folder, identity, look_of
@@ -85,7 +85,7 @@ class BenchmarkConfig:
     out: str = MISSING
     suite: str = "public"
     task: TaskOption = MISSING
-    mode: Annotated[str, among(*MODES)] = MISSING
+    mode: Annotated[str, among(*MODES)] = "strict"
     seeds: NonEmpty[Seed] = (0, 1, 42)
     pairs: Count = 100
     rows: NonEmpty[str] = (PLANNER, "prior", "random")
@@ -107,13 +107,13 @@ class BenchmarkConfig:
             raise ValueError(f"Expected peer_seeds among seeds, got {sorted(strays)}")
 
     @property
-    def name(self) -> str:
-        """Of the task, in its suite.
+    def benchmark_task(self) -> BenchmarkTask:
+        """What the suite says of the task.
 
         Raises:
-            UserError: The suite has no such task.
+            UserError: There is no such suite, or it has no such task.
         """
-        return task_name(self.suite, self.task.name)
+        return find_task(self.suite, self.task.name)
 
     def world_of(self, row: str) -> str:
         """The folder of the world that a row acts in.
@@ -124,7 +124,7 @@ class BenchmarkConfig:
         named = getattr(self.peers, row) if row in PEERS else self.checkpoint
         if named is not None:
             return str(named)
-        folder = _INCLUDED / self.name / (row if row in PEERS else PLANNER)
+        folder = _INCLUDED / self.benchmark_task.name / (row if row in PEERS else PLANNER)
         if not folder.exists():
             key = f"peers.{row}" if row in PEERS else "checkpoint"
             raise UserError(
@@ -149,7 +149,7 @@ def run_benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     Raises:
         UserError: A name is unknown, or a checkpoint is missing or does not fit the task.
     """
-    task = SUITES[config.suite][config.name]
+    task = config.benchmark_task
     results = Results(Path(config.out))
     results.release()
     torch.set_num_threads(config.threads)
@@ -186,7 +186,7 @@ def _stored(
 ) -> Mapping[str, Any]:
     """What a row comes to on one seed's pairs, which runs unless it is there."""
     recipe = agent.recipe
-    facts = [config.suite, config.name, config.mode, config.pairs, config.batch, seed, row]
+    facts = [config.suite, task.name, config.mode, config.pairs, config.batch, seed, row]
     settings = [asdict(recipe.task), _settings(agent)]
     weights = checkpoint_sha256(checkpoint_folder(config.world_of(row)))
     digest = hashlib.sha256(json.dumps([facts, settings, weights]).encode()).hexdigest()[:8]
@@ -253,7 +253,7 @@ def _report(
     against = PLANNER if PLANNER in rows else None
     return {
         "suite": config.suite,
-        "task": config.name,
+        "task": task.name,
         "mode": config.mode,
         "seeds": list(config.seeds),
         "pairs": config.pairs,

@@ -6,7 +6,7 @@ environment its thresholds, and `worldmodel.evaluation.pairs` the pairs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from worldmodel.envs.judged import Judged
 from worldmodel.errors import UserError, nearest
 from worldmodel.spec import Look
 
-__all__ = ["SUITES", "BenchmarkTask", "environments", "task_name"]
+__all__ = ["SUITES", "BenchmarkTask", "environments", "find_task"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class BenchmarkTask:
     """A task of a benchmark.
 
     Attributes:
+        name: What the suite calls it.
         env: Its environment, as `worldmodel.make_env` takes it.
         packages: Distributions that decide how it behaves; their versions are reported.
         published: Success rates (%) that others report, by mode and by row.
     """
 
+    name: str
     env: str
     packages: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -46,33 +48,34 @@ def _audited(
     }
 
 
-SUITES: Mapping[str, Mapping[str, BenchmarkTask]] = {
-    "public": {
-        "pusht": BenchmarkTask(
-            "push_t", ("gym-pusht", "pymunk"), _audited((86.7, 4.0), (70.7, 5.0))
+_CUBE = ("ogbench", "dm-control")
+
+SUITES: Mapping[str, Sequence[BenchmarkTask]] = {
+    "public": (
+        BenchmarkTask(
+            "pusht", "push_t", ("gym-pusht", "pymunk"), _audited((86.7, 4.0), (70.7, 5.0))
         ),
-        "cube": BenchmarkTask(
-            "ogbench:cube-single", ("ogbench", "dm-control"), _audited((50.3, 15.7), (21.7, 6.0))
-        ),
-        "reacher": BenchmarkTask("reacher", ("dm-control",), _audited((79.7, 7.3), (87.0, 8.0))),
-        "two_room": BenchmarkTask("two_room", (), _audited((83.0, 6.7), (51.3, 1.7))),
-    }
+        BenchmarkTask("cube", "ogbench:cube-single", _CUBE, _audited((50.3, 15.7), (21.7, 6.0))),
+        BenchmarkTask("reacher", "reacher", ("dm-control",), _audited((79.7, 7.3), (87.0, 8.0))),
+        BenchmarkTask("two_room", "two_room", (), _audited((83.0, 6.7), (51.3, 1.7))),
+    )
 }
 """The tasks of each suite."""
 
 
-def task_name(suite: str, env: str) -> str:
-    """What a suite calls the task in an environment.
+def find_task(suite: str, env: str) -> BenchmarkTask:
+    """A suite's task in an environment.
 
     Raises:
         UserError: There is no such suite, or it has no such task.
     """
     if suite not in SUITES:
         raise UserError(f"unknown suite '{suite}'; {nearest(suite, SUITES)}")
-    for name, task in SUITES[suite].items():
+    for task in SUITES[suite]:
         if task.env == env:
-            return name
-    raise UserError(f"suite={suite} has no task in {env}; {nearest(env, SUITES[suite])}")
+            return task
+    known = ", ".join(f"task={task.name}" for task in SUITES[suite])
+    raise UserError(f"Expected a task of suite={suite} ({known}), got one in {env}")
 
 
 @contextmanager
