@@ -326,7 +326,7 @@ GOAL_ENERGIES = Registry(
     "goal energy",
     {
         name: (f"worldmodel.agents.objective:{name}_energy", None)
-        for name in ("latent", "value", "reachability")
+        for name in ("latent", "proprio", "value", "reachability")
     },
     group="worldmodel.goal_energies",
 )

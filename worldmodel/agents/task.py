@@ -56,8 +56,8 @@ class TaskConfig:
         budget_steps: Control steps in which to act.
         hold_steps: Steps at rest after them, before success is judged.
         judged: When: in the ``end``, or at the ``first_hit``.
-        energy: E_goal: ``latent`` distance, the hindsight ``value``, ``reachability``, or a
-            registered one.
+        energy: E_goal: ``latent`` distance, that of the ``proprio`` features alone, the hindsight
+            ``value``, ``reachability``, or a registered one.
         metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
         goal_proprio: Whether the robot's place in the goal image counts for all that is learned.
