@@ -164,11 +164,15 @@ class LewmPredictor(nn.Module):
             seen.append(self._latents(x[:, -1]))
         return torch.stack(seen[1:], 1)
 
+    @property
+    def _blocks(self) -> list[_Block]:
+        return [block for block in self.blocks if isinstance(block, _Block)]
+
     def _steering(self, actions: Tensor) -> list[Tensor]:
         """Shifts, scales and gates of every block ``[R, T, 6 width]`` for ``[R, T, stride, A]``."""
         scaled = self.scale_actions(actions).flatten(2).to(self.norm.weight.dtype)
         condition = F.silu(self.embed_action(self.action_encoder(scaled)))
-        return [block.modulation(condition) for block in self.blocks]
+        return [block.modulation(condition) for block in self._blocks]
 
     def _latents(self, x: Tensor) -> Tensor:
         """Latents ``[..., D]`` of what the blocks give, ``[..., width]``."""
@@ -191,7 +195,10 @@ class _Past:
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """These behind those, which are kept."""
         if self._kept is not None:
-            keys, values = torch.cat([self._kept[0], keys], 2), torch.cat([self._kept[1], values], 2)
+            keys, values = (
+                torch.cat([self._kept[0], keys], 2),
+                torch.cat([self._kept[1], values], 2),
+            )
         self._kept = keys, values
         return self._kept
 

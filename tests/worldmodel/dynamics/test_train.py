@@ -17,7 +17,8 @@ from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
 from worldmodel.data.recording import Recording
-from worldmodel.dynamics.train import load_recordings, run_training, train
+from worldmodel.dynamics.loading import load_recordings
+from worldmodel.dynamics.train import run_training, train
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import SettingsError
 from worldmodel.predictors.token_world import TokenWorld
