@@ -45,7 +45,7 @@ class LewmPredictorConfig:
         heads: Its attention heads.
         head_width: Of each.
         mlp_width: Hidden width of its MLPs.
-        action_width_hidden: Numbers that a block of actions is brought to before its MLP.
+        block_width: Numbers that a block of actions is brought to before its MLP.
         projection_width: Of the hidden layer between transformer and latent.
         dropout: In training.
         states: How proprioception is taken; follows from the data set.
@@ -63,7 +63,7 @@ class LewmPredictorConfig:
     heads: Count = 4
     head_width: Width = 24
     mlp_width: Width = 384
-    action_width_hidden: Width = 10
+    block_width: Width = 10
     projection_width: Width = 256
     dropout: Share = 0.0
     states: StateLayout = field(default_factory=lambda: StateLayout(composed=False))
@@ -92,8 +92,8 @@ class LewmPredictor(nn.Module):
             config.state_model_width,
         )
         self.action_encoder = nn.Sequential(
-            nn.Linear(config.stride * config.action_width, config.action_width_hidden),
-            nn.Linear(config.action_width_hidden, 4 * latent),
+            nn.Linear(config.stride * config.action_width, config.block_width),
+            nn.Linear(config.block_width, 4 * latent),
             nn.SiLU(),
             nn.Linear(4 * latent, latent),
         )

@@ -248,7 +248,7 @@ def _predictor_sizes(
         heads=heads,
         head_width=inner // heads,
         mlp_width=len(tensors.get("blocks.0.mlp.1.weight", torch.empty(width, 0))),
-        action_width_hidden=len(tensors["action_encoder.0.weight"]),
+        block_width=len(tensors["action_encoder.0.weight"]),
         projection_width=len(tensors["projector.0.weight"]),
     )
 
