@@ -72,7 +72,7 @@ class LewmWorldTraining:
         seed: Of initialisation, the order of windows and all else that is drawn.
     """
 
-    steps: Steps = 2000
+    steps: Steps = 1500
     batch: Annotated[Batch, Field(ge=2)] = 64
     learning_rate: LearningRate = 1e-3
     warmup: Share = 0.05

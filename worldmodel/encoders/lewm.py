@@ -55,9 +55,9 @@ class LewmEncoderConfig:
 
     image_size: Pixels = 64
     patch_size: Pixels = 8
-    width: Width = 96
-    depth: Depth = 4
-    heads: Count = 3
+    width: Width = 64
+    depth: Depth = 3
+    heads: Count = 2
     mlp_ratio: Count = 4
     latent_width: Width = 192
     projection_width: Width = 512
