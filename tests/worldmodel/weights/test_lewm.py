@@ -22,7 +22,9 @@ from lewm_reference import (
 from worldmodel.cli.main import main
 from worldmodel.data.recording import Recording
 from worldmodel.dynamics.train import train
+from worldmodel.encoders.lewm import LewmEncoder
 from worldmodel.errors import UserError
+from worldmodel.predictors.lewm import LewmPredictor
 from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.presets import preset
 from worldmodel.weights.lewm import load_lewm
@@ -127,6 +129,17 @@ def test_a_world_of_released_weights_goes_on_on_data_of_ones_own(
     more = read_world(tmp_path / "more")
     assert more.stride == BLOCK
     assert more.spec is not None
+
+
+def test_published_sizes_have_as_many_tensors_as_the_released_file() -> None:
+    recipe = preset("predictor", "lewm_published")
+    with torch.device("meta"):
+        encoder, predictor = LewmEncoder(recipe.encoder), LewmPredictor(recipe.model)
+    ours = [*encoder.state_dict(), *predictor.state_dict()]
+    joined = 4 * sum("qkv" in name for name in encoder.state_dict()) // 2  # queries, keys, values
+    own = sum(name.startswith(("scale_actions.", "state_features.")) for name in ours)
+    assert len(ours) + joined - own == 303
+    assert encoder.positions.shape == (1, 257, 192)
 
 
 @pytest.mark.parametrize(
