@@ -307,6 +307,13 @@ PREDICTORS = Registry(
                 "worldmodel.dynamics.train:TokensRecipe",
             ),
         ),
+        **dict.fromkeys(
+            ("lewm", "lewm_published"),
+            (
+                "worldmodel.predictors.lewm:LewmPredictor",
+                "worldmodel.dynamics.end_to_end:LewmRecipe",
+            ),
+        ),
     },
 )
 TASKS = Registry(
