@@ -28,7 +28,7 @@ from worldmodel.weights.world import save_world
 
 __all__ = ["ImportConfig", "import_weights"]
 
-_MODELS = ("auto", "encoder", "masked_predictor", "ac", "lewm")
+_KINDS = ("auto", "encoder", "masked_predictor", "ac", "lewm")
 _OF_LEWM = ("action_block", "action_mean", "action_std")
 
 
@@ -41,7 +41,7 @@ class ImportConfig:
             on the Hugging Face hub; LeWorldModel's weights.pt or its folder; another encoder as
             hf:NAME, hf:/folder or timm:NAME. May be written without ``source=``.
         out: Folder of the checkpoint.
-        model: ``encoder``, ``masked_predictor``, or a world: ``ac`` of V-JEPA 2-AC, ``lewm`` of
+        kind: ``encoder``, ``masked_predictor``, or a world: ``ac`` of V-JEPA 2-AC, ``lewm`` of
             LeWorldModel; ``auto`` for the world where the source holds one, and the encoder
             otherwise.
         weights: Which encoder of a .pt: ``encoder``, ``target_encoder`` or ``ema_encoder``.
@@ -58,7 +58,7 @@ class ImportConfig:
 
     source: str = MISSING
     out: str = MISSING
-    model: str = "auto"
+    kind: str = "auto"
     weights: str = WEIGHTS
     image_size: Pixels | None = None
     encoder_heads: Count | None = None
@@ -75,15 +75,15 @@ def import_weights(config: ImportConfig) -> None:
     Raises:
         UserError: The source is no such model, or would be overwritten.
     """
-    if config.model not in _MODELS:
-        raise UserError(f"unknown model '{config.model}'; {nearest(config.model, _MODELS)}")
+    if config.kind not in _KINDS:
+        raise UserError(f"unknown kind '{config.kind}'; {nearest(config.kind, _KINDS)}")
     _check_out(config)
-    if config.model == "auto" and not is_foreign(config.source):
-        config = replace(config, model=_model_in(config.source))
+    if config.kind == "auto" and not is_foreign(config.source):
+        config = replace(config, kind=_kind_in(config.source))
     if is_foreign(config.source):
         _import_foreign(config)
         return
-    if config.model == "lewm":
+    if config.kind == "lewm":
         _import_lewm(config)
         return
     _refuse(config, _OF_LEWM, "which are of LeWorldModel")
@@ -91,12 +91,12 @@ def import_weights(config: ImportConfig) -> None:
     model = _imported(config, record)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(
-        f"{config.out}: {config.model}, {parameters / 1e6:.1f} M parameters, "
+        f"{config.out}: {config.kind}, {parameters / 1e6:.1f} M parameters, "
         f"weights '{config.weights}' of {config.source}"
     )
 
 
-def _model_in(source: str) -> str:
+def _kind_in(source: str) -> str:
     if holds_lewm(source):
         return "lewm"
     return "ac" if holds_vjepa2_ac(source) else "encoder"
@@ -107,7 +107,7 @@ def _refuse(config: ImportConfig, keys: Sequence[str], why: str) -> None:
     usual = ImportConfig()
     if wrong := [key for key in keys if getattr(config, key) != getattr(usual, key)]:
         raise UserError(
-            f"Expected no {', '.join(wrong)} for model={config.model}, {why}; leave it out"
+            f"Expected no {', '.join(wrong)} for kind={config.kind}, {why}; leave it out"
         )
 
 
@@ -135,8 +135,8 @@ def _import_lewm(config: ImportConfig) -> None:
 
 
 def _import_foreign(config: ImportConfig) -> None:
-    usual = ImportConfig(config.source, config.out, model="encoder")
-    if replace(config, model="encoder") != usual or config.model not in ("auto", "encoder"):
+    usual = ImportConfig(config.source, config.out, kind="encoder")
+    if replace(config, kind="encoder") != usual or config.kind not in ("auto", "encoder"):
         raise UserError(
             f"Expected only source and out for {config.source}, whose files state all else; leave "
             "the other keys out."
@@ -169,7 +169,7 @@ def _check_out(config: ImportConfig) -> None:
 def _imported(config: ImportConfig, record: dict[str, Any]) -> nn.Module:
     source, weights, size = config.source, config.weights, config.image_size
     heads, encoder_heads = config.predictor_heads, config.encoder_heads
-    if config.model == "ac":
+    if config.kind == "ac":
         world = load_vjepa2_ac(
             source,
             weights=weights,
@@ -180,7 +180,7 @@ def _imported(config: ImportConfig, record: dict[str, Any]) -> nn.Module:
         )
         save_world(config.out, world, record)
         return world
-    if config.model == "masked_predictor":
+    if config.kind == "masked_predictor":
         predictor = load_vjepa2_masked_predictor(
             source, weights=weights, image_size=size, heads=heads, encoder_heads=encoder_heads
         )

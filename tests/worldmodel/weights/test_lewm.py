@@ -170,7 +170,7 @@ def test_statistics_of_another_width_and_keys_of_other_models_are_refused(
     assert _import(folder, tmp_path / "out", "action_std=[1,1,1]")
     assert "Expected action_std of 2 numbers" in capsys.readouterr().err
     assert _import(folder, tmp_path / "out", "image_size=32")
-    assert "Expected no image_size for model=lewm" in capsys.readouterr().err
+    assert "Expected no image_size for kind=lewm" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

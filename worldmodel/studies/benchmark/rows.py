@@ -36,15 +36,25 @@ class Peer:
     pursuit: Mapping[str, Any] = field(default_factory=dict)
 
 
-_LATENT_DISTANCE = {"energy": "latent", "metric": "l2", "prior": False, "world_energy": ()}
-
-PEERS: Mapping[str, Peer] = {
-    "lewm": Peer(
-        "cem",
-        {"samples": 300, "iterations": 30, "elites": 30},
-        {**_LATENT_DISTANCE, "receding_horizon": 5, "search_std": 1.0, "margin": None},
-    ),
+_PUBLISHED_CEM = {
+    "samples": 300,
+    "iterations": 30,
+    "elites": 30,
+    "min_std": 0.0,
+    "correlation": 0.0,
 }
+_LATENT_DISTANCE = {
+    "energy": "latent",
+    "metric": "l2",
+    "reduce": "final",
+    "world_energy": (),
+    "prior": False,
+    "margin": None,
+    "receding_horizon": 5,
+    "search_std": 0.45,  # of half the range of actions, as the data spread
+}
+
+PEERS: Mapping[str, Peer] = {"lewm": Peer("cem", _PUBLISHED_CEM, _LATENT_DISTANCE)}
 """The other methods, by the row's name."""
 
 
