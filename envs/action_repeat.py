@@ -37,7 +37,8 @@ class ActionRepeat(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.f
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Hold an action; as `gymnasium.Env.step`."""
-        advance = getattr(self.env.unwrapped, "advance", None)
+        inner = self.env
+        advance = inner.get_wrapper_attr("advance") if inner.has_wrapper_attr("advance") else None
         for _ in range(self.repeat - 1):
             if advance is not None:
                 advance(action)

@@ -51,6 +51,7 @@ class OGBenchEnv(MujocoSuiteEnv):
         half_turn=["yaw"],
     )
     tasks, camera = _TASKS, "front_pixels"
+    strict_steps = 3
 
     def __init__(self, task: str, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)

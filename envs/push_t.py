@@ -42,6 +42,8 @@ class PushTEnv(SuiteEnv):
         hidden=["x_velocity", "y_velocity"],
     )
 
+    strict_steps = 3
+
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it greets on standard output

@@ -42,6 +42,7 @@ class ReacherEnv(MujocoSuiteEnv):
         hidden=["shoulder_velocity", "wrist_velocity"],
     )
     camera = "fixed"
+    strict_steps = 2
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         super().__init__(image_size, render_mode)

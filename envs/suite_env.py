@@ -124,6 +124,8 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
     tasks: ClassVar[Collection[str] | None] = ()
     """Of the suite, each a first argument of the class; none of a suite with one task only, and
     None where the class itself refuses what it does not know."""
+    strict_steps: ClassVar[int] = 1
+    """Steps in a row for which a scene has to meet the strict rule."""
 
     def __init__(self, image_size: int = 64, render_mode: str | None = None) -> None:
         if not 16 <= image_size <= 1024:
@@ -166,6 +168,10 @@ class SuiteEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]], ABC)
     def verdict(self) -> Verdict:
         """Compare the present scene with the goal."""
         return self.judge(self.scene(), self.goal)
+
+    def admits(self) -> bool:
+        """Whether the benchmark's rules admit the present scene as a start for the goal."""
+        return True
 
     @override
     def reset(

@@ -92,6 +92,11 @@ class TwoRoomEnv(SuiteEnv):
         across = (scene[0] < MIDDLE) != (goal[0] < MIDDLE)
         return Verdict(distance, distance <= 16.0, distance <= 8.0 and not across)
 
+    @override
+    def admits(self) -> bool:
+        """In the other room; every way there is legal, for the whole disk collides."""
+        return bool((self._position[0] < MIDDLE) != (self.goal[0] < MIDDLE))
+
     def restore(self, snapshot: Array) -> None:
         """Put the disk there."""
         self._position = snapshot.copy()

@@ -7,6 +7,7 @@
 - `collect`, `pretrain`, `train`: from exploration to a world of one's own.
 - `open_dataset`, `write_dataset`, `convert`: recordings of one's own, in any known layout.
 - `bench`: what a plan costs.
+- `benchmark`: a planner and its peers on a public benchmark.
 - `Spec`, `SpecChanges`: what actions, states and cameras mean, and what you state of them.
 - `preset`: the settings behind a name, such as ``preset("planner", "icem", samples=96)``.
 - `register_planner` and its like: parts of one's own.
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         register_uncertainty,
     )
     from worldmodel.spec import Spec, SpecChanges
+    from worldmodel.studies.benchmark.run import benchmark
 
     __version__: str
 
@@ -57,6 +59,7 @@ __all__ = [
     "SpecChanges",
     "__version__",
     "bench",
+    "benchmark",
     "collect",
     "convert",
     "errors",
@@ -84,6 +87,7 @@ _HOMES = {
     "Spec": "spec",
     "SpecChanges": "spec",
     "bench": "latency.bench",
+    "benchmark": "studies.benchmark.run",
     "collect": "agents.collection",
     "convert": "data.conversion",
     "evaluate": "evaluation.evaluate",

@@ -307,20 +307,33 @@ PREDICTORS = Registry(
                 "worldmodel.dynamics.train:TokensRecipe",
             ),
         ),
+        **dict.fromkeys(
+            ("lewm", "lewm_published"),
+            (
+                "worldmodel.predictors.lewm:LewmPredictor",
+                "worldmodel.dynamics.end_to_end:LewmRecipe",
+            ),
+        ),
     },
 )
 TASKS = Registry(
     "task",
-    dict.fromkeys(
-        ("reach", "push", "grasp", "reach_with_object", "pick_and_place", "goal_image"),
-        ("worldmodel.envs:make", "worldmodel.agents.task:TaskConfig"),
-    ),
+    {
+        **dict.fromkeys(
+            ("reach", "push", "grasp", "reach_with_object", "pick_and_place"),
+            ("worldmodel.envs:make", "worldmodel.agents.task:TaskConfig"),
+        ),
+        **dict.fromkeys(
+            ("goal_image", "pusht", "cube", "reacher", "two_room"),
+            ("worldmodel.agents.environment:make_env", "worldmodel.agents.task:GoalImageConfig"),
+        ),
+    },
 )
 GOAL_ENERGIES = Registry(
     "goal energy",
     {
         name: (f"worldmodel.agents.objective:{name}_energy", None)
-        for name in ("latent", "value", "reachability")
+        for name in ("latent", "proprio", "value", "reachability")
     },
     group="worldmodel.goal_energies",
 )

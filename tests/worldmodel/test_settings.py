@@ -21,7 +21,7 @@ from worldmodel.predictors.vector import VectorPredictorConfig
 from worldmodel.registry import GROUPS
 from worldmodel.settings import described
 
-SIGNED = {"action", "camera_pose", "goal_state", "height", "near", "rest", "state"}
+SIGNED = {"action", "action_mean", "camera_pose", "goal_state", "height", "near", "rest", "state"}
 """Settings whose domain includes negative numbers: positions, angles, and levels of an energy."""
 
 

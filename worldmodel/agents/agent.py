@@ -21,8 +21,9 @@ from worldmodel.agents.views import Images, Views
 from worldmodel.agents.world import load_world, require_spec
 from worldmodel.errors import InputError, SettingsError, UserError
 from worldmodel.planners import Agent, PlanRecord
-from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.registry import TASKS
 from worldmodel.spec import Spec
 
@@ -44,7 +45,7 @@ class Recipe:
         compile: Plan with what ``torch.compile`` makes of world and energy.
     """
 
-    world: VectorWorld | TokenWorld
+    world: AnyWorld
     task: TaskConfig
     planner: PlannerConfig
     spec: Spec
@@ -165,7 +166,7 @@ class PlanningAgent:
 
 
 def make_agent(
-    checkpoint: str | os.PathLike[str] | VectorWorld | TokenWorld,
+    checkpoint: str | os.PathLike[str] | AnyWorld,
     env: Environment | None = None,
     *,
     task: str | TaskConfig | None = None,
@@ -200,7 +201,7 @@ def make_agent(
     if budget_ms is not None and not 0 < budget_ms < 1e9:
         raise SettingsError(f"Expected budget_ms above 0, got {budget_ms}")
     world = checkpoint
-    if not isinstance(world, VectorWorld | TokenWorld):
+    if not isinstance(world, AnyWorld):
         where = {"device": device, "dtype": dtype}
         world = load_world(world, compile=compile, camera_pose=camera_pose, **where)
     offered = _offered(env, world)
@@ -216,7 +217,7 @@ def make_agent(
     return PlanningAgent(recipe)
 
 
-def _offered(env: Environment | None, world: VectorWorld | TokenWorld) -> Spec:
+def _offered(env: Environment | None, world: AnyWorld) -> Spec:
     if env is not None:
         return contract(env)
     if world.spec is None:
@@ -227,17 +228,24 @@ def _offered(env: Environment | None, world: VectorWorld | TokenWorld) -> Spec:
     return world.spec
 
 
-def _task(
-    name: str | None, env: Environment | None, planner: str, world: VectorWorld | TokenWorld
-) -> TaskConfig:
+def _task(name: str | None, env: Environment | None, planner: str, world: AnyWorld) -> TaskConfig:
     inner = None if env is None else env.unwrapped
     own = name or getattr(inner, "task", None)
     if own in TASKS.names():
         return task_for(str(own), planner)
     label = str(own or ("robot" if inner is None else type(inner).__name__))
-    learned = isinstance(world, VectorWorld)
-    bare = {} if learned else {"energy": "latent", "prior": False, "world_energy": ()}
-    return task_for("goal_image", planner, {"name": label, **bare})
+    return task_for("goal_image", planner, {"name": label, **_bare(world)})
+
+
+def _bare(world: AnyWorld) -> dict[str, Any]:
+    """What to minimise in a world that learned nothing of goals: its latents' distance alone."""
+    if isinstance(world, VectorWorld):
+        return {}
+    bare = {"energy": "latent", "prior": False, "world_energy": ()}
+    if not isinstance(world, LewmWorld):
+        return bare
+    ahead = 5 * world.stride  # as LeWorldModel plans: five blocks, carried out before the next plan
+    return bare | {"metric": "l2", "horizon": ahead, "receding_horizon": ahead}
 
 
 def time_to_plan(budget_ms: float | None, hz: float | None) -> float | None:

@@ -38,8 +38,10 @@ __all__ = [
     "Hindsight",
     "Pursuit",
     "ShowsPart",
+    "ShowsRobot",
     "latent_energy",
     "projected",
+    "proprio_energy",
     "reachability_energy",
     "task_energy",
     "task_objective",
@@ -85,6 +87,16 @@ class ShowsPart(Protocol):
     @property
     def visible(self) -> Tensor:
         """What it can show, 0 or 1 ``[D]``."""
+        ...
+
+
+@runtime_checkable
+class ShowsRobot(Protocol):
+    """A world model that knows which part of its latents is the robot's own."""
+
+    @property
+    def robot_part(self) -> Tensor:
+        """Channels that are the robot's and that a goal image shows, 0 or 1 ``[D]``."""
         ...
 
 
@@ -214,6 +226,25 @@ def _shown(world: World) -> Tensor | None:
 def _nearest(world: World, goal_latents: Tensor) -> LatentDistance:
     """How near, squared, paths come to goals."""
     return LatentDistance(goal_latents, "l2", "closest", _shown(world))
+
+
+def proprio_energy(world: World, task: TaskConfig) -> EnergyTowards:
+    """``energy=proprio``: the latent distance of the robot's own part, whatever the objects do.
+
+    Raises:
+        UserError: The world does not tell robot and objects apart.
+    """
+    if not isinstance(world, ShowsRobot):
+        raise UserError(
+            "Expected a checkpoint whose latents tell robot and objects apart, got one of other "
+            "latents; plan with task.energy=latent"
+        )
+    part = world.robot_part
+
+    def energy(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> GoalEnergy:
+        return LatentDistance(goal_latents, task.metric, task.reduce, part)
+
+    return energy
 
 
 def value_energy(world: World, task: TaskConfig) -> EnergyTowards:

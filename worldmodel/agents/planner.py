@@ -15,7 +15,7 @@ from worldmodel.agents.task import TaskConfig
 from worldmodel.errors import RegistrationError, SettingsError, UserError
 from worldmodel.planners import HierarchicalConfig, Planner, RetrievalConfig, SearchConfig, World
 from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.registry import PLANNERS
 from worldmodel.spec import ActionSpec
 
@@ -137,7 +137,7 @@ def make_planner(
 
 def known_bounds(world: World, bounds: Bounds) -> Bounds:
     """The bounds, without the dimensions that never moved in what a world was trained on."""
-    if not isinstance(world, VectorWorld | TokenWorld):
+    if not isinstance(world, AnyWorld):
         return bounds
     return bounds.only((world.predictor.scale_actions.scale > 0).cpu())
 

@@ -17,7 +17,15 @@ from worldmodel.presets import preset
 from worldmodel.registry import GOAL_ENERGIES, PLANNERS, UNCERTAINTIES
 from worldmodel.settings import CHECKED, AnyCount, Count, Dimension, Frames, Weight, among
 
-__all__ = ["DECIDED", "ENERGIES", "TaskConfig", "planner_changes", "planner_for", "task_for"]
+__all__ = [
+    "DECIDED",
+    "ENERGIES",
+    "GoalImageConfig",
+    "TaskConfig",
+    "planner_changes",
+    "planner_for",
+    "task_for",
+]
 
 ENERGIES = GOAL_ENERGIES.builtin
 _PUBLISHED = {
@@ -48,8 +56,8 @@ class TaskConfig:
         budget_steps: Control steps in which to act.
         hold_steps: Steps at rest after them, before success is judged.
         judged: When: in the ``end``, or at the ``first_hit``.
-        energy: E_goal: ``latent`` distance, the hindsight ``value``, ``reachability``, or a
-            registered one.
+        energy: E_goal: ``latent`` distance, that of the ``proprio`` features alone, the hindsight
+            ``value``, ``reachability``, or a registered one.
         metric: Of latent distance: ``l1``, ``l2`` or ``cosine``.
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
         goal_proprio: Whether the robot's place in the goal image counts for all that is learned.
@@ -109,6 +117,27 @@ class TaskConfig:
                 "Expected rescore of 0 unless energy=value, whose critics can be asked singly; got "
                 f"{self.rescore} with {self.energy}"
             )
+
+
+@dataclass(frozen=True, config=CHECKED)
+class GoalImageConfig(TaskConfig):
+    """A task of any environment: what the value learned of goals, around what the prior does.
+
+    The robot's own place in the goal image counts. The margin is the one that was best on PushT and
+    OGBench's cube (docs/environments.md).
+    """
+
+    budget_steps: Count = 50
+    hold_steps: AnyCount = 0
+    judged: Annotated[str, among("end", "first_hit")] = "first_hit"
+    energy: Annotated[str, AfterValidator(GOAL_ENERGIES.check)] = "value"
+    goal_proprio: bool = True
+    prior: bool = True
+    margin: Weight | None = 0.5
+    horizon: Frames = 10
+    receding_horizon: Frames = 1
+    search_std: Weight = 0.2
+    warm_start: bool = False
 
 
 def planner_for(name: str, task: TaskConfig, changes: Mapping[str, Any] | None = None) -> Any:

@@ -15,7 +15,7 @@ from worldmodel.errors import SettingsError, UserError
 from worldmodel.planners import World
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.trained_on import require_trained_on
-from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.spec import Look, Spec
 from worldmodel.weights.world import DEFAULT, read_world
 
@@ -47,7 +47,7 @@ def load_world(
     dtype: str = "auto",
     compile: bool = False,
     camera_pose: Sequence[float] = (),
-) -> VectorWorld | TokenWorld:
+) -> AnyWorld:
     """A frozen encoder and the predictor that was trained on its latents.
 
     It has ``encode``, ``project`` and ``rollout`` of `worldmodel.planners.World`; frames are
@@ -79,12 +79,12 @@ def load_world(
     return world.fuse() if compile and isinstance(world, TokenWorld) else world
 
 
-def look_at(world: VectorWorld | TokenWorld) -> Look:
+def look_at(world: AnyWorld) -> Look:
     """How an environment is to be made for a world."""
     return Look.of(world.spec, world.image_size)
 
 
-def place_camera(world: VectorWorld | TokenWorld, pose: Sequence[float]) -> None:
+def place_camera(world: AnyWorld, pose: Sequence[float]) -> None:
     """Tell a world where its camera stands, if anything is told.
 
     Args:
@@ -106,7 +106,7 @@ def place_camera(world: VectorWorld | TokenWorld, pose: Sequence[float]) -> None
     world.camera = torch.tensor([list(pose)], device=device_of(world))
 
 
-def require_spec(world: VectorWorld | TokenWorld, offered: Spec) -> None:
+def require_spec(world: AnyWorld, offered: Spec) -> None:
     """Compare what a world was trained on with what an environment offers.
 
     Raises:

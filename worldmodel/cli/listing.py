@@ -67,5 +67,8 @@ COMMANDS = {
     "diagnose": Command("hold goal energies against the simulator's true cost", ("task",)),
     "acceptance": Command("judge uncertainties by the true errors of plans", ("task", "planner")),
     "study": Command("compare encoders: pretrain, train and plan with each of them"),
+    "benchmark": Command(
+        "run a public benchmark: a planner and its peers on the same pairs", ("task", "planner")
+    ),
     "bench": Command("measure plan latency", ("planner",)),
 }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, field, fields, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,14 +13,16 @@ from pydantic.dataclasses import dataclass
 
 from worldmodel.data.cameras import wanted_cameras
 from worldmodel.data.episode_dataset import EpisodeDataset
-from worldmodel.data.fitting import Fit, fitted_dataset, frames_told
-from worldmodel.data.latents import latent_cache
+from worldmodel.data.fitting import Fit
 from worldmodel.data.oddities import oddities
 from worldmodel.data.reader import DataSource, open_source
 from worldmodel.data.sampling import sampled
 from worldmodel.data.specification import data_spec
 from worldmodel.data.windows import episode_split, window_starts
 from worldmodel.devices import usable_device
+from worldmodel.dynamics.end_to_end import LewmRecipe, train_whole
+from worldmodel.dynamics.going_on import refuse_other_sizes, world_to_go_on_from
+from worldmodel.dynamics.loading import load_recordings, of_size, run_settings, tell_of_validation
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.state_model import state_errors
 from worldmodel.dynamics.tokens import (
@@ -42,19 +43,16 @@ from worldmodel.model_memory import require_memory
 from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
-from worldmodel.predictors.trained_on import require_trained_on
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.presets import PredictorOption, preset
 from worldmodel.settings import CHECKED, Count, Positive, ProperShare, configured
 from worldmodel.spec import Spec, SpecChanges
 from worldmodel.training_state import TrainingState, sole_run
-from worldmodel.weights.checkpoint import checkpoint_sha256, remove_checkpoint
+from worldmodel.weights.checkpoint import remove_checkpoint
 from worldmodel.weights.world import (
-    checkpoint_folder,
     encoder_of,
     is_world,
-    read_world,
     save_world,
 )
 
@@ -92,7 +90,7 @@ class TrainConfig:
     """What to train, on what data.
 
     Attributes:
-        predictor: What to train, ``vector`` or ``tokens``.
+        predictor: What to train: ``vector``, ``tokens``, or ``lewm``, which needs no encoder.
         data: Folder or file of recordings, of any layout that `open_dataset` knows; in Python also
             an `EpisodeDataset`, or a list of `Recording`.
         spec: What actions and states mean, where the dataset does not say so.
@@ -115,8 +113,8 @@ class TrainConfig:
         holdout: Share of the episodes kept for validation.
         tasks: Train and validate on the episodes about these; () for all.
         episodes: Train on this many of the others only, the first; None for all of them.
-        device: ``cpu``, ``cuda`` or ``auto``, of embedding and of ``predictor=tokens``; the vector
-            predictor, which a GPU would not speed up, is trained on the CPU.
+        device: ``cpu``, ``cuda`` or ``auto``, of embedding, ``predictor=tokens`` and ``lewm``; the
+            vector predictor, which a GPU would not speed up, is trained on the CPU.
     """
 
     predictor: PredictorOption = MISSING
@@ -152,7 +150,14 @@ train = configured(TrainConfig, predictor="vector")(run_training)
 
 
 def _run(config: TrainConfig) -> float:
-    if (config.init is None) == (config.encoder_checkpoint is None):
+    recipe = config.predictor
+    if isinstance(recipe, LewmRecipe):
+        if config.encoder_checkpoint is not None:
+            raise UserError(
+                "Expected no encoder_checkpoint with predictor=lewm, which trains its own; leave "
+                "it out, or go on from a whole world with init=…"
+            )
+    elif (config.init is None) == (config.encoder_checkpoint is None):
         raise UserError("expected one of encoder_checkpoint=… and init=…, a world to go on from")
     dataset = open_source(
         config.data,
@@ -162,18 +167,43 @@ def _run(config: TrainConfig) -> float:
     dataset = sampled(dataset, config.fps, config.actions, config.spec)
     spec = replace(data_spec(dataset, config.spec), fit=config.fit)
     print(spec)
-    recipe, device = config.predictor, usable_device(config.device)
+    device = usable_device(config.device)
+    if isinstance(recipe, LewmRecipe):
+        record = train_whole(config, recipe, dataset, spec, device)
+    else:
+        record = _train_on_latents(config, recipe, dataset, spec, device)
+    print(_table(record["validation"]))
+    if "proprioception" in record:
+        print(_state_table(record["proprioception"]))
+    for name, known in record.get("recognition", {}).items():
+        print(
+            f"{name}, robot elsewhere: objects not moved known again {known['unmoved']:.0%}, "
+            f"moved by half their spread taken for unmoved {known['moved']:.0%}"
+        )
+    print(f"saved {config.out}")
+    return float(np.mean(record["validation"]["latent_error"]))
+
+
+def _train_on_latents(
+    config: TrainConfig,
+    recipe: VectorRecipe | TokensRecipe,
+    dataset: EpisodeDataset,
+    spec: Spec,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Train a predictor on the latents of a frozen encoder; returns what was recorded."""
     model: _Model | None = None
     if config.init is not None:
-        world = read_world(config.init)
-        wanted = TokenWorld if isinstance(recipe, TokensRecipe) else VectorWorld
-        if not isinstance(world, wanted):
-            other = "vector" if wanted is TokenWorld else "tokens"
-            raise UserError(f"{config.init} holds a world of predictor={other}, train it as one")
-        world.checkpoint = config.init
-        require_trained_on(world, spec, against=str(dataset.root))
+        world: TokenWorld | VectorWorld
+        if isinstance(recipe, TokensRecipe):
+            world = world_to_go_on_from(config.init, TokenWorld, spec, dataset)
+        else:
+            world = world_to_go_on_from(config.init, VectorWorld, spec, dataset)
         encoder, model = world.encoder, world.predictor.requires_grad_(True)
-        _refuse_other_sizes(config.init, recipe, model)
+        usual = [type(recipe)().model]
+        if isinstance(recipe, TokensRecipe):
+            usual.append(preset("predictor", "vjepa2_ac").model)
+        refuse_other_sizes(config.init, "predictor.model", recipe.model, model.config, usual)
     else:
         assert config.encoder_checkpoint is not None
         encoder = encoder_of(config.encoder_checkpoint)
@@ -191,7 +221,7 @@ def _run(config: TrainConfig) -> float:
     window_starts(dataset, train, window)  # or it raises
     if told := oddities(dataset, window):
         print(told)
-    dataset = _of_size(dataset, encoder.image_size, config.fit)
+    dataset = of_size(dataset, encoder.image_size, config.fit)
     trained_on = device if isinstance(recipe, TokensRecipe) else torch.device("cpu")
 
     def fresh() -> _Model:
@@ -211,7 +241,7 @@ def _run(config: TrainConfig) -> float:
         spec,
     )
     encoder.cpu()  # nothing below needs it but the checkpoint
-    state = TrainingState(Path(config.out), _settings(config, dataset, encoder))
+    state = TrainingState(Path(config.out), run_settings(config, dataset, encoder))
     if model is None:
         torch.manual_seed(recipe.training.seed)
         model = fresh()
@@ -224,81 +254,7 @@ def _run(config: TrainConfig) -> float:
         assert isinstance(model, VectorPredictor)
         record = train_vector_world(model, recipe.training, data, encoder, state)
     state.remove()
-    print(_table(record["validation"]))
-    if "proprioception" in record:
-        print(_state_table(record["proprioception"]))
-    for name, known in record.get("recognition", {}).items():
-        print(
-            f"{name}, robot elsewhere: objects not moved known again {known['unmoved']:.0%}, "
-            f"moved by half their spread taken for unmoved {known['moved']:.0%}"
-        )
-    print(f"saved {config.out}")
-    return float(np.mean(record["validation"]["latent_error"]))
-
-
-def _of_size(dataset: EpisodeDataset, size: int, how: str) -> EpisodeDataset:
-    """The dataset with frames of the encoder's size; says so if it had others."""
-    fitting = fitted_dataset(dataset, size, how)
-    if fitting is not dataset:
-        print(frames_told(dataset, size, how))
-    return fitting
-
-
-def load_recordings(
-    dataset: EpisodeDataset,
-    encoder: FrozenEncoder,
-    cache: Path,
-    holdout: float,
-    tasks: Sequence[str] = (),
-    episodes: int | None = None,
-    spec: Spec | None = None,
-) -> Recordings:
-    """The dataset with its latents, embedded once, as training reads it.
-
-    ``tasks`` are those that episodes have to be about, () for any; ``episodes`` is how many to
-    train on. An episode is held out or not whatever these are.
-
-    Raises:
-        UserError: There are no such tasks, or fewer episodes.
-    """
-    split, chosen = episode_split(dataset.num_episodes, holdout), dataset.about(tasks)
-    train, held_out = (part[np.isin(part, chosen)] for part in split)
-    if episodes is not None and not 1 <= episodes <= len(train):
-        raise UserError(
-            f"Expected episodes between 1 and {len(train)}, those of {dataset.root} that are not "
-            f"held out, got {episodes}."
-        )
-    latents = latent_cache(encoder, dataset, cache)
-    objects, extrinsics = dataset.objects, dataset.extrinsics
-    return Recordings(
-        torch.from_numpy(latents),
-        torch.from_numpy(dataset.actions),
-        torch.from_numpy(dataset.states),
-        dataset.starts,
-        dataset.lengths,
-        train[:episodes],
-        held_out,
-        None if objects is None else torch.from_numpy(objects),
-        None if extrinsics is None else torch.from_numpy(extrinsics),
-        spec,
-    )
-
-
-def _settings(
-    config: TrainConfig, dataset: EpisodeDataset, encoder: FrozenEncoder
-) -> dict[str, Any]:
-    """All that the result depends on, by the names of its keys; what is in files by content."""
-    return {
-        "predictor": asdict(config.predictor),
-        "data": dataset.fingerprint(),
-        "spec": asdict(config.spec),
-        "actions": config.actions,
-        "encoder_checkpoint": encoder.fingerprint(),
-        "init": config.init and checkpoint_sha256(checkpoint_folder(config.init)),
-        "holdout": config.holdout,
-        "tasks": list(config.tasks),
-        "episodes": config.episodes,
-    }
+    return record
 
 
 _Model = VectorPredictor | TokenPredictor
@@ -333,7 +289,7 @@ def train_vector_world(
 ) -> dict[str, Any]:
     """Train, calibrate, validate and save to the state's folder; returns what was recorded."""
     train_vector(model, data, training, state)
-    _tell_of_validation()
+    tell_of_validation()
     latents = planning_latents(model, data.latents, data.last_rows())
     calibrate(model, data, latents)
     remember(model, data, model.object_latents(latents))
@@ -376,7 +332,7 @@ def train_token_world(
     world = TokenWorld(encoder, model, data.spec)
     world.familiarity.fit(data.latents)
     save_world(state.folder, world, record)  # whatever becomes of the validation
-    _tell_of_validation()
+    tell_of_validation()
     try:
         record["validation"] = asdict(open_loop_tokens(model, data))
         if (errors := state_errors(model, data, 1)) is not None:
@@ -386,30 +342,6 @@ def train_token_world(
         raise
     save_world(state.folder, world, record)
     return record
-
-
-def _tell_of_validation() -> None:
-    print("trained; measuring it on held-out episodes", flush=True)
-
-
-def _refuse_other_sizes(init: str, recipe: VectorRecipe | TokensRecipe, model: _Model) -> None:
-    """A trained model keeps its sizes, so other ones must not seem to have been followed.
-
-    What an option of ``predictor`` brings along by itself is not a wish.
-
-    Raises:
-        UserError: A size was asked for that is not the model's.
-    """
-    usual = [type(recipe)().model]
-    if isinstance(recipe, TokensRecipe):
-        usual.append(preset("predictor", "vjepa2_ac").model)
-    for field_ in fields(recipe.model):
-        asked, own = (getattr(sizes, field_.name) for sizes in (recipe.model, model.config))
-        if asked != own and asked not in [getattr(sizes, field_.name) for sizes in usual]:
-            raise UserError(
-                f"{init} was trained with predictor.model.{field_.name}={own}, which training on "
-                f"cannot change to {asked}. Leave it out, or train afresh."
-            )
 
 
 def _table(validation: dict[str, Any]) -> str:

@@ -22,11 +22,14 @@ class FrameModel(nn.Module, ABC):
     Attributes:
         preprocessing: Names what happens around the weights; part of every fingerprint.
         normalisation: From bytes to the numbers that the network was trained on.
+        layer_normed: Whether the frozen encoder layer-norms its latents. LeWorldModel's are shaped
+            by their own training, and stay as they are.
         replayable: Whether it may be captured as a CUDA graph.
     """
 
     preprocessing: str
     normalisation: Normalisation
+    layer_normed: bool = True
     replayable: bool = False
 
     @property

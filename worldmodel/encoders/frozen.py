@@ -99,7 +99,7 @@ class FrozenEncoder(nn.Module):
         weight = self.model.anywhere()
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=self._bf16):
             latents = self.model.frame_tokens(pixels.to(weight.dtype)).float()
-        return normalise(latents)
+        return normalise(latents) if self.model.layer_normed else latents
 
     @property
     def _bf16(self) -> bool:

@@ -38,8 +38,7 @@ from worldmodel.evaluation.controllers import RandomPolicy, ToGoalPose
 from worldmodel.evaluation.crossed import object_probe, true_cost, true_dynamics
 from worldmodel.evaluation.oracle import OracleConfig, OraclePolicy
 from worldmodel.evaluation.parallel import PolicyOn, Scene
-from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 
 __all__ = [
     "BASELINES",
@@ -71,7 +70,7 @@ class Comparison:
 
     agent: Recipe
     environments: Sequence[Environment]
-    random_world: VectorWorld | TokenWorld | None = None
+    random_world: AnyWorld | None = None
     oracle: OracleConfig = field(default_factory=OracleConfig)
     seed: int = 0
     own_goals: bool = True

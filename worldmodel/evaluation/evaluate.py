@@ -52,8 +52,7 @@ from worldmodel.evaluation.report import (
 )
 from worldmodel.files.results import Results
 from worldmodel.planners import RateTimer, RealTimeAgent
-from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.registry import user_function
 from worldmodel.spec import Look
 from worldmodel.weights.world import identity
@@ -219,9 +218,7 @@ def _rules(recipe: Recipe, source: str, ahead: int, policy: str, success: str | 
     return Rules(begin_by(source, ahead, behaviour(policy)), judge, recipe.views)
 
 
-def _random_world(
-    recipe: Recipe, checkpoint: str | os.PathLike[str] | None
-) -> VectorWorld | TokenWorld | None:
+def _random_world(recipe: Recipe, checkpoint: str | os.PathLike[str] | None) -> AnyWorld | None:
     if checkpoint is None:
         return None
     where = str(device_of(recipe.world))

@@ -30,19 +30,21 @@ from worldmodel.data.fitting import fitted_dataset
 from worldmodel.data.reader import DataSource, open_source
 from worldmodel.data.sampling import sampled
 from worldmodel.data.specification import data_spec
+from worldmodel.dynamics.lewm import open_loop_lewm
+from worldmodel.dynamics.loading import load_recordings
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.state_model import state_errors
 from worldmodel.dynamics.tokens import open_loop_tokens
-from worldmodel.dynamics.train import load_recordings
 from worldmodel.dynamics.validation import open_loop
 from worldmodel.dynamics.vector.run import planning_latents
 from worldmodel.evaluation.offline_page import page, table
 from worldmodel.files.atomic import write_json, write_text
 from worldmodel.files.results import Results
 from worldmodel.planners import Trajectory
-from worldmodel.predictors.token_world import TokenWorld
+from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.predictors.trained_on import require_trained_on
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.settings import (
     CHECKED,
     Count,
@@ -147,7 +149,7 @@ def run_validation(cfg: OfflineConfig) -> dict[str, Any]:
 validate = configured(OfflineConfig)(run_validation)
 
 
-def _recordings(cfg: OfflineConfig, world: VectorWorld | TokenWorld) -> Recordings:
+def _recordings(cfg: OfflineConfig, world: AnyWorld) -> Recordings:
     """The recordings with their latents, all held out if all are to be looked at."""
     dataset = open_source(
         cfg.data,
@@ -184,13 +186,15 @@ def _vectors(world: VectorWorld, data: Recordings) -> Tensor:
 
 
 def _open_loop(
-    cfg: OfflineConfig, world: VectorWorld | TokenWorld, data: Recordings, vectors: Tensor | None
+    cfg: OfflineConfig, world: AnyWorld, data: Recordings, vectors: Tensor | None
 ) -> dict[str, Any]:
     if isinstance(world, VectorWorld):
         assert vectors is not None
         longest = (int(data.lengths[data.held_out].max()) - 1) // world.stride
         steps = max(1, min(cfg.steps, longest))
         return asdict(open_loop(world.predictor, data, vectors, steps, cfg.windows))
+    if isinstance(world, LewmWorld):
+        return asdict(open_loop_lewm(world, data, cfg.steps, cfg.windows))
     return asdict(open_loop_tokens(world.predictor, data, cfg.steps, cfg.windows))
 
 
@@ -203,9 +207,7 @@ def _windows(cfg: OfflineConfig, data: Recordings, stride: int) -> Tensor:
     return firsts[order[: cfg.windows], None] + torch.arange(steps * stride + 1)
 
 
-def _action_rank(
-    cfg: OfflineConfig, world: VectorWorld | TokenWorld, data: Recordings
-) -> dict[str, Any]:
+def _action_rank(cfg: OfflineConfig, world: AnyWorld, data: Recordings) -> dict[str, Any]:
     """Where the recorded actions stand among those of other windows, towards their own end."""
     device = next(world.predictor.parameters()).device
     rows = _windows(cfg, data, world.stride)
@@ -237,7 +239,7 @@ def _action_rank(
     }
 
 
-def _task(world: VectorWorld | TokenWorld) -> TaskConfig:
+def _task(world: AnyWorld) -> TaskConfig:
     bare = {"energy": "latent", "prior": False, "world_energy": ()}
     return task_for("goal_image", "cem", {} if isinstance(world, VectorWorld) else bare)
 

@@ -32,6 +32,7 @@ __all__ = [
     "over_budget",
     "picture",
     "plan_times",
+    "quantiles",
     "real_time_summary",
     "report_bytes",
     "strange",
@@ -99,7 +100,11 @@ def report_bytes(episodes: int, steps: int) -> int:
 
 def plan_times(episodes: Sequence[Episode]) -> dict[str, float] | None:
     """Quantiles of the wall time of a plan (ms); None when nothing was planned."""
-    times = [ms for episode in episodes for ms in episode.plan_ms]
+    return quantiles([ms for episode in episodes for ms in episode.plan_ms])
+
+
+def quantiles(times: Sequence[float]) -> dict[str, float] | None:
+    """Quantiles of times (ms); None of no times."""
     if not times:
         return None
     p50, p90, p99 = np.percentile(times, [50, 90, 99])

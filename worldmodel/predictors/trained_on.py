@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from worldmodel.errors import UserError
-from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.lewm_world import LewmWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.spec import Spec, require_alike
 
 __all__ = ["require_trained_on"]
 
 
-def require_trained_on(
-    world: VectorWorld | TokenWorld, spec: Spec, *, against: str, bounds: bool = True
-) -> None:
+def require_trained_on(world: AnyWorld, spec: Spec, *, against: str, bounds: bool = True) -> None:
     """Compare what a world was trained on with what it meets.
 
     A world without a spec, such as released weights, is asked for widths, cameras, and whether it
-    composes poses.
+    composes poses. Released weights of LeWorldModel feel nothing, and take any state for that.
 
     Args:
         world: The world.
@@ -39,6 +37,8 @@ def require_trained_on(
         "states.kind": ("pose" if poses else spec.states.kind, spec.states.kind),
         "cameras": (config.cameras, len(spec.cameras)),
     }
+    if isinstance(world, LewmWorld) and not config.state_width:
+        del found["state_width"]
     for field, (own, other) in found.items():
         if own != other:
             raise UserError(

@@ -208,6 +208,12 @@ class VectorPredictor(nn.Module):
         codes = self.state_features.visible.new_ones(self.config.object_width)
         return torch.cat([codes, self.state_features.visible])
 
+    @property
+    def robot_part(self) -> Tensor:
+        """The proprio features among them, 0 or 1 ``[Z]``."""
+        nothing = self.state_features.visible.new_zeros(self.config.object_width)
+        return torch.cat([nothing, self.state_features.visible])
+
     def object_latents(self, latents: Tensor) -> Tensor:
         """Object latents ``[..., C]``, the first part of planning latents ``[..., Z]``."""
         return latents[..., : self.config.object_width]

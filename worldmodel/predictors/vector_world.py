@@ -73,6 +73,11 @@ class VectorWorld(nn.Module):
         return self.predictor.visible
 
     @property
+    def robot_part(self) -> Tensor:
+        """Channels of planning latents that are proprio features a picture shows, ``[Z]``."""
+        return self.predictor.robot_part
+
+    @property
     def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:
         """What the model says of its own reliability, term by term, and what is usual of it."""
         return calibrated_uncertainties(self.predictor)

@@ -10,6 +10,7 @@ from typing import Any
 from worldmodel.encoders.foreign import ForeignConfig, ForeignModel
 from worldmodel.encoders.frame_model import FrameModel
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.encoders.lewm import LEWM, LewmEncoder, LewmEncoderConfig
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import UserError
 from worldmodel.predictors.masked import MaskedPredictor, MaskedSizes
@@ -89,10 +90,14 @@ def frozen_encoder(config: StoredConfig) -> FrozenEncoder:
     sizes, cameras = encoder_sizes(config)
     if isinstance(sizes, ForeignConfig):
         return FrozenEncoder(ForeignModel(sizes), cameras)
+    if isinstance(sizes, LewmEncoderConfig):
+        return FrozenEncoder(LewmEncoder(sizes), cameras)
     return FrozenEncoder(VideoTransformer(sizes), cameras)
 
 
-def encoder_sizes(config: StoredConfig) -> tuple[EncoderConfig | ForeignConfig, int]:
+def encoder_sizes(
+    config: StoredConfig,
+) -> tuple[EncoderConfig | ForeignConfig | LewmEncoderConfig, int]:
     """Sizes of the encoder that a checkpoint's config describes, and its number of cameras.
 
     Raises:
@@ -107,7 +112,11 @@ def encoder_sizes(config: StoredConfig) -> tuple[EncoderConfig | ForeignConfig, 
             f"{config.file}: expected 1 to {_MOST_CAMERAS} cameras, got {cameras!r:.60}. {REMEDY}"
         )
     single = {key: value for key, value in stored.items() if key != _CAMERAS}
+    if lewm := single.get("kind") == LEWM:
+        del single["kind"]
     config = replace(config, settings={**config.settings, _ENCODER: single})
+    if lewm:
+        return config.read(LewmEncoderConfig, _ENCODER), cameras
     if "kind" in single:
         return config.read(ForeignConfig, _ENCODER), cameras
     return config.read(EncoderConfig, _ENCODER), cameras

@@ -1,7 +1,8 @@
-"""Released weights of V-JEPA 2, or an encoder of another library, as a checkpoint of ours."""
+"""Released weights of V-JEPA 2, LeWorldModel or another library, as a checkpoint of ours."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from worldmodel.errors import UserError, nearest
-from worldmodel.settings import CHECKED, Count, Pixels
+from worldmodel.settings import CHECKED, Coordinate, Count, Pixels, Positive
 from worldmodel.weights.checkpoint import checkpoint_kind
 from worldmodel.weights.encoder import save_encoder, save_masked_predictor
 from worldmodel.weights.foreign import is_foreign, load_foreign
+from worldmodel.weights.lewm import holds_lewm, load_lewm
 from worldmodel.weights.vjepa2 import (
     WEIGHTS,
     holds_vjepa2_ac,
@@ -26,7 +28,8 @@ from worldmodel.weights.world import save_world
 
 __all__ = ["ImportConfig", "import_weights"]
 
-_MODELS = ("auto", "encoder", "masked_predictor", "ac")
+_KINDS = ("auto", "encoder", "masked_predictor", "ac", "lewm")
+_OF_LEWM = ("action_block", "action_mean", "action_std")
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -35,27 +38,35 @@ class ImportConfig:
 
     Attributes:
         source: One of Meta's .pt files, a folder of V-JEPA 2 in `transformers`' layout, or its name
-            on the Hugging Face hub; another encoder as hf:NAME, hf:/folder or timm:NAME. May be
-            written without ``source=``.
+            on the Hugging Face hub; LeWorldModel's weights.pt or its folder; another encoder as
+            hf:NAME, hf:/folder or timm:NAME. May be written without ``source=``.
         out: Folder of the checkpoint.
-        model: ``encoder``, ``masked_predictor``, or ``ac``, the world of V-JEPA 2-AC; ``auto`` for
-            the world where the source holds one, and the encoder otherwise.
+        kind: ``encoder``, ``masked_predictor``, or a world: ``ac`` of V-JEPA 2-AC, ``lewm`` of
+            LeWorldModel; ``auto`` for the world where the source holds one, and the encoder
+            otherwise.
         weights: Which encoder of a .pt: ``encoder``, ``target_encoder`` or ``ema_encoder``.
         image_size: Side of the frames, pixels; what the source says, or 256.
         encoder_heads: Attention heads of the encoder; what the source says, or as released.
         predictor_heads: Attention heads of the predictor, likewise.
         use_extrinsics: Feed V-JEPA 2-AC the camera's pose, which the released one was not; null for
             what the source says, or not.
+        action_block: Control steps that make an imagined step of LeWorldModel.
+        action_mean: Of the actions that LeWorldModel was trained on, which its file does not say;
+            () for zero.
+        action_std: Their standard deviation; () for one.
     """
 
     source: str = MISSING
     out: str = MISSING
-    model: str = "auto"
+    kind: str = "auto"
     weights: str = WEIGHTS
     image_size: Pixels | None = None
     encoder_heads: Count | None = None
     predictor_heads: Count | None = None
     use_extrinsics: bool | None = None
+    action_block: Count = 5
+    action_mean: tuple[Coordinate, ...] = ()
+    action_std: tuple[Positive, ...] = ()
 
 
 def import_weights(config: ImportConfig) -> None:
@@ -64,26 +75,68 @@ def import_weights(config: ImportConfig) -> None:
     Raises:
         UserError: The source is no such model, or would be overwritten.
     """
-    if config.model not in _MODELS:
-        raise UserError(f"unknown model '{config.model}'; {nearest(config.model, _MODELS)}")
+    if config.kind not in _KINDS:
+        raise UserError(f"unknown kind '{config.kind}'; {nearest(config.kind, _KINDS)}")
     _check_out(config)
-    if config.model == "auto" and not is_foreign(config.source):
-        config = replace(config, model="ac" if holds_vjepa2_ac(config.source) else "encoder")
+    if config.kind == "auto" and not is_foreign(config.source):
+        config = replace(config, kind=_kind_in(config.source))
     if is_foreign(config.source):
         _import_foreign(config)
         return
+    if config.kind == "lewm":
+        _import_lewm(config)
+        return
+    _refuse(config, _OF_LEWM, "which are of LeWorldModel")
     record = {"source": config.source, "weights": config.weights}
     model = _imported(config, record)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(
-        f"{config.out}: {config.model}, {parameters / 1e6:.1f} M parameters, "
+        f"{config.out}: {config.kind}, {parameters / 1e6:.1f} M parameters, "
         f"weights '{config.weights}' of {config.source}"
     )
 
 
+def _kind_in(source: str) -> str:
+    if holds_lewm(source):
+        return "lewm"
+    return "ac" if holds_vjepa2_ac(source) else "encoder"
+
+
+def _refuse(config: ImportConfig, keys: Sequence[str], why: str) -> None:
+    """Raise a UserError where a key was set that would not be followed."""
+    usual = ImportConfig()
+    if wrong := [key for key in keys if getattr(config, key) != getattr(usual, key)]:
+        raise UserError(
+            f"Expected no {', '.join(wrong)} for kind={config.kind}, {why}; leave it out"
+        )
+
+
+def _import_lewm(config: ImportConfig) -> None:
+    _refuse(config, ("weights", "image_size", "use_extrinsics"), "whose file states it")
+    world = load_lewm(
+        config.source,
+        encoder_heads=config.encoder_heads,
+        predictor_heads=config.predictor_heads,
+        action_block=config.action_block,
+        action_mean=config.action_mean,
+        action_std=config.action_std,
+    )
+    record = {key: getattr(config, key) for key in ("source", *_OF_LEWM)}
+    save_world(config.out, world, record)
+    parameters = sum(parameter.numel() for parameter in world.parameters())
+    sizes = world.predictor.config
+    print(
+        f"{config.out}: lewm, {parameters / 1e6:.1f} M parameters, one latent of "
+        f"{sizes.latent_width} of frames of {world.image_size} x {world.image_size}, blocks of "
+        f"{sizes.stride} actions of {sizes.action_width}, from {config.source}"
+    )
+    if not config.action_std:
+        print("actions are taken as they are; say action_mean=[…] action_std=[…] of its data")
+
+
 def _import_foreign(config: ImportConfig) -> None:
-    usual = ImportConfig(config.source, config.out, model="encoder")
-    if replace(config, model="encoder") != usual or config.model not in ("auto", "encoder"):
+    usual = ImportConfig(config.source, config.out, kind="encoder")
+    if replace(config, kind="encoder") != usual or config.kind not in ("auto", "encoder"):
         raise UserError(
             f"Expected only source and out for {config.source}, whose files state all else; leave "
             "the other keys out."
@@ -116,7 +169,7 @@ def _check_out(config: ImportConfig) -> None:
 def _imported(config: ImportConfig, record: dict[str, Any]) -> nn.Module:
     source, weights, size = config.source, config.weights, config.image_size
     heads, encoder_heads = config.predictor_heads, config.encoder_heads
-    if config.model == "ac":
+    if config.kind == "ac":
         world = load_vjepa2_ac(
             source,
             weights=weights,
@@ -127,7 +180,7 @@ def _imported(config: ImportConfig, record: dict[str, Any]) -> nn.Module:
         )
         save_world(config.out, world, record)
         return world
-    if config.model == "masked_predictor":
+    if config.kind == "masked_predictor":
         predictor = load_vjepa2_masked_predictor(
             source, weights=weights, image_size=size, heads=heads, encoder_heads=encoder_heads
         )

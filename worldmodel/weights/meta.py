@@ -2,7 +2,7 @@
 
 Nothing in such a file is executed, and only what is asked for is read: its tensors are views of the
 file, which the operating system loads when they are used. What is asked for is compared with the
-checksums that the file holds.
+checksums that the file holds. Files of other projects with one set of weights are read likewise.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from worldmodel.errors import UserError
 from worldmodel.weights.archive import Records, is_among, read_records
 from worldmodel.weights.tensor_file import check_finite, first_line, some
 
-__all__ = ["ENCODER_WEIGHTS", "holds", "read_pt"]
+__all__ = ["ENCODER_WEIGHTS", "holds", "holds_flat", "read_pt", "read_state_dict"]
 
 ENCODER_WEIGHTS = ("encoder", "target_encoder", "ema_encoder")
 """Sets of encoder weights: the trained one, and its moving average under either name."""
 
-_PREFIXES = ("module.", "backbone.")  # of distributed training, and of its mask wrapper
+_PREFIXES = ("model.", "module.", "backbone.")  # of Lightning, distributed training, mask wrapper
 _REMEDY = "Download it again."
 
 
@@ -48,7 +48,29 @@ def read_pt(path: str | os.PathLike[str], part: str) -> dict[str, Tensor]:
     if part not in content:
         have = some([str(name) for name, value in content.items() if isinstance(value, Mapping)])
         raise UserError(f"{path}: expected '{part}', found {have or 'no weights'}.")
-    weights = content[part]
+    return _checked(path, content[part], records, part)
+
+
+def read_state_dict(path: str | os.PathLike[str], ignored: str = "") -> dict[str, Tensor]:
+    """The weights of a file that holds one set of them, itself or under ``state_dict``.
+
+    Args:
+        path: The file.
+        ignored: How names end whose tensors are left out, such as counters, which no model reads.
+
+    Raises:
+        UserError: As `read_pt`.
+    """
+    path = Path(path)
+    content, records = _unpickled(path)
+    weights = content.get("state_dict", content)
+    if ignored and isinstance(weights, Mapping):
+        weights = {k: v for k, v in weights.items() if not str(k).endswith(ignored)}
+    return _checked(path, weights, records, "state_dict")
+
+
+def _checked(path: Path, weights: object, records: Records, part: str) -> dict[str, Tensor]:
+    """Float32 tensors by bare name, each of which is intact."""
     if not isinstance(weights, Mapping) or not weights:
         raise UserError(f"{path}: expected tensors by name in '{part}', got {_kind(weights)}.")
     found: dict[str, Tensor] = {}
@@ -88,6 +110,17 @@ def holds(path: str | os.PathLike[str], part: str, key: str) -> bool:
         UserError: The file cannot be read at all.
     """
     weights = _unpickled(Path(path))[0].get(part)
+    return isinstance(weights, Mapping) and any(_bare(str(name)) == key for name in weights)
+
+
+def holds_flat(path: str | os.PathLike[str], key: str) -> bool:
+    """Whether a file holds one set of weights, and a tensor of this name in it.
+
+    Raises:
+        UserError: The file cannot be read at all.
+    """
+    content = _unpickled(Path(path))[0]
+    weights = content.get("state_dict", content)
     return isinstance(weights, Mapping) and any(_bare(str(name)) == key for name in weights)
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.encoders.frozen import FrozenEncoder
+from worldmodel.predictors.lewm import LewmPredictor, LewmPredictorConfig
+from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.spec import Look, Spec, read_spec
 from worldmodel.weights.checkpoint import (
     checkpoint_kind,
@@ -33,12 +36,14 @@ from worldmodel.weights.foreign import is_foreign, load_foreign
 
 __all__ = [
     "DEFAULT",
+    "LEWM_WORLD",
     "SHIPPED",
     "TOKEN_WORLD",
     "checkpoint_folder",
     "encoder_of",
     "identity",
     "is_world",
+    "load_lewm_world",
     "load_token_world",
     "load_vector_world",
     "look_of",
@@ -49,7 +54,9 @@ __all__ = [
 DEFAULT = "default"
 SHIPPED = (DEFAULT, "two_room")
 """Checkpoints that come with the package: of the built-in arm, and of a foreign environment."""
-TOKEN_WORLD, _VECTOR_WORLD = "token world", "vector world"  # kinds of checkpoints
+TOKEN_WORLD, LEWM_WORLD, _VECTOR_WORLD = "token world", "lewm world", "vector world"
+"""Kinds of checkpoints."""
+_KINDS = {TokenWorld: TOKEN_WORLD, LewmWorld: LEWM_WORLD, VectorWorld: _VECTOR_WORLD}
 
 
 def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
@@ -59,9 +66,7 @@ def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
     return Path(name)
 
 
-def save_world(
-    folder: str | os.PathLike[str], world: VectorWorld | TokenWorld, record: Mapping[str, Any]
-) -> None:
+def save_world(folder: str | os.PathLike[str], world: AnyWorld, record: Mapping[str, Any]) -> None:
     """Write a world checkpoint.
 
     Args:
@@ -75,11 +80,10 @@ def save_world(
         "spec": None if world.spec is None else world.spec.stored(),
         "record": dict(record),
     }
-    kind = TOKEN_WORLD if isinstance(world, TokenWorld) else _VECTOR_WORLD
-    save_checkpoint(folder, kind, settings, world.state_dict())
+    save_checkpoint(folder, _KINDS[type(world)], settings, world.state_dict())
 
 
-def read_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWorld:
+def read_world(name: str | os.PathLike[str] = DEFAULT) -> AnyWorld:
     """Read a world checkpoint of any kind.
 
     Args:
@@ -89,9 +93,10 @@ def read_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld | TokenWor
         UserError: The folder is not an intact world checkpoint.
     """
     folder = checkpoint_folder(name)
-    if checkpoint_kind(folder) == TOKEN_WORLD:
+    kind = checkpoint_kind(folder)
+    if kind == TOKEN_WORLD:
         return load_token_world(folder)
-    return load_vector_world(folder)
+    return load_lewm_world(folder) if kind == LEWM_WORLD else load_vector_world(folder)
 
 
 def identity(name: str | os.PathLike[str] | None) -> dict[str, str | None]:
@@ -137,7 +142,7 @@ def is_world(name: str | os.PathLike[str]) -> bool:
     """
     if is_foreign(name):
         return False
-    return checkpoint_kind(checkpoint_folder(name)) in (TOKEN_WORLD, _VECTOR_WORLD)
+    return checkpoint_kind(checkpoint_folder(name)) in _KINDS.values()
 
 
 def load_vector_world(name: str | os.PathLike[str] = DEFAULT) -> VectorWorld:
@@ -158,6 +163,16 @@ def load_token_world(name: str | os.PathLike[str]) -> TokenWorld:
         return TokenWorld(frozen_encoder(config), predictor, _spec(config))
 
     return load_model(checkpoint_folder(name), TOKEN_WORLD, build)
+
+
+def load_lewm_world(name: str | os.PathLike[str]) -> LewmWorld:
+    """Read a checkpoint of LeWorldModel; as `read_world`, but no other kind will do."""
+
+    def build(config: StoredConfig) -> LewmWorld:
+        predictor = LewmPredictor(config.read(LewmPredictorConfig, "predictor"))
+        return LewmWorld(frozen_encoder(config), predictor, _spec(config))
+
+    return load_model(checkpoint_folder(name), LEWM_WORLD, build, assign=False)
 
 
 def _spec(config: StoredConfig) -> Spec | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from worldmodel.agents.objective import projected, world_energy
+from worldmodel.agents.objective import projected, task_energy, world_energy
 from worldmodel.agents.policies import planning_agent, prior_agent
 from worldmodel.agents.task import TaskConfig
 from worldmodel.envs import ACTION_HIGH
@@ -81,6 +82,9 @@ def test_the_goal_energy_is_the_one_of_the_task(tiny_world, arm_bounds):
 
 
 def test_metric_and_reduction_of_latent_distance_are_the_tasks(tiny_world, arm_bounds):
+    task = replace(TASK, energy="proprio", prior=False, world_energy=())
+    with pytest.raises(UserError, match=r"robot and objects apart.*task\.energy=latent"):
+        planning_agent(Plain(tiny_world), task, PLANNER, arm_bounds)
     task = replace(TASK, energy="latent", prior=False)
     found = {
         (metric, reduce): float(
@@ -108,6 +112,19 @@ def test_the_prior_proposes_only_where_the_task_says_so(tiny_world, monkeypatch,
     assert not asked
     first_plan(planning_agent(tiny_world, TASK, PLANNER, arm_bounds))
     assert asked
+
+
+def test_the_proprio_energy_counts_the_robots_part_alone(tiny_world):
+    task = TaskConfig(name="reach", energy="proprio")
+    width = tiny_world.predictor.config.object_width
+    goal = torch.randn(1, 1, tiny_world.predictor.latent_width)
+    moved = goal.repeat(2, 1, 1)
+    moved[0, 0, :width] += 1.0  # objects elsewhere
+    moved[1, 0, width:] += 1.0  # the robot elsewhere
+    energy = task_energy(tiny_world, task)(goal)
+    objects, robot = energy(SimpleNamespace(latents=moved[None, :, None]))[0]
+    assert objects == 0
+    assert robot > 0
 
 
 class Plain:

@@ -16,7 +16,7 @@ from worldmodel.agents.task import TaskConfig
     [
         (
             {"energy": "reachabilty"},
-            r"energy\n.* one of latent, value, reachability",
+            r"energy\n.* one of latent, proprio, value, reachability",
         ),
         ({"metric": "l3"}, r"metric\n  Input should be one of l1, l2, cosine"),
         ({"reduce": "last"}, r"reduce\n  Input should be one of final, sum, closest"),
@@ -28,7 +28,7 @@ def test_an_energy_that_does_not_exist_is_named_with_those_that_do(given, messag
 
 
 def test_every_energy_metric_and_reduction_is_accepted():
-    for energy in ("latent", "value", "reachability"):
+    for energy in ("latent", "proprio", "value", "reachability"):
         for metric in ("l1", "l2", "cosine"):
             for reduce in ("final", "sum", "closest"):
                 task = TaskConfig(name="push", energy=energy, metric=metric, reduce=reduce)

@@ -17,9 +17,11 @@ from worldmodel.cli.configuration import composed, load, typed
 from worldmodel.data.lerobot.dataset import Dataset
 from worldmodel.data.lerobot.writer import finish_dataset, write_shard
 from worldmodel.data.recording import Recording
-from worldmodel.dynamics.train import load_recordings, run_training, train
+from worldmodel.dynamics.loading import load_recordings
+from worldmodel.dynamics.train import run_training, train
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
 from worldmodel.errors import SettingsError
+from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.vector_world import VectorWorld
 from worldmodel.training_log import TrainingLog
@@ -49,6 +51,16 @@ TOKENS = [
     "predictor.training.steps=2",
     "predictor.training.batch=2",
     "predictor.training.state_model.steps=2",
+]
+LEWM = [
+    "predictor=lewm",
+    "predictor.training.steps=2",
+    "predictor.training.batch=2",
+    "predictor.training.state_model.steps=2",
+    f"predictor.encoder.image_size={SIZE}",
+    "predictor.encoder.patch_size=12",
+    "predictor.encoder.width=12",
+    "predictor.encoder.depth=1",
 ]
 
 
@@ -124,6 +136,37 @@ def test_either_kind_of_world_is_trained_validated_and_saved(
         record = json.loads((folder / "config.json").read_text())["record"]
         assert all(np.isfinite(record["validation"]["latent_error"]))
         assert "held-out open loop" in capsys.readouterr().out
+
+
+def test_lewm_trains_its_encoder_itself_and_goes_on(
+    tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(tmp_path, dataset, f"encoder_checkpoint={encoder}", *LEWM)
+    assert "Expected no encoder_checkpoint with predictor=lewm" in capsys.readouterr().err
+    assert not _train(tmp_path, dataset, *LEWM)
+    assert "held-out open loop" in capsys.readouterr().out
+    world = read_world(tmp_path / "world")
+    assert isinstance(world, LewmWorld)
+    assert (world.action_width, world.predictor.config.state_width) == (7, 7)
+    assert world.spec is not None
+    actions = torch.from_numpy(Dataset.open(dataset).actions)
+    scaled = world.predictor.scale_actions(actions)
+    assert scaled.mean(0).abs().max() < 0.3  # standard scores, of the episodes that were trained on
+    record = json.loads((tmp_path / "world" / "config.json").read_text())["record"]
+    assert len(record["validation"]["latent_error"]) == 5
+    assert record["proprioception"]["control_steps"]
+    assert not _train(tmp_path / "more", dataset, f"init={tmp_path / 'world'}", *LEWM)
+    more = read_world(tmp_path / "more" / "world")
+    assert more.encoder.fingerprint() != world.encoder.fingerprint()
+    assert torch.equal(more.predictor.scale_actions.rest, world.predictor.scale_actions.rest)
+    for options, told in (
+        (["predictor.model.depth=3"], "predictor.model.depth=4, which training on cannot change"),
+        (["predictor.encoder.depth=2"], "predictor.encoder.depth=1, which training on cannot"),
+    ):
+        assert _train(tmp_path / "c", dataset, f"init={tmp_path / 'world'}", *LEWM, *options)
+        assert told in capsys.readouterr().err
+    assert _train(tmp_path / "d", dataset, f"init={tmp_path / 'world'}", *TOKENS)
+    assert "holds a world of predictor=lewm" in capsys.readouterr().err
 
 
 def test_an_encoder_comes_from_a_world_too_and_the_error_is_what_a_sweep_minimises(

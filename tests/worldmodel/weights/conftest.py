@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).parent))  # tests import lewm_reference by name
 DATA = Path(__file__).parents[2] / "data" / "vjepa2"
 
 Figures = dict[str, torch.Tensor]

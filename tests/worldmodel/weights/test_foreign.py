@@ -460,7 +460,7 @@ def test_only_source_and_out_are_the_users(
     words = ["import", f"hf:{dino}", f"out={tmp_path / 'out'}"]
     assert main([*words, "image_size=64"]) == 1
     assert "Expected only source and out" in capsys.readouterr().err
-    assert main([*words, "model=ac"]) == 1
+    assert main([*words, "kind=ac"]) == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -148,7 +148,7 @@ def test_recordings_judge_an_imported_world(tmp_path: Path, ac_pt: Path) -> None
 
 def test_a_masked_predictor_comes_back(tmp_path: Path) -> None:
     out = tmp_path / "predictor"
-    words = ["import", str(TINY), f"out={out}", "model=masked_predictor", "image_size=64"]
+    words = ["import", str(TINY), f"out={out}", "kind=masked_predictor", "image_size=64"]
     assert main(words) == 0
     loaded = load_vjepa2_masked_predictor(out)
     assert_same(load_vjepa2_masked_predictor(TINY, image_size=64), loaded)
@@ -172,8 +172,8 @@ def test_a_path_may_hold_what_overrides_give_a_meaning(tmp_path: Path) -> None:
     ("words", "expected"),
     [
         ("import {source} out={out} weights=ema_encoder", "expected 'ema_encoder', found encoder"),
-        ("import {source} out={out} model=ac", "no action_encoder.weight"),
-        ("import {source} out={out} model=acc", "unknown model 'acc'; did you mean 'ac'?"),
+        ("import {source} out={out} kind=ac", "no action_encoder.weight"),
+        ("import {source} out={out} kind=acc", "unknown kind 'acc'; did you mean 'ac'?"),
         ("import {source} out={out} encoder_heads=3", "heads that divide a width of 128"),
         ("import nothing.pt out={out}", "nothing.pt does not exist"),
         ("import {source}", "missing value: out=…"),

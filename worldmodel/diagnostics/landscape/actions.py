@@ -65,8 +65,7 @@ from worldmodel.planners import (
     Trajectory,
 )
 from worldmodel.planners.settings import distinct
-from worldmodel.predictors.token_world import TokenWorld
-from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.predictors.worlds import AnyWorld
 from worldmodel.settings import (
     CHECKED,
     Coordinate,
@@ -79,8 +78,6 @@ from worldmodel.settings import (
 from worldmodel.spec import Spec
 
 __all__ = ["LandscapeConfig", "draw_landscape"]
-
-World = VectorWorld | TokenWorld
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)
@@ -231,7 +228,7 @@ def _save(results: Results, figure: Figure, html: str | None = None) -> None:
         print(f"interactive: {results.out / 'landscape.html'}")
 
 
-def _positions(cfg: LandscapeConfig, world: World) -> Figure:
+def _positions(cfg: LandscapeConfig, world: AnyWorld) -> Figure:
     """The goal energies of the gripper at every place, and the true steps if asked for."""
     name = cfg.env or cfg.task.name
     with environments(name, 1, look_at(world)) as (env,):
@@ -259,7 +256,7 @@ def _positions(cfg: LandscapeConfig, world: World) -> Figure:
     return draw_plane(plane, images)
 
 
-def _actions(cfg: LandscapeConfig, world: World) -> Landscape:
+def _actions(cfg: LandscapeConfig, world: AnyWorld) -> Landscape:
     """The energies of the grid of held actions, and a search."""
     scene = _scene(cfg, world)
     bounds = Bounds.of(scene.actions)
@@ -331,7 +328,7 @@ def _tell_of_range(landscape: Landscape) -> None:
             print(f"{mark.name}: drawn to {drawn} (limit=…), a triangle at the edge points there")
 
 
-def _scene(cfg: LandscapeConfig, world: World) -> Scene:
+def _scene(cfg: LandscapeConfig, world: AnyWorld) -> Scene:
     horizon = cfg.planner.horizon
     if cfg.start is not None and cfg.goal is not None:
         pair = Pair(cfg.start, cfg.goal, cfg.state, cfg.action, cfg.goal_state)
@@ -345,7 +342,7 @@ def _scene(cfg: LandscapeConfig, world: World) -> Scene:
         return of_episode(env, views, spec, cfg.seed, horizon, limit=cfg.limit, staged=staged)
 
 
-def _spec(world: World) -> Spec:
+def _spec(world: AnyWorld) -> Spec:
     """What a world says of actions and states; of poses under their changes what was published.
 
     Raises:

@@ -1,0 +1,105 @@
+"""A benchmark gives every row the same pairs, and compares rows pair by pair."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import worldmodel as wm
+from worldmodel.cli.main import main
+from worldmodel.evaluation.intervals import mcnemar, wilson
+
+WORDS = ["benchmark", "task=two_room", "mode=moderate", "checkpoint=two_room"]
+SMALL = ["planner.samples=8", "planner.elites=3", "planner.proposals=2", "planner.iterations=1"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("benchmark")
+    words = [*WORDS, *SMALL, "seeds=[3,8]", "pairs=3", "rows=[planner,prior,random]", f"out={out}"]
+    assert main(words) == 0
+    return out
+
+
+def test_rows_hold_rates_intervals_outcomes_and_times(ran: Path) -> None:
+    report = json.loads((ran / "benchmark.json").read_text())
+    assert (report["task"], report["mode"]) == ("two_room", "moderate")
+    assert (report["seeds"], report["pairs"]) == ([3, 8], 3)
+    assert list(report["rows"]) == ["planner", "prior", "random"]
+    for row in report["rows"].values():
+        solved = sum(row["outcomes"])
+        assert row["n"] == len(row["outcomes"]) == 6
+        assert row["rate"] == solved / 6
+        assert row["ci95"] == pytest.approx(wilson(solved, 6))
+        assert list(row["by_seed"]) == ["3", "8"]
+        assert row["by_seed"]["3"] == sum(row["outcomes"][:3]) / 3
+    assert report["rows"]["random"]["plan_ms"] is None
+    assert report["rows"]["planner"]["plan_ms"]["p50"] > 0
+    assert report["versions"]["mujoco"]
+    assert report["checkpoint"]["planner"]["sha256"]
+
+
+def test_rows_are_compared_pair_by_pair(ran: Path) -> None:
+    report = json.loads((ran / "benchmark.json").read_text())
+    mine, theirs = (report["rows"][row]["outcomes"] for row in ("planner", "random"))
+    pairs = list(zip(mine, theirs, strict=True))
+    better, worse = pairs.count((True, False)), pairs.count((False, True))
+    found = report["paired"]["random"]
+    assert (found["planner_only"], found["other_only"], found["n"]) == (better, worse, 6)
+    assert found["p"] == mcnemar(better, worse)
+    assert better > 0  # at the door, chance helps nobody
+
+
+def test_the_budget_is_that_of_the_simulation_whatever_the_world_repeats(ran: Path) -> None:
+    report = json.loads((ran / "benchmark.json").read_text())
+    assert report["spec"]["repeat"] == 5
+    assert report["protocol"]["task"]["planner"]["budget_steps"] == 10
+
+
+def test_the_page_needs_no_other_file_and_shows_rows_and_episodes(ran: Path) -> None:
+    page = (ran / "benchmark.html").read_text()
+    assert page.count("<td>") == 3 * 7
+    assert page.count("<figure>") == 3
+    assert 'src="http' not in page
+    assert "6.7%" in page  # random actions, as the audit measured them
+
+
+def test_what_is_done_is_not_run_again(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = json.loads((ran / "benchmark.json").read_text())
+    monkeypatch.setattr("worldmodel.studies.benchmark.run.run_episodes", None)
+    words = [*WORDS, *SMALL, "seeds=[3,8]", "pairs=3", "rows=[planner,prior,random]", f"out={ran}"]
+    assert main(words) == 0
+    assert json.loads((ran / "benchmark.json").read_text()) == before
+
+
+def test_python_takes_names(tmp_path: Path) -> None:
+    rows = ("prior",)
+    settings = {"seeds": (1,), "pairs": 1, "rows": rows, "checkpoint": "two_room"}
+    report = wm.benchmark(out=str(tmp_path), task="two_room", mode="strict", **settings)
+    assert report["rows"]["prior"]["n"] == 1
+    assert report["paired"] == {}  # there is no planner to compare with
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("rows=[planer]", "unknown row 'planer'; did you mean 'planner'"),
+        ("rows=[prior,prior]", "Expected rows that differ"),
+        ("seeds=[1,1]", "Expected seeds that differ"),
+        ("peer_seeds=[5]", r"Expected peer_seeds among seeds, got \[5\]"),
+        ("task=push", "Expected a task of suite=public .*task=cube.*, got one in push"),
+        ("suite=privat", "unknown suite 'privat'; expected one of public"),
+        ("mode=lenient", "mode"),
+        ("peers.lewm=absent rows=[lewm]", "absent"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    word: str, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*WORDS, f"out={tmp_path}", *word.split()]) == 1
+    error = capfd.readouterr().err
+    assert re.search(said, error), error
+    assert "Traceback" not in error
