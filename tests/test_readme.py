@@ -61,6 +61,7 @@ TINY = {
     "subgoals": f"moments=[0,2] {LEVELS}",
     "acceptance": f"episodes=2 candidates=2 resamples=3 {PLAN}",
     "diagnose": "episodes=1 forks=1 candidates=4 scenes=[plain]",
+    "benchmark": f"pairs=1 seeds=[1] {PLANNER}",
     "study": "arms=[random] seeds=[0] appearances=[plain] trials=1 "
     + " ".join(f"pretrain.{word}" for word in PRETRAIN.split())
     + " "
@@ -84,6 +85,7 @@ WRITES = {
     "subgoals": "subgoals.png",
     "diagnose": "diagnosis.json",
     "study": "study.json",
+    "benchmark": "benchmark.json",
     "bench": "latency.json",
 }
 
