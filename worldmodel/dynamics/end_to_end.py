@@ -14,6 +14,7 @@ from worldmodel.data.frames import decoded_frames
 from worldmodel.data.oddities import oddities
 from worldmodel.data.windows import window_starts
 from worldmodel.dynamics.going_on import refuse_other_sizes, world_to_go_on_from
+from worldmodel.dynamics.inverse import inverse_errors, train_inverse
 from worldmodel.dynamics.lewm import (
     LewmWorldTraining,
     open_loop_lewm,
@@ -75,7 +76,7 @@ def train_whole(
     """Train encoder and predictor from frames, validate, save; returns what was recorded.
 
     Latents are computed once training is over, for its validation and for what goes with a world:
-    what predicts proprioception, and whether a frame is a familiar one.
+    what predicts proprioception, the inverse model, and whether a frame is a familiar one.
 
     Raises:
         UserError: There are several cameras, or a loss was not finite.
@@ -133,6 +134,7 @@ def _finished(
     )
     world.cpu()
     train_state_model(world.predictor, data, recipe.training.state_model)
+    train_inverse(world.predictor, data, recipe.training.inverse)
     world.familiarity.fit(data.latents)
     record: dict[str, Any] = {
         "training": asdict(recipe.training),
@@ -144,6 +146,8 @@ def _finished(
         record["validation"] = asdict(open_loop_lewm(world, data))
         if (errors := state_errors(world.predictor, data, world.stride)) is not None:
             record["proprioception"] = asdict(errors)
+        if (wrong := inverse_errors(world.predictor, data)) is not None:
+            record["inverse"] = asdict(wrong)
     except NotFiniteError:
         remove_checkpoint(state.folder)  # it imagines nothing; what was trained is in the state
         raise

@@ -21,6 +21,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from worldmodel.dynamics.inverse import InverseTraining
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.state_model import StateModelTraining, state_losses
 from worldmodel.dynamics.validation import OpenLoop, compare
@@ -69,6 +70,7 @@ class LewmWorldTraining:
         log_every: Steps between log entries.
         save_every: Steps between saved training states.
         state_model: What predicts proprioception, afterwards and apart.
+        inverse: The inverse model, likewise.
         seed: Of initialisation, the order of windows and all else that is drawn.
     """
 
@@ -84,6 +86,7 @@ class LewmWorldTraining:
     log_every: Count = 20
     save_every: Count = 200
     state_model: StateModelTraining = field(default_factory=StateModelTraining)
+    inverse: InverseTraining = field(default_factory=InverseTraining)
     seed: Seed = 0
 
 
@@ -128,6 +131,8 @@ def train_lewm(
         UserError: A loss was not finite; the state saved before it stays.
     """
     both = nn.ModuleDict({"encoder": encoder, "predictor": predictor}).to(device)
+    if config.steps:
+        predictor.inverse.trained.fill_(False)  # it knew other latents
     bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
 
     def losses(step: int) -> dict[str, Tensor]:

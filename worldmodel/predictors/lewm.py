@@ -7,6 +7,7 @@ block of actions. The head behind it is that of the encoder, with weights of its
 The usual sizes are smaller than the paper's (6 blocks of width 192 with 16 heads of 64), because
 they are for two CPU cores. ``predictor=lewm_published`` has those of the paper. It deviates in one
 thing: what the robot feels is predicted beside the latents, for whoever asks; latents never see it.
+Nor do they see the inverse model (`InverseModel`), which belongs to another method.
 
 Shapes: R rows, T frames of at most ``history``, D latent, A action, K imagined steps.
 """
@@ -23,10 +24,11 @@ from torch.nn import functional as F
 from worldmodel.nn.projection import projection
 from worldmodel.nn.standardisation import ActionScaling
 from worldmodel.precision import keep_weights_in
+from worldmodel.predictors.inverse import InverseModel
 from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.settings import CHECKED, Count, Features, Frames, Layers, Share, Width
 
-__all__ = ["LewmPredictor", "LewmPredictorConfig"]
+__all__ = ["LewmPredictor", "LewmPredictorConfig", "inverse_model"]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -50,6 +52,8 @@ class LewmPredictorConfig:
         dropout: In training.
         states: How proprioception is taken; follows from the data set.
         state_model_width: Of the hidden layers that predict proprioception.
+        inverse_width: Of the hidden layers of the inverse model.
+        inverse_ahead: Imagined steps that its goals may be away.
         cameras: One.
     """
 
@@ -68,6 +72,8 @@ class LewmPredictorConfig:
     dropout: Share = 0.0
     states: StateLayout = field(default_factory=lambda: StateLayout(composed=False))
     state_model_width: Width = 128
+    inverse_width: Width = 512
+    inverse_ahead: Frames = 10
     cameras: Count = 1
 
     def __post_init__(self) -> None:
@@ -107,6 +113,7 @@ class LewmPredictor(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.unembed = _between(width, latent)
         self.projector = projection(latent, config.projection_width, latent)
+        self.inverse = inverse_model(config)
 
     def imagine_in(self, dtype: torch.dtype) -> None:
         """Keep the weights in another precision. For planning only: it cannot be trained then.
@@ -179,6 +186,12 @@ class LewmPredictor(nn.Module):
         rows = self.unembed(self.norm(x)).flatten(0, -2)
         latents: Tensor = self.projector(rows.to(self.projector[0].weight.dtype))
         return latents.unflatten(0, x.shape[:-1])
+
+
+def inverse_model(config: LewmPredictorConfig) -> InverseModel:
+    """An untrained one, of these sizes."""
+    block = config.stride * config.action_width
+    return InverseModel(config.latent_width, block, config.inverse_width, config.inverse_ahead)
 
 
 def _between(inputs: int, outputs: int) -> nn.Module:

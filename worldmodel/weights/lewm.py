@@ -25,7 +25,7 @@ from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.lewm import LewmEncoder, LewmEncoderConfig
 from worldmodel.errors import UserError
 from worldmodel.nn.standardisation import ActionScaling
-from worldmodel.predictors.lewm import LewmPredictor, LewmPredictorConfig
+from worldmodel.predictors.lewm import LewmPredictor, LewmPredictorConfig, inverse_model
 from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.weights.fit import built
 from worldmodel.weights.meta import holds_flat, read_state_dict
@@ -133,7 +133,7 @@ def load_lewm(
     with naming(str(path)):
         sizes = _encoder_sizes(ours["encoder"], encoder_heads)
         config = _predictor_sizes(ours["predictor"], predictor_heads, action_block)
-    ours["predictor"] |= _scaling(config, action_mean, action_std)
+    ours["predictor"] |= _scaling(config, action_mean, action_std) | _untrained(config)
     return LewmWorld(
         FrozenEncoder(built(lambda: LewmEncoder(sizes), ours["encoder"], str(path))),
         built(lambda: LewmPredictor(config), ours["predictor"], str(path)),
@@ -277,3 +277,11 @@ def _scaling(
     return {f"scale_actions.{name}": value for name, value in scaling.state_dict().items()} | {
         f"state_features.{name}": value for name, value in features.state_dict().items()
     }
+
+
+def _untrained(config: LewmPredictorConfig) -> dict[str, Tensor]:
+    """An inverse model, which the released weights lack; the same one every time."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        fresh = inverse_model(config).state_dict()
+    return {f"inverse.{name}": value for name, value in fresh.items()}

@@ -15,6 +15,7 @@ from worldmodel.predictors.lewm_world import LewmWorld
 TINY = (
     "predictor.training.steps=3 predictor.training.batch=2 predictor.training.state_model.steps=2 "
 )
+TINY += "predictor.training.inverse.steps=2 "
 TINY += "predictor.encoder.width=12 predictor.encoder.depth=1 predictor.model.depth=2"
 SMALL = "planner.samples=8 planner.iterations=2 planner.elites=3 planner.proposals=0"
 

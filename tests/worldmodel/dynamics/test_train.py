@@ -57,6 +57,7 @@ LEWM = [
     "predictor.training.steps=2",
     "predictor.training.batch=2",
     "predictor.training.state_model.steps=2",
+    "predictor.training.inverse.steps=2",
     f"predictor.encoder.image_size={SIZE}",
     "predictor.encoder.patch_size=12",
     "predictor.encoder.width=12",
@@ -155,10 +156,21 @@ def test_lewm_trains_its_encoder_itself_and_goes_on(
     record = json.loads((tmp_path / "world" / "config.json").read_text())["record"]
     assert len(record["validation"]["latent_error"]) == 5
     assert record["proprioception"]["control_steps"]
-    assert not _train(tmp_path / "more", dataset, f"init={tmp_path / 'world'}", *LEWM)
+    assert record["inverse"]["left"][0] == 1
+    assert world.predictor.inverse.trained
+    apart = [*LEWM, "predictor.training.inverse.steps=0"]
+    assert not _train(tmp_path / "more", dataset, f"init={tmp_path / 'world'}", *apart)
     more = read_world(tmp_path / "more" / "world")
+    assert isinstance(more, LewmWorld)
+    assert not more.predictor.inverse.trained  # it knew other latents
     assert more.encoder.fingerprint() != world.encoder.fingerprint()
     assert torch.equal(more.predictor.scale_actions.rest, world.predictor.scale_actions.rest)
+    alone = [*LEWM, "predictor.training.steps=0", "predictor.training.state_model.steps=0"]
+    assert not _train(tmp_path / "same", dataset, f"init={tmp_path / 'more' / 'world'}", *alone)
+    same, before = read_world(tmp_path / "same" / "world").state_dict(), more.state_dict()
+    changed = {name for name, tensor in same.items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith("predictor.inverse.") for name in changed)
     for options, told in (
         (["predictor.model.depth=3"], "predictor.model.depth=4, which training on cannot change"),
         (["predictor.encoder.depth=2"], "predictor.encoder.depth=1, which training on cannot"),

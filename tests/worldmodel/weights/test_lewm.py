@@ -118,7 +118,7 @@ def test_a_world_of_released_weights_goes_on_on_data_of_ones_own(
         )
         for _ in range(4)
     ]
-    steps = {"training": {"steps": 2, "batch": 2}}
+    steps = {"training": {"steps": 2, "batch": 2, "inverse": {"steps": 2}}}
     train(
         data=recordings,
         out=str(tmp_path / "more"),
@@ -126,6 +126,9 @@ def test_a_world_of_released_weights_goes_on_on_data_of_ones_own(
         init=str(tmp_path / "world"),
         cache=str(tmp_path / "cache"),
     )
+    imported = read_world(tmp_path / "world")
+    assert isinstance(imported, LewmWorld)
+    assert not imported.predictor.inverse.trained
     more = read_world(tmp_path / "more")
     assert more.stride == BLOCK
     assert more.spec is not None
@@ -137,7 +140,8 @@ def test_published_sizes_have_as_many_tensors_as_the_released_file() -> None:
         encoder, predictor = LewmEncoder(recipe.encoder), LewmPredictor(recipe.model)
     ours = [*encoder.state_dict(), *predictor.state_dict()]
     joined = 4 * sum("qkv" in name for name in encoder.state_dict()) // 2  # queries, keys, values
-    own = sum(name.startswith(("scale_actions.", "state_features.")) for name in ours)
+    apart = ("scale_actions.", "state_features.", "inverse.")
+    own = sum(name.startswith(apart) for name in ours)
     assert len(ours) + joined - own == 303
     assert encoder.positions.shape == (1, 257, 192)
 

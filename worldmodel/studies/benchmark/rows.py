@@ -3,18 +3,24 @@
 - ``planner``: this toolkit's, as configured.
 - ``lewm``: LeWM in kind, planned as its authors do: CEM, 300 samples x 30 iterations, in its own
   latents.
+- ``inverse``: the inverse model of LeWM's checkpoint (GC-IDM, arXiv:2605.08732), without a search.
+  It is told how far the goal is, as the benchmark's rules say it; a planner is not.
 - any of `worldmodel.evaluation.baselines`, such as ``prior``, ``random``, ``no_prior``: variations
   of the planner, in its world.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worldmodel.agents.agent import Recipe
+from worldmodel.agents.inverse import inverse_agent
+from worldmodel.agents.policies import Policy
 from worldmodel.errors import UserError, nearest
 from worldmodel.evaluation.baselines import BASELINES
+from worldmodel.evaluation.pairs import AHEAD
 
 __all__ = ["PEERS", "PLANNER", "Peer", "known_row"]
 
@@ -23,17 +29,21 @@ PLANNER = "planner"
 
 @dataclass(frozen=True)
 class Peer:
-    """Another method, which plans in a world of its own.
+    """Another method, which acts in a world of its own.
 
     Attributes:
+        world: Whose: a key of ``peers``.
+        settings: Of the planner, other than usual.
+        pursuit: Of the task, other than usual.
         planner: By name.
-        settings: Other settings of that planner.
-        pursuit: Other settings of the task.
+        policy: Who decides instead of the planner; None for the planner.
     """
 
-    planner: str
+    world: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     pursuit: Mapping[str, Any] = field(default_factory=dict)
+    planner: str = "cem"
+    policy: Callable[[Recipe], Policy] | None = None
 
 
 _PUBLISHED_CEM = {
@@ -54,7 +64,17 @@ _LATENT_DISTANCE = {
     "search_std": 0.45,  # of half the range of actions, as the data spread
 }
 
-PEERS: Mapping[str, Peer] = {"lewm": Peer("cem", _PUBLISHED_CEM, _LATENT_DISTANCE)}
+
+def _inverse(recipe: Recipe) -> Policy:
+    """The inverse model, told the distance of the goal."""
+    ahead = -(-AHEAD // recipe.spec.repeat)
+    return inverse_agent(recipe.world, recipe.task, recipe.bounds, ahead)
+
+
+PEERS: Mapping[str, Peer] = {
+    "lewm": Peer("lewm", _PUBLISHED_CEM, _LATENT_DISTANCE),
+    "inverse": Peer("lewm", pursuit=_LATENT_DISTANCE, policy=_inverse),
+}
 """The other methods, by the row's name."""
 
 

@@ -52,7 +52,7 @@ class PeerCheckpoints:
     """Folders of the worlds of peers; None for those in ``benchmarks/checkpoints``.
 
     Attributes:
-        lewm: LeWM in kind.
+        lewm: LeWM in kind; rows ``lewm`` and ``inverse`` act in it.
     """
 
     lewm: str | None = None
@@ -71,7 +71,7 @@ class BenchmarkConfig:
         seeds: Of pairs.
         pairs: Of each seed.
         rows: Who acts: ``planner``, its baselines such as ``prior`` and ``random``, and peers such
-            as ``lewm``.
+            as ``lewm`` and ``inverse``.
         peer_seeds: Of ``seeds``, those that peers act on; () for all. Their plans take longest.
         checkpoint: World of the planner and its baselines; None for the one in
             ``benchmarks/checkpoints`` of the repository.
@@ -121,12 +121,13 @@ class BenchmarkConfig:
         Raises:
             UserError: None is named, and none is included.
         """
-        named = getattr(self.peers, row) if row in PEERS else self.checkpoint
+        peer = PEERS.get(row)
+        named = self.checkpoint if peer is None else getattr(self.peers, peer.world)
         if named is not None:
             return str(named)
-        folder = _INCLUDED / self.benchmark_task.name / (row if row in PEERS else PLANNER)
+        folder = _INCLUDED / self.benchmark_task.name / (PLANNER if peer is None else peer.world)
         if not folder.exists():
-            key = f"peers.{row}" if row in PEERS else "checkpoint"
+            key = "checkpoint" if peer is None else f"peers.{peer.world}"
             raise UserError(
                 f"Expected a checkpoint for row {row}, got none in {folder}; train one as "
                 f"docs/benchmarks.md says, and give {key}=…"
@@ -178,7 +179,10 @@ def _agent(config: BenchmarkConfig, task: BenchmarkTask, row: str) -> PlanningAg
     pursued = replace(pursued, budget_steps=BUDGET // repeat)
     planner = config.planner if peer is None else planner_for(peer.planner, pursued, peer.settings)
     with environments(task, config.mode, 1, look_of(config.world_of(row))) as (env,):
-        return make_agent(world, env, task=pursued, planner=planner)
+        agent = make_agent(world, env, task=pursued, planner=planner)
+    if peer is not None and peer.policy is not None:
+        peer.policy(agent.recipe)  # what it lacks is told before any row runs
+    return agent
 
 
 def _stored(
@@ -187,7 +191,7 @@ def _stored(
     """What a row comes to on one seed's pairs, which runs unless it is there."""
     recipe = agent.recipe
     facts = [config.suite, task.name, config.mode, config.pairs, config.batch, seed, row]
-    settings = [asdict(recipe.task), _settings(agent)]
+    settings = [asdict(recipe.task), _settings(row, agent)]
     weights = checkpoint_sha256(checkpoint_folder(config.world_of(row)))
     digest = hashlib.sha256(json.dumps([facts, settings, weights]).encode()).hexdigest()[:8]
     folder = Path(config.out) / "rows" / f"{row}-{seed}-{digest}"
@@ -215,7 +219,10 @@ def _run(
 
 
 def _policy(row: str, agent: PlanningAgent, made: Sequence[Any], seed: int) -> Policy:
-    if row == PLANNER or row in PEERS:
+    peer = PEERS.get(row)
+    if peer is not None and peer.policy is not None:
+        return peer.policy(agent.recipe)
+    if row == PLANNER or peer is not None:
         return agent.recipe.batched()
     try:
         return BASELINES[row](Comparison(agent.recipe, made, seed=seed, own_goals=False))
@@ -268,7 +275,7 @@ def _report(
             "batch": config.batch,
             "threads": config.threads,
             "task": {row: asdict(agent.recipe.task) for row, agent in agents.items()},
-            "planner": {row: _settings(agent) for row, agent in agents.items()},
+            "planner": {row: _settings(row, agent) for row, agent in agents.items()},
         },
         "spec": first.spec.stored(),
         "checkpoint": {row: identity(config.world_of(row)) for row in rows},
@@ -276,7 +283,10 @@ def _report(
     }
 
 
-def _settings(agent: PlanningAgent) -> dict[str, Any]:
+def _settings(row: str, agent: PlanningAgent) -> dict[str, Any]:
+    """Of the search; {} for a peer without one."""
+    if row in PEERS and PEERS[row].policy is not None:
+        return {}
     return asdict(cast(Any, agent.recipe.planner))
 
 

@@ -11,6 +11,8 @@ import pytest
 import worldmodel as wm
 from worldmodel.cli.main import main
 from worldmodel.evaluation.intervals import mcnemar, wilson
+from worldmodel.predictors.lewm_world import LewmWorld
+from worldmodel.weights.world import read_world, save_world
 
 WORDS = ["benchmark", "task=two_room", "mode=moderate", "checkpoint=two_room"]
 SMALL = ["planner.samples=8", "planner.elites=3", "planner.proposals=2", "planner.iterations=1"]
@@ -83,6 +85,44 @@ def test_python_takes_names(tmp_path: Path) -> None:
     assert report["paired"] == {}  # there is no planner to compare with
 
 
+@pytest.fixture(scope="module")
+def lewm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of `predictor=lewm`, hardly trained."""
+    root = tmp_path_factory.mktemp("lewm")
+    collect = f"+experiment=suite_data env=two_room episodes=4 length=12 out={root / 'data'}"
+    assert not main(["collect", *collect.split()])
+    steps = "steps=2 batch=2 state_model.steps=2 inverse.steps=2"
+    words = [f"predictor.training.{word}" for word in steps.split()]
+    words += ["predictor.encoder.width=12", "predictor.encoder.depth=1", f"data={root / 'data'}"]
+    words += [f"cache={root / 'cache'}", f"out={root / 'world'}"]
+    assert not main(["train", "predictor=lewm", *words])
+    return root / "world"
+
+
+def test_the_inverse_model_acts_in_lewms_world_without_a_search(lewm: Path, tmp_path: Path) -> None:
+    rows = ["rows=[inverse,random]", "seeds=[3]", "pairs=2", f"peers.lewm={lewm}"]
+    assert main([*WORDS, *rows, f"out={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    assert report["rows"]["inverse"]["n"] == 2
+    assert report["rows"]["inverse"]["plan_ms"]["p50"] > 0
+    assert report["checkpoint"]["inverse"]["name"] == str(lewm)
+    assert report["protocol"]["planner"]["inverse"] == {}
+    assert report["protocol"]["task"]["inverse"]["budget_steps"] == 10
+
+
+def test_an_untrained_inverse_model_is_refused_before_any_row_runs(
+    lewm: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world = read_world(lewm)
+    assert isinstance(world, LewmWorld)
+    world.predictor.inverse.trained.fill_(False)
+    save_world(tmp_path / "world", world, {})
+    rows = ["rows=[random,inverse]", f"peers.lewm={tmp_path / 'world'}"]
+    assert main([*WORDS, *rows, f"out={tmp_path / 'out'}"]) == 1
+    assert "Expected a trained inverse model" in capfd.readouterr().err
+    assert not (tmp_path / "out" / "rows").exists()
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [
@@ -94,6 +134,7 @@ def test_python_takes_names(tmp_path: Path) -> None:
         ("suite=privat", "unknown suite 'privat'; expected one of public"),
         ("mode=lenient", "mode"),
         ("peers.lewm=absent rows=[lewm]", "absent"),
+        ("peers.lewm=absent rows=[inverse]", "absent"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
