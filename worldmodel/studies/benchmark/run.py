@@ -203,12 +203,14 @@ def _run(
 ) -> dict[str, Any]:
     """Outcomes and plan times on one seed's pairs."""
     recipe, seeds = agent.recipe, pair_seeds(seed, config.pairs)
-    count = min(config.batch, config.pairs)
-    with environments(task, config.mode, count, look_of(config.world_of(row))) as made:
+    count, pursued = min(config.batch, config.pairs), recipe.task
+    look = look_of(config.world_of(row))
+    if row == "random":  # anew at every step of the simulation, as others draw it
+        look, pursued = look._replace(repeat=1), replace(pursued, budget_steps=BUDGET)
+    with environments(task, config.mode, count, look) as made:
         rules = Rules(begin=draw_pair, views=recipe.views)
-        ran = run_episodes(
-            _policy(row, agent, made, seed), made, seeds, recipe.task, search_seed=seed, rules=rules
-        )
+        policy = _policy(row, agent, made, seed)
+        ran = run_episodes(policy, made, seeds, pursued, search_seed=seed, rules=rules)
         episodes = list(tqdm(ran, desc=f"{row}, seed {seed}", total=config.pairs, unit="pair"))
     shown = episodes[:_PICTURED] if row == PLANNER and seed == config.seeds[0] else []
     return {
