@@ -5,7 +5,9 @@ told, so the latent has to hold the rest: where objects are, and how they are tu
 goes says little of that where it touches objects seldom, or is moved by nothing (PushT).
 
 A variational autoencoder (Kingma and Welling, arXiv:1312.6114) of tokens, conditioned on the state.
-An error counts as its share of all that varies in the data set, so a background counts nothing.
+An error counts as its share of what varies in its token over the data set, as if that were the
+variance of a Gaussian (a calibrated decoder: Rybkin et al., arXiv:2006.13202, who learn it). So
+a robot that fills the picture does not drown a small thing on a table that is bare otherwise.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from worldmodel.settings import CHECKED, Batch, LearningRate, Steps, Weight, Wid
 __all__ = ["PictureTraining", "train_picture"]
 
 _ENOUGH = 4096  # frames, to tell what varies
+_BARE = 0.05  # of the mean variance of a token, from which down one counts as bare background
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -50,7 +53,9 @@ def train_picture(run: TrainingRun, config: PictureTraining) -> None:
     head, data, sizes = run.model.head, run.data, run.model.config
     rows, first, last = data.rows(data.train), data.first_rows(), data.last_rows()
     some = data.latents[rows[:: -(-len(rows) // _ENOUGH)]].float()
-    usual, varies = some.mean(0), float(some.var(0).sum().clamp(min=1e-9))
+    usual, varies = some.mean(0), some.var(0).sum(-1)
+    counts = 1 / (varies + _BARE * varies.mean()).clamp(min=1e-9)
+    counts /= (counts * varies).sum().clamp(min=1e-9)
     inputs = sizes.object_width + run.features.shape[-1]
     draw = GridDecoder(inputs, sizes.tokens, sizes.token_width, config.channels, sizes.cameras)
 
@@ -63,7 +68,7 @@ def train_picture(run: TrainingRun, config: PictureTraining) -> None:
         mean, log_variance = head.distribution(tokens, reference)
         latents = sample(mean, log_variance, run.normal(mean.shape))
         drawn = usual + draw(torch.cat([latents, run.features[here]], -1))
-        missed = (drawn - tokens).square().sum((-2, -1)) / varies
+        missed = (drawn - tokens).square().sum(-1) @ counts
         return {
             "divergence": divergence(mean, log_variance).mean(),
             "picture": config.weight * missed.mean(),
