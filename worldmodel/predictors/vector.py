@@ -58,7 +58,7 @@ class VectorPredictorConfig:
             ``sight=grid`` for the arm, too.
         points: Feature points, each a place in the picture.
         proprio_width: Of the hidden layers that read the arm off the picture.
-        scene_width: S, numbers of a scene apart from the arm.
+        scene_width: S, numbers of a scene apart from the arm; 0 where object latents are that.
         head_width: Of those of the value, the reachability and the uncertainties.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
         leap: Imagined steps that the predictor behind the uncertainty ``leap`` covers at once.
@@ -88,7 +88,7 @@ class VectorPredictorConfig:
     sight_width: Width = 128
     points: Width = 32
     proprio_width: Width = 384
-    scene_width: Width = 4
+    scene_width: Features = 4
     head_width: Width = 256
     prior_width: Width = 768
     leap: Frames = 4

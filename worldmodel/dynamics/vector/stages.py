@@ -85,12 +85,13 @@ def _stages(
 ) -> list[tuple[int, Callable[[TrainingRun], None]]]:
     """Iterations of each stage, and the stage."""
     predicted = config.state_model.steps if model.state_model is not None else 0
+    apart = config.scenes.steps if model.config.scene_width else 0
     read = config.proprio.steps if model.state_features.width else 0
     return [
         (config.object_latent.steps, lambda run: train_object_latent(run, config.object_latent)),
         (config.picture.steps, lambda run: train_picture(run, config.picture)),
         (read, lambda run: train_proprio(run, config.proprio)),
-        (config.scenes.steps, lambda run: train_scenes(run, config.scenes)),
+        (apart, lambda run: train_scenes(run, config.scenes)),
         (predicted, lambda run: _train_state_model(run, config.state_model)),
         (config.dynamics.steps, lambda run: train_ensemble(run, config.dynamics)),
         (config.value.steps, lambda run: train_value(run, config.value)),

@@ -12,6 +12,7 @@ from torch import Tensor
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.vector.picture import PictureTraining, train_picture
 from worldmodel.dynamics.vector.run import TrainingRun, planning_latents
+from worldmodel.dynamics.vector.scenes import ScenesTraining, train_scenes
 from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
@@ -55,6 +56,7 @@ def _model(data: Recordings, sight: str) -> VectorPredictor:
         states=StateLayout(composed=False),
         object_width=4,
         sight=sight,
+        scene_width=0,
         sight_width=16,
         proprio_width=32,
         width=8,
@@ -112,3 +114,13 @@ def test_a_grid_is_read_without_its_reference(data: Recordings) -> None:
     model = _model(data, "grid")
     frames, references = data.latents[:3], data.latents[3:6]
     assert torch.equal(model.encode(frames, references), model.encode(frames, frames))
+
+
+def test_latents_that_are_scenes_themselves_need_no_stage(data: Recordings, tmp_path: Path) -> None:
+    model = _model(data, "grid")
+    codes = torch.randn(5, 4)
+    assert torch.equal(model.scenes(codes, torch.randn(5, 2)), codes)
+    with TrainingLog(tmp_path, "train", total=1, start=0) as log:
+        run = TrainingRun(model, data, torch.Generator(), log)
+        train_scenes(run, ScenesTraining(steps=5))
+        assert torch.equal(run.scenes, run.object_latents)
