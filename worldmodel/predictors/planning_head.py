@@ -11,11 +11,16 @@ from math import isqrt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from worldmodel.nn.gaussian import moments
+from worldmodel.nn.grids import GridReader
 from worldmodel.nn.mlp import mlp
 
-__all__ = ["PlanningHead"]
+__all__ = ["SIGHTS", "PlanningHead"]
+
+SIGHTS = ("points", "grid")
+"""How tokens are read: feature points beside a reference frame, or convolutions over the grid."""
 
 
 class PlanningHead(nn.Module):
@@ -24,7 +29,10 @@ class PlanningHead(nn.Module):
     The object latent is read off a frame and *a reference frame of the same scene*: appearance
     differs from scene to scene, but what moved since the reference is what matters. It is
     variational and pays for every bit, so it drops what proprioception says anyway. See
-    ``worldmodel.dynamics.vector.object_latent`` for how it is trained.
+    ``worldmodel.dynamics.vector.object_latent`` and ``picture`` for how it is trained.
+
+    With ``sight="grid"`` convolutions read the frame alone. They tell places and turns far better,
+    where all scenes look alike.
     """
 
     def __init__(
@@ -37,10 +45,18 @@ class PlanningHead(nn.Module):
         points: int,
         proprio_width: int,
         cameras: int = 1,
+        sight: str = "points",
     ) -> None:
         super().__init__()
-        self.code = _Points(tokens, token_width, width, points, 2 * object_width, cameras)
-        self.arm = _Whole(tokens, token_width, proprio_width, state_features)
+        self.code: nn.Module
+        self.arm: nn.Module
+        if sight == "grid":
+            given = (tokens, token_width, width, proprio_width)
+            self.code = _Alone(*given, 2 * object_width, cameras)
+            self.arm = GridReader(*given, state_features, cameras)
+        else:
+            self.code = _Points(tokens, token_width, width, points, 2 * object_width, cameras)
+            self.arm = _Whole(tokens, token_width, proprio_width, state_features)
 
     def distribution(self, tokens: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``[..., C]`` of the object latent; arguments as of `forward`."""
@@ -54,6 +70,14 @@ class PlanningHead(nn.Module):
             reference: Of other frames of the same scenes, which broadcast against them.
         """
         return torch.cat([self.distribution(tokens, reference)[0], self.arm(tokens)], -1)
+
+
+class _Alone(GridReader):
+    """Convolutions over a frame, whatever the reference."""
+
+    @override
+    def forward(self, tokens: Tensor, reference: Tensor | None = None) -> Tensor:
+        return super().forward(tokens)
 
 
 class _Points(nn.Module):

@@ -20,6 +20,9 @@ class Scenes(nn.Module):
     They are variational and pay for every bit, so they drop the arm. See
     ``worldmodel.dynamics.vector.scenes`` for how they are trained.
 
+    There may be none of these numbers: object latents that are told the arm hold nothing of it
+    (``worldmodel.dynamics.vector.picture``), and are scenes themselves.
+
     Args:
         object_width: C.
         state_features: F.
@@ -31,6 +34,8 @@ class Scenes(nn.Module):
         self, object_width: int, state_features: int, scene_width: int, width: int
     ) -> None:
         super().__init__()
+        if not scene_width:
+            return
         self.scene = mlp(object_width + state_features, width, 2, 2 * scene_width)
         self.code = mlp(scene_width + state_features, width, 2, object_width)
 
@@ -44,5 +49,7 @@ class Scenes(nn.Module):
 
     def forward(self, codes: Tensor, features: Tensor) -> Tensor:
         """Object latents ``[..., C]`` as they would be with the arm in its mean place."""
+        if not hasattr(self, "scene"):
+            return codes
         scenes, _ = self.distribution(codes, features)
         return self.decode(scenes, torch.zeros_like(features))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from math import isqrt
+from typing import Annotated
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -28,12 +29,12 @@ from worldmodel.nn.standardisation import ActionScaling
 from worldmodel.precision import keep_weights_in
 from worldmodel.predictors.macros import Macros
 from worldmodel.predictors.memory import Memory
-from worldmodel.predictors.planning_head import PlanningHead
+from worldmodel.predictors.planning_head import SIGHTS, PlanningHead
 from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.reachability import Reachability
 from worldmodel.predictors.scenes import Scenes
 from worldmodel.predictors.uncertainty import UncertaintyHeads
-from worldmodel.settings import CHECKED, Count, Features, Frames, Layers, Width
+from worldmodel.settings import CHECKED, Count, Features, Frames, Layers, Width, among
 
 __all__ = ["Dynamics", "VectorPredictor", "VectorPredictorConfig"]
 
@@ -53,10 +54,11 @@ class VectorPredictorConfig:
         width: Of the dynamics' hidden layers.
         depth: Hidden layers of the dynamics.
         critics: V, value networks.
-        sight_width: Of what the planning head reads off each token for the object latent.
+        sight_width: Of what the planning head reads off each token for the object latent; with
+            ``sight=grid`` for the arm, too.
         points: Feature points, each a place in the picture.
         proprio_width: Of the hidden layers that read the arm off the picture.
-        scene_width: S, numbers of a scene apart from the arm.
+        scene_width: S, numbers of a scene apart from the arm; 0 where object latents are that.
         head_width: Of those of the value, the reachability and the uncertainties.
         prior_width: Of the policy prior's hidden layers: what it imitates has many ways.
         leap: Imagined steps that the predictor behind the uncertainty ``leap`` covers at once.
@@ -66,6 +68,8 @@ class VectorPredictorConfig:
         states: How proprioception is taken; follows from the data set.
         state_model_width: Of the hidden layers that predict proprioception.
         cameras: K, whose tokens follow each other; ``tokens`` are those of all.
+        sight: How tokens are read: ``points`` beside a reference frame, for scenes that look
+            different each time; ``grid`` alone by convolutions, for scenes that look alike.
 
     Raises:
         ValueError: ``tokens`` is no square number of each camera, or there are no such states.
@@ -84,7 +88,7 @@ class VectorPredictorConfig:
     sight_width: Width = 128
     points: Width = 32
     proprio_width: Width = 384
-    scene_width: Width = 4
+    scene_width: Features = 4
     head_width: Width = 256
     prior_width: Width = 768
     leap: Frames = 4
@@ -94,6 +98,7 @@ class VectorPredictorConfig:
     states: StateLayout = field(default_factory=StateLayout)
     state_model_width: Width = 128
     cameras: Count = 1
+    sight: Annotated[str, among(*SIGHTS)] = "points"
 
     def __post_init__(self) -> None:
         if self.cameras * isqrt(self.tokens // self.cameras) ** 2 != self.tokens:
@@ -153,6 +158,7 @@ class VectorPredictor(nn.Module):
             config.points,
             config.proprio_width,
             config.cameras,
+            config.sight,
         )
         self.scenes = Scenes(config.object_width, features, config.scene_width, config.head_width)
         self.dynamics = Dynamics(config, features)

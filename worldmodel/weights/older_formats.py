@@ -4,6 +4,7 @@
 - Formats 1 and 2 call kinds, keys and tensors otherwise.
 - Formats 1 to 3 have no spec, and know poses only: other proprioception was held still.
 - Formats 1 to 4 do not know which frames are strange.
+- Formats 1 to 5 have one kind of sight.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ def todays_settings(
     if version < 3:
         kind = _KINDS.get(kind, kind)
     predictor = stored.get("predictor")
+    if version < 6 and kind == "vector world" and isinstance(predictor, dict):
+        predictor = {**predictor, "sight": "points"}
+        stored = {**stored, "predictor": predictor}
     if version > 3 or not isinstance(predictor, dict) or not kind.endswith("world"):
         return kind, stored
     if version < 3:

@@ -80,6 +80,7 @@ def test_a_world_of_an_older_format_is_read(
         rows = stored[name]
         stored[name] = torch.cat([rows[:1], torch.full_like(rows[:1], -1.0), rows[1:]])
     sizes = asdict(world.predictor.config)
+    del sizes["sight"]
     sizes["code_width"], sizes["arm_width"] = sizes.pop("object_width"), sizes.pop("proprio_width")
     encoder = asdict(world.encoder.model.config)
     old = tmp_path / "old"
@@ -99,6 +100,41 @@ def test_a_world_of_an_older_format_is_read(
     found = again.state_dict()
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+def test_a_world_of_format_5_reads_tokens_as_it_did(
+    saved: tuple[VectorWorld, Path], tmp_path: Path
+) -> None:
+    world, _ = saved
+    sizes = asdict(world.predictor.config)
+    del sizes["sight"]
+    encoder = asdict(world.encoder.model.config)
+    settings = {"encoder": encoder, "predictor": sizes}
+    save_checkpoint(tmp_path, "vector world", settings, world.state_dict())
+    config = tmp_path / "config.json"
+    content = json.loads(config.read_text()) | {"format_version": 5}
+    tensors = content.pop("sha256")["tensors"]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    content["sha256"] = {"config": digest, "tensors": tensors}
+    config.write_text(json.dumps(content))
+    again = read_world(tmp_path)
+    assert isinstance(again, VectorWorld)
+    assert again.predictor.config == world.predictor.config
+
+
+def test_a_world_that_reads_a_grid_comes_back(tmp_path: Path) -> None:
+    sizes = EncoderConfig(image_size=24, patch_size=12, width=16, depth=1, heads=2)
+    widths = VectorPredictorConfig(
+        tokens=4, token_width=16, width=16, depth=1, head_width=16, sight="grid", sight_width=8
+    )
+    world = VectorWorld(FrozenEncoder(VideoTransformer(sizes)), VectorPredictor(widths))
+    save_world(tmp_path, world, {})
+    again = read_world(tmp_path)
+    assert isinstance(again, VectorWorld)
+    frames = torch.randn(2, 4, 16)
+    assert torch.equal(
+        again.predictor.encode(frames, frames), world.predictor.encode(frames, frames)
+    )
 
 
 def test_a_world_of_several_cameras_comes_back_with_them(tmp_path: Path) -> None:

@@ -17,14 +17,15 @@ _STILL, _MOVED = 0.03, (0.4, 0.8)  # of the objects' spread
 _SAME = 1e-3  # distance of vectors that always count as equal
 
 
-def nearness(vectors: Tensor, data: Recordings, stride: int) -> Tensor:
+def nearness(vectors: Tensor, data: Recordings, stride: int, unmoved: float = 0.5) -> Tensor:
     """The distance of vectors ``[F, ...]`` of frames below which two show the same scene.
 
-    Twice what those of neighbouring frames, between which objects hardly ever move, differ.
+    Twice what those of neighbouring frames differ between which objects do not move. They are
+    taken for more than the share ``unmoved`` of all: the quantile that is looked at.
     """
     rows = data.rows(data.train, stride + 1)
     apart = (vectors[rows] - vectors[rows + stride]).norm(dim=-1)
-    return 2 * apart.median().clamp(min=_SAME)  # nothing may ever move
+    return 2 * apart.quantile(unmoved).clamp(min=_SAME)  # nothing may ever move
 
 
 @dataclass(frozen=True)

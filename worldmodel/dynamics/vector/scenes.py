@@ -42,6 +42,8 @@ class ScenesTraining:
 def train_scenes(run: TrainingRun, config: ScenesTraining) -> None:
     """Train what takes the arm out of object latents."""
     scenes, data = run.model.scenes, run.data
+    if not run.model.config.scene_width:
+        return
     rows, first, last = data.rows(data.train), data.first_rows(), data.last_rows()
 
     def losses() -> dict[str, Tensor]:

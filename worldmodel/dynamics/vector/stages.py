@@ -19,6 +19,7 @@ from worldmodel.dynamics.state_model import StateModelTraining, state_losses
 from worldmodel.dynamics.vector.ensemble import EnsembleTraining, train_ensemble
 from worldmodel.dynamics.vector.macros import MacrosTraining, train_macros
 from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining, train_object_latent
+from worldmodel.dynamics.vector.picture import PictureTraining, train_picture
 from worldmodel.dynamics.vector.prior import PriorTraining, train_prior
 from worldmodel.dynamics.vector.proprio import ProprioTraining, train_proprio
 from worldmodel.dynamics.vector.reachability import ReachabilityTraining, train_reachability
@@ -40,6 +41,7 @@ class VectorTraining:
 
     Attributes:
         object_latent: What a frame holds that the arm's own state does not say.
+        picture: The same, learned from what a frame shows; one of the two does.
         proprio: Reading the arm's state off the image.
         scenes: When two frames show the same scene, wherever the arm is.
         state_model: What predicts proprioception that is not composed.
@@ -53,6 +55,7 @@ class VectorTraining:
     """
 
     object_latent: ObjectLatentTraining = field(default_factory=ObjectLatentTraining)
+    picture: PictureTraining = field(default_factory=PictureTraining)
     proprio: ProprioTraining = field(default_factory=ProprioTraining)
     scenes: ScenesTraining = field(default_factory=ScenesTraining)
     state_model: StateModelTraining = field(default_factory=StateModelTraining)
@@ -82,11 +85,13 @@ def _stages(
 ) -> list[tuple[int, Callable[[TrainingRun], None]]]:
     """Iterations of each stage, and the stage."""
     predicted = config.state_model.steps if model.state_model is not None else 0
+    apart = config.scenes.steps if model.config.scene_width else 0
     read = config.proprio.steps if model.state_features.width else 0
     return [
         (config.object_latent.steps, lambda run: train_object_latent(run, config.object_latent)),
+        (config.picture.steps, lambda run: train_picture(run, config.picture)),
         (read, lambda run: train_proprio(run, config.proprio)),
-        (config.scenes.steps, lambda run: train_scenes(run, config.scenes)),
+        (apart, lambda run: train_scenes(run, config.scenes)),
         (predicted, lambda run: _train_state_model(run, config.state_model)),
         (config.dynamics.steps, lambda run: train_ensemble(run, config.dynamics)),
         (config.value.steps, lambda run: train_value(run, config.value)),
