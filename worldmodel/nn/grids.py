@@ -1,4 +1,4 @@
-"""Convolutions over grids of patch tokens: from a grid to one vector, and from a vector to a grid.
+"""Convolutions over grids of patch tokens.
 
 Shapes: ``...`` any leading axes, N tokens of width D, of K cameras one after the other.
 """
@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from worldmodel.nn.mlp import mlp
 
-__all__ = ["GridDecoder", "GridReader"]
+__all__ = ["GridReader", "Residual"]
 
-_READ, _DRAWN = 8, 5  # side up to which a grid is read, and from which on it is drawn
+_READ = 8  # side up to which a grid is read
 _KEPT = 8  # channels that are read off a place
 
 
@@ -50,7 +50,7 @@ class GridReader(nn.Module):
             wider = 2 * channels if len(layers) == 2 else channels
             layers += [nn.GELU(), _conv(channels, wider, stride=2)]
             side, channels = -(-side // 2), wider
-        self.convolutions = nn.Sequential(*layers, _Residual(channels), _Residual(channels))
+        self.convolutions = nn.Sequential(*layers, Residual(channels), Residual(channels))
         self.keep = nn.Conv2d(channels, _KEPT, 1)
         self.read = mlp(cameras * _KEPT * side**2, hidden, 2, outputs)
 
@@ -64,43 +64,7 @@ class GridReader(nn.Module):
         return read.view(*tokens.shape[:-2], -1)
 
 
-class GridDecoder(nn.Module):
-    """A vector to the tokens of a frame, drawn coarsely first and doubled until fine enough.
-
-    Args:
-        inputs: Width of the vector.
-        tokens: N, of all cameras.
-        token_width: D.
-        channels: Of a place.
-        cameras: K.
-    """
-
-    def __init__(
-        self, inputs: int, tokens: int, token_width: int, channels: int, cameras: int = 1
-    ) -> None:
-        super().__init__()
-        self._cameras, self._side = cameras, isqrt(tokens // cameras)
-        coarse, doublings = self._side, 0
-        while coarse > _DRAWN:
-            coarse, doublings = -(-coarse // 2), doublings + 1
-        self._coarse, self._channels = coarse, channels
-        self.sketch = mlp(inputs, 8 * channels, 1, cameras * channels * coarse**2)
-        layers: list[nn.Module] = [_Residual(channels)]
-        for _ in range(doublings):
-            finer = [_conv(channels, 4 * channels), nn.PixelShuffle(2), _Residual(channels)]
-            layers += finer
-        self.convolutions = nn.Sequential(*layers, nn.GELU())
-        self.draw = nn.Linear(channels, token_width)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Tokens ``[R, N, D]`` of vectors ``[R, inputs]``."""
-        shape = (-1, self._channels, self._coarse, self._coarse)
-        grids = self.convolutions(self.sketch(vectors).view(shape))
-        places = grids[..., : self._side, : self._side].flatten(2).mT
-        return self.draw(places).unflatten(0, (-1, self._cameras)).flatten(1, 2)
-
-
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Two convolutions beside what they are added to."""
 
     def __init__(self, channels: int) -> None:
@@ -109,6 +73,7 @@ class _Residual(nn.Module):
         self.first, self.second = _conv(channels, channels), _conv(channels, channels)
 
     def forward(self, grids: Tensor) -> Tensor:
+        """Grids ``[R, channels, side, side]``, same shape."""
         added: Tensor = self.second(F.gelu(self.first(F.gelu(self.norm(grids)))))
         return grids + added
 

@@ -11,13 +11,13 @@ from math import isqrt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from typing_extensions import override
 
 from worldmodel.nn.gaussian import moments
 from worldmodel.nn.grids import GridReader
+from worldmodel.nn.keypoints import KeypointReader
 from worldmodel.nn.mlp import mlp
 
-__all__ = ["SIGHTS", "PlanningHead"]
+__all__ = ["SIGHTS", "Keypoints", "PlanningHead"]
 
 SIGHTS = ("points", "grid")
 """How tokens are read: feature points beside a reference frame, or convolutions over the grid."""
@@ -31,8 +31,8 @@ class PlanningHead(nn.Module):
     variational and pays for every bit, so it drops what proprioception says anyway. See
     ``worldmodel.dynamics.vector.object_latent`` and ``picture`` for how it is trained.
 
-    With ``sight="grid"`` convolutions read the frame alone. They tell places and turns far better,
-    where all scenes look alike.
+    With ``sight="grid"`` convolutions read the frame alone, and object latents are `Keypoints`.
+    They tell places and turns far better, where all scenes look alike.
     """
 
     def __init__(
@@ -51,33 +51,64 @@ class PlanningHead(nn.Module):
         self.code: nn.Module
         self.arm: nn.Module
         if sight == "grid":
-            given = (tokens, token_width, width, proprio_width)
-            self.code = _Alone(*given, 2 * object_width, cameras)
-            self.arm = GridReader(*given, state_features, cameras)
+            self.code = Keypoints(tokens, token_width, width, object_width, cameras)
+            self.arm = GridReader(
+                tokens, token_width, width, proprio_width, state_features, cameras
+            )
         else:
             self.code = _Points(tokens, token_width, width, points, 2 * object_width, cameras)
             self.arm = _Whole(tokens, token_width, proprio_width, state_features)
 
     def distribution(self, tokens: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance ``[..., C]`` of the object latent; arguments as of `forward`."""
+        """Mean and log-variance ``[..., C]`` of the object latent; arguments as of `forward`.
+
+        With ``sight="points"`` only.
+        """
         return moments(self.code(tokens, reference))
 
     def forward(self, tokens: Tensor, reference: Tensor) -> Tensor:
-        """Planning latents ``[..., Z]``: the object latent's mean, and the proprio features.
+        """Planning latents ``[..., Z]``: the object latent, or its mean, and the proprio features.
 
         Args:
             tokens: Of the frames, ``[..., N, D]``.
             reference: Of other frames of the same scenes, which broadcast against them.
         """
-        return torch.cat([self.distribution(tokens, reference)[0], self.arm(tokens)], -1)
+        if isinstance(self.code, Keypoints):
+            found = self.code(tokens)
+        else:
+            found = self.distribution(tokens, reference)[0]
+        return torch.cat([found, self.arm(tokens)], -1)
 
 
-class _Alone(GridReader):
-    """Convolutions over a frame, whatever the reference."""
+class Keypoints(nn.Module):
+    """Points of a frame as object latents, whatever the reference; all have one scale.
 
-    @override
-    def forward(self, tokens: Tensor, reference: Tensor | None = None) -> Tensor:
-        return super().forward(tokens)
+    So a distance of object latents is one of places. See ``worldmodel.dynamics.vector.picture`` for
+    how it is trained.
+    """
+
+    def __init__(
+        self, tokens: int, token_width: int, width: int, object_width: int, cameras: int
+    ) -> None:
+        super().__init__()
+        self.find = KeypointReader(
+            tokens, token_width, width, object_width // (2 * cameras), cameras
+        )
+        self.centre: Tensor
+        self.spread: Tensor
+        self.register_buffer("centre", torch.zeros(object_width))
+        self.register_buffer("spread", torch.ones(()))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Object latents ``[..., C]`` of tokens ``[..., N, D]``."""
+        return (self.find(tokens) - self.centre) / self.spread
+
+    @torch.no_grad()
+    def fit(self, tokens: Tensor) -> None:
+        """Bring what is found in frames ``[R, N, D]`` to unit scale, all points alike."""
+        found = self.find(tokens)
+        self.centre.copy_(found.mean(0))
+        self.spread.copy_(found.var(0).mean().sqrt().clamp(min=1e-6))
 
 
 class _Points(nn.Module):

@@ -20,8 +20,8 @@ class Scenes(nn.Module):
     They are variational and pay for every bit, so they drop the arm. See
     ``worldmodel.dynamics.vector.scenes`` for how they are trained.
 
-    There may be none of these numbers: object latents that are told the arm hold nothing of it
-    (``worldmodel.dynamics.vector.picture``), and are scenes themselves.
+    There may be none of these numbers: object latents that are places of things
+    (``worldmodel.dynamics.vector.picture``) are scenes themselves.
 
     Args:
         object_width: C.

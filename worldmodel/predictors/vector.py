@@ -69,7 +69,8 @@ class VectorPredictorConfig:
         state_model_width: Of the hidden layers that predict proprioception.
         cameras: K, whose tokens follow each other; ``tokens`` are those of all.
         sight: How tokens are read: ``points`` beside a reference frame, for scenes that look
-            different each time; ``grid`` alone by convolutions, for scenes that look alike.
+            different each time; ``grid`` alone by convolutions, for scenes that look alike. There
+            the object latent is C / 2 places in the picture.
 
     Raises:
         ValueError: ``tokens`` is no square number of each camera, or there are no such states.
@@ -105,6 +106,11 @@ class VectorPredictorConfig:
             raise ValueError(
                 f"Expected a square number of tokens per frame of each of {self.cameras} "
                 f"camera(s), got {self.tokens}."
+            )
+        if self.sight == "grid" and self.object_width % (2 * self.cameras):
+            raise ValueError(
+                f"Expected object_width of two numbers a point, as many points of each of "
+                f"{self.cameras} camera(s), with sight=grid, got {self.object_width}."
             )
         self.states.check(self.state_width, self.action_width)
 

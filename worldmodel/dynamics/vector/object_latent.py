@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.errors import UserError
 from worldmodel.nn.gaussian import divergence, sample
 from worldmodel.nn.mlp import mlp
 from worldmodel.precision import has_bfloat16
@@ -73,7 +74,16 @@ class ObjectLatentTraining:
 
 
 def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
-    """Train what reads the object latent off the tokens."""
+    """Train what reads the object latent off the tokens.
+
+    Raises:
+        UserError: The model finds points instead, which stage ``picture`` trains.
+    """
+    if config.steps and run.model.config.sight == "grid":
+        raise UserError(
+            f"Expected model.sight=points with training.object_latent.steps={config.steps}, got "
+            "grid; set object_latent.steps=0, and train picture instead"
+        )
     head, data, features = run.model.head, run.data, run.features
     rows = data.rows(data.train, max(config.way) + 1)
     # A robot that does not feel itself has only what it did to tell where it went.
