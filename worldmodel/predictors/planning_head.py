@@ -19,6 +19,7 @@ from worldmodel.nn.mlp import mlp
 
 __all__ = ["SIGHTS", "Keypoints", "PlanningHead"]
 
+_STILL = 0.1  # of a picture that is 2 wide: points that spread less hardly move
 SIGHTS = ("points", "grid")
 """How tokens are read: feature points beside a reference frame, or convolutions over the grid."""
 
@@ -105,10 +106,13 @@ class Keypoints(nn.Module):
 
     @torch.no_grad()
     def fit(self, tokens: Tensor) -> None:
-        """Bring what is found in frames ``[R, N, D]`` to unit scale, all points alike."""
+        """Bring what is found in frames ``[R, N, D]`` to unit scale, all points alike.
+
+        Points that hardly move, as where there is no object, stay small.
+        """
         found = self.find(tokens)
         self.centre.copy_(found.mean(0))
-        self.spread.copy_(found.var(0).mean().sqrt().clamp(min=1e-6))
+        self.spread.copy_(found.var(0).mean().sqrt().clamp(min=_STILL))
 
 
 class _Points(nn.Module):
