@@ -49,14 +49,10 @@ def test_a_name_is_of_one_experiment() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_scripts_name_experiments_that_are_there(script: Path) -> None:
-    lines = [
-        line for line in script.read_text().splitlines() if line.lstrip()[:11] == "worldmodel "
-    ]
-    assert lines
-    for line in lines:
-        named = NAMED.search(line)
-        assert named is not None, line
-        assert named[2] in experiments(named[1]), line
+    named = NAMED.findall(script.read_text())
+    assert named
+    for command, name in named:
+        assert name in experiments(command)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
