@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from worldmodel.agents.environment import Environment, contract
 from worldmodel.agents.hierarchy import PlannerConfig
+from worldmodel.agents.objective import ShowsRobot
 from worldmodel.agents.planner import Bounds
 from worldmodel.agents.policies import planning_agent
 from worldmodel.agents.task import TaskConfig, planner_for, task_for
@@ -232,7 +233,9 @@ def _task(name: str | None, env: Environment | None, planner: str, world: AnyWor
     inner = None if env is None else env.unwrapped
     own = name or getattr(inner, "task", None)
     if own in TASKS.names():
-        return task_for(str(own), planner)
+        task = task_for(str(own), planner)
+        apart = isinstance(world, ShowsRobot) or task.energy != "proprio"
+        return task if name or apart else replace(task, energy="latent")
     label = str(own or ("robot" if inner is None else type(inner).__name__))
     return task_for("goal_image", planner, {"name": label, **_bare(world)})
 

@@ -256,7 +256,7 @@ def test_over_positions_there_is_a_panel_per_goal_energy(drawn):
     assert not page
     every, _, _ = drawn("task=push plane=positions truth=2")
     assert [inches(picture)[0] for picture in (some, every)] == pytest.approx(
-        [2.3 + 2 * 4.0, 2.3 + 4 * 4.0], abs=0.01
+        [2.3 + 2 * 4.0, 2.3 + 5 * 4.0], abs=0.01
     )
     assert printed.splitlines() == ["picture: /landscape.png"]
 

@@ -16,6 +16,7 @@ from worldmodel.dynamics.vector.ensemble import EnsembleTraining
 from worldmodel.dynamics.vector.macros import MacrosTraining
 from worldmodel.dynamics.vector.memory import remember
 from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining
+from worldmodel.dynamics.vector.picture import PictureTraining
 from worldmodel.dynamics.vector.prior import PriorTraining
 from worldmodel.dynamics.vector.proprio import ProprioTraining
 from worldmodel.dynamics.vector.reachability import ReachabilityTraining
@@ -67,7 +68,7 @@ STAGES = [field.name for field in fields(SHORT) if field.name != "seed"]
 
 def _trained(data: Recordings, folder: Path, config: VectorTraining = SHORT) -> VectorPredictor:
     torch.manual_seed(0)
-    model = VectorPredictor(SIZES)
+    model = VectorPredictor(replace(SIZES, sight="grid") if config.picture.steps else SIZES)
     train_vector(model, data, config, TrainingState(folder, {}))
     return model
 
@@ -284,6 +285,10 @@ def test_a_run_killed_in_any_stage_goes_on_to_the_same_weights(
         uncertainty=UncertaintyTraining(steps=8),
         macros=MacrosTraining(steps=9),
     )
+    if stage == "picture":
+        brief = replace(
+            brief, object_latent=ObjectLatentTraining(steps=0), picture=PictureTraining(steps=3)
+        )
     whole = _trained(data, tmp_path / "whole", brief)
     reference = torch.get_rng_state()
     with monkeypatch.context() as patch:
@@ -329,6 +334,8 @@ def test_a_stage_that_diverges_is_named_and_the_stages_before_it_are_kept(
 ) -> None:
     stages = {name: replace(getattr(SHORT, name), steps=1, batch=16) for name in STAGES}
     stages[name] = replace(stages[name], learning_rate=1e30)
+    unused = "object_latent" if name == "picture" else "picture"  # frames are read in one way
+    stages[unused] = replace(stages[unused], steps=0)
     with pytest.raises(NotFiniteError, match=f"Training of stage {name} stopped at step 1: "):
         _trained(data, tmp_path, VectorTraining(**stages))
     saved = TrainingState(tmp_path, {}).load()
