@@ -21,7 +21,7 @@ def kilobytes(field):
         return next(int(line.split()[1]) for line in status if line.startswith(field))
 
 before = kilobytes("VmRSS")
-config = ImportConfig(source=sys.argv[1], out=sys.argv[2], weights="encoder", model="encoder")
+config = ImportConfig(source=sys.argv[1], out=sys.argv[2], weights="encoder", kind="encoder")
 import_weights(config)
 print("took", 1024 * (kilobytes("VmHWM") - before))
 """
