@@ -32,6 +32,7 @@ _PUBLISHED = {
     "energy": "latent",
     "metric": "l1",
     "reduce": "final",
+    "closeness": 0.0,
     "world_energy": (),
     "prior": False,
     "goal_weight": 1.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any
 
@@ -53,11 +53,10 @@ def _cells(report: Mapping[str, Any], name: str) -> tuple[str, ...]:
     )
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """The same with a chart and the first episodes."""
+def page(report: Mapping[str, Any], strips: Sequence[Mapping[str, Any]]) -> str:
+    """The same with a chart, and what `strip` made of the first episodes."""
     title = "{suite} {task}, {mode}".format(**report)
     rows = [_cells(report, name) for name in report["rows"]]
-    strips = report["rows"].get(PLANNER, {}).get("strips", [])
     return _PAGE.substitute(
         title=html.escape(title),
         pairs=f"{report['pairs']} pairs of each of the seeds {report['seeds']}",

@@ -156,12 +156,14 @@ def run_benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     torch.set_num_threads(config.threads)
     agents = {row: _agent(config, task, row) for row in config.rows}
     rows: dict[str, Any] = {}
+    strips: list[Mapping[str, Any]] = []
     for row, agent in agents.items():
         found = [_stored(config, task, row, agent, seed) for seed in config.seeds_of(row)]
         rows[row] = _summary(config.seeds_of(row), found)
+        strips += [strip for part in found for strip in part["strips"]]
     report = _report(config, task, agents, rows)
     results.write("benchmark.json", partial(write_json, content=report))
-    results.write("benchmark.html", partial(write_text, text=pages.page(report)))
+    results.write("benchmark.html", partial(write_text, text=pages.page(report, strips)))
     print(pages.table(report))
     results.finish()
     return report
@@ -246,7 +248,6 @@ def _summary(seeds: Sequence[int], found: Sequence[Mapping[str, Any]]) -> dict[s
         "by_seed": rates,
         "outcomes": outcomes,
         "plan_ms": quantiles([ms for part in found for ms in part["plan_ms"]]),
-        "strips": [strip for part in found for strip in part["strips"]],
     }
 
 

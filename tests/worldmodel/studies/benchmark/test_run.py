@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import worldmodel as wm
+from worldmodel.agents.agent import make_agent
 from worldmodel.cli.main import main
+from worldmodel.evaluation.baselines import BASELINES, Comparison
 from worldmodel.evaluation.intervals import mcnemar, wilson
 from worldmodel.predictors.lewm_world import LewmWorld
+from worldmodel.presets import preset
+from worldmodel.studies.benchmark.rows import PEERS
 from worldmodel.weights.world import read_world, save_world
 
 WORDS = ["benchmark", "task=two_room", "mode=moderate", "checkpoint=two_room"]
@@ -144,3 +149,13 @@ def test_mistakes_are_told_in_one_line(
     error = capfd.readouterr().err
     assert re.search(said, error), error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("task", ["pusht", "cube", "reacher", "two_room"])
+def test_peers_and_variations_fit_every_task(task: str) -> None:
+    pursued = preset("task", task)
+    for peer in PEERS.values():
+        assert replace(pursued, **peer.pursuit).energy == "latent"
+    recipe = make_agent("two_room", task=replace(pursued, name="two_room")).recipe
+    for variation in ("latent_distance", "reachability"):
+        assert BASELINES[variation](Comparison(recipe, []))
