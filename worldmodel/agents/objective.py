@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from math import isfinite
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -104,6 +105,11 @@ class ShowsRobot(Protocol):
 class Hindsight(Protocol):
     """A world model that learned from recordings, in hindsight, what leads to which goals."""
 
+    @property
+    def typical_step(self) -> float:
+        """How far latents go in an imagined step of the data, root mean square; NaN: unknown."""
+        ...
+
     def goal_energy(
         self,
         goal_latents: Tensor,
@@ -191,7 +197,7 @@ def task_objective(
         referee: Referee = hindsight.referee(goal_latents, counts, task.margin)
         if task.closeness:
             nearest = _nearest(world, goal_latents)
-            referee = ApproachReferee(referee, nearest, task.closeness)
+            referee = ApproachReferee(referee, nearest, _closeness(world, task))
         return Objective(energy, prior, referee)
 
     return objective
@@ -228,6 +234,23 @@ def _nearest(world: World, goal_latents: Tensor) -> LatentDistance:
     return LatentDistance(goal_latents, "l2", "closest", _shown(world))
 
 
+def _closeness(world: World, task: TaskConfig) -> float:
+    """Imagined steps that a latent distance of 1 counts as.
+
+    Raises:
+        UserError: The world does not know how far a step goes.
+    """
+    if not task.closeness:
+        return 0.0
+    step = _hindsight(world).typical_step
+    if isfinite(step):
+        return task.closeness / step
+    raise UserError(
+        "Expected a checkpoint that knows how far an imagined step goes, got one of format 6 or "
+        "older; train it again, or plan with task.closeness=0"
+    )
+
+
 def proprio_energy(world: World, task: TaskConfig) -> EnergyTowards:
     """``energy=proprio``: the latent distance of the robot's own part, whatever the objects do.
 
@@ -250,12 +273,13 @@ def proprio_energy(world: World, task: TaskConfig) -> EnergyTowards:
 def value_energy(world: World, task: TaskConfig) -> EnergyTowards:
     """``energy=value``: the cost-to-go that was learned in hindsight; and ``closeness``, if any."""
     learned = partial(_hindsight(world).goal_energy, pessimism=task.pessimism)
+    closeness = _closeness(world, task)
 
     def energy(goal_latents: Tensor, with_proprio: Tensor | bool | None = None) -> GoalEnergy:
         cost = learned(goal_latents, task.goal_proprio if with_proprio is None else with_proprio)
-        if not task.closeness:
+        if not closeness:
             return cost
-        return Approach(cost, _nearest(world, goal_latents), task.closeness)
+        return Approach(cost, _nearest(world, goal_latents), closeness)
 
     return energy
 

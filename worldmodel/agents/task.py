@@ -63,8 +63,9 @@ class TaskConfig:
         reduce: Of latent distance over imagined steps: ``final``, ``sum`` or ``closest``.
         goal_proprio: Whether the robot's place in the goal image counts for all that is learned.
         pessimism: Of the value, about what its critics do not agree on.
-        closeness: Of the value: imagined steps that a latent distance of 1 counts as, where a path
-            comes closest to the goal; 0 for the value alone. It counts the robot's place, too.
+        closeness: Of the value: imagined steps that a latent distance of a typical one counts as,
+            where a path comes closest to the goal; 0 for the value alone. It counts the robot's
+            place, too.
         goal_weight: λ of E_world + λ·E_goal.
         rescore: Best candidates of a round that all critics and terms judge, after one critic alone
             has put them first; 0 for all candidates. Of ``value`` only.

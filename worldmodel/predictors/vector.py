@@ -191,6 +191,8 @@ class VectorPredictor(nn.Module):
             depth=config.depth,
         )
         self.memory = Memory(config.memory, self.latent_width)
+        self.typical_step: Tensor
+        self.register_buffer("typical_step", torch.tensor(torch.nan))
         self.state_model = config.states.model(
             features, config.stride * config.action_width, config.state_model_width
         )
@@ -219,6 +221,15 @@ class VectorPredictor(nn.Module):
         """What a picture can show of planning latents, 0 or 1 ``[Z]``."""
         codes = self.state_features.visible.new_ones(self.config.object_width)
         return torch.cat([codes, self.state_features.visible])
+
+    @torch.no_grad()
+    def fit_typical_step(self, latents: Tensor, later: Tensor) -> None:
+        """Keep how far latents ``[R, Z]`` go in an imagined step, to those of ``later``.
+
+        That is the root mean square over what a picture can show.
+        """
+        squared = (later - latents).square().mean(0)
+        self.typical_step.copy_((squared @ self.visible / self.visible.sum()).sqrt())
 
     @property
     def robot_part(self) -> Tensor:

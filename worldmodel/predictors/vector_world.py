@@ -78,6 +78,11 @@ class VectorWorld(nn.Module):
         return self.predictor.robot_part
 
     @property
+    def typical_step(self) -> float:
+        """How far planning latents go in an imagined step of the data; NaN in older formats."""
+        return float(self.predictor.typical_step)
+
+    @property
     def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:
         """What the model says of its own reliability, term by term, and what is usual of it."""
         return calibrated_uncertainties(self.predictor)

@@ -23,7 +23,7 @@ from worldmodel.weights.older_formats import todays_settings, todays_tensors
 __all__ = ["CONFIG", "FORMAT_VERSION", "REMEDY", "StoredConfig", "content", "read_config"]
 
 CONFIG = "config.json"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 REMEDY = "Copy the checkpoint anew, or train or import it again."
 
 _DIGESTS = "sha256"
