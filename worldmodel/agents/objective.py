@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from math import isfinite
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -107,7 +106,7 @@ class Hindsight(Protocol):
 
     @property
     def typical_step(self) -> float:
-        """How far latents go in an imagined step of the data, root mean square; NaN: unknown."""
+        """How far latents go in an imagined step of the data, root mean square; 0: unknown."""
         ...
 
     def goal_energy(
@@ -243,7 +242,7 @@ def _closeness(world: World, task: TaskConfig) -> float:
     if not task.closeness:
         return 0.0
     step = _hindsight(world).typical_step
-    if isfinite(step):
+    if step:
         return task.closeness / step
     raise UserError(
         "Expected a checkpoint that knows how far an imagined step goes, got one of format 6 or "

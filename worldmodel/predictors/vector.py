@@ -192,7 +192,7 @@ class VectorPredictor(nn.Module):
         )
         self.memory = Memory(config.memory, self.latent_width)
         self.typical_step: Tensor
-        self.register_buffer("typical_step", torch.tensor(torch.nan))
+        self.register_buffer("typical_step", torch.zeros(()))
         self.state_model = config.states.model(
             features, config.stride * config.action_width, config.state_model_width
         )

@@ -79,7 +79,7 @@ class VectorWorld(nn.Module):
 
     @property
     def typical_step(self) -> float:
-        """How far planning latents go in an imagined step of the data; NaN in older formats."""
+        """How far planning latents go in an imagined step of the data; 0: unknown."""
         return float(self.predictor.typical_step)
 
     @property

@@ -84,7 +84,7 @@ def todays_tensors(
         unfitted = Familiarity(settings["predictor"]["token_width"]).state_dict()
         kept |= {f"familiarity.{name}": tensor for name, tensor in unfitted.items()}
     if version < 7 and kind == "vector world":
-        kept["predictor.typical_step"] = torch.tensor(torch.nan)
+        kept["predictor.typical_step"] = torch.zeros(())
     return kept
 
 
