@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.nn.gaussian import moments
+from worldmodel.nn.glimpses import GlimpseReader, nearby, within
 from worldmodel.nn.grids import GridReader
 from worldmodel.nn.keypoints import KeypointReader
 from worldmodel.nn.mlp import mlp
 
 __all__ = ["SIGHTS", "Keypoints", "PlanningHead"]
 
+_CLOSE = 4  # hidden layers of a glimpse, as a multiple of what reads a place
 _STILL = 0.1  # of a picture that is 2 wide: points that spread less hardly move
 SIGHTS = ("points", "grid")
 """How tokens are read: feature points beside a reference frame, or convolutions over the grid."""
@@ -47,12 +49,13 @@ class PlanningHead(nn.Module):
         proprio_width: int,
         cameras: int = 1,
         sight: str = "points",
+        glimpse: int = 0,
     ) -> None:
         super().__init__()
         self.code: nn.Module
         self.arm: nn.Module
         if sight == "grid":
-            self.code = Keypoints(tokens, token_width, width, object_width, cameras)
+            self.code = Keypoints(tokens, token_width, width, object_width, cameras, glimpse)
             self.arm = GridReader(
                 tokens, token_width, width, proprio_width, state_features, cameras
             )
@@ -82,27 +85,54 @@ class PlanningHead(nn.Module):
 
 
 class Keypoints(nn.Module):
-    """Points of a frame as object latents, whatever the reference; all have one scale.
+    """Points of a frame as object latents, whatever the reference, and a glimpse at one of them.
 
-    So a distance of object latents is one of places. See ``worldmodel.dynamics.vector.picture`` for
-    how it is trained.
+    All points have one scale, so a distance of them is one of places. See
+    ``worldmodel.dynamics.vector.picture`` and ``glimpse`` for how they are trained.
     """
 
     def __init__(
-        self, tokens: int, token_width: int, width: int, object_width: int, cameras: int
+        self,
+        tokens: int,
+        token_width: int,
+        width: int,
+        object_width: int,
+        cameras: int,
+        glimpse: int,
     ) -> None:
         super().__init__()
-        self.find = KeypointReader(
-            tokens, token_width, width, object_width // (2 * cameras), cameras
-        )
+        points = object_width // cameras - glimpse
+        self.find = KeypointReader(tokens, token_width, width, points // 2, cameras)
+        self.glimpse = GlimpseReader(token_width, _CLOSE * width, glimpse) if glimpse else None
         self.centre: Tensor
         self.spread: Tensor
-        self.register_buffer("centre", torch.zeros(object_width))
+        self.gaze: Tensor
+        self.register_buffer("centre", torch.zeros(cameras * points))
         self.register_buffer("spread", torch.ones(()))
+        if glimpse:
+            self.register_buffer("gaze", torch.zeros(cameras, dtype=torch.long))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Object latents ``[..., C]`` of tokens ``[..., N, D]``."""
-        return (self.find(tokens) - self.centre) / self.spread
+        points = self.find(tokens)
+        found = (points - self.centre) / self.spread
+        if self.glimpse is None:
+            return found
+        glimpses = self.glimpse(*self.close(tokens, points))
+        return torch.cat([found, glimpses.view(*points.shape[:-1], -1)], -1)
+
+    def close(self, tokens: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """What `GlimpseReader` reads where glimpses go, a row for each camera of each frame.
+
+        Args:
+            tokens: Of frames, ``[..., N, D]``.
+            points: Found in them, ``[..., K P 2]``.
+        """
+        cameras = len(self.gaze)
+        grids = tokens.reshape(-1, tokens.shape[-2] // cameras, tokens.shape[-1])
+        each = points.view(-1, cameras, points.shape[-1] // (2 * cameras), 2)
+        places = each[:, torch.arange(cameras, device=each.device), self.gaze].flatten(0, 1)
+        return nearby(grids, places), within(places, isqrt(grids.shape[1]))
 
     @torch.no_grad()
     def fit(self, tokens: Tensor) -> None:

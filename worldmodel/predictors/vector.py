@@ -70,7 +70,8 @@ class VectorPredictorConfig:
         cameras: K, whose tokens follow each other; ``tokens`` are those of all.
         sight: How tokens are read: ``points`` beside a reference frame, for scenes that look
             different each time; ``grid`` alone by convolutions, for scenes that look alike. There
-            the object latent is C / 2 places in the picture.
+            the object latent is places in the picture, of two numbers each, and a glimpse.
+        glimpse: Numbers that say what a camera shows at one of these places; 0 for places alone.
 
     Raises:
         ValueError: ``tokens`` is no square number of each camera, or there are no such states.
@@ -100,6 +101,7 @@ class VectorPredictorConfig:
     state_model_width: Width = 128
     cameras: Count = 1
     sight: Annotated[str, among(*SIGHTS)] = "points"
+    glimpse: Features = 0
 
     def __post_init__(self) -> None:
         if self.cameras * isqrt(self.tokens // self.cameras) ** 2 != self.tokens:
@@ -107,10 +109,16 @@ class VectorPredictorConfig:
                 f"Expected a square number of tokens per frame of each of {self.cameras} "
                 f"camera(s), got {self.tokens}."
             )
-        if self.sight == "grid" and self.object_width % (2 * self.cameras):
+        points, odd = divmod(self.object_width - self.cameras * self.glimpse, 2 * self.cameras)
+        if self.sight == "grid" and (odd or points < 1):
             raise ValueError(
-                f"Expected object_width of two numbers a point, as many points of each of "
-                f"{self.cameras} camera(s), with sight=grid, got {self.object_width}."
+                f"Expected object_width of two numbers a point and {self.glimpse} of a glimpse, "
+                f"of each of {self.cameras} camera(s), with sight=grid, got {self.object_width}."
+            )
+        if self.glimpse and (self.sight != "grid" or self.tokens < 9 * self.cameras):
+            raise ValueError(
+                "Expected glimpse=0 unless sight=grid, of 9 tokens a camera or more, got "
+                f"{self.glimpse} with sight={self.sight} and {self.tokens} tokens."
             )
         self.states.check(self.state_width, self.action_width)
 
@@ -165,6 +173,7 @@ class VectorPredictor(nn.Module):
             config.proprio_width,
             config.cameras,
             config.sight,
+            config.glimpse,
         )
         self.scenes = Scenes(config.object_width, features, config.scene_width, config.head_width)
         self.dynamics = Dynamics(config, features)

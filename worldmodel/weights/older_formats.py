@@ -5,7 +5,7 @@
 - Formats 1 to 3 have no spec, and know poses only: other proprioception was held still.
 - Formats 1 to 4 do not know which frames are strange.
 - Formats 1 to 5 have one kind of sight.
-- Formats 1 to 6 do not know how far a step goes.
+- Formats 1 to 6 do not know how far a step goes, and have no glimpses.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ def todays_settings(
     predictor = stored.get("predictor")
     if version < 6 and kind == "vector world" and isinstance(predictor, dict):
         predictor = {**predictor, "sight": "points"}
+        stored = {**stored, "predictor": predictor}
+    if version < 7 and kind == "vector world" and isinstance(predictor, dict):
+        predictor = {**predictor, "glimpse": 0}
         stored = {**stored, "predictor": predictor}
     if version > 3 or not isinstance(predictor, dict) or not kind.endswith("world"):
         return kind, stored

@@ -219,7 +219,7 @@ def test_another_version_or_kind_is_refused(folder: Path) -> None:
         load_checkpoint(folder, "world")
     content = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(content | {"format_version": 99}))
-    with pytest.raises(UserError, match="checkpoint format 99, this version reads 1 to 6"):
+    with pytest.raises(UserError, match="checkpoint format 99, this version reads 1 to 7"):
         load_checkpoint(folder, "thing")
 
 

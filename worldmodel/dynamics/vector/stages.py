@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.state_model import StateModelTraining, state_losses
 from worldmodel.dynamics.vector.ensemble import EnsembleTraining, train_ensemble
+from worldmodel.dynamics.vector.glimpse import GlimpseTraining, train_glimpse
 from worldmodel.dynamics.vector.macros import MacrosTraining, train_macros
 from worldmodel.dynamics.vector.object_latent import ObjectLatentTraining, train_object_latent
 from worldmodel.dynamics.vector.picture import PictureTraining, train_picture
@@ -42,6 +43,7 @@ class VectorTraining:
     Attributes:
         object_latent: What a frame holds that the arm's own state does not say.
         picture: The same, learned from what a frame shows; one of the two does.
+        glimpse: What a frame shows at one place.
         proprio: Reading the arm's state off the image.
         scenes: When two frames show the same scene, wherever the arm is.
         state_model: What predicts proprioception that is not composed.
@@ -56,6 +58,7 @@ class VectorTraining:
 
     object_latent: ObjectLatentTraining = field(default_factory=ObjectLatentTraining)
     picture: PictureTraining = field(default_factory=PictureTraining)
+    glimpse: GlimpseTraining = field(default_factory=GlimpseTraining)
     proprio: ProprioTraining = field(default_factory=ProprioTraining)
     scenes: ScenesTraining = field(default_factory=ScenesTraining)
     state_model: StateModelTraining = field(default_factory=StateModelTraining)
@@ -90,6 +93,10 @@ def _stages(
     return [
         (config.object_latent.steps, lambda run: train_object_latent(run, config.object_latent)),
         (config.picture.steps, lambda run: train_picture(run, config.picture)),
+        (
+            config.glimpse.steps if model.config.glimpse else 0,
+            lambda run: train_glimpse(run, config.glimpse),
+        ),
         (read, lambda run: train_proprio(run, config.proprio)),
         (apart, lambda run: train_scenes(run, config.scenes)),
         (predicted, lambda run: _train_state_model(run, config.state_model)),

@@ -50,7 +50,7 @@ def data() -> Recordings:
     )
 
 
-def _model(data: Recordings, sight: str) -> VectorPredictor:
+def _model(data: Recordings, sight: str, glimpse: int = 0) -> VectorPredictor:
     torch.manual_seed(0)
     sizes = VectorPredictorConfig(
         tokens=SIDE**2,
@@ -58,8 +58,9 @@ def _model(data: Recordings, sight: str) -> VectorPredictor:
         action_width=1,
         state_width=2,
         states=StateLayout(composed=False),
-        object_width=4,
+        object_width=4 + glimpse,
         sight=sight,
+        glimpse=glimpse,
         scene_width=0,
         sight_width=16,
         proprio_width=32,
