@@ -64,7 +64,7 @@ def train_picture(run: TrainingRun, config: PictureTraining) -> None:
     counts /= (counts * varies).sum().clamp(min=1e-9)
     seen = run.features * run.model.state_features.visible
     draw = KeypointDecoder(
-        sizes.object_width // (2 * sizes.cameras),
+        len(points.centre) // (2 * sizes.cameras),
         seen.shape[-1],
         sizes.tokens,
         sizes.token_width,
