@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import nn
 
-__all__ = ["has_bfloat16", "keep_weights_in"]
+__all__ = ["has_bfloat16", "keep_weights_in", "rounded"]
 
 _GAIN = 0.8  # of the time in float32; less is not worth the rounding
 
@@ -28,6 +28,12 @@ def has_bfloat16(device: torch.device) -> bool:
     if not torch.cpu.get_capabilities().get("avx512_bf16", False):
         return False
     return _product_seconds(torch.bfloat16) < _GAIN * _product_seconds(torch.float32)
+
+
+def rounded(device: torch.device, bf16: bool | None) -> torch.autocast:
+    """A context of matrix products in bfloat16; with None, where the device is quicker so."""
+    wanted = has_bfloat16(device) if bf16 is None else bf16
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 def _product_seconds(dtype: torch.dtype) -> float:

@@ -27,7 +27,7 @@ from worldmodel.dynamics.state_model import StateModelTraining, state_losses
 from worldmodel.dynamics.validation import OpenLoop, compare
 from worldmodel.encoders.lewm import LewmEncoder
 from worldmodel.nn.decay import decay_groups
-from worldmodel.precision import has_bfloat16
+from worldmodel.precision import rounded
 from worldmodel.predictors.lewm import LewmPredictor
 from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.pretraining.clips import Clips, ClipSampler
@@ -133,13 +133,12 @@ def train_lewm(
     both = nn.ModuleDict({"encoder": encoder, "predictor": predictor}).to(device)
     if config.steps:
         predictor.inverse.trained.fill_(False)  # it knew other latents
-    bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
 
     def losses(step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((config.seed, step))
         clips = windows.sample(rng, config.batch).to(device)
         torch.manual_seed(int(rng.integers(2**63)))  # of dropout
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16), _statistics_kept(both):
+        with rounded(device, config.bf16), _statistics_kept(both):
             return lewm_losses(encoder, predictor, clips, rng, config.directions)
 
     loop = TrainingLoop(

@@ -16,7 +16,7 @@ from worldmodel.dynamics.recordings import Recordings
 from worldmodel.dynamics.state_model import StateModelTraining, state_losses
 from worldmodel.dynamics.validation import OpenLoop, compare
 from worldmodel.nn.decay import decay_groups
-from worldmodel.precision import has_bfloat16
+from worldmodel.precision import rounded
 from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.tokens import TokenPredictor
 from worldmodel.schedule import rising_cosine, warmup_constant_decay
@@ -192,12 +192,11 @@ def train_tokens(
         _train_state_model(model, data, config.state_model)
     frames = config.window(model.config.context_frames)
     firsts, camera = data.rows(data.train, frames), _camera(model, data)
-    bf16 = has_bfloat16(device) if config.bf16 is None else config.bf16
 
     def losses(_: int) -> dict[str, Tensor]:
         drawn = torch.randint(len(firsts), (config.batch // config.parts,), generator=generator)
         window = firsts[drawn].unsqueeze(1) + torch.arange(frames)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with rounded(device, config.bf16):
             return token_losses(
                 model,
                 data.latents[window].to(device).float(),

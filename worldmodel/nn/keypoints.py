@@ -57,7 +57,9 @@ class KeypointReader(nn.Module):
         places = self.stem(frames).unflatten(1, (self._cameras, -1)).flatten(0, 1)
         grids = places.mT.unflatten(-1, (self._side, self._side))
         share = self.maps(self.convolutions(grids)).flatten(2).softmax(-1)
-        return (share @ self.places).reshape(*tokens.shape[:-2], -1)
+        # No matrix product, which autocast would round: places are to be exact.
+        points = (share[..., None] * self.places).sum(-2)
+        return points.reshape(*tokens.shape[:-2], -1)
 
 
 class KeypointDecoder(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.vector.run import TrainingRun
-from worldmodel.precision import has_bfloat16
+from worldmodel.precision import rounded
 from worldmodel.settings import CHECKED, Batch, Frames, LearningRate, Positive, Steps, Weight
 
 __all__ = ["EnsembleTraining", "train_ensemble"]
@@ -41,7 +41,6 @@ def train_ensemble(run: TrainingRun, config: EnsembleTraining) -> None:
     """Train the members of the dynamics, each on windows of its own."""
     dynamics, codes = run.model.dynamics, run.object_latents
     rows = run.data.rows(run.data.train, config.rollout * run.stride + 1)
-    bf16 = has_bfloat16(codes.device) if config.bf16 is None else config.bf16
 
     def losses() -> dict[str, Tensor]:
         frames = torch.stack(
@@ -55,7 +54,7 @@ def train_ensemble(run: TrainingRun, config: EnsembleTraining) -> None:
         features, actions = run.features[frames[..., :-1]], run.actions(frames[..., :-1])
         imagined: list[Tensor] = []
         for k in range(config.rollout):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with rounded(codes.device, config.bf16):
                 change = dynamics.change(now, features[:, :, k], actions[:, :, k])
             now = now + change.float()  # in full precision, or small changes would be lost
             imagined.append(now)

@@ -18,7 +18,7 @@ from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.errors import UserError
 from worldmodel.nn.gaussian import divergence, sample
 from worldmodel.nn.mlp import mlp
-from worldmodel.precision import has_bfloat16
+from worldmodel.precision import rounded
 from worldmodel.settings import (
     CHECKED,
     Batch,
@@ -93,7 +93,6 @@ def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
     told = path.shape[-1]
     decoder = mlp(2 * (width + state), 256, 2, len(config.way) * told)  # of use here only
     moving = (path[rows].std(0) > 0.5).float()  # the rest is the noise of what is held still
-    bf16 = has_bfloat16(data.latents.device) if config.bf16 is None else config.bf16
 
     def references(frames: Tensor, partners: Tensor) -> Tensor:
         """The rows of the reference frames."""
@@ -106,7 +105,7 @@ def train_object_latent(run: TrainingRun, config: ObjectLatentTraining) -> None:
         goal = torch.minimum(start + run.ahead(config.goal_rate, len(start)), last[start])
         frames = torch.cat([start, goal])
         rows_of_both = (frames, references(frames, torch.cat([goal, start])))
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with rounded(data.latents.device, config.bf16):
             tokens, reference = (data.latents[rows].float() for rows in rows_of_both)
             mean, log_variance = (part.float() for part in head.distribution(tokens, reference))
         begin, end = sample(mean, log_variance, run.normal(mean.shape)).chunk(2)

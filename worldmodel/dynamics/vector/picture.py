@@ -17,6 +17,7 @@ from torch import Tensor
 from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.errors import UserError
 from worldmodel.nn.keypoints import KeypointDecoder
+from worldmodel.precision import rounded
 from worldmodel.predictors.planning_head import Keypoints
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps, Width
 
@@ -35,12 +36,14 @@ class PictureTraining:
         batch: Frames per step.
         channels: Of the network that draws, which is of use here only.
         learning_rate: Its peak.
+        bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
     steps: Steps = 0
     batch: Batch = 96
     channels: Width = 64
     learning_rate: LearningRate = 1.5e-3
+    bf16: bool | None = None
 
 
 def train_picture(run: TrainingRun, config: PictureTraining) -> None:
@@ -75,8 +78,10 @@ def train_picture(run: TrainingRun, config: PictureTraining) -> None:
     def losses() -> dict[str, Tensor]:
         here = run.draw(rows, config.batch)
         tokens = data.latents[here].float()
-        drawn = usual + draw(points.find(tokens), seen[here])
-        return {"picture": ((drawn - tokens).square().sum(-1) @ counts).mean()}
+        with rounded(tokens.device, config.bf16):
+            drawn = draw(points.find(tokens), seen[here])
+        left = usual + drawn.float() - tokens
+        return {"picture": (left.square().sum(-1) @ counts).mean()}
 
     run.optimise("picture", [*points.find.parameters(), *draw.parameters()], config, losses)
     points.fit(some)

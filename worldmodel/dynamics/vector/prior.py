@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.dynamics.vector.value import ValueTraining, backups, hindsight_goals
-from worldmodel.precision import has_bfloat16
+from worldmodel.precision import rounded
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps, Weight
 
 __all__ = ["PriorTraining", "advantage_weights", "train_prior"]
@@ -50,7 +50,6 @@ def train_prior(run: TrainingRun, config: PriorTraining, value: ValueTraining) -
     everywhere = run.data.rows(run.data.train)
     if config.ahead:
         value = replace(value, episode_goals=0.0, random_goals=0.0)
-    bf16 = has_bfloat16(run.latents.device) if config.bf16 is None else config.bf16
     known = (model.scale_actions.scale > 1e-6).float().repeat(run.stride)
 
     def losses() -> dict[str, Tensor]:
@@ -62,7 +61,7 @@ def train_prior(run: TrainingRun, config: PriorTraining, value: ValueTraining) -
             td_target = backups(run, value, model.critics, here, goal, with_proprio)
             advantage = (td_target - model.values(*moment)).mean(0)
             weight = advantage_weights(advantage, config.temperature)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with rounded(run.latents.device, config.bf16):
             pred = model.prior(*moment)
         error = F.smooth_l1_loss(pred.float(), run.actions(here), reduction="none")
         return {"prior": (weight[:, None] * error * known).sum(-1).mean()}

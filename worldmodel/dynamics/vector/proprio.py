@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodel.dynamics.vector.run import TrainingRun
+from worldmodel.precision import rounded
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps
 
 __all__ = ["ProprioTraining", "train_proprio"]
@@ -24,11 +25,13 @@ class ProprioTraining:
         steps: Optimiser steps; 0 leaves them as they are.
         batch: Frames per step.
         learning_rate: Its peak.
+        bf16: Run matrix products in bfloat16; None does so where the processor has them.
     """
 
     steps: Steps = 3000
     batch: Batch = 256
     learning_rate: LearningRate = 1e-3
+    bf16: bool | None = None
 
 
 def train_proprio(run: TrainingRun, config: ProprioTraining) -> None:
@@ -40,8 +43,9 @@ def train_proprio(run: TrainingRun, config: ProprioTraining) -> None:
 
     def losses() -> dict[str, Tensor]:
         here = _spread(run, rows, config.batch)
-        read, true = arm(data.latents[here].float()), run.features[here]
-        return {"arm": F.smooth_l1_loss(read * visible, true * visible)}
+        with rounded(rows.device, config.bf16):
+            read = arm(data.latents[here].float())
+        return {"arm": F.smooth_l1_loss(read.float() * visible, run.features[here] * visible)}
 
     run.optimise("proprio", arm.parameters(), config, losses)
     if config.steps and data.hidden is None:
