@@ -5,6 +5,8 @@
 - ``prior``: the policy prior alone, asked anew at every step.
 - ``no_prior``: the planner without the prior's proposals.
 - ``no_world_energy``: the planner without E_world.
+- ``no_closeness``: the planner with the value alone as E_goal.
+- ``no_margin``: the planner that does what is of lowest energy, however little that gains.
 - ``latent_distance``: the planner with latent distance as E_goal.
 - ``latent_distance_alone``: the same without the prior, which is learned with the value.
 - ``flat``: the planner without sub-goals, its low level alone.
@@ -150,6 +152,18 @@ def _no_world_energy(setting: Comparison) -> Policy:
     return setting.pursuing(world_energy=())
 
 
+def _no_closeness(setting: Comparison) -> Policy:
+    if not setting.agent.task.closeness:
+        raise NotApplicableError("the planner counts no closeness here")
+    return setting.pursuing(closeness=0.0)
+
+
+def _no_margin(setting: Comparison) -> Policy:
+    if setting.agent.task.margin is None:
+        raise NotApplicableError("the planner asks for no margin here")
+    return setting.pursuing(margin=None)
+
+
 def _with_energy(setting: Comparison, energy: str) -> Policy:
     if setting.agent.task.energy == energy:
         raise NotApplicableError(f"task.energy={energy} is what the planner itself minimises")
@@ -220,6 +234,8 @@ BASELINES: dict[str, Callable[[Comparison], Policy]] = {
     "prior": _prior,
     "no_prior": _no_prior,
     "no_world_energy": _no_world_energy,
+    "no_closeness": _no_closeness,
+    "no_margin": _no_margin,
     "latent_distance": _latent_distance,
     "latent_distance_alone": _latent_distance_alone,
     "flat": _flat,

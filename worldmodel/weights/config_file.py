@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from worldmodel.errors import UserError
@@ -53,8 +54,9 @@ class StoredConfig:
         return read_settings(kind, self.settings.get(name), f"{self.file} {name}")
 
     def named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of its file by today's names."""
-        return todays_tensors(self.version, self.kind, self.settings, tensors)
+        """The tensors of its file by today's names, in float32 where they are kept in half of it."""
+        found = todays_tensors(self.version, self.kind, self.settings, tensors)
+        return {name: t.float() if t.dtype == torch.float16 else t for name, t in found.items()}
 
 
 def content(kind: str, settings: Mapping[str, Any], tensors: str) -> dict[str, Any]:

@@ -66,13 +66,19 @@ def checkpoint_folder(name: str | os.PathLike[str]) -> Path:
     return Path(name)
 
 
-def save_world(folder: str | os.PathLike[str], world: AnyWorld, record: Mapping[str, Any]) -> None:
+def save_world(
+    folder: str | os.PathLike[str],
+    world: AnyWorld,
+    record: Mapping[str, Any],
+    half: bool = False,
+) -> None:
     """Write a world checkpoint.
 
     Args:
         folder: Created if need be.
         world: What to save.
         record: How it was trained and what its validation found; JSON-serialisable.
+        half: Keep matrices in float16, which takes half the room; statistics stay exact.
     """
     settings = {
         "encoder": encoder_settings(world.encoder),
@@ -80,7 +86,11 @@ def save_world(folder: str | os.PathLike[str], world: AnyWorld, record: Mapping[
         "spec": None if world.spec is None else world.spec.stored(),
         "record": dict(record),
     }
-    save_checkpoint(folder, _KINDS[type(world)], settings, world.state_dict())
+    tensors = world.state_dict()
+    if half:
+        matrices = {name for name, t in tensors.items() if t.is_floating_point() and t.ndim > 1}
+        tensors = {name: t.half() if name in matrices else t for name, t in tensors.items()}
+    save_checkpoint(folder, _KINDS[type(world)], settings, tensors)
 
 
 def read_world(name: str | os.PathLike[str] = DEFAULT) -> AnyWorld:

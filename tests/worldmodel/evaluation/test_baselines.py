@@ -57,6 +57,15 @@ def test_an_ablation_changes_what_its_name_says_and_nothing_else(setting, made, 
     assert (world, planner) == (setting.agent.world, setting.agent.planner)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"), [("no_closeness", {"closeness": 0.0}), ("no_margin", {"margin": None})]
+)
+def test_what_goal_images_add_is_left_out_alone(setting, made, name, changes):
+    task = replace(TASK, energy="value", goal_proprio=True, closeness=3.0, margin=0.5)
+    BASELINES[name](pursuing(setting, task=task))
+    assert made[0][1] == replace(task, **changes)
+
+
 def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, made):
     BASELINES["random_encoder"](replace(setting, random_world="untrained"))
     assert made[0][:3] == ("untrained", TASK, setting.agent.planner)
@@ -67,6 +76,8 @@ def test_the_random_encoder_plans_alike_on_its_own_checkpoint(setting, made):
     [
         ("no_prior", replace(TASK, prior=False), "no prior"),
         ("no_world_energy", replace(TASK, world_energy=()), "no world energy"),
+        ("no_closeness", TASK, "no closeness"),
+        ("no_margin", replace(TASK, margin=None), "no margin"),
         ("latent_distance", replace(TASK, energy="latent"), "itself"),
         ("value", TASK, "task.energy=value is what the planner itself minimises"),
         ("reachability", replace(TASK, energy="reachability"), "itself"),

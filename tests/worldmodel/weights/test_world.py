@@ -107,10 +107,12 @@ def test_a_world_of_format_5_reads_tokens_as_it_did(
 ) -> None:
     world, _ = saved
     sizes = asdict(world.predictor.config)
-    del sizes["sight"]
+    del sizes["sight"], sizes["glimpse"]
     encoder = asdict(world.encoder.model.config)
     settings = {"encoder": encoder, "predictor": sizes}
-    save_checkpoint(tmp_path, "vector world", settings, world.state_dict())
+    stored = world.state_dict()
+    del stored["predictor.typical_step"]
+    save_checkpoint(tmp_path, "vector world", settings, stored)
     config = tmp_path / "config.json"
     content = json.loads(config.read_text()) | {"format_version": 5}
     tensors = content.pop("sha256")["tensors"]
@@ -120,6 +122,20 @@ def test_a_world_of_format_5_reads_tokens_as_it_did(
     again = read_world(tmp_path)
     assert isinstance(again, VectorWorld)
     assert again.predictor.config == world.predictor.config
+    assert again.typical_step == 0  # unknown
+
+
+def test_a_world_kept_in_half_the_room_comes_back_in_float32(
+    saved: tuple[VectorWorld, Path], tmp_path: Path
+) -> None:
+    world, whole = saved
+    save_world(tmp_path / "half", world, {}, half=True)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path / "half", whole)]
+    assert sizes[0] < 0.6 * sizes[1]
+    again = read_world(tmp_path / "half").state_dict()
+    for name, tensor in world.state_dict().items():
+        assert again[name].dtype == tensor.dtype, name
+        assert torch.allclose(again[name], tensor, rtol=1e-3, atol=1e-6), name
 
 
 def test_a_world_that_reads_a_grid_comes_back(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 - ``planner``: this toolkit's, as configured.
 - ``lewm``: LeWM in kind, planned as its authors do: CEM, 300 samples x 30 iterations, in its own
   latents.
+- ``dino_wm``: a token world on a frozen encoder (DINO-WM, arXiv:2411.04983, section 3), with its
+  CEM of 300 samples; 10 iterations where the paper has 30, for two cores.
 - ``inverse``: the inverse model of LeWM's checkpoint (GC-IDM, arXiv:2605.08732), without a search.
   It is told how far the goal is, as the benchmark's rules say it; a planner is not.
 - any of `worldmodel.evaluation.baselines`, such as ``prior``, ``random``, ``no_prior``: variations
@@ -74,6 +76,7 @@ def _inverse(recipe: Recipe) -> Policy:
 
 PEERS: Mapping[str, Peer] = {
     "lewm": Peer("lewm", _PUBLISHED_CEM, _LATENT_DISTANCE),
+    "dino_wm": Peer("dino_wm", {**_PUBLISHED_CEM, "iterations": 10}, _LATENT_DISTANCE),
     "inverse": Peer("lewm", pursuit=_LATENT_DISTANCE, policy=_inverse),
 }
 """The other methods, by the row's name."""

@@ -53,9 +53,11 @@ class PeerCheckpoints:
 
     Attributes:
         lewm: LeWM in kind; rows ``lewm`` and ``inverse`` act in it.
+        dino_wm: A token world on a frozen encoder; row ``dino_wm`` acts in it.
     """
 
     lewm: str | None = None
+    dino_wm: str | None = None
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -71,7 +73,7 @@ class BenchmarkConfig:
         seeds: Of pairs.
         pairs: Of each seed.
         rows: Who acts: ``planner``, its baselines such as ``prior`` and ``random``, and peers such
-            as ``lewm`` and ``inverse``.
+            as ``lewm``, ``dino_wm`` and ``inverse``.
         peer_seeds: Of ``seeds``, those that peers act on; () for all. Their plans take longest.
         checkpoint: World of the planner and its baselines; None for the one in
             ``benchmarks/checkpoints`` of the repository.

@@ -91,17 +91,42 @@ def test_python_takes_names(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def lewm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world of `predictor=lewm`, hardly trained."""
-    root = tmp_path_factory.mktemp("lewm")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a few episodes, for worlds that are hardly trained."""
+    root = tmp_path_factory.mktemp("peers")
     collect = f"+experiment=suite_data env=two_room episodes=4 length=12 out={root / 'data'}"
     assert not main(["collect", *collect.split()])
+    return root
+
+
+def _train(root: Path, predictor: str, *words: str) -> Path:
+    out = root / predictor
+    at = [f"data={root / 'data'}", f"cache={root / 'cache'}", f"out={out}"]
+    assert not main(["train", f"predictor={predictor}", *at, *words])
+    return out
+
+
+@pytest.fixture(scope="module")
+def lewm(root: Path) -> Path:
+    """A world of `predictor=lewm`."""
     steps = "steps=2 batch=2 state_model.steps=2 inverse.steps=2"
     words = [f"predictor.training.{word}" for word in steps.split()]
-    words += ["predictor.encoder.width=12", "predictor.encoder.depth=1", f"data={root / 'data'}"]
-    words += [f"cache={root / 'cache'}", f"out={root / 'world'}"]
-    assert not main(["train", "predictor=lewm", *words])
-    return root / "world"
+    return _train(root, "lewm", *words, "predictor.encoder.width=12", "predictor.encoder.depth=1")
+
+
+def test_a_token_world_plans_as_dino_wm_does(root: Path, tmp_path: Path) -> None:
+    sizes = "encoder.image_size=64 encoder.patch_size=32 training.steps=0"
+    at = [f"data={root / 'data'}", f"cache={root / 'cache'}", f"out={root / 'encoder'}"]
+    assert not main(["pretrain", *at, *sizes.split()])
+    words = [f"encoder_checkpoint={root / 'encoder'}", "predictor.training.batch=2"]
+    words += ["predictor.training.steps=2", "predictor.training.state_model.steps=2"]
+    world = _train(root, "tokens", *words, "predictor.model.width=24", "predictor.model.depth=1")
+    rows = ["rows=[dino_wm]", "seeds=[3]", "pairs=1", f"peers.dino_wm={world}"]
+    assert main([*WORDS, *rows, f"out={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    assert report["rows"]["dino_wm"]["n"] == 1
+    search = report["protocol"]["planner"]["dino_wm"]
+    assert (search["samples"], search["iterations"], search["elites"]) == (300, 10, 30)
 
 
 def test_the_inverse_model_acts_in_lewms_world_without_a_search(lewm: Path, tmp_path: Path) -> None:
