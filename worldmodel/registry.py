@@ -324,7 +324,11 @@ TASKS = Registry(
             ("worldmodel.envs:make", "worldmodel.agents.task:TaskConfig"),
         ),
         **dict.fromkeys(
-            ("goal_image", "pusht", "cube", "reacher", "two_room"),
+            (
+                "goal_image",
+                *("pusht", "cube", "reacher", "two_room"),
+                *("cube_double", "scene", "fetch_push", "metaworld_reach", "metaworld_push"),
+            ),
             ("worldmodel.agents.environment:make_env", "worldmodel.agents.task:GoalImageConfig"),
         ),
     },

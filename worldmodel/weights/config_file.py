@@ -54,7 +54,7 @@ class StoredConfig:
         return read_settings(kind, self.settings.get(name), f"{self.file} {name}")
 
     def named(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of its file by today's names, in float32 where they are kept in half of it."""
+        """The tensors of its file by today's names; those kept in float16 become float32."""
         found = todays_tensors(self.version, self.kind, self.settings, tensors)
         return {name: t.float() if t.dtype == torch.float16 else t for name, t in found.items()}
 

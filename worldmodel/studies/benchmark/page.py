@@ -60,7 +60,7 @@ def page(report: Mapping[str, Any], strips: Sequence[Mapping[str, Any]]) -> str:
     return _PAGE.substitute(
         title=html.escape(title),
         pairs=f"{report['pairs']} pairs of each of the seeds {report['seeds']}",
-        ahead=report["protocol"]["ahead"],
+        goals=_goals(report["protocol"]["ahead"]),
         budget=report["protocol"]["budget"],
         head=_line("th", _HEAD),
         rows="".join(_line("td", cells) for cells in rows),
@@ -68,6 +68,15 @@ def page(report: Mapping[str, Any], strips: Sequence[Mapping[str, Any]]) -> str:
         strips="".join(_shown(entry) for entry in strips),
         versions=html.escape(", ".join(f"{k} {v}" for k, v in report["versions"].items())),
         settings=html.escape("\n".join(f"{k}: {v}" for k, v in report["protocol"].items())),
+    )
+
+
+def _goals(ahead: int | None) -> str:
+    if ahead is None:
+        return "Goals are the suite's own, drawn with seeds that nothing was trained on."
+    return (
+        f"A goal lies {ahead} simulation steps ahead of its start in one episode that nothing was "
+        "trained on."
     )
 
 
@@ -122,8 +131,8 @@ figure { margin: 0 } figcaption { font-size: .8rem }
 pre { white-space: pre-wrap; background: #f5f5f5; padding: .8rem }
 </style>
 <h1>$title</h1>
-<p>$pairs. A goal lies $ahead simulation steps ahead of its start in one episode that nothing was
-trained on; the policy acts for $budget steps. Published figures are of other data.</p>
+<p>$pairs. $goals The policy acts for $budget simulation steps. Published figures are of other
+data.</p>
 <table>$head$rows</table>
 <img src="$chart" alt="success of each row with its interval">
 <h2>The planner's first pairs: start, goal, end</h2>

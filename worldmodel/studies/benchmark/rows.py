@@ -39,6 +39,7 @@ class Peer:
         pursuit: Of the task, other than usual.
         planner: By name.
         policy: Who decides instead of the planner; None for the planner.
+        needs_ahead: Whether it has to be told how far goals are.
     """
 
     world: str
@@ -46,6 +47,7 @@ class Peer:
     pursuit: Mapping[str, Any] = field(default_factory=dict)
     planner: str = "cem"
     policy: Callable[[Recipe], Policy] | None = None
+    needs_ahead: bool = False
 
 
 _PUBLISHED_CEM = {
@@ -77,7 +79,7 @@ def _inverse(recipe: Recipe) -> Policy:
 PEERS: Mapping[str, Peer] = {
     "lewm": Peer("lewm", _PUBLISHED_CEM, _LATENT_DISTANCE),
     "dino_wm": Peer("dino_wm", {**_PUBLISHED_CEM, "iterations": 10}, _LATENT_DISTANCE),
-    "inverse": Peer("lewm", pursuit=_LATENT_DISTANCE, policy=_inverse),
+    "inverse": Peer("lewm", pursuit=_LATENT_DISTANCE, policy=_inverse, needs_ahead=True),
 }
 """The other methods, by the row's name."""
 

@@ -27,8 +27,9 @@ from worldmodel.envs.judged import MODES
 from worldmodel.errors import UserError
 from worldmodel.evaluation.baselines import BASELINES, Comparison, NotApplicableError
 from worldmodel.evaluation.episodes import Rules, run_episodes
+from worldmodel.evaluation.goals import own_goal
 from worldmodel.evaluation.intervals import mcnemar, wilson
-from worldmodel.evaluation.pairs import AHEAD, BUDGET, draw_pair, pair_seeds
+from worldmodel.evaluation.pairs import draw_pair, pair_seeds
 from worldmodel.evaluation.report import quantiles
 from worldmodel.files.atomic import write_json, write_text
 from worldmodel.files.results import Results
@@ -66,9 +67,10 @@ class BenchmarkConfig:
 
     Attributes:
         out: Folder of benchmark.json and benchmark.html.
-        suite: Of tasks; ``public``.
-        task: ``pusht``, ``cube``, ``reacher``, ``two_room`` (group). Its budget is the
-            benchmark's.
+        suite: Of tasks: ``public``; ``long`` or ``manipulation`` for the suites' own goals.
+        task: ``pusht``, ``cube``, ``reacher``, ``two_room`` of ``public``; ``cube_double``,
+            ``scene`` of ``long``; ``fetch_push``, ``metaworld_reach``, ``metaworld_push`` of
+            ``manipulation`` (group). Its budget is the benchmark's.
         mode: ``moderate`` or ``strict``.
         seeds: Of pairs.
         pairs: Of each seed.
@@ -179,8 +181,10 @@ def _agent(config: BenchmarkConfig, task: BenchmarkTask, row: str) -> PlanningAg
     world = load_world(config.world_of(row), device=config.device)
     repeat = 1 if world.spec is None else world.spec.repeat
     peer = PEERS.get(row)
+    if peer is not None and peer.needs_ahead and task.ahead is None:
+        raise UserError(f"row {row} is told how far goals are, which nobody knows of {task.name}")
     pursued = config.task if peer is None else replace(config.task, **peer.pursuit)
-    pursued = replace(pursued, budget_steps=BUDGET // repeat)
+    pursued = replace(pursued, budget_steps=task.budget // repeat)
     planner = config.planner if peer is None else planner_for(peer.planner, pursued, peer.settings)
     with environments(task, config.mode, 1, look_of(config.world_of(row))) as (env,):
         agent = make_agent(world, env, task=pursued, planner=planner)
@@ -210,9 +214,10 @@ def _run(
     count, pursued = min(config.batch, config.pairs), recipe.task
     look = look_of(config.world_of(row))
     if row == "random":  # anew at every step of the simulation, as others draw it
-        look, pursued = look._replace(repeat=1), replace(pursued, budget_steps=BUDGET)
+        look, pursued = look._replace(repeat=1), replace(pursued, budget_steps=task.budget)
     with environments(task, config.mode, count, look) as made:
-        rules = Rules(begin=draw_pair, views=recipe.views)
+        begin = own_goal if task.ahead is None else draw_pair
+        rules = Rules(begin=begin, views=recipe.views)
         policy = _policy(row, agent, made, seed)
         ran = run_episodes(policy, made, seeds, pursued, search_seed=seed, rules=rules)
         episodes = list(tqdm(ran, desc=f"{row}, seed {seed}", total=config.pairs, unit="pair"))
@@ -275,8 +280,8 @@ def _report(
         else {row: _paired(rows[PLANNER], found) for row, found in rows.items() if row != PLANNER},
         "published": dict(task.published.get(config.mode, {})),
         "protocol": {
-            "ahead": AHEAD,
-            "budget": BUDGET,
+            "ahead": task.ahead,
+            "budget": task.budget,
             "batch": config.batch,
             "threads": config.threads,
             "task": {row: asdict(agent.recipe.task) for row, agent in agents.items()},

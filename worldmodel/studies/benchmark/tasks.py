@@ -2,6 +2,9 @@
 
 Rules: the audit CLEAR-LeWM, specification 0.8. `worldmodel.envs.judged` has the two modes, each
 environment its thresholds, and `worldmodel.evaluation.pairs` the pairs.
+
+``suite=long`` and ``suite=manipulation`` have the suites' own goals instead, which need many steps:
+two cubes to two places or one on the other, a cube into a drawer; and budgets of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from worldmodel.envs import make_from_suite
 from worldmodel.envs.action_repeat import ActionRepeat
 from worldmodel.envs.judged import Judged
 from worldmodel.errors import UserError, nearest
+from worldmodel.evaluation.pairs import AHEAD, BUDGET
 from worldmodel.spec import Look
 
 __all__ = ["SUITES", "BenchmarkTask", "environments", "find_task"]
@@ -29,12 +33,17 @@ class BenchmarkTask:
         env: Its environment, as `worldmodel.make_env` takes it.
         packages: Distributions that decide how it behaves; their versions are reported.
         published: Success rates (%) that others report, by mode and by row.
+        ahead: Steps of the simulation from start to goal in one episode; None for the suite's own
+            goals.
+        budget: Steps of the simulation in which to get there.
     """
 
     name: str
     env: str
     packages: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ahead: int | None = AHEAD
+    budget: int = BUDGET
 
 
 def _audited(
@@ -48,6 +57,11 @@ def _audited(
     }
 
 
+def _own(name: str, env: str, budget: int, *packages: str) -> BenchmarkTask:
+    """A task whose goals are the suite's own."""
+    return BenchmarkTask(name, env, packages, ahead=None, budget=budget)
+
+
 _CUBE = ("ogbench", "dm-control")
 
 SUITES: Mapping[str, Sequence[BenchmarkTask]] = {
@@ -58,7 +72,16 @@ SUITES: Mapping[str, Sequence[BenchmarkTask]] = {
         BenchmarkTask("cube", "ogbench:cube-single", _CUBE, _audited((50.3, 15.7), (21.7, 6.0))),
         BenchmarkTask("reacher", "reacher", ("dm-control",), _audited((79.7, 7.3), (87.0, 8.0))),
         BenchmarkTask("two_room", "two_room", (), _audited((83.0, 6.7), (51.3, 1.7))),
-    )
+    ),
+    "long": (
+        _own("cube_double", "ogbench:cube-double", 500, *_CUBE),
+        _own("scene", "ogbench:scene", 750, *_CUBE),
+    ),
+    "manipulation": (
+        _own("fetch_push", "fetch:push", 100, "gymnasium-robotics"),
+        _own("metaworld_reach", "metaworld:reach-v3", 150, "metaworld"),
+        _own("metaworld_push", "metaworld:push-v3", 250, "metaworld"),
+    ),
 }
 """The tasks of each suite."""
 

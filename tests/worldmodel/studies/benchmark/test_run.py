@@ -14,9 +14,12 @@ from worldmodel.agents.agent import make_agent
 from worldmodel.cli.main import main
 from worldmodel.evaluation.baselines import BASELINES, Comparison
 from worldmodel.evaluation.intervals import mcnemar, wilson
+from worldmodel.evaluation.pairs import BUDGET
 from worldmodel.predictors.lewm_world import LewmWorld
 from worldmodel.presets import preset
+from worldmodel.studies.benchmark import tasks
 from worldmodel.studies.benchmark.rows import PEERS
+from worldmodel.studies.benchmark.tasks import BenchmarkTask
 from worldmodel.weights.world import read_world, save_world
 
 WORDS = ["benchmark", "task=two_room", "mode=moderate", "checkpoint=two_room"]
@@ -174,6 +177,28 @@ def test_mistakes_are_told_in_one_line(
     error = capfd.readouterr().err
     assert re.search(said, error), error
     assert "Traceback" not in error
+
+
+def test_a_suites_own_goals_have_a_budget_of_their_own_and_no_known_distance(
+    lewm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = BenchmarkTask("two_room", "two_room", ahead=None, budget=15)
+    monkeypatch.setitem(tasks.SUITES, "long", (own,))  # type: ignore[index]
+    words = [*WORDS, "suite=long", "seeds=[3]", "pairs=2", f"peers.lewm={lewm}"]
+    assert main([*words, *SMALL, "rows=[planner,prior]", f"out={tmp_path}"]) == 0
+    report = json.loads((tmp_path / "benchmark.json").read_text())
+    assert (report["protocol"]["ahead"], report["protocol"]["budget"]) == (None, 15)
+    assert report["protocol"]["task"]["planner"]["budget_steps"] == 3
+    assert "Goals are the suite's own" in (tmp_path / "benchmark.html").read_text()
+    assert main([*words, "rows=[inverse]", f"out={tmp_path}"]) == 1
+    assert "row inverse is told how far goals are" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("suite", ["long", "manipulation"])
+def test_every_task_of_a_suite_has_settings(suite: str) -> None:
+    for task in tasks.SUITES[suite]:
+        assert preset("task", task.name).name == task.env
+        assert task.budget > BUDGET
 
 
 @pytest.mark.parametrize("task", ["pusht", "cube", "reacher", "two_room"])
