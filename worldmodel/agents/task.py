@@ -134,6 +134,7 @@ class GoalImageConfig(TaskConfig):
     judged: Annotated[str, among("end", "first_hit")] = "first_hit"
     energy: Annotated[str, AfterValidator(GOAL_ENERGIES.check)] = "value"
     goal_proprio: bool = True
+    closeness: Weight = 6.0
     prior: bool = True
     margin: Weight | None = 0.5
     horizon: Frames = 10

@@ -18,10 +18,11 @@ from worldmodel.nn.grids import GridReader
 from worldmodel.nn.keypoints import KeypointReader
 from worldmodel.nn.mlp import mlp
 
-__all__ = ["SIGHTS", "Keypoints", "PlanningHead"]
+__all__ = ["SIGHTS", "STILL", "Keypoints", "PlanningHead"]
 
 _CLOSE = 4  # hidden layers of a glimpse, as a multiple of what reads a place
-_STILL = 0.1  # of a picture that is 2 wide: points that spread less hardly move
+STILL = 0.1
+"""Of a picture that is 2 wide: points that spread less hardly move."""
 SIGHTS = ("points", "grid")
 """How tokens are read: feature points beside a reference frame, or convolutions over the grid."""
 
@@ -142,7 +143,7 @@ class Keypoints(nn.Module):
         """
         found = self.find(tokens)
         self.centre.copy_(found.mean(0))
-        self.spread.copy_(found.var(0).mean().sqrt().clamp(min=_STILL))
+        self.spread.copy_(found.var(0).mean().sqrt().clamp(min=STILL))
 
 
 class _Points(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldmodel.dynamics.vector.run import TrainingRun
 from worldmodel.nn.mlp import mlp
-from worldmodel.predictors.planning_head import Keypoints
+from worldmodel.predictors.planning_head import STILL, Keypoints
 from worldmodel.settings import CHECKED, Batch, LearningRate, Steps
 
 __all__ = ["GlimpseTraining", "train_glimpse"]
@@ -29,27 +29,35 @@ class GlimpseTraining:
         learning_rate: Its peak.
     """
 
-    steps: Steps = 2000
+    steps: Steps = 6000
     batch: Batch = 256
     learning_rate: LearningRate = 1.5e-3
 
 
 @torch.no_grad()
-def _look(points: Keypoints, run: TrainingRun, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose where glimpses go, and collect what is there, a row for each camera of each frame."""
+def _look(
+    points: Keypoints, run: TrainingRun, rows: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Choose where glimpses go, and collect what is there, a row for each camera of each frame.
+
+    Returns:
+        How far these points move by themselves, root mean square, ``[K]``, and what
+        `Keypoints.close` gives.
+    """
     parts = rows.split(512)
     found = torch.cat([points.find(run.data.latents[part].float()) for part in parts])
     told = run.features[rows]
     told = torch.cat([told, told.square(), torch.ones(len(rows), 1)], -1)
     left = found - told @ torch.linalg.lstsq(told, found).solution
     moves = left.var(0).view(len(points.gaze), -1, 2).sum(-1)
-    points.gaze.copy_(moves.argmax(-1))
+    most, chosen = moves.max(-1)
+    points.gaze.copy_(chosen)
     seen = [
         points.close(run.data.latents[part].float(), at)
         for part, at in zip(parts, found.split(512), strict=True)
     ]
     close, where = zip(*seen, strict=True)
-    return torch.cat([tokens.half() for tokens in close]), torch.cat(where)
+    return most.sqrt(), (torch.cat([tokens.half() for tokens in close]), torch.cat(where))
 
 
 def train_glimpse(run: TrainingRun, config: GlimpseTraining) -> None:
@@ -58,7 +66,7 @@ def train_glimpse(run: TrainingRun, config: GlimpseTraining) -> None:
     if not config.steps or not isinstance(points, Keypoints) or points.glimpse is None:
         return  # what draws would take random numbers
     read, rows = points.glimpse, run.data.rows(run.data.train)
-    close, where = _look(points, run, rows)
+    moves, (close, where) = _look(points, run, rows)
     told = (run.features * run.model.state_features.visible)[rows]
     told = torch.cat([told.repeat_interleave(sizes.cameras, 0), where], -1)
     usual = close.float().mean(0)
@@ -73,3 +81,5 @@ def train_glimpse(run: TrainingRun, config: GlimpseTraining) -> None:
     run.optimise("glimpse", [*read.parameters(), *draw.parameters()], config, losses)
     some = slice(None, None, -(-len(close) // 4096))
     read.fit(close[some].float(), where[some])
+    # Where nothing moves by itself there is no thing to look at: what is seen then hardly counts.
+    read.spread /= (moves.max() / STILL).clamp(min=1e-3, max=1.0)
