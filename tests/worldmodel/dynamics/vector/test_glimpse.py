@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.training_log import TrainingLog
 
 EPISODES, LENGTH, SIDE, WIDTH = 60, 10, 8, 3
+COUNT = EPISODES * LENGTH
 
 
 class _Pointing(torch.nn.Module):
@@ -64,27 +66,38 @@ def _run(folder: Path, data: Recordings, settings: GlimpseTraining) -> tuple[Key
         return points, points(data.latents)
 
 
-def test_it_goes_to_what_the_robot_does_not_explain_and_tells_its_turn(tmp_path: Path) -> None:
-    noise = torch.Generator().manual_seed(0)
-    count = EPISODES * LENGTH
-    robot, thing = 1.2 * torch.rand(2, count, 2, generator=noise) - 0.6
-    turns = 6.28 * torch.rand(count, generator=noise)
+def _data(seed: int, moves: float) -> tuple[Recordings, Tensor]:
+    """A robot and a thing that go anywhere, the thing as far as is said; and the thing's turns."""
+    noise = torch.Generator().manual_seed(seed)
+    robot, thing = 1.2 * torch.rand(2, COUNT, 2, generator=noise) - 0.6
+    turns = 6.28 * torch.rand(COUNT, generator=noise)
     data = Recordings(
-        _frames(robot, thing, turns),
-        torch.zeros(count, 1),
+        _frames(robot, moves * thing, turns),
+        torch.zeros(COUNT, 1),
         robot,
         np.arange(EPISODES, dtype=np.int64) * LENGTH,
         np.full(EPISODES, LENGTH, np.int64),
         np.arange(EPISODES - 10, dtype=np.int64),
         np.arange(EPISODES - 10, EPISODES, dtype=np.int64),
-        thing,
     )
+    return data, turns
+
+
+def test_it_goes_to_what_the_robot_does_not_explain_and_tells_its_turn(tmp_path: Path) -> None:
+    data, turns = _data(seed=0, moves=1.0)
     unread = {}
     for steps in (0, 400):
         points, codes = _run(tmp_path / str(steps), data, GlimpseTraining(steps=steps))
-        lines = torch.cat([torch.ones(count, 1), codes], -1)
+        lines = torch.cat([torch.ones(COUNT, 1), codes], -1)
         told = torch.stack([turns.cos(), turns.sin()], -1)
         left = lines @ torch.linalg.lstsq(lines[:400], told[:400]).solution - told
         unread[steps] = float(left[400:].var() / told[400:].var())
     assert points.gaze.tolist() == [1]
     assert unread[400] < 0.15 < unread[0]
+    assert codes[:, 4:].var(0).sum() == pytest.approx(2.0, abs=0.2)
+
+
+def test_it_hardly_counts_where_nothing_moves_by_itself(tmp_path: Path) -> None:
+    data, _ = _data(seed=1, moves=0.0)
+    _, codes = _run(tmp_path, data, GlimpseTraining(steps=20))
+    assert codes[:, 4:].var(0).sum() < 1e-3
