@@ -179,6 +179,7 @@ def task_objective(
     """
     penalty = world_energy(world, task.world_energy)
     hindsight = _hindsight(world) if task.prior else None
+    closeness = _closeness(world, task) if hindsight is not None and goal_energy is None else 0.0
     if goal_energy is None:
         goal_energy = task_energy(world, task)
 
@@ -194,9 +195,9 @@ def task_objective(
         if task.margin is None:
             return Objective(energy, prior)
         referee: Referee = hindsight.referee(goal_latents, counts, task.margin)
-        if task.closeness:
+        if closeness:
             nearest = _nearest(world, goal_latents)
-            referee = ApproachReferee(referee, nearest, _closeness(world, task))
+            referee = ApproachReferee(referee, nearest, closeness)
         return Objective(energy, prior, referee)
 
     return objective
@@ -239,14 +240,14 @@ def _closeness(world: World, task: TaskConfig) -> float:
     Raises:
         UserError: The world does not know how far a step goes.
     """
-    if not task.closeness:
+    if not task.closeness or task.energy != "value":
         return 0.0
     step = _hindsight(world).typical_step
     if step:
         return task.closeness / step
     raise UserError(
-        "Expected a checkpoint that knows how far an imagined step goes, got one of format 6 or "
-        "older; train it again, or plan with task.closeness=0"
+        "Expected a checkpoint that remembers moments of its data, got one that does not, so how "
+        "far an imagined step goes is unknown; plan with task.closeness=0"
     )
 
 

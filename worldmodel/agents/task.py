@@ -109,10 +109,10 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         distinct(self, "active_dims")
-        if self.closeness and not (self.goal_proprio and self.energy == "value"):
+        if self.closeness and self.energy == "value" and not self.goal_proprio:
             raise UserError(
-                "Expected closeness of 0 unless energy=value and goal_proprio=true, as a distance "
-                f"counts the robot's place; got {self.closeness}"
+                "Expected closeness of 0 unless goal_proprio=true, as a distance counts the "
+                f"robot's place; got {self.closeness}"
             )
         if self.rescore and self.energy != "value":
             raise UserError(

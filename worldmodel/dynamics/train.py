@@ -293,8 +293,6 @@ def train_vector_world(
     latents = planning_latents(model, data.latents, data.last_rows())
     calibrate(model, data, latents)
     remember(model, data, model.object_latents(latents))
-    rows = data.rows(data.train, model.config.stride + 1)
-    model.fit_typical_step(latents[rows], latents[rows + model.config.stride])
     validation = open_loop(model, data, latents)
     record = {"training": asdict(training), "validation": asdict(validation)}
     if (errors := state_errors(model, data, model.config.stride)) is not None:

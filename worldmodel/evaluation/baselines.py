@@ -169,7 +169,7 @@ def _with_energy(setting: Comparison, energy: str) -> Policy:
         raise NotApplicableError(f"task.energy={energy} is what the planner itself minimises")
     if energy != "latent" and not isinstance(setting.agent.world, Hindsight):
         raise NotApplicableError(f"the checkpoint has no {energy}")
-    return setting.pursuing(energy=energy, closeness=0.0)  # which is the value's
+    return setting.pursuing(energy=energy)
 
 
 def _latent_distance(setting: Comparison) -> Policy:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Memory"]
+__all__ = ["APART", "Memory"]
+
+APART = 2
+"""Imagined steps between moments of an episode that are remembered."""
 
 
 class Memory(nn.Module):
@@ -30,6 +33,12 @@ class Memory(nn.Module):
         self.latents.zero_()[: len(rows)] = latents
         self.rows.zero_()[: len(rows)] = rows
         self.count.fill_(len(rows))
+
+    def speed(self, stride: int) -> Tensor:
+        """How latents change in an imagined step of ``stride`` frames, ``[R, Z]``."""
+        latents, rows = self.recall()
+        apart = APART * stride
+        return latents.diff(dim=0)[rows.diff() == apart] / APART
 
     def recall(self) -> tuple[Tensor, Tensor]:
         """The latents ``[R, Z]`` and the rows ``[R]``."""

@@ -200,8 +200,6 @@ class VectorPredictor(nn.Module):
             depth=config.depth,
         )
         self.memory = Memory(config.memory, self.latent_width)
-        self.typical_step: Tensor
-        self.register_buffer("typical_step", torch.zeros(()))
         self.state_model = config.states.model(
             features, config.stride * config.action_width, config.state_model_width
         )
@@ -231,14 +229,15 @@ class VectorPredictor(nn.Module):
         codes = self.state_features.visible.new_ones(self.config.object_width)
         return torch.cat([codes, self.state_features.visible])
 
-    @torch.no_grad()
-    def fit_typical_step(self, latents: Tensor, later: Tensor) -> None:
-        """Keep how far latents ``[R, Z]`` go in an imagined step, to those of ``later``.
+    @property
+    def typical_step(self) -> float:
+        """How far latents go in an imagined step of what is remembered; 0 where nothing is.
 
-        That is the root mean square over what a picture can show.
+        That is the root mean square over all that a picture can show.
         """
-        squared = (later - latents).square().mean(0)
-        self.typical_step.copy_((squared @ self.visible / self.visible.sum()).sqrt())
+        speed = self.memory.speed(self.config.stride)
+        squared = speed.square().mean(0) @ self.visible / self.visible.sum()
+        return float(squared.sqrt()) if len(speed) else 0.0
 
     @property
     def robot_part(self) -> Tensor:

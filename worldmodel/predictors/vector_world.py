@@ -80,7 +80,7 @@ class VectorWorld(nn.Module):
     @property
     def typical_step(self) -> float:
         """How far planning latents go in an imagined step of the data; 0: unknown."""
-        return float(self.predictor.typical_step)
+        return self.predictor.typical_step
 
     @property
     def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:

@@ -5,7 +5,7 @@
 - Formats 1 to 3 have no spec, and know poses only: other proprioception was held still.
 - Formats 1 to 4 do not know which frames are strange.
 - Formats 1 to 5 have one kind of sight.
-- Formats 1 to 6 do not know how far a step goes, and have no glimpses.
+- Formats 1 to 6 have no glimpses.
 """
 
 from __future__ import annotations
@@ -86,8 +86,6 @@ def todays_tensors(
     if version < 5 and kind.endswith("world") and "predictor" in settings:
         unfitted = Familiarity(settings["predictor"]["token_width"]).state_dict()
         kept |= {f"familiarity.{name}": tensor for name, tensor in unfitted.items()}
-    if version < 7 and kind == "vector world":
-        kept["predictor.typical_step"] = torch.zeros(())
     return kept
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.predictors.memory import APART
 from worldmodel.predictors.vector import VectorPredictor
 
 __all__ = ["remember"]
@@ -13,7 +14,7 @@ __all__ = ["remember"]
 
 @torch.no_grad()
 def remember(model: VectorPredictor, data: Recordings, codes: Tensor) -> None:
-    """Fill the model's memory with training episodes, every second imagined step of them.
+    """Fill the model's memory with training episodes, every `APART` imagined steps of them.
 
     Whole episodes keep how one moment led to the next.
 
@@ -23,7 +24,7 @@ def remember(model: VectorPredictor, data: Recordings, codes: Tensor) -> None:
         codes: Object latents of all rows, ``[F, C]``.
     """
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
-    apart = 2 * model.config.stride
+    apart = APART * model.config.stride
     episodes = [
         torch.arange(int(data.starts[e]), int(data.starts[e] + data.lengths[e]), apart)
         for e in data.train[order.numpy()]

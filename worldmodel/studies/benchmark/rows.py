@@ -61,7 +61,6 @@ _LATENT_DISTANCE = {
     "energy": "latent",
     "metric": "l2",
     "reduce": "final",
-    "closeness": 0.0,
     "world_energy": (),
     "prior": False,
     "margin": None,

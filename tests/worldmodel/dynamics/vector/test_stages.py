@@ -242,6 +242,16 @@ def test_what_is_remembered_are_moments_of_whole_training_episodes(
     assert not torch.isin(rows, data.rows(data.held_out)).any()
 
 
+def test_a_typical_step_is_told_by_neighbours_that_are_remembered() -> None:
+    model = VectorPredictor(SIZES)
+    assert model.typical_step == 0  # nothing is remembered
+    apart = 2 * SIZES.stride
+    rows = torch.tensor([0, apart, 2 * apart, 500, 500 + apart])  # of two episodes
+    moves = torch.tensor([0.0, 2.0, 4.0, 90.0, 92.0])[:, None].expand(-1, model.latent_width)
+    model.memory.fill(moves, rows)
+    assert model.typical_step == pytest.approx(1.0)  # half of what two steps change
+
+
 def test_calibration_stores_the_held_out_quantiles(
     model: VectorPredictor, data: Recordings
 ) -> None:
