@@ -18,6 +18,7 @@ from worldmodel.agents.environment import contract
 from worldmodel.cli.main import main
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.encoders.vision_transformer import EncoderConfig, VideoTransformer
+from worldmodel.predictors.memory import APART
 from worldmodel.predictors.proprioception import StateLayout
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
@@ -114,6 +115,8 @@ def folders(tmp_path_factory):
             states=StateLayout(composed=False),
         )
         encoder, predictor = FrozenEncoder(VideoTransformer(sizes)), VectorPredictor(config)
+        moments = torch.arange(3) * APART * config.stride
+        predictor.memory.fill(torch.randn(3, predictor.latent_width), moments)
         found[kind] = tmp_path_factory.mktemp("world")
         save_world(found[kind], VectorWorld(encoder, predictor, contract(kind())), {})
         for image, shade in (("a", 60), ("b", 180)):
