@@ -71,9 +71,10 @@ def train_glimpse(run: TrainingRun, config: GlimpseTraining) -> None:
     told = torch.cat([told.repeat_interleave(sizes.cameras, 0), where], -1)
     usual = close.float().mean(0)
     draw = mlp(sizes.glimpse + told.shape[-1], 256, 2, close.shape[-1])
+    everything = torch.arange(len(close))
 
     def losses() -> dict[str, Tensor]:
-        here = run.draw(torch.arange(len(close)), config.batch)
+        here = run.draw(everything, config.batch)
         tokens = close[here].float()
         drawn = usual + draw(torch.cat([read(tokens, where[here]), told[here]], -1))
         return {"glimpse": (drawn - tokens).square().mean()}
