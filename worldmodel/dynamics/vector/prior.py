@@ -55,16 +55,17 @@ def train_prior(run: TrainingRun, config: PriorTraining, value: ValueTraining) -
     def losses() -> dict[str, Tensor]:
         here = run.draw(rows, config.batch)
         goal, with_proprio = hindsight_goals(run, value, here, last, everywhere)
-        goals = run.goals(goal, with_proprio)
-        moment = (run.object_latents[here], run.features[here], goals)
-        with torch.no_grad():
-            td_target = backups(run, value, model.critics, here, goal, with_proprio)
-            advantage = (td_target - model.values(*moment)).mean(0)
-            weight = advantage_weights(advantage, config.temperature)
+        moment = (run.object_latents[here], run.features[here], run.goals(goal, with_proprio))
         with rounded(run.latents.device, config.bf16):
             pred = model.prior(*moment)
         error = F.smooth_l1_loss(pred.float(), run.actions(here), reduction="none")
-        return {"prior": (weight[:, None] * error * known).sum(-1).mean()}
+        error = (error * known).sum(-1)
+        if config.temperature:  # without one, all weigh 1 and no critic need be asked
+            with torch.no_grad():
+                td_target = backups(run, value, model.critics, here, goal, with_proprio)
+                advantage = (td_target - model.values(*moment)).mean(0)
+            error = advantage_weights(advantage, config.temperature) * error
+        return {"prior": error.mean()}
 
     run.optimise("prior", model.prior_net.parameters(), config, losses)
 
