@@ -37,7 +37,6 @@ from worldmodel.training_state import TrainingState
 
 __all__ = [
     "TokenTraining",
-    "fit_scaling",
     "open_loop_tokens",
     "token_losses",
     "train_tokens",
@@ -264,14 +263,6 @@ def _train_state_model(model: TokenPredictor, data: Recordings, config: StateMod
         pass
     loop.require_finite(generator)
     model.to(device)
-
-
-def fit_scaling(model: TokenPredictor, data: Recordings) -> None:
-    """Take the scale of actions and states from the training episodes, for a fresh model."""
-    rows = data.rows(data.train)
-    if not model.config.raw_inputs:
-        model.scale_actions.fit(data.actions[rows], data.rest)
-    model.state_features.fit(data.states[rows], data.hidden or ())
 
 
 def _device(model: TokenPredictor) -> torch.device:

@@ -24,10 +24,10 @@ from worldmodel.dynamics.end_to_end import LewmRecipe, train_whole
 from worldmodel.dynamics.going_on import refuse_other_sizes, world_to_go_on_from
 from worldmodel.dynamics.loading import load_recordings, of_size, run_settings, tell_of_validation
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.scaling import fit_scaling
 from worldmodel.dynamics.state_model import state_errors
 from worldmodel.dynamics.tokens import (
     TokenTraining,
-    fit_scaling,
     open_loop_tokens,
     train_tokens,
 )
@@ -245,8 +245,7 @@ def _train_on_latents(
     if model is None:
         torch.manual_seed(recipe.training.seed)
         model = fresh()
-        if isinstance(model, TokenPredictor):
-            fit_scaling(model, data)
+        fit_scaling(model, data)
     if isinstance(recipe, TokensRecipe):
         assert isinstance(model, TokenPredictor)
         record = train_token_world(model.to(trained_on), recipe.training, data, encoder, state)

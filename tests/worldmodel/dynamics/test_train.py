@@ -235,6 +235,20 @@ def test_a_token_world_goes_on_with_its_weights_and_scaling(
     assert "cannot change to 3" in capsys.readouterr().err
 
 
+def test_a_vector_world_goes_on_with_its_scaling_on_other_data(
+    tmp_path: Path, dataset: Path, encoder: Path
+) -> None:
+    assert not _train(tmp_path / "a", dataset, f"encoder_checkpoint={encoder}", *COMPACT)
+    world = tmp_path / "a" / "world"
+    other = _dataset(tmp_path / "data", width=7, seed=100)
+    assert not _train(tmp_path / "b", other, f"init={world}", *COMPACT)
+    before, after = (read_world(path).predictor for path in (world, tmp_path / "b" / "world"))
+    for part in ("scale_actions", "state_features"):
+        kept = getattr(after, part).state_dict()
+        for name, value in getattr(before, part).state_dict().items():
+            assert torch.equal(kept[name], value), f"{part}.{name}"
+
+
 def test_episodes_too_short_for_a_window_are_refused_before_any_is_embedded(
     tmp_path: Path, dataset: Path, encoder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,9 +127,6 @@ def train_vector(
     """
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    train_rows = data.rows(data.train)
-    model.scale_actions.fit(data.actions[train_rows], data.rest)
-    model.state_features.fit(data.states[train_rows], data.hidden or ())
     done = 0
     if (saved := state.load()) is not None:
         model.load_state_dict(saved["model"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from worldmodel.dynamics.recordings import Recordings
+from worldmodel.dynamics.scaling import fit_scaling
 from worldmodel.dynamics.state_model import StateModelTraining
 from worldmodel.dynamics.validation import calibrate, open_loop
 from worldmodel.dynamics.vector.ensemble import EnsembleTraining
@@ -70,6 +71,7 @@ STAGES = [field.name for field in fields(SHORT) if field.name not in ("seed", "g
 def _trained(data: Recordings, folder: Path, config: VectorTraining = SHORT) -> VectorPredictor:
     torch.manual_seed(0)
     model = VectorPredictor(replace(SIZES, sight="grid") if config.picture.steps else SIZES)
+    fit_scaling(model, data)
     train_vector(model, data, config, TrainingState(folder, {}))
     return model
 
