@@ -6,13 +6,11 @@ N = 1 token per frame.
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.predictors.familiarity import Familiarity
+from worldmodel.predictors.frozen_world import FrozenWorld
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.lewm import LewmPredictor
 from worldmodel.predictors.proprioception import imagined_states
@@ -21,7 +19,7 @@ from worldmodel.spec import Spec
 __all__ = ["LewmWorld"]
 
 
-class LewmWorld(nn.Module):
+class LewmWorld(FrozenWorld[LewmPredictor]):
     """An encoder and a predictor that were trained together; fulfils ``planners.protocols.World``.
 
     A single member, so it has no uncertainties to report. Nothing of it looks at the robot's state.
@@ -33,9 +31,6 @@ class LewmWorld(nn.Module):
         rows: Candidates imagined at once; the others follow in turn.
     """
 
-    checkpoint: str | None = None
-    """Where it was read from, for reports."""
-
     def __init__(
         self,
         encoder: FrozenEncoder,
@@ -43,42 +38,13 @@ class LewmWorld(nn.Module):
         spec: Spec | None = None,
         rows: int = 512,
     ) -> None:
-        super().__init__()
-        self.encoder, self.spec, self.rows = encoder, spec, rows
-        self.predictor = predictor.eval().requires_grad_(False)
-        self.familiarity = Familiarity(encoder.width)
+        super().__init__(encoder, predictor, spec)
+        self.rows = rows
 
     @property
     def stride(self) -> int:
         """Control steps per imagined step."""
         return self.predictor.config.stride
-
-    @property
-    def image_size(self) -> int:
-        """Side of the frames it was trained on, in pixels."""
-        return self.encoder.image_size
-
-    @property
-    def action_width(self) -> int:
-        """A."""
-        return self.predictor.config.action_width
-
-    def imagine_in(self, dtype: torch.dtype) -> Self:
-        """Itself, imagining in another precision: half of it ranks candidates nearly the same."""
-        self.predictor.imagine_in(dtype)
-        return self
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Latents ``[B, T, 1, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
-        return self.encoder.encode(frames)
-
-    def strangeness(self, latents: Tensor) -> Tensor:
-        """How unlike training frames encoded frames ``[..., 1, D]`` are, ``[...]``; 1 is much."""
-        return self.familiarity(latents)
-
-    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
-        """The latents as they are: it plans on what it encodes."""
-        return latents
 
     def rollout(self, latents: Tensor, states: Tensor, actions: Tensor) -> Imagined:
         """Imagine from the last context frame; nothing tells the actions between earlier ones.

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldmodel.encoders.frozen import FrozenEncoder
 from worldmodel.nn.attention import KeyValueCache
 from worldmodel.nn.blocks import fuse
 from worldmodel.nn.pose import difference
 from worldmodel.nn.replay import Replayed
-from worldmodel.predictors.familiarity import Familiarity
+from worldmodel.predictors.frozen_world import FrozenWorld
 from worldmodel.predictors.imagination import Imagined
 from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.tokens import Caches, TokenPredictor
@@ -24,7 +24,7 @@ from worldmodel.spec import Spec
 __all__ = ["TokenWorld"]
 
 
-class TokenWorld(nn.Module):
+class TokenWorld(FrozenWorld[TokenPredictor]):
     """A frozen encoder and a token predictor; fulfils ``planners.protocols.World``.
 
     Keys and values of the context are computed once per rollout and shared by its candidates; those
@@ -46,9 +46,6 @@ class TokenWorld(nn.Module):
         fused: Whether ``fuse`` was called, so that there is nothing left to compile.
     """
 
-    checkpoint: str | None = None
-    """Where it was read from, for reports."""
-
     def __init__(
         self,
         encoder: FrozenEncoder,
@@ -57,10 +54,7 @@ class TokenWorld(nn.Module):
         memory: int = 2 * 2**30,
         cache: int = 4 * 2**20,
     ) -> None:
-        super().__init__()
-        self.encoder, self.spec = encoder, spec
-        self.predictor = predictor.eval().requires_grad_(False)
-        self.familiarity = Familiarity(encoder.width)
+        super().__init__(encoder, predictor, spec)
         self.memory, self.cache = memory, cache
         self.camera: Tensor | None = None
         self.fused = False
@@ -70,21 +64,6 @@ class TokenWorld(nn.Module):
     def stride(self) -> int:
         """Control steps per imagined step."""
         return 1
-
-    @property
-    def image_size(self) -> int:
-        """Side of the frames it was trained on, in pixels."""
-        return self.encoder.image_size
-
-    @property
-    def action_width(self) -> int:
-        """A."""
-        return self.predictor.config.action_width
-
-    def imagine_in(self, dtype: torch.dtype) -> Self:
-        """Itself, imagining in another precision: half of it ranks candidates nearly the same."""
-        self.predictor.imagine_in(dtype)
-        return self
 
     def fuse(self) -> Self:
         """Itself, with its blocks compiled in parts and, on a GPU, small populations replayed.
@@ -96,18 +75,6 @@ class TokenWorld(nn.Module):
         self._replayed = Replayed(self._imagine, self.predictor)
         self.fused = True
         return self
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Latents ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
-        return self.encoder.encode(frames)
-
-    def strangeness(self, latents: Tensor) -> Tensor:
-        """How unlike training frames encoded frames ``[..., N, D]`` are, ``[...]``; 1 is much."""
-        return self.familiarity(latents)
-
-    def project(self, latents: Tensor, reference: Tensor) -> Tensor:
-        """The latents as they are: a predictor of all tokens needs no reference."""
-        return latents
 
     def rollout(
         self, latents: Tensor, states: Tensor, actions: Tensor, extrinsics: Tensor | None = None

@@ -7,13 +7,12 @@ N = 1 token per frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from worldmodel.encoders.frozen import FrozenEncoder
-from worldmodel.predictors.familiarity import Familiarity
+from worldmodel.predictors.frozen_world import FrozenWorld
 from worldmodel.predictors.imagination import (
     CalibratedUncertainty,
     Imagined,
@@ -22,7 +21,6 @@ from worldmodel.predictors.imagination import (
 )
 from worldmodel.predictors.proprioception import imagined_states
 from worldmodel.predictors.vector import VectorPredictor
-from worldmodel.spec import Spec
 
 __all__ = ["ReachabilityEnergy", "ValueEnergy", "VectorPrior", "VectorWorld", "perturbed"]
 
@@ -34,38 +32,13 @@ class _Futures(Protocol):
     def states(self) -> Tensor: ...
 
 
-class VectorWorld(nn.Module):
-    """A frozen encoder and a vector predictor; fulfils ``planners.protocols.World``.
-
-    Attributes:
-        spec: What actions, states and cameras mean; None where nobody said.
-    """
-
-    checkpoint: str | None = None
-    """Where it was read from, for reports."""
-
-    def __init__(
-        self, encoder: FrozenEncoder, predictor: VectorPredictor, spec: Spec | None = None
-    ) -> None:
-        super().__init__()
-        self.encoder, self.spec = encoder, spec
-        self.predictor = predictor.eval().requires_grad_(False)
-        self.familiarity = Familiarity(encoder.width)
+class VectorWorld(FrozenWorld[VectorPredictor]):
+    """A frozen encoder and a vector predictor; fulfils ``planners.protocols.World``."""
 
     @property
     def stride(self) -> int:
         """Control steps per imagined step."""
         return self.predictor.config.stride
-
-    @property
-    def image_size(self) -> int:
-        """Side of the frames it was trained on, in pixels."""
-        return self.encoder.image_size
-
-    @property
-    def action_width(self) -> int:
-        """A."""
-        return self.predictor.config.action_width
 
     @property
     def visible(self) -> Tensor:
@@ -86,19 +59,6 @@ class VectorWorld(nn.Module):
     def uncertainties(self) -> Mapping[str, CalibratedUncertainty]:
         """What the model says of its own reliability, term by term, and what is usual of it."""
         return calibrated_uncertainties(self.predictor)
-
-    def imagine_in(self, dtype: torch.dtype) -> Self:
-        """Itself, imagining in another precision: half of it ranks candidates nearly the same."""
-        self.predictor.imagine_in(dtype)
-        return self
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Frozen tokens ``[B, T, N, D]`` of ``uint8`` frames ``[B, T, h, w, 3]``."""
-        return self.encoder.encode(frames)
-
-    def strangeness(self, latents: Tensor) -> Tensor:
-        """How unlike training frames encoded frames ``[..., N, D]`` are, ``[...]``; 1 is much."""
-        return self.familiarity(latents)
 
     def project(self, latents: Tensor, reference: Tensor) -> Tensor:
         """Planning latents ``[B, T, 1, Z]`` of frozen tokens, with a reference ``[B, N, D]``."""
