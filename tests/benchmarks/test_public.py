@@ -61,3 +61,11 @@ def test_rates_intervals_and_comparisons_follow_from_outcomes(path: Path) -> Non
             both = report["paired"][name]
             assert (both["planner_only"], both["other_only"]) == (gains, losses)
             assert both["p"] == pytest.approx(mcnemar(gains, losses))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_the_page_tells_what_was_found(path: Path) -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text().partition("## Results")[2]
+    for row in _report(path)["rows"].values():
+        low, high = row["ci95"]
+        assert f"{100 * row['rate']:.0f} [{100 * low:.0f}, {100 * high:.0f}]" in page
