@@ -37,6 +37,7 @@ class FrozenWorld(nn.Module, Generic[_PredictorT]):
 
     Attributes:
         checkpoint: Where it was read from, for reports.
+        familiarity: What says how unlike training frames others are.
     """
 
     checkpoint: str | None = None
@@ -57,7 +58,7 @@ class FrozenWorld(nn.Module, Generic[_PredictorT]):
 
     @property
     def action_width(self) -> int:
-        """A."""
+        """A, numbers of an action."""
         width: int = self.predictor.config.action_width
         return width
 
