@@ -7,9 +7,15 @@ everything that training on cached latents needs is there, and the truth is know
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests import small_training by name
+from small_training import make_dataset, make_encoder
 
 from worldmodel.dynamics.recordings import Recordings
 
@@ -41,6 +47,18 @@ def data() -> Recordings:
         np.arange(episodes - 4, episodes, dtype=np.int64),
         torch.from_numpy(places.reshape(-1, 1)),
     )
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained encoder of 24 pixels."""
+    return make_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six episodes of random frames of 24 pixels."""
+    return make_dataset(tmp_path_factory.mktemp("data"), width=7)
 
 
 def _tokens(places: torch.Tensor) -> torch.Tensor:
