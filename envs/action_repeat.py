@@ -1,7 +1,8 @@
-"""Actions that are held for several environment steps, as peers' frame skip."""
+"""Actions for several environment steps: one that is held, or a chunk with one for each of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -10,41 +11,68 @@ from numpy.typing import NDArray
 
 __all__ = ["ActionRepeat"]
 
+_LISTS = ("rest", "scale")
+"""What ``metadata["actions"]`` has one of for each number of an action, beside names."""
+
 
 class ActionRepeat(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.float32]]):
-    """One step of it holds an action for ``repeat`` steps of the environment.
+    """One step of it is ``repeat`` steps of the environment, with one action or with a chunk.
+
+    A chunk is an action for each of these steps, one after the other (Zhao et al.,
+    arXiv:2304.13705): ``[repeat * A]`` numbers.
 
     Steps between are not rendered where the environment has ``advance(action)``. ``metadata``
     tells the lower rate.
 
     Args:
         env: The environment.
-        repeat: Steps for which an action is held.
+        repeat: Steps of the environment.
+        chunked: Whether there is an action for each of them, or one is held.
 
     Raises:
         ValueError: ``repeat`` is below 1.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, NDArray[np.float32]], repeat: int) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, NDArray[np.float32]], repeat: int, chunked: bool = False
+    ) -> None:
         if repeat < 1:
             raise ValueError(f"Expected repeat of at least 1, got {repeat}")
         super().__init__(env)
-        self.repeat = repeat
+        self.repeat, self.chunked = repeat, chunked and repeat > 1
         told = dict(env.metadata)
         if "render_fps" in told:
             told["render_fps"] = told["render_fps"] / repeat
         self.metadata = {**told, "repeat": repeat * told.get("repeat", 1)}
+        each = env.action_space
+        if self.chunked and isinstance(each, gymnasium.spaces.Box):
+            low, high = np.tile(each.low, repeat), np.tile(each.high, repeat)
+            self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+            self.metadata |= {"chunked": True, "actions": self._chunk(told.get("actions", {}))}
+
+    def _chunk(self, each: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``metadata`` says of a chunk, of what it says of an action."""
+        told = {**each, **{key: list(each[key]) * self.repeat for key in _LISTS if key in each}}
+        if "names" in each:
+            steps = range(self.repeat)
+            told["names"] = [f"{name}_{step}" for step in steps for name in each["names"]]
+        if told.get("kind") == "pose_delta":
+            told["kind"] = "delta"  # several of them do not compose with a state as one does
+        return told
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Hold an action; as `gymnasium.Env.step`."""
+        """Act; as `gymnasium.Env.step`."""
         inner = self.env
         advance = inner.get_wrapper_attr("advance") if inner.has_wrapper_attr("advance") else None
-        for _ in range(self.repeat - 1):
+        *before, last = (
+            np.split(np.asarray(action), self.repeat) if self.chunked else [action] * self.repeat
+        )
+        for taken in before:
             if advance is not None:
-                advance(action)
+                advance(taken)
                 continue
-            seen, reward, terminated, truncated, info = self.env.step(action)
+            seen, reward, terminated, truncated, info = self.env.step(taken)
             if terminated or truncated:
                 return seen, float(reward), terminated, truncated, info
-        seen, reward, terminated, truncated, info = self.env.step(action)
+        seen, reward, terminated, truncated, info = self.env.step(last)
         return seen, float(reward), terminated, truncated, info

@@ -222,6 +222,7 @@ class Spec:
         repeat: Environment steps for which an action is held.
         unit: Of the judge's distance, for reports; empty where nobody says.
         fit: How frames become square for the encoder: ``crop``, ``pad`` or ``squeeze``.
+        chunked: Whether an action is a chunk instead, one for each of these steps.
     """
 
     actions: ActionSpec
@@ -231,6 +232,7 @@ class Spec:
     repeat: Count = 1
     unit: str = ""
     fit: Annotated[str, among(*FITS)] = "crop"
+    chunked: bool = False
 
     @property
     def composed(self) -> bool:
@@ -238,7 +240,7 @@ class Spec:
         return self.states.kind == "pose" and self.actions.kind == "pose_delta"
 
     def __str__(self) -> str:
-        a, s = self.actions, self.states
+        a, s, manner = self.actions, self.states, "a chunk of" if self.chunked else "held for"
         bounds = ", ".join(
             f"{name} [{low:.3g}, {high:.3g}]"
             for name, low, high in zip(a.names, a.low, a.high, strict=True)
@@ -256,7 +258,7 @@ class Spec:
                 f", {self.fit} to squares" if any(c.height != c.width for c in self.cameras) else ""
             ),
             f"rate     {'unknown' if self.rate is None else f'{self.rate:g} a second'}"
-            + (f", each held for {self.repeat} environment steps" if self.repeat > 1 else ""),
+            + (f", each {manner} {self.repeat} environment steps" if self.repeat > 1 else ""),
         ]
         return "\n".join(lines)
 
@@ -310,10 +312,12 @@ class Look(NamedTuple):
     Attributes:
         image_size: Side of square images, pixels; None for the environment's own.
         repeat: Environment steps for which an action is held; None for the environment's own.
+        chunked: Whether an action is a chunk instead, one for each of them.
     """
 
     image_size: int | None = None
     repeat: int | None = None
+    chunked: bool = False
 
     @classmethod
     def of(cls, spec: Spec | None, image_size: int) -> Look:
@@ -326,7 +330,8 @@ class Look(NamedTuple):
         if spec is None:
             return cls(image_size)
         camera = spec.cameras[0]
-        return cls(camera.height if camera.height == camera.width else None, spec.repeat)
+        size = camera.height if camera.height == camera.width else None
+        return cls(size, spec.repeat, spec.chunked)
 
 
 def usual_rest(
@@ -377,6 +382,7 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: b
         ("state_width", expected.states.width, got.states.width),
         ("cameras", _told(expected.cameras), _told(got.cameras)),
         ("repeat", expected.repeat, got.repeat),
+        ("chunked", expected.chunked, got.chunked),
     ]
     kinds = [
         ("actions.kind", mine.kind, theirs.kind),

@@ -53,8 +53,8 @@ def behaviour(name: str) -> Behaviour:
 def follow(env: Environment, actions: Iterator[NDArray[np.floating[Any]]]) -> Acted:
     """Take a control step of a script, which reads the simulation before each of its actions.
 
-    Where an action is held for several environment steps, as many of the script's are taken, and
-    their mean is the action.
+    Where it is several environment steps, as many of the script's actions are taken. The action is
+    all of them, or their mean where one is held.
     """
     repeat = env.repeat if isinstance(env, ActionRepeat) else 1
     inner = env.env if isinstance(env, ActionRepeat) else env
@@ -69,6 +69,9 @@ def follow(env: Environment, actions: Iterator[NDArray[np.floating[Any]]]) -> Ac
         if terminated or truncated:
             break
     over = bool(terminated or truncated)
+    if isinstance(env, ActionRepeat) and env.chunked:
+        short = repeat - len(taken)  # of an episode that was over before
+        return np.concatenate([*taken, *short * [taken[-1]]]), observation, over
     return np.mean(taken, 0, dtype=np.float32), observation, over
 
 

@@ -35,6 +35,7 @@ class CollectConfig:
         policy: What acts: ``scripted`` for what the environment does to explore, ``random``,
             ``smooth``, or ``module:function`` (`worldmodel.agents.behaviour`).
         repeat: Environment steps for which an action is held; None for the environment's own.
+        chunked: Record a chunk instead, an action for each of these steps.
         spec: What actions and states mean, where the environment does not say so.
         task: Whose scene and exploration behaviour (group), of the built-in arm.
         episodes: How many episodes; more than are there extends the dataset.
@@ -60,6 +61,7 @@ class CollectConfig:
     env: str | None = None
     policy: str = "scripted"
     repeat: Count | None = None
+    chunked: bool = False
     spec: SpecChanges = field(default_factory=SpecChanges)
 
 
@@ -86,7 +88,7 @@ def run_collection(cfg: CollectConfig) -> None:
             f"policy={cfg.policy}; leave them out"
         )
     acting = behaviour(cfg.policy)
-    env = make_env(names[0], image_size=cfg.image_size, repeat=cfg.repeat)
+    env = make_env(names[0], image_size=cfg.image_size, repeat=cfg.repeat, chunked=cfg.chunked)
     try:
         spec = contract(env, cfg.spec)
         env.reset(seed=cfg.seed)
@@ -105,7 +107,7 @@ def run_collection(cfg: CollectConfig) -> None:
         )
     else:
         labels = names
-        shape = (names[0], cfg.image_size, cfg.repeat)
+        shape = (names[0], cfg.image_size, cfg.repeat, cfg.chunked)
         make = partial(_record, shape, cfg.policy, cfg.length)
     _write(cfg, spec, labels, make)
     print(f"{cfg.episodes} episodes of {', '.join(names)} are in {cfg.out}")
@@ -135,6 +137,7 @@ def _write(
             "image_size": spec.cameras[0].height,
             "appearance": cfg.appearance,
             **({} if usual else {"policy": cfg.policy, "repeat": spec.repeat}),
+            **({"chunked": 1} if cfg.chunked else {}),
         },
         beside=partial(write_dataset_spec, spec=spec),
     )
@@ -154,7 +157,7 @@ def _check_built_in(tasks: Sequence[str], appearance: str) -> None:
 
 
 def _record(
-    shape: tuple[str, int | None, int | None], policy: str, length: int, seed: int
+    shape: tuple[str, int | None, int | None, bool], policy: str, length: int, seed: int
 ) -> CheckedRecording:
     """One episode of a behaviour, in a process of its own."""
     from worldmodel.agents.behaviour import behaviour
@@ -178,7 +181,7 @@ def _record(
 
 
 @lru_cache(maxsize=1)  # of this process
-def _environment(name: str, image_size: int | None, repeat: int | None) -> Any:
+def _environment(name: str, image_size: int | None, repeat: int | None, chunked: bool) -> Any:
     from worldmodel.agents.environment import make_env
 
-    return make_env(name, image_size=image_size, repeat=repeat)
+    return make_env(name, image_size=image_size, repeat=repeat, chunked=chunked)

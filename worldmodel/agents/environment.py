@@ -41,6 +41,7 @@ def make_env(
     *,
     image_size: int | None = None,
     repeat: int | None = None,
+    chunked: bool = False,
     appearance: str = "plain",
     split: str = "test",
     render_mode: str | None = None,
@@ -55,6 +56,7 @@ def make_env(
             for its own.
         repeat: Steps of the simulation for which an action is held, a multiple of what
             ``metadata["repeat"]`` says; None for that.
+        chunked: Take a chunk instead, an action for each of these steps.
         appearance: Of the built-in arm: ``plain``, or ``rich`` for another one in every episode.
         split: Of rich appearances: ``test``, or those that data for ``train`` are made of.
         render_mode: As in gymnasium.
@@ -76,13 +78,15 @@ def make_env(
         raise UserError(f"environment '{name}' cannot be made: {told}") from error
     own = contract(made).repeat
     if repeat is None or repeat == own:
+        if chunked:
+            raise SettingsError(f"Expected repeat above {own} with chunked=true, got {repeat}")
         return made
     if repeat % own:
         raise SettingsError(
             f"Expected repeat of a multiple of {own}, for which {name} holds an action itself, got "
             f"{repeat}"
         )
-    return ActionRepeat(made, repeat // own)
+    return ActionRepeat(made, repeat // own, chunked)
 
 
 def _made(
@@ -155,6 +159,7 @@ def contract(env: Environment, changes: SpecChanges | None = None) -> Spec:
             told.get("render_fps"),
             told.get("repeat", 1),
             told.get("distance_unit", ""),
+            chunked=told.get("chunked", False),
         )
     except ValidationError as error:
         raise EnvironmentContractError(

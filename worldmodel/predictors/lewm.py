@@ -39,8 +39,8 @@ class LewmPredictorConfig:
         latent_width: D; that of the encoder.
         action_width: A.
         state_width: P.
-        stride: Control steps per imagined step, whose actions come as one block. Data of
-            ``collect repeat=5`` hold a block of five environment steps in one action already.
+        stride: Control steps per imagined step, whose actions come as one block. In data of
+            ``collect repeat=5`` one action stands for five environment steps already.
         history: Frames that it looks back on, the present one included.
         width: Of the transformer.
         depth: Its blocks.

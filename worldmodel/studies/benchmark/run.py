@@ -213,7 +213,7 @@ def _run(
     recipe, seeds = agent.recipe, pair_seeds(seed, config.pairs)
     count, pursued = min(config.batch, config.pairs), recipe.task
     look = look_of(config.world_of(row))
-    if row == "random":  # anew at every step of the simulation, as others draw it
+    if row == "random" and not look.chunked:  # others draw one anew at every simulated step
         look, pursued = look._replace(repeat=1), replace(pursued, budget_steps=task.budget)
     with environments(task, config.mode, count, look) as made:
         begin = own_goal if task.ahead is None else draw_pair

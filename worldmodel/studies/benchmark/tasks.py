@@ -109,9 +109,8 @@ def environments(
     with ExitStack() as stack:
         made: list[Environment] = []
         for _ in range(count):
-            env = ActionRepeat(
-                Judged(make_from_suite(task.env, look.image_size), mode), look.repeat or 1
-            )
+            judged = Judged(make_from_suite(task.env, look.image_size), mode)
+            env = ActionRepeat(judged, look.repeat or 1, look.chunked)
             stack.callback(env.close)
             made.append(env)
         yield made
