@@ -210,6 +210,10 @@ class SpecChanges:
     unit: str | None = None
 
 
+_LATER = {"chunked": False}
+"""What the first specs do not say, and what they meant."""
+
+
 @dataclass(frozen=True, config=CHECKED)
 class Spec:
     """What an environment, a data set or a checkpoint says of robot and cameras.
@@ -263,8 +267,9 @@ class Spec:
         return "\n".join(lines)
 
     def stored(self) -> dict[str, Any]:
-        """As JSON holds it; `read_spec` reads it."""
-        return asdict(self)
+        """As JSON holds it, without what is `_LATER` and usual; `read_spec` reads it."""
+        content = asdict(self)
+        return {key: value for key, value in content.items() if (key, value) not in _LATER.items()}
 
     def changed(self, changes: SpecChanges) -> Spec:
         """With what a user states otherwise.
@@ -357,7 +362,7 @@ def read_spec(stored: Mapping[str, Any], source: str | Path) -> Spec:
     Raises:
         UserError: It is none.
     """
-    return read_settings(Spec, stored, str(source))
+    return read_settings(Spec, {**_LATER, **stored}, str(source))
 
 
 def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: bool = True) -> None:
