@@ -125,8 +125,8 @@ class TaskConfig:
 class GoalImageConfig(TaskConfig):
     """A task of any environment: what the value learned of goals, around what the prior does.
 
-    The robot's own place in the goal image counts. The margin is the one that was best on PushT and
-    OGBench's cube (docs/environments.md).
+    The robot's own place in the goal image counts. The margin was the best on tuning seeds of PushT
+    and OGBench's cube.
     """
 
     budget_steps: Count = 50
