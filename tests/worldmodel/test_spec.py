@@ -94,3 +94,11 @@ def test_a_user_names_each_number_once_and_what_is_said_of_it_stays(arm_spec: Sp
         arm_spec.changed(SpecChanges(action_names=("a", "b")))
     with pytest.raises(UserError, match=r"Expected 7 different state_names, .*got 7: a, a"):
         arm_spec.changed(SpecChanges(state_names=("a",) * 7))
+
+
+def test_only_a_spec_of_chunks_says_so(arm_spec: Spec) -> None:
+    chunked = replace(arm_spec, chunked=True)
+    assert "chunked" not in arm_spec.stored()
+    assert [read_spec(spec.stored(), "here") for spec in (arm_spec, chunked)] == [arm_spec, chunked]
+    with pytest.raises(UserError, match="expected chunked of True"):
+        compared(chunked, arm_spec)
