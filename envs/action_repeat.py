@@ -30,7 +30,7 @@ class ActionRepeat(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.f
         chunked: Whether there is an action for each of them, or one is held.
 
     Raises:
-        ValueError: ``repeat`` is below 1.
+        ValueError: ``repeat`` is below 1, or actions that are no ``Box`` are to be chunked.
     """
 
     def __init__(
@@ -39,15 +39,17 @@ class ActionRepeat(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.f
         if repeat < 1:
             raise ValueError(f"Expected repeat of at least 1, got {repeat}")
         super().__init__(env)
-        self.repeat, self.chunked = repeat, chunked and repeat > 1
+        self.repeat, self.chunked = repeat, chunked
         told = dict(env.metadata)
         if "render_fps" in told:
             told["render_fps"] = told["render_fps"] / repeat
         self.metadata = {**told, "repeat": repeat * told.get("repeat", 1)}
-        each = env.action_space
-        if self.chunked and isinstance(each, gymnasium.spaces.Box):
+        if chunked:
+            each = env.action_space
+            if not isinstance(each, gymnasium.spaces.Box):
+                raise ValueError(f"Expected actions in a Box to make chunks of, got {each}")
             low, high = np.tile(each.low, repeat), np.tile(each.high, repeat)
-            self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+            self.action_space = gymnasium.spaces.Box(low, high, dtype=each.dtype.type)
             self.metadata |= {"chunked": True, "actions": self._chunk(told.get("actions", {}))}
 
     def _chunk(self, each: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,12 +63,17 @@ class ActionRepeat(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.f
         return told
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Act; as `gymnasium.Env.step`."""
+        """Act; as `gymnasium.Env.step`.
+
+        Args:
+            action: ``[A]`` to hold, or a chunk ``[repeat * A]``, which is clipped to its bounds.
+
+        Raises:
+            ValueError: A chunk has another shape, or is not finite; nothing has moved then.
+        """
         inner = self.env
         advance = inner.get_wrapper_attr("advance") if inner.has_wrapper_attr("advance") else None
-        *before, last = (
-            np.split(np.asarray(action), self.repeat) if self.chunked else [action] * self.repeat
-        )
+        *before, last = self._parts(action) if self.chunked else [action] * self.repeat
         for taken in before:
             if advance is not None:
                 advance(taken)
@@ -76,3 +83,14 @@ class ActionRepeat(gymnasium.Wrapper[Any, NDArray[np.float32], Any, NDArray[np.f
                 return seen, float(reward), terminated, truncated, info
         seen, reward, terminated, truncated, info = self.env.step(last)
         return seen, float(reward), terminated, truncated, info
+
+    def _parts(self, chunk: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """What is done in each step of the environment."""
+        space, values = self.action_space, np.asarray(chunk, np.float32)
+        assert isinstance(space, gymnasium.spaces.Box)
+        if values.shape != space.shape or not np.isfinite(values).all():
+            raise ValueError(
+                f"Expected {space.shape[0]} finite numbers, an action for each of {self.repeat} "
+                f"steps, got {chunk!r:.80}"
+            )
+        return np.split(values.clip(space.low, space.high), self.repeat)

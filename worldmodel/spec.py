@@ -362,7 +362,8 @@ def read_spec(stored: Mapping[str, Any], source: str | Path) -> Spec:
     Raises:
         UserError: It is none.
     """
-    return read_settings(Spec, {**_LATER, **stored}, str(source))
+    content = {**_LATER, **stored} if isinstance(stored, Mapping) else stored
+    return read_settings(Spec, content, str(source))
 
 
 def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: bool = True) -> None:
@@ -383,11 +384,11 @@ def require_alike(expected: Spec, got: Spec, *, of: str, against: str, bounds: b
     """
     mine, theirs = expected.actions, got.actions
     pairs: list[tuple[str, object, object]] = [
+        ("chunked", expected.chunked, got.chunked),  # or the width would be blamed
         ("action_width", mine.width, theirs.width),
         ("state_width", expected.states.width, got.states.width),
         ("cameras", _told(expected.cameras), _told(got.cameras)),
         ("repeat", expected.repeat, got.repeat),
-        ("chunked", expected.chunked, got.chunked),
     ]
     kinds = [
         ("actions.kind", mine.kind, theirs.kind),

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodel.agents.environment import Environment, contract
-from worldmodel.agents.hierarchy import PlannerConfig
+from worldmodel.agents.hierarchy import PlannerConfig, action_search
 from worldmodel.agents.objective import ShowsRobot
 from worldmodel.agents.planner import Bounds
 from worldmodel.agents.policies import planning_agent
@@ -214,6 +214,12 @@ def make_agent(
     if not isinstance(planner, str) and settings:
         raise UserError("Expected no settings beside a planner's own; give planner=… by name")
     chosen = planner_for(planner, task, settings) if isinstance(planner, str) else planner
+    searched = action_search(chosen).active_dims
+    if offered.chunked and searched is not None:
+        raise UserError(
+            f"Expected active_dims=null where actions are chunks, got {list(searched)}, which are "
+            "of a single action; give task.active_dims=null"
+        )
     recipe = Recipe(world, task, chosen, offered, budget_ms, compile)
     return PlanningAgent(recipe)
 

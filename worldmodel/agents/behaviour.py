@@ -82,12 +82,18 @@ def _random(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
 
 
 def _smooth(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
-    bounds = contract(env).actions
-    low, high, rest = (np.array(end) for end in (bounds.low, bounds.high, bounds.rest))
-    wave = rng.standard_normal(len(low))
+    spec = contract(env)
+    low, high, rest = (np.array(getattr(spec.actions, end)) for end in ("low", "high", "rest"))
+    parts = spec.repeat if spec.chunked else 1
+    wave = rng.standard_normal(len(low) // parts)
     while True:
-        wave = _CORRELATION * wave + (1 - _CORRELATION**2) ** 0.5 * rng.standard_normal(len(low))
-        yield _step(env, np.clip(rest + _SPREAD * wave * (high - low) / 2, low, high))
+        waves = []
+        for _ in range(parts):
+            fresh = rng.standard_normal(len(wave))
+            wave = _CORRELATION * wave + (1 - _CORRELATION**2) ** 0.5 * fresh
+            waves.append(wave)
+        moved = _SPREAD * np.concatenate(waves) * (high - low) / 2
+        yield _step(env, np.clip(rest + moved, low, high))
 
 
 def _scripted(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:

@@ -76,17 +76,26 @@ def make_env(
     except Exception as error:  # a user's function raises what it likes
         told = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"environment '{name}' cannot be made: {told}") from error
-    own = contract(made).repeat
-    if repeat is None or repeat == own:
-        if chunked:
-            raise SettingsError(f"Expected repeat above {own} with chunked=true, got {repeat}")
+    spec = contract(made)
+    if repeat in (None, spec.repeat) and chunked <= spec.chunked:
         return made
-    if repeat % own:
+    if (chunked or spec.chunked) and spec.repeat > 1:
+        manner = "takes chunks" if spec.chunked else "holds an action"
         raise SettingsError(
-            f"Expected repeat of a multiple of {own}, for which {name} holds an action itself, got "
-            f"{repeat}"
+            f"Expected {name} as it is, which {manner} of {spec.repeat} steps itself, got repeat="
+            f"{repeat} chunked={str(chunked).lower()}; leave both out"
         )
-    return ActionRepeat(made, repeat // own, chunked)
+    if chunked and repeat in (None, 1):
+        raise SettingsError(
+            f"Expected repeat of 2 or more with chunked=true, got {repeat}; give repeat=5"
+        )
+    assert repeat is not None
+    if repeat % spec.repeat:
+        raise SettingsError(
+            f"Expected repeat of a multiple of {spec.repeat}, for which {name} holds an action "
+            f"itself, got {repeat}"
+        )
+    return ActionRepeat(made, repeat // spec.repeat, chunked)
 
 
 def _made(

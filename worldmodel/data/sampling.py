@@ -72,7 +72,13 @@ def sampled(
     if actions == "recorded":
         if fps is None:
             return dataset
-        kind = data_spec(dataset, changes).actions.kind
+        spec = data_spec(dataset, changes)
+        kind = spec.actions.kind
+        if spec.chunked:
+            raise UserError(
+                f"Expected no fps=… with actions that are chunks, as in {dataset.root}, got "
+                f"fps={fps:g}. Leave it out, or collect with another repeat=…"
+            )
         if kind == "pose_delta":
             raise UserError(
                 f"Expected actions=poses with fps={fps:g}, got actions=recorded, which are changes "

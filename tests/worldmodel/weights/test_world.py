@@ -18,6 +18,7 @@ from worldmodel.predictors.token_world import TokenWorld
 from worldmodel.predictors.tokens import TokenPredictor, TokenPredictorConfig
 from worldmodel.predictors.vector import VectorPredictor, VectorPredictorConfig
 from worldmodel.predictors.vector_world import VectorWorld
+from worldmodel.spec import Look
 from worldmodel.weights.checkpoint import save_checkpoint
 from worldmodel.weights.encoder import save_encoder
 from worldmodel.weights.world import (
@@ -158,7 +159,7 @@ def test_a_world_of_several_cameras_comes_back_with_them(tmp_path: Path) -> None
     again = read_world(tmp_path)
     assert (again.encoder.cameras, again.encoder.tokens, again.image_size) == (4, 16, 24)
     assert again.encoder.fingerprint() == encoder.fingerprint()
-    assert look_of(tmp_path) == (24, None)
+    assert look_of(tmp_path) == Look(24)
     frames = torch.zeros(1, 1, 24, 96, 3, dtype=torch.uint8)
     assert torch.equal(again.encode(frames), encoder.encode(frames))
 
