@@ -101,6 +101,7 @@ def test_an_environment_that_takes_chunks_itself_is_taken_as_it_is(
         wm.make_env("chunky:make", repeat=4)
 
 
+@pytest.mark.slow
 def test_a_world_of_chunks_is_collected_trained_and_planned_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
