@@ -69,3 +69,11 @@ def test_the_page_tells_what_was_found(path: Path) -> None:
     for row in _report(path)["rows"].values():
         low, high = row["ci95"]
         assert f"{100 * row['rate']:.0f} [{100 * low:.0f}, {100 * high:.0f}]" in page
+
+
+def test_the_page_tells_how_long_plans_take() -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text().partition("## Results")[2]
+    rows = _report(ROOT / "benchmarks/results/times_two_room.json")["rows"]
+    ours, theirs = (rows[name]["plan_ms"]["p50"] for name in ("planner", "lewm"))
+    told = f"{ours:.0f} ms at the median, and LeWM's {theirs:.0f} ms: {theirs / ours:.0f} times"
+    assert told in page
