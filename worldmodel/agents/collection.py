@@ -137,7 +137,7 @@ def _write(
             "image_size": spec.cameras[0].height,
             "appearance": cfg.appearance,
             **({} if usual else {"policy": cfg.policy, "repeat": spec.repeat}),
-            **({"chunked": 1} if cfg.chunked else {}),
+            **({"chunked": True} if cfg.chunked else {}),
         },
         beside=partial(write_dataset_spec, spec=spec),
     )
