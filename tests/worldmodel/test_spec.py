@@ -102,3 +102,9 @@ def test_only_a_spec_of_chunks_says_so(arm_spec: Spec) -> None:
     assert [read_spec(spec.stored(), "here") for spec in (arm_spec, chunked)] == [arm_spec, chunked]
     with pytest.raises(UserError, match="expected chunked of True"):
         compared(chunked, arm_spec)
+
+
+@pytest.mark.parametrize("damaged", [5, "abc", [1]])
+def test_what_is_no_spec_is_told(damaged: Any) -> None:
+    with pytest.raises(UserError):
+        read_spec(damaged, "here")
