@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.agents.environment import Environment, capable, contract
+from worldmodel.agents.slips import slipping
 from worldmodel.envs.action_repeat import ActionRepeat
 from worldmodel.envs.protocol import Explorer
 from worldmodel.errors import UserError, nearest
@@ -29,19 +30,26 @@ _CORRELATION = 0.9  # of smooth noise from one control step to the next
 _SPREAD = 0.6  # of smooth noise, as a share of half the action range
 
 
-def behaviour(name: str) -> Behaviour:
+def behaviour(name: str, slips: float = 0.0) -> Behaviour:
     """A behaviour by its name.
 
     Args:
         name: ``random`` for uniform actions; ``smooth`` for correlated ones; ``scripted`` for what
             the environment does to explore; ``module:function`` for a function of environment and
             `numpy.random.Generator` that yields actions ``[A]``.
+        slips: Share of control steps at which a gripper slips, of ``scripted``.
 
     Raises:
-        UserError: There is no such behaviour.
+        UserError: There is no such behaviour, or slips are asked of another.
     """
+    if slips and name != "scripted":
+        raise UserError(
+            f"Expected slips of policy=scripted only, got policy={name}; leave them out"
+        )
     if name in BEHAVIOURS:
-        return {"random": _random, "smooth": _smooth, "scripted": _scripted}[name]
+        scripted: Behaviour = partial(_scripted, slips)
+        known: dict[str, Behaviour] = {"random": _random, "smooth": _smooth, "scripted": scripted}
+        return known[name]
     if ":" not in name:
         raise UserError(
             f"unknown policy '{name}'; {nearest(name, BEHAVIOURS)}, or give your own as "
@@ -96,8 +104,10 @@ def _smooth(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
         yield _step(env, np.clip(rest + moved, low, high))
 
 
-def _scripted(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
+def _scripted(slips: float, env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
     actions = capable(env, Explorer, "policy=scripted").explore(rng)
+    if slips:
+        actions = slipping(actions, contract(env), slips, rng.spawn(1)[0])
     while True:
         yield follow(env, actions)
 

@@ -13,6 +13,7 @@ import numpy as np
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
+from worldmodel.agents.slips import grippers
 from worldmodel.agents.task import TaskConfig
 from worldmodel.data.collection import collect_episodes
 from worldmodel.data.episode import Episode
@@ -20,7 +21,7 @@ from worldmodel.data.recording import CheckedRecording, Recording, checked
 from worldmodel.data.specification import write_dataset_spec
 from worldmodel.errors import UserError
 from worldmodel.presets import TaskOption
-from worldmodel.settings import CHECKED, Count, Pixels, Seed, Threads, configured
+from worldmodel.settings import CHECKED, Count, Pixels, Seed, Share, Threads, configured
 from worldmodel.spec import Spec, SpecChanges
 
 __all__ = ["CollectConfig", "collect", "run_collection"]
@@ -36,6 +37,8 @@ class CollectConfig:
             ``smooth``, or ``module:function`` (`worldmodel.agents.behaviour`).
         repeat: Environment steps for which an action is held; None for the environment's own.
         chunked: Record a chunk instead, an action for each of these steps.
+        slips: Share of control steps at which the script's gripper slips, if there is one: it opens
+            or closes by itself for up to four of them (`worldmodel.agents.slips`).
         spec: What actions and states mean, where the environment does not say so.
         task: Whose scene and exploration behaviour (group), of the built-in arm.
         episodes: How many episodes; more than are there extends the dataset.
@@ -62,6 +65,7 @@ class CollectConfig:
     policy: str = "scripted"
     repeat: Count | None = None
     chunked: bool = False
+    slips: Share = 0.0
     spec: SpecChanges = field(default_factory=SpecChanges)
 
 
@@ -81,18 +85,20 @@ def run_collection(cfg: CollectConfig) -> None:
     built_in = (cfg.env is None or cfg.env in envs.TASKS) and cfg.repeat in (None, 1)
     names = tuple(dict.fromkeys((cfg.env or cfg.task.name, *cfg.also)))
     if built_in and cfg.policy == "scripted":
-        _check_built_in(names, cfg.appearance)
+        _check_built_in(names, cfg.appearance, cfg.slips)
     elif (cfg.also, cfg.appearance) != ((), "plain"):
         raise UserError(
             f"Expected also and appearance for the built-in arm's script only, got env={names[0]} "
             f"policy={cfg.policy}; leave them out"
         )
-    acting = behaviour(cfg.policy)
+    acting = behaviour(cfg.policy, cfg.slips)
     env = make_env(names[0], image_size=cfg.image_size, repeat=cfg.repeat, chunked=cfg.chunked)
     try:
         spec = contract(env, cfg.spec)
         env.reset(seed=cfg.seed)
         next(acting(env, np.random.default_rng(cfg.seed)))
+        if cfg.slips and not grippers(contract(env)):
+            print(f"nothing slips: no gripper among actions {', '.join(spec.actions.names)}")
     finally:
         env.close()  # what every worker would refuse has been refused here
     if built_in and cfg.policy == "scripted":
@@ -108,7 +114,7 @@ def run_collection(cfg: CollectConfig) -> None:
     else:
         labels = names
         shape = (names[0], cfg.image_size, cfg.repeat, cfg.chunked)
-        make = partial(_record, shape, cfg.policy, cfg.length)
+        make = partial(_record, shape, cfg.policy, cfg.slips, cfg.length)
     _write(cfg, spec, labels, make)
     print(f"{cfg.episodes} episodes of {', '.join(names)} are in {cfg.out}")
 
@@ -138,13 +144,20 @@ def _write(
             "appearance": cfg.appearance,
             **({} if usual else {"policy": cfg.policy, "repeat": spec.repeat}),
             **({"chunked": True} if cfg.chunked else {}),
+            **({"slips": cfg.slips} if cfg.slips else {}),
         },
         beside=partial(write_dataset_spec, spec=spec),
     )
 
 
-def _check_built_in(tasks: Sequence[str], appearance: str) -> None:
+def _check_built_in(tasks: Sequence[str], appearance: str, slips: float) -> None:
     from worldmodel import envs
+
+    if slips:
+        raise UserError(
+            f"Expected no slips of the built-in arm's own script, got {slips}; leave them out, or "
+            "give an env=… or repeat=…"
+        )
 
     for task in tasks:
         if task not in envs.TASKS:
@@ -157,7 +170,11 @@ def _check_built_in(tasks: Sequence[str], appearance: str) -> None:
 
 
 def _record(
-    shape: tuple[str, int | None, int | None, bool], policy: str, length: int, seed: int
+    shape: tuple[str, int | None, int | None, bool],
+    policy: str,
+    slips: float,
+    length: int,
+    seed: int,
 ) -> CheckedRecording:
     """One episode of a behaviour, in a process of its own."""
     from worldmodel.agents.behaviour import behaviour
@@ -166,7 +183,7 @@ def _record(
 
     env = _environment(*shape)
     observation, _ = env.reset(seed=seed)
-    acting = behaviour(policy)(env, np.random.default_rng(seed))
+    acting = behaviour(policy, slips)(env, np.random.default_rng(seed))
     seen, actions = [], []
     for _ in range(length):
         seen.append(observation)
