@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.agents.environment import Environment, capable, contract
-from worldmodel.agents.slips import slipping
+from worldmodel.agents.slips import Slips, slipping
 from worldmodel.envs.action_repeat import ActionRepeat
 from worldmodel.envs.protocol import Explorer
 from worldmodel.errors import UserError, nearest
@@ -30,22 +30,18 @@ _CORRELATION = 0.9  # of smooth noise from one control step to the next
 _SPREAD = 0.6  # of smooth noise, as a share of half the action range
 
 
-def behaviour(name: str, slips: float = 0.0) -> Behaviour:
+def behaviour(name: str, slips: Slips | None = None) -> Behaviour:
     """A behaviour by its name.
 
     Args:
         name: ``random`` for uniform actions; ``smooth`` for correlated ones; ``scripted`` for what
             the environment does to explore; ``module:function`` for a function of environment and
             `numpy.random.Generator` that yields actions ``[A]``.
-        slips: Share of control steps at which a gripper slips, of ``scripted``.
+        slips: Of the gripper of ``scripted``; None for none.
 
     Raises:
-        UserError: There is no such behaviour, or slips are asked of another.
+        UserError: There is no such behaviour.
     """
-    if slips and name != "scripted":
-        raise UserError(
-            f"Expected slips of policy=scripted only, got policy={name}; leave them out"
-        )
     if name in BEHAVIOURS:
         scripted: Behaviour = partial(_scripted, slips)
         known: dict[str, Behaviour] = {"random": _random, "smooth": _smooth, "scripted": scripted}
@@ -64,7 +60,7 @@ def follow(env: Environment, actions: Iterator[NDArray[np.floating[Any]]]) -> Ac
     Where it is several environment steps, as many of the script's actions are taken. The action is
     all of them, or their mean where one is held.
     """
-    repeat = env.repeat if isinstance(env, ActionRepeat) else 1
+    repeat = _repeat(env)
     inner = env.env if isinstance(env, ActionRepeat) else env
     advance = getattr(env.unwrapped, "advance", None)
     taken: list[Action] = []
@@ -81,6 +77,11 @@ def follow(env: Environment, actions: Iterator[NDArray[np.floating[Any]]]) -> Ac
         short = repeat - len(taken)  # of an episode that was over before
         return np.concatenate([*taken, *short * [taken[-1]]]), observation, over
     return np.mean(taken, 0, dtype=np.float32), observation, over
+
+
+def _repeat(env: Environment) -> int:
+    """Actions of its script in a control step."""
+    return env.repeat if isinstance(env, ActionRepeat) else 1
 
 
 def _random(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
@@ -104,10 +105,10 @@ def _smooth(env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
         yield _step(env, np.clip(rest + moved, low, high))
 
 
-def _scripted(slips: float, env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
+def _scripted(slips: Slips | None, env: Environment, rng: np.random.Generator) -> Iterator[Acted]:
     actions = capable(env, Explorer, "policy=scripted").explore(rng)
-    if slips:
-        actions = slipping(actions, contract(env), slips, rng.spawn(1)[0])
+    if slips is not None:
+        actions = slipping(actions, slips, _repeat(env), rng.spawn(1)[0])
     while True:
         yield follow(env, actions)
 

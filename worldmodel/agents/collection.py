@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import MISSING
 from pydantic.dataclasses import dataclass
 
-from worldmodel.agents.slips import grippers
+from worldmodel.agents.slips import Slips, find_slips
 from worldmodel.agents.task import TaskConfig
 from worldmodel.data.collection import collect_episodes
 from worldmodel.data.episode import Episode
@@ -37,8 +37,8 @@ class CollectConfig:
             ``smooth``, or ``module:function`` (`worldmodel.agents.behaviour`).
         repeat: Environment steps for which an action is held; None for the environment's own.
         chunked: Record a chunk instead, an action for each of these steps.
-        slips: Share of control steps at which the script's gripper slips, if there is one: it opens
-            or closes by itself for up to four of them (`worldmodel.agents.slips`).
+        slips: Share of control steps at which the script's gripper slips, if actions name one: it
+            opens or closes by itself for up to four of them (`worldmodel.agents.slips`).
         spec: What actions and states mean, where the environment does not say so.
         task: Whose scene and exploration behaviour (group), of the built-in arm.
         episodes: How many episodes; more than are there extends the dataset.
@@ -91,13 +91,17 @@ def run_collection(cfg: CollectConfig) -> None:
             f"Expected also and appearance for the built-in arm's script only, got env={names[0]} "
             f"policy={cfg.policy}; leave them out"
         )
-    acting = behaviour(cfg.policy, cfg.slips)
+    if cfg.slips and cfg.policy != "scripted":
+        raise UserError(
+            f"Expected slips of policy=scripted only, got policy={cfg.policy}; leave them out"
+        )
     env = make_env(names[0], image_size=cfg.image_size, repeat=cfg.repeat, chunked=cfg.chunked)
     try:
         spec = contract(env, cfg.spec)
         env.reset(seed=cfg.seed)
-        next(acting(env, np.random.default_rng(cfg.seed)))
-        if cfg.slips and not grippers(contract(env)):
+        slips = find_slips(spec, cfg.slips)
+        next(behaviour(cfg.policy, slips)(env, np.random.default_rng(cfg.seed)))
+        if cfg.slips and slips is None:
             print(f"nothing slips: no gripper among actions {', '.join(spec.actions.names)}")
     finally:
         env.close()  # what every worker would refuse has been refused here
@@ -114,7 +118,7 @@ def run_collection(cfg: CollectConfig) -> None:
     else:
         labels = names
         shape = (names[0], cfg.image_size, cfg.repeat, cfg.chunked)
-        make = partial(_record, shape, cfg.policy, cfg.slips, cfg.length)
+        make = partial(_record, shape, cfg.policy, slips, cfg.length)
     _write(cfg, spec, labels, make)
     print(f"{cfg.episodes} episodes of {', '.join(names)} are in {cfg.out}")
 
@@ -156,9 +160,8 @@ def _check_built_in(tasks: Sequence[str], appearance: str, slips: float) -> None
     if slips:
         raise UserError(
             f"Expected no slips of the built-in arm's own script, got {slips}; leave them out, or "
-            "give an env=… or repeat=…"
+            "give env=…"
         )
-
     for task in tasks:
         if task not in envs.TASKS:
             raise UserError(
@@ -172,7 +175,7 @@ def _check_built_in(tasks: Sequence[str], appearance: str, slips: float) -> None
 def _record(
     shape: tuple[str, int | None, int | None, bool],
     policy: str,
-    slips: float,
+    slips: Slips | None,
     length: int,
     seed: int,
 ) -> CheckedRecording:

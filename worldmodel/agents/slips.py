@@ -7,7 +7,8 @@ Laskey et al. (arXiv:1703.09327) disturb a demonstrator for that reason, by Gaus
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,39 +16,57 @@ from numpy.typing import NDArray
 
 from worldmodel.spec import Spec
 
-__all__ = ["grippers", "slipping"]
+__all__ = ["Slips", "find_slips", "slipping"]
 
 _LONGEST = 4  # control steps of a slip
 
 
-def grippers(spec: Spec) -> list[int]:
-    """Which numbers of a single environment step's action drive a gripper, by their names."""
+@dataclass(frozen=True)
+class Slips:
+    """How often a gripper slips, and what it does then.
+
+    Attributes:
+        rate: Share of control steps at which a slip begins, where none lasts.
+        places: Numbers of an action that drive a gripper.
+        ends: The least and the largest that each of them can be.
+    """
+
+    rate: float
+    places: tuple[int, ...]
+    ends: tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def find_slips(spec: Spec, rate: float) -> Slips | None:
+    """Slips of what is named a gripper in a spec; None where nothing is, or at a rate of 0."""
     parts = spec.repeat if spec.chunked else 1
     single = spec.actions.names[: spec.actions.width // parts]
-    return [place for place, name in enumerate(single) if "gripper" in name]
+    places = tuple(place for place, name in enumerate(single) if "gripper" in name)
+    if not places or not rate:
+        return None
+    low, high = (tuple(end[p] for p in places) for end in (spec.actions.low, spec.actions.high))
+    return Slips(rate, places, (low, high))
 
 
 def slipping(
     actions: Iterator[NDArray[np.floating[Any]]],
-    spec: Spec,
-    rate: float,
+    slips: Slips,
+    repeat: int,
     rng: np.random.Generator,
 ) -> Iterator[NDArray[np.floating[Any]]]:
-    """The actions of a script, but for its gripper's slips.
+    """The actions ``[A]`` of a script, but for its gripper's slips.
 
     Args:
         actions: One for each environment step; each is asked for when the one before is done.
-        spec: What they mean, and for how many of them a control step stands.
-        rate: Share of control steps at which a slip begins, where none lasts.
+        slips: Of its gripper.
+        repeat: Environment steps of a control step.
         rng: Of slips alone, so that the script draws what it would without.
     """
-    places: Sequence[int] = grippers(spec)
-    bounds = np.array([spec.actions.low, spec.actions.high], np.float32)
-    left, slipped = 0, bounds[0, places]
+    places, ends = list(slips.places), np.array(slips.ends, np.float32)
+    left, slipped = 0, ends[0]
     for action in actions:
-        if not left and rng.random() < rate / spec.repeat:
-            left = spec.repeat * int(rng.integers(1, _LONGEST + 1))
-            slipped = bounds[rng.integers(2), places]
+        if not left and rng.random() < slips.rate / repeat:
+            left = repeat * int(rng.integers(1, _LONGEST + 1))
+            slipped = ends[rng.integers(2)]
         if left:
             left -= 1
             action = np.array(action)

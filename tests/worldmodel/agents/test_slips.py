@@ -7,12 +7,11 @@ from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from worldmodel.agents.behaviour import behaviour
-from worldmodel.agents.slips import grippers, slipping
+from worldmodel.agents.slips import find_slips, slipping
 from worldmodel.cli.main import main
-from worldmodel.errors import UserError
 from worldmodel.spec import ActionSpec, CameraSpec, Spec, StateSpec
 
 STEPS = 6000
@@ -37,15 +36,22 @@ def script() -> Iterator[np.ndarray]:
 
 
 def slipped(rate: float, repeat: int = 1) -> np.ndarray:
-    arm = spec("dx", "gripper", repeat=repeat)
-    acted = slipping(script(), arm, rate, np.random.default_rng(0))
+    slips = find_slips(spec("dx", "gripper"), rate)
+    assert slips is not None
+    acted = slipping(script(), slips, repeat, np.random.default_rng(0))
     return np.stack(list(islice(acted, STEPS)))
 
 
-def test_grippers_are_told_by_their_names() -> None:
-    assert grippers(spec("dx", "dgripper", "dy")) == [1]
-    assert grippers(spec("dx", "dgripper", repeat=3, chunked=True)) == [1]
-    assert grippers(spec("dx", "dy")) == []
+@pytest.mark.parametrize(("repeat", "chunked"), [(1, False), (3, False), (3, True)])
+def test_grippers_are_told_by_their_names(repeat: int, chunked: bool) -> None:
+    slips = find_slips(spec("dx", "dgripper", "dy", repeat=repeat, chunked=chunked), 0.1)
+    assert slips is not None
+    assert (slips.places, slips.ends) == ((1,), ((-1.0,), (2.0,)))
+
+
+def test_nothing_slips_without_a_gripper_or_a_rate() -> None:
+    assert find_slips(spec("dx", "dy"), 0.1) is None
+    assert find_slips(spec("dx", "gripper"), 0.0) is None
 
 
 def test_only_the_gripper_slips_and_it_opens_or_closes() -> None:
@@ -65,21 +71,12 @@ def test_slips_begin_at_their_rate_and_last_whole_control_steps() -> None:
     assert np.mean(slips) / repeat == pytest.approx(2.5, rel=0.2)
 
 
-def test_nothing_slips_without_a_gripper() -> None:
-    acted = slipping(script(), spec("dx", "dy"), 1.0, np.random.default_rng(0))
-    np.testing.assert_array_equal(next(acted), np.float32([0.5, 0.25]))
-
-
 def test_the_action_of_the_script_stays_as_it_was() -> None:
     mine = np.float32([0.5, 0.25])
-    acted = slipping(iter([mine]), spec("dx", "gripper"), 1.0, np.random.default_rng(0))
-    assert next(acted)[1] != 0.25
+    slips = find_slips(spec("dx", "gripper"), 1.0)
+    assert slips is not None
+    assert next(slipping(iter([mine]), slips, 1, np.random.default_rng(0)))[1] != 0.25
     assert mine[1] == np.float32(0.25)
-
-
-def test_only_scripts_slip() -> None:
-    with pytest.raises(UserError, match="slips of policy=scripted only, got policy=random"):
-        behaviour("random", slips=0.1)
 
 
 def test_a_collection_knows_its_slips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,5 +86,23 @@ def test_a_collection_knows_its_slips(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "nothing slips: no gripper among actions dx, dy" in capsys.readouterr().out
     assert main(told)
     assert "was collected with slips=0.1 (now None)" in capsys.readouterr().err
+    assert main([*told, "slips=0.1", "policy=random"])
+    assert "slips of policy=scripted only, got policy=random" in capsys.readouterr().err
     assert main(["collect", "task=push", f"out={tmp_path / 'push'}", "slips=0.1"])
     assert "no slips of the built-in arm's own script" in capsys.readouterr().err
+
+
+def test_a_gripper_may_be_named_by_the_user(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["collect", "env=two_room", "image_size=24", "episodes=1", "length=40", "workers=1"]
+    named = "spec.action_names=[dx,gripper]"
+    for out, further in (("plain", []), ("slipped", ["slips=1.0"])):
+        assert not main([*told, named, f"out={tmp_path / out}", *further])
+    assert "nothing slips" not in capsys.readouterr().out
+    plain, slipped = (
+        np.stack(pq.read_table(tmp_path / out / "data/chunk-000/file-000.parquet")["action"])
+        for out in ("plain", "slipped")
+    )
+    assert set(np.abs(slipped[:, 1])) == {1.0}
+    assert np.abs(plain[:, 1]).min() < 1.0
